@@ -1,0 +1,27 @@
+"""ProbVAE: variational autoencoders as NumPyro programs made of swappable parts."""
+
+__version__ = "0.1.0"
+
+from probvae import data, guides, likelihoods, nets, objectives, priors
+from probvae.evidence import Batch, Evidence
+from probvae.training import Fitted, History, NonFiniteLossError, Samples, fit, load, paths
+from probvae.vae import VAE
+
+__all__ = [
+    "Batch",
+    "Evidence",
+    "Fitted",
+    "History",
+    "NonFiniteLossError",
+    "Samples",
+    "VAE",
+    "data",
+    "fit",
+    "guides",
+    "likelihoods",
+    "load",
+    "nets",
+    "objectives",
+    "paths",
+    "priors",
+]

@@ -1,0 +1,27 @@
+"""Data sets and what happens to a datum before it is scored."""
+
+from probvae.data.dataset import Data
+from probvae.data.loading import KnownData, known, load
+from probvae.data.observations import (
+    AbstractObservation,
+    Binarize,
+    Cast,
+    Compose,
+    Dequantize,
+    Rescale,
+)
+from probvae.data.reading import DataError
+
+__all__ = [
+    "AbstractObservation",
+    "Binarize",
+    "Cast",
+    "Compose",
+    "Data",
+    "DataError",
+    "Dequantize",
+    "KnownData",
+    "Rescale",
+    "known",
+    "load",
+]

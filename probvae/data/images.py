@@ -1,0 +1,77 @@
+"""A folder of images, read with Pillow (optional)."""
+
+import importlib
+import warnings
+from pathlib import Path
+
+import numpy as np
+
+from probvae.data.reading import DataError, check_size, reading
+
+SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
+MODES = ("1", "L", "LA", "RGB", "RGBA")
+
+
+def read_images(folder: Path) -> np.ndarray:
+    """Read a folder's images, sorted by file name: uint8 (n, height, width[, channels]), 0..255.
+
+    Other files, hidden ones and subfolders are passed over; palettes become RGB, one bit becomes
+    bool. ValueError naming the first file that is damaged, or of another size or mode.
+    """
+    paths = [path for path in sorted(folder.iterdir()) if _is_image(path)]
+    if not paths:
+        raise DataError(
+            f"{folder}: expected images ({', '.join(SUFFIXES)}), got none; "
+            "usual fix: point to the folder that holds the files, not to one above it"
+        )
+    first = _read_image(paths[0])
+    check_size(first.nbytes * len(paths), what=str(folder))
+    images = np.empty((len(paths), *first.shape), first.dtype)
+    for row, path in enumerate(paths):
+        image = _read_image(path)
+        if (image.shape, image.dtype) != (first.shape, first.dtype):
+            raise DataError(
+                f"{path}: expected {_words(first)}, as in {paths[0].name}, got {_words(image)}; "
+                "usual fix: bring all images to one size and mode"
+            )
+        images[row] = image
+    return images
+
+
+def _is_image(path):
+    return path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and path.is_file()
+
+
+def _read_image(path):
+    pillow = _pillow()
+    with reading(path, expected="an image"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        with pillow.open(path) as image:
+            check_size(image.width * image.height * len(image.getbands()), what=str(path))
+            return _pixels(image, path=path)
+
+
+def _pixels(image, *, path):
+    if image.mode == "P":
+        image = image.convert("RGB")
+    if image.mode not in MODES:
+        raise DataError(
+            f"{path}: expected an image of 8 bits a channel ({', '.join(MODES)}), got mode "
+            f"{image.mode!r}; usual fix: convert it with Pillow, image.convert('L')"
+        )
+    return np.array(image)
+
+
+def _words(image):
+    height, width, *channels = image.shape
+    return f"{width}x{height} pixels, {channels[0] if channels else 1} channel(s), {image.dtype}"
+
+
+def _pillow():
+    try:
+        return importlib.import_module("PIL.Image")
+    except ImportError:
+        raise ImportError(
+            "a folder of images is read with Pillow, which is not installed; "
+            "usual fix: pip install 'probvae[images]'"
+        ) from None

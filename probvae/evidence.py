@@ -1,0 +1,186 @@
+"""Bounds on log p(x) from the programs alone: the ELBO and the importance-weighted bound."""
+
+import math
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.scipy.special import logsumexp
+
+from probvae.objectives.terms import Terms, terms
+from probvae.typing import Params, RngKey
+
+ROWS = 5_000  # decoder rows at a time: bounds memory whatever the particles
+BLOCK = 400_000  # decoder rows between two reports of progress
+
+
+class Batch(NamedTuple):
+    """Data, and what is known about them: ``x`` ``(n, *event)``, ``context``, ``mask``."""
+
+    x: Any
+    context: Any = None
+    mask: Any = None
+
+
+class Evidence(NamedTuple):
+    """A lower bound on log p(x) per datum, in nats, with its Monte Carlo standard error.
+
+    ``num_particles`` is what was asked for and taken: for importance weighting (``log_prob``) the
+    bound rises with it, for the ELBO only the noise falls.
+    """
+
+    value: np.ndarray
+    standard_error: np.ndarray
+    num_particles: int
+
+    @property
+    def mean(self) -> float:
+        """The mean over data."""
+        return float(self.value.mean())
+
+    @property
+    def mean_standard_error(self) -> float:
+        """The standard error of the mean over data, as draws from a population."""
+        return (
+            float(self.value.std(ddof=1) / math.sqrt(len(self.value)))
+            if len(self.value) > 1
+            else math.nan
+        )
+
+    def __str__(self) -> str:
+        return (
+            f"{self.mean:.3f} nats +- {self.mean_standard_error:.3f} "
+            f"({len(self.value)} data, {self.num_particles} particles)"
+        )
+
+
+def datum_terms(vae: Any, params: Params, rng_key: RngKey, datum: Batch) -> Terms:
+    """Return the terms of one datum, its arrays without a batch axis (vmap over keys and data)."""
+    batch = jax.tree.map(lambda a: a[None], datum)
+    return terms(rng_key, params, vae.model, vae.guide, *batch)
+
+
+def log_prob(
+    vae: Any,
+    params: Params,
+    data: Batch,
+    *,
+    rng_key: RngKey,
+    num_particles: int,
+    progress: Any = None,
+) -> Evidence:
+    """Log (1/K) sum_k p(x, z_k) / q(z_k | x), z_k ~ q: at most log p(x) in expectation.
+
+    Each datum has a key of its own, so that its value does not depend on its company. The encoder
+    runs once per datum and chunk of particles, and memory is bounded by ``ROWS`` decoder rows.
+
+    Reference: Burda, Grosse and Salakhutdinov 2016, arXiv:1509.00519, equation 8. The standard error
+    is the delta method's: sqrt(sum w^2 / (sum w)^2 - 1/K), times sqrt(K / (K - 1)).
+    """
+    if not vae.likelihood.is_density:
+        raise ValueError(
+            f"log p(x) needs a density p(x|z), and {type(vae.likelihood).__name__} is none: it scores "
+            "reconstructions only. Compare models by a likelihood such as Gaussian or Bernoulli."
+        )
+    run = partial(_importance, vae.eval(), num_particles=num_particles)
+    value, second = _in_blocks(run, params, data, rng_key, num_particles, progress)
+    spread = np.maximum(np.exp(second - 2 * value) - 1.0, 0.0) / max(num_particles - 1, 1)
+    error = np.sqrt(spread) if num_particles > 1 else np.full_like(value, np.nan)
+    return Evidence(value, error, num_particles)
+
+
+def elbo(
+    vae: Any,
+    params: Params,
+    data: Batch,
+    *,
+    rng_key: RngKey,
+    num_particles: int,
+    progress: Any = None,
+) -> Evidence:
+    """E_q[log p(x|z)] - KL(q(z|x) || p(z)) per datum, as a mean over particles."""
+    run = partial(_elbo, vae.eval(), num_particles=num_particles)
+    mean, square = _in_blocks(run, params, data, rng_key, num_particles, progress)
+    spread = np.maximum(square - mean**2, 0.0) / max(num_particles - 1, 1)
+    error = np.sqrt(spread) if num_particles > 1 else np.full_like(mean, np.nan)
+    return Evidence(mean, error, num_particles)
+
+
+@partial(jax.jit, static_argnames=("vae", "num_particles"))
+def _importance(vae: Any, params: Params, keys: jax.Array, data: Batch, num_particles: int) -> Any:
+    """Return log mean w and log mean w^2 per datum, by running sums over chunks of particles."""
+
+    def weights(key: jax.Array, datum: Batch) -> jax.Array:
+        return datum_terms(vae, params, key, datum).log_weight[0]
+
+    def update(total: tuple, log_w: jax.Array) -> tuple:
+        first = jnp.logaddexp(total[0], logsumexp(log_w))
+        return first, jnp.logaddexp(total[1], logsumexp(2 * log_w))
+
+    start = (jnp.full((), -jnp.inf), jnp.full((), -jnp.inf))
+    first, second = _over_particles(weights, update, start, -jnp.inf, keys, data, num_particles)
+    return first - math.log(num_particles), second - math.log(num_particles)
+
+
+@partial(jax.jit, static_argnames=("vae", "num_particles"))
+def _elbo(vae: Any, params: Params, keys: jax.Array, data: Batch, num_particles: int) -> Any:
+    """Return the mean and the mean square of the particles' ELBO, per datum."""
+
+    def bound(key: jax.Array, datum: Batch) -> jax.Array:
+        read = datum_terms(vae, params, key, datum)
+        return (read.log_likelihood - read.total_kl)[0]
+
+    def update(total: tuple, value: jax.Array) -> tuple:
+        return total[0] + value.sum(), total[1] + (value**2).sum()
+
+    start = (jnp.zeros(()), jnp.zeros(()))
+    first, second = _over_particles(bound, update, start, 0.0, keys, data, num_particles)
+    return first / num_particles, second / num_particles
+
+
+def _over_particles(
+    value: Any,
+    update: Any,
+    start: Any,
+    neutral: float,
+    keys: jax.Array,
+    data: Batch,
+    num_particles: int,
+) -> Any:
+    """Fold ``update`` over chunks of particles for each datum; exactly ``num_particles`` count."""
+    chunk = min(num_particles, ROWS)
+    chunks = -(-num_particles // chunk)
+
+    def one_datum(key: jax.Array, datum: Batch) -> Any:
+        def one_chunk(total: Any, i: jax.Array) -> tuple[Any, None]:
+            index = i * chunk + jnp.arange(chunk)
+            particle_keys = jax.vmap(partial(jax.random.fold_in, key))(index)
+            values = jax.vmap(value, in_axes=(0, None))(particle_keys, datum)
+            return update(total, jnp.where(index < num_particles, values, neutral)), None
+
+        return jax.lax.scan(one_chunk, start, jnp.arange(chunks))[0]
+
+    at_a_time = max(ROWS // num_particles, 1)
+    return jax.lax.map(lambda row: one_datum(*row), (keys, data), batch_size=at_a_time)
+
+
+def _in_blocks(
+    run: Any, params: Params, data: Batch, rng_key: RngKey, num_particles: int, progress: Any
+) -> tuple[np.ndarray, np.ndarray]:
+    """Call a compiled program on blocks of equal size, the last one padded."""
+    n = len(data.x)
+    at_a_time = max(ROWS // num_particles, 1)
+    block = min(n, at_a_time * max(BLOCK // (num_particles * at_a_time), 1))
+    starts = range(0, n, block)
+    results = []
+    for start in progress(starts) if progress else starts:
+        index = np.minimum(np.arange(start, start + block), n - 1)
+        keys = jax.vmap(partial(jax.random.fold_in, rng_key))(index)
+        rows = jax.tree.map(lambda a: jnp.asarray(a[index]), data)  # noqa: B023
+        results.append(jax.device_get(run(params, keys, rows)))
+    first, second = (
+        np.concatenate(parts)[:n].astype(np.float64) for parts in zip(*results, strict=True)
+    )
+    return first, second

@@ -1,0 +1,110 @@
+"""The roles that a VAE is made of: what each part answers, and what it is told.
+
+Every class here is abstract; every part of the package is final. To vary a part, compose or wrap it.
+A prior or a guide comes in two kinds. A *distribution* part returns the distribution that the VAE
+samples at the site ``"z"``. A *program* part issues its own sites (a hierarchy: ``"z1"`` nearest the
+data, ``"z2"`` above it) and returns what the decoder is given.
+"""
+
+import abc
+from collections.abc import Callable
+from typing import Any, ClassVar, NamedTuple
+
+import jax
+from numpyro.distributions import Distribution, constraints
+
+from probvae.typing import Shape
+
+
+class Scope(NamedTuple):
+    """What the VAE tells its parts, made anew in each run of a program.
+
+    ``posterior(x, context=None)`` is q(z|x) as a distribution, in evaluation mode: it lets a VampPrior
+    share the encoder. ``log_joint(z)`` is log p(x, z), of shape ``(batch,)`` in nats: for program
+    guides that say ``uses_log_joint``, so that all parameters are registered before any inner gradient.
+    """
+
+    latent_dim: int
+    event_shape: Shape
+    context_shape: Shape
+    training: bool
+    data_range: tuple[float, float]
+    x: jax.Array | None
+    context: jax.Array | None
+    mask: jax.Array | None
+    posterior: Callable[..., Distribution]
+    log_joint: Callable[[jax.Array], jax.Array] | None
+
+
+class AbstractPrior(abc.ABC):
+    """p(z), or p(z given context)."""
+
+    def code_dim(self, latent_dim: int) -> int:
+        """Return the length of the vector that the decoder is given."""
+        return latent_dim
+
+
+class AbstractDistributionPrior(AbstractPrior):
+    """A prior that is one distribution, sampled by the VAE at ``"z"``."""
+
+    @abc.abstractmethod
+    def distribution(self, scope: Scope) -> Distribution:
+        """Return p(z): event shape ``(latent_dim,)``, batch shape ``()`` or ``(batch,)``."""
+
+
+class AbstractProgramPrior(AbstractPrior):
+    """A prior that issues its own sample sites, inside the VAE's plate."""
+
+    @abc.abstractmethod
+    def sample(self, scope: Scope) -> jax.Array:
+        """Issue the sites; return the code ``(batch, code_dim)`` for the decoder."""
+
+
+class AbstractGuide(abc.ABC):
+    """q(z given x): how many outputs it needs of the encoder, and what they mean."""
+
+    @abc.abstractmethod
+    def output_shape(self, latent_dim: int) -> Shape:
+        """Return the shape of the encoder's output for one datum."""
+
+
+class AbstractDistributionGuide(AbstractGuide):
+    """A guide that is one distribution given the encoder's outputs, sampled at ``"z"``."""
+
+    @abc.abstractmethod
+    def distribution(self, outputs: jax.Array, scope: Scope) -> Distribution:
+        """Return q(z|x): batch shape ``(batch,)``, event shape ``(latent_dim,)``."""
+
+
+class AbstractProgramGuide(AbstractGuide):
+    """A guide that issues its own sample sites, inside the VAE's plate."""
+
+    uses_log_joint: ClassVar[bool] = False
+
+    @abc.abstractmethod
+    def sample(self, outputs: jax.Array, scope: Scope) -> None:
+        """Issue a site for each latent site of the prior."""
+
+
+class AbstractLikelihood(abc.ABC):
+    """p(x given z), with its normalising constant.
+
+    ``support`` is the constraint that every value of x must meet; ``data_range`` the interval that
+    inputs which stand for data (pseudo-inputs) are kept in; ``factorises`` whether the entries of x
+    are independent given z (a mask needs it); ``is_density`` whether log p(x) means anything;
+    ``fill`` the value that stands in for a missing entry.
+    """
+
+    support: ClassVar[Any] = constraints.real
+    data_range: ClassVar[tuple[float, float]] = (-float("inf"), float("inf"))
+    factorises: ClassVar[bool] = True
+    is_density: ClassVar[bool] = True
+    fill: ClassVar[float] = 0.0
+
+    @abc.abstractmethod
+    def output_shape(self, event_shape: Shape) -> Shape:
+        """Return the shape of the decoder's output for one datum."""
+
+    @abc.abstractmethod
+    def distribution(self, outputs: jax.Array, scope: Scope) -> Distribution:
+        """Return p(x|z), elementwise over ``(batch, *event_shape)`` where it factorises."""

@@ -1,0 +1,176 @@
+"""Where parts are joined: each pair is checked once, and an error names both and the remedy."""
+
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from numpyro import handlers
+
+from probvae.interfaces import (
+    AbstractDistributionGuide,
+    AbstractDistributionPrior,
+    AbstractLikelihood,
+    AbstractProgramGuide,
+    AbstractProgramPrior,
+)
+from probvae.typing import Shape
+
+ROLES = {
+    "prior": (AbstractDistributionPrior, AbstractProgramPrior),
+    "posterior": (AbstractDistributionGuide, AbstractProgramGuide),
+    "likelihood": (AbstractLikelihood,),
+}
+PACKAGE = {"prior": "priors", "posterior": "guides", "likelihood": "likelihoods"}
+
+
+class Site(NamedTuple):
+    """A latent site of a program."""
+
+    event_shape: Shape
+    discrete: bool
+    reparametrised: bool
+    support: str
+    scaled: bool
+
+
+class Structure(NamedTuple):
+    """What a VAE's programs are made of, found by a traced dry run: no numbers."""
+
+    model: dict[str, Site]  # latent sites, in order of drawing
+    guide: dict[str, Site]
+    params: dict[str, Any]  # shapes and dtypes, by site
+    state: dict[str, Any]
+
+
+def check_fields(vae: Any) -> None:
+    """Raise unless each field of a VAE is of its kind; make shapes tuples."""
+    for name in ("event_shape", "context_shape"):
+        object.__setattr__(vae, name, _as_shape(name, getattr(vae, name)))
+    if not vae.event_shape:
+        raise ValueError("event_shape expects at least one dimension, such as (8, 8); got ().")
+    if (
+        not isinstance(vae.latent_dim, int)
+        or isinstance(vae.latent_dim, bool)
+        or vae.latent_dim < 1
+    ):
+        raise ValueError(f"latent_dim expects a positive integer; got {vae.latent_dim!r}.")
+    for role, kinds in ROLES.items():
+        _check_kind(role, getattr(vae, role), kinds)
+    for role in ("encoder", "decoder"):
+        _check_net(role, getattr(vae, role))
+
+
+def _as_shape(name: str, value: Any) -> Shape:
+    if isinstance(value, list | tuple) and all(isinstance(n, int) and n > 0 for n in value):
+        return tuple(value)
+    raise ValueError(f"{name} expects a tuple of positive integers; got {value!r}.")
+
+
+def _check_kind(role: str, part: Any, kinds: tuple[type, ...]) -> None:
+    if isinstance(part, kinds):
+        return
+    if isinstance(part, type) and issubclass(part, kinds):
+        hint = f"Call it: {part.__name__}()."
+    else:
+        hint = f"Take one from probvae.{PACKAGE[role]}, or subclass {kinds[0].__name__}."
+    raise TypeError(f"{role} expects a {PACKAGE[role][:-1]} component; got {part!r}. {hint}")
+
+
+def _check_net(role: str, net: Any) -> None:
+    if isinstance(net, type) or (callable(net) and _hashable(net)):
+        return
+    raise TypeError(
+        f"{role} expects a recipe `recipe(in_shape, out_shape, *, rngs) -> nnx.Module`, hashable and "
+        f"without arrays, such as nets.MLP((300, 300)) or an NNX class; got {type(net).__name__}. "
+        "A module that is built already must be given as its recipe."
+    )
+
+
+def _hashable(value: Any) -> bool:
+    try:
+        hash(value)
+    except TypeError:
+        return False
+    return True
+
+
+def check_programs(vae: Any) -> None:
+    """Raise unless prior and guide have the same latent sites, of the same shapes and kinds."""
+    found = structure(vae)
+    pair = f"the prior {type(vae.prior).__name__} and the posterior {type(vae.posterior).__name__}"
+    if set(found.model) != set(found.guide):
+        raise ValueError(
+            f"{pair} do not fit: the prior has latent sites {sorted(found.model)}, the posterior "
+            f"{sorted(found.guide)}. A hierarchical prior needs a guide with the same sites; a prior "
+            'with the one site "z" needs a distribution guide such as guides.MeanField().'
+        )
+    for name, p in found.model.items():
+        _check_site(pair, name, p, found.guide[name])
+
+
+def _check_site(pair: str, name: str, p: Site, q: Site) -> None:
+    if p.event_shape != q.event_shape:
+        raise ValueError(
+            f'{pair} do not fit at site "{name}": event shapes {p.event_shape} and {q.event_shape}.'
+        )
+    if p.support != q.support:
+        raise ValueError(
+            f'{pair} do not fit at site "{name}": the prior lives on {p.support}, the posterior on '
+            f"{q.support}. Take a guide with the prior's support."
+        )
+    if p.scaled or q.scaled:
+        raise ValueError(
+            f'{pair}: site "{name}" is scaled by `handlers.scale`, which importance-weighted bounds '
+            "misread. State the size of the data set by `num_data`: the plate then scales the sites."
+        )
+
+
+@lru_cache(maxsize=64)
+def structure(vae: Any) -> Structure:
+    """Trace a VAE's programs abstractly, on two data of zeros: no arithmetic is done."""
+    found: list[tuple[dict, dict]] = []
+
+    def dry_run() -> tuple[Any, Any]:
+        x = jnp.zeros((2, *vae.event_shape))
+        context = jnp.zeros((2, *vae.context_shape)) if vae.context_shape else None
+        model, guide = (
+            handlers.trace(handlers.seed(program, jax.random.key(0))).get_trace(x, context)
+            for program in (vae.model, vae.guide)
+        )
+        found.append((_latents(model), _latents(guide)))
+        traces = {**model, **guide}
+        return _values(traces, "param"), _values(traces, "mutable")
+
+    params, state = jax.eval_shape(dry_run)
+    return Structure(*found[-1], params, state)
+
+
+def _values(trace: dict, kind: str) -> dict[str, Any]:
+    return {name: site["value"] for name, site in trace.items() if site["type"] == kind}
+
+
+def _latents(trace: dict) -> dict[str, Site]:
+    return {
+        name: _site(site)
+        for name, site in trace.items()
+        if site["type"] == "sample" and not site["is_observed"]
+    }
+
+
+def _site(site: dict) -> Site:
+    support = site["fn"].support
+    return Site(
+        event_shape=tuple(site["fn"].event_shape),
+        discrete=bool(support.is_discrete),
+        reparametrised=site["fn"].has_rsample,
+        support=_named(support),
+        scaled=site["scale"] is not None,
+    )
+
+
+def _named(support: Any) -> str:
+    """Name a support: its kind, whatever its event dimension (``real_vector`` is ``real``)."""
+    while hasattr(support, "base_constraint"):
+        support = support.base_constraint
+    return str(support).strip("_<>").lower().replace("()", "")

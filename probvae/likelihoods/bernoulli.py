@@ -1,0 +1,32 @@
+"""Binary data."""
+
+from dataclasses import dataclass
+
+import jax
+import numpyro.distributions as dist
+from numpyro.distributions import constraints
+
+from probvae.interfaces import AbstractLikelihood, Scope
+from probvae.typing import Shape
+
+
+@dataclass(frozen=True)
+class Bernoulli(AbstractLikelihood):
+    """p(x|z) = prod_d Bernoulli(x_d; sigmoid(f_d(z))), for x in {0, 1}.
+
+    The decoder gives logits: no probability is ever clipped.
+
+    Reference: Kingma and Welling 2014, arXiv:1312.6114, appendix C.1.
+    """
+
+    support = constraints.boolean
+    data_range = (0.0, 1.0)
+
+    def output_shape(self, event_shape: Shape) -> Shape:
+        return event_shape
+
+    def distribution(self, outputs: jax.Array, scope: Scope) -> dist.Distribution:
+        return dist.Bernoulli(logits=outputs)
+
+    def __str__(self) -> str:
+        return "Bernoulli(logits = f(z))"

@@ -1,0 +1,41 @@
+"""Real-valued data."""
+
+from dataclasses import dataclass, field
+
+import jax
+import numpyro.distributions as dist
+
+from probvae.interfaces import AbstractLikelihood, Scope
+from probvae.likelihoods.scales import AbstractScale, LearnedScale
+from probvae.typing import Shape
+
+
+@dataclass(frozen=True)
+class Gaussian(AbstractLikelihood):
+    """p(x|z) = prod_d Normal(x_d; f_d(z), sigma_d^2), sigma as the component ``scale`` says.
+
+    Args:
+        scale: one of ``FixedScale``, ``LearnedScale``, ``PixelScale``, ``OptimalScale``.
+
+    Reference: Kingma and Welling 2014, arXiv:1312.6114; for sigma, Rybkin, Daniilidis and Levine
+    2021, arXiv:2006.13202.
+    """
+
+    scale: AbstractScale = field(default_factory=LearnedScale)
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.scale, AbstractScale):
+            raise TypeError(
+                f"Gaussian(scale=...) expects a scale component such as FixedScale(0.1) or "
+                f"OptimalScale(); got {self.scale!r}."
+            )
+
+    def output_shape(self, event_shape: Shape) -> Shape:
+        return (*event_shape, 1 + self.scale.num_outputs)
+
+    def distribution(self, outputs: jax.Array, scope: Scope) -> dist.Distribution:
+        loc = outputs[..., 0]
+        return dist.Normal(loc, self.scale(loc, outputs[..., 1:], scope))
+
+    def __str__(self) -> str:
+        return f"Normal(f(z), sigma^2), {self.scale}"

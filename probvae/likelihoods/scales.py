@@ -1,0 +1,137 @@
+"""Where the scale of a likelihood comes from: four answers, each a component."""
+
+import abc
+import math
+from dataclasses import dataclass
+from typing import ClassVar
+
+import jax
+import jax.numpy as jnp
+import numpyro
+from numpyro.primitives import mutable
+
+from probvae.interfaces import Scope
+
+
+class AbstractScale(abc.ABC):
+    """sigma of p(x|z), in the data's units; ``num_outputs`` is what it takes of the decoder per entry."""
+
+    num_outputs: ClassVar[int] = 0
+
+    @abc.abstractmethod
+    def __call__(self, loc: jax.Array, raw: jax.Array, scope: Scope) -> jax.Array:
+        """Return sigma, broadcastable to ``loc`` of shape ``(batch, *event)``."""
+
+
+def soft_floor(log_scale: jax.Array, low: float) -> jax.Array:
+    """Bound a log scale below, smoothly: low + softplus(log_scale - low) (arXiv:2006.13202)."""
+    return low + jax.nn.softplus(log_scale - low)
+
+
+@dataclass(frozen=True)
+class FixedScale(AbstractScale):
+    """sigma = value, one number for all entries."""
+
+    value: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.value) and self.value > 0):
+            raise ValueError(f"FixedScale expects a positive number; got {self.value!r}.")
+
+    def __call__(self, loc: jax.Array, raw: jax.Array, scope: Scope) -> jax.Array:
+        return jnp.full((), self.value, loc.dtype)
+
+    def __str__(self) -> str:
+        return f"sigma = {self.value}"
+
+
+@dataclass(frozen=True)
+class LearnedScale(AbstractScale):
+    """log sigma = one learned number, softly bounded below.
+
+    Args:
+        start: sigma at the start, in the data's units.
+        min_log: the bound on log sigma.
+    """
+
+    start: float = 1.0
+    min_log: float = -6.0
+
+    def __post_init__(self) -> None:
+        if not (self.start > 0 and math.log(self.start) > self.min_log):
+            raise ValueError(
+                f"LearnedScale(start=...) expects a number above exp(min_log) = "
+                f"{math.exp(self.min_log):.3g}; got {self.start!r}."
+            )
+
+    def __call__(self, loc: jax.Array, raw: jax.Array, scope: Scope) -> jax.Array:
+        above = math.log(self.start) - self.min_log
+        unbounded = (
+            self.min_log + math.log(math.expm1(above)) if above < 30 else math.log(self.start)
+        )
+        log_scale = numpyro.param("likelihood$log_scale", jnp.full((), unbounded))
+        return jnp.exp(soft_floor(log_scale, self.min_log))
+
+    def __str__(self) -> str:
+        return "sigma learned"
+
+
+@dataclass(frozen=True)
+class PixelScale(AbstractScale):
+    """log sigma_d = g_d(z) from the decoder, softly bounded below.
+
+    It wins the likelihood and often loses the samples: see arXiv:2006.13202, table 3.
+
+    Args:
+        min_log: the bound on log sigma.
+    """
+
+    num_outputs: ClassVar[int] = 1
+    min_log: float = -6.0
+
+    def __call__(self, loc: jax.Array, raw: jax.Array, scope: Scope) -> jax.Array:
+        return jnp.exp(soft_floor(raw[..., 0], self.min_log))
+
+    def __str__(self) -> str:
+        return "sigma = sigma(z) per entry"
+
+
+@dataclass(frozen=True)
+class OptimalScale(AbstractScale):
+    """sigma^2 = mean of (x - f(z))^2 over data and entries: the maximum-likelihood value.
+
+    In training it is the batch's; the running state gathers the mean over a pass through the training
+    set, which serves evaluation and generation, so that log p(x|z) of a datum never depends on its
+    company. ``fit`` makes that pass with the final parameters.
+
+    Args:
+        min_log: the least log sigma (a hard bound, so that above it sigma is the exact optimum).
+
+    Reference: Rybkin, Daniilidis and Levine 2021, arXiv:2006.13202, equation 6 (sigma-VAE).
+    """
+
+    min_log: float = -6.0
+
+    def __call__(self, loc: jax.Array, raw: jax.Array, scope: Scope) -> jax.Array:
+        zero = jnp.zeros((), loc.dtype)
+        state = mutable("likelihood$state", {"mean_square": zero + 1.0, "count": zero})
+        if scope.training and scope.x is not None:
+            mean_square, count = _mean_square(loc, scope)
+            total = state["count"] + count
+            gain = jax.lax.stop_gradient(count / total)
+            old = state["mean_square"]
+            state["mean_square"] = jax.lax.stop_gradient(old + gain * (mean_square - old))
+            state["count"] = total
+        else:
+            mean_square = state["mean_square"]
+        return jnp.sqrt(jnp.maximum(mean_square, math.exp(2 * self.min_log)))
+
+    def __str__(self) -> str:
+        return "sigma^2 = mean squared error on the training set"
+
+
+def _mean_square(loc: jax.Array, scope: Scope) -> tuple[jax.Array, jax.Array]:
+    """Return the mean of (x - f(z))^2 over the observed entries, and the number of data."""
+    square = (scope.x - loc) ** 2
+    seen = jnp.ones_like(square) if scope.mask is None else scope.mask.astype(square.dtype)
+    return (square * seen).sum() / jnp.maximum(seen.sum(), 1.0), seen.sum() / seen[0].size

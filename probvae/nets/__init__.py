@@ -1,0 +1,6 @@
+"""Nets: frozen recipes `recipe(in_shape, out_shape, *, rngs) -> nnx.Module`."""
+
+from probvae.nets.dense import MLP, GatedMLP, Linear
+from probvae.nets.module import Recipe, register
+
+__all__ = ["GatedMLP", "Linear", "MLP", "Recipe", "register"]

@@ -1,0 +1,120 @@
+"""Nets of dense layers: recipes that hold sizes and no arrays."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import jax
+from flax import nnx
+
+from probvae.typing import Shape
+
+
+class _Stack(nnx.Module):
+    """Flatten a datum, apply the layers in turn, give the output its shape."""
+
+    def __init__(self, layers: list[nnx.Module], out_shape: Shape) -> None:
+        self.layers = nnx.List(layers)
+        self.out_shape = out_shape
+
+    def __call__(self, x: jax.Array) -> jax.Array:
+        h = x.reshape(x.shape[0], -1)
+        for layer in self.layers:
+            h = layer(h)
+        return h.reshape(x.shape[0], *self.out_shape)
+
+
+class _Dense(nnx.Module):
+    """activation(W x + b)."""
+
+    def __init__(self, n: int, m: int, activation: Callable, *, rngs: nnx.Rngs) -> None:
+        self.linear = nnx.Linear(n, m, rngs=rngs)
+        self.activation = activation
+
+    def __call__(self, x: jax.Array) -> jax.Array:
+        return self.activation(self.linear(x))
+
+
+class _GatedDense(nnx.Module):
+    """(W x + b) * sigmoid(V x + c), with He's start."""
+
+    def __init__(self, n: int, m: int, *, rngs: nnx.Rngs) -> None:
+        he = nnx.initializers.he_normal()
+        self.signal = nnx.Linear(n, m, kernel_init=he, rngs=rngs)
+        self.gate = nnx.Linear(n, m, kernel_init=he, rngs=rngs)
+
+    def __call__(self, x: jax.Array) -> jax.Array:
+        return self.signal(x) * jax.nn.sigmoid(self.gate(x))
+
+
+@dataclass(frozen=True)
+class Linear:
+    """One affine map, f(x) = W x + b; with it a Gaussian VAE is probabilistic PCA.
+
+    Reference: Tipping and Bishop 1999; Lucas et al. 2019, arXiv:1911.02469.
+    """
+
+    def __call__(self, in_shape: Shape, out_shape: Shape, *, rngs: nnx.Rngs) -> nnx.Module:
+        sizes = math.prod(in_shape), math.prod(out_shape)
+        return _Stack([nnx.Linear(*sizes, rngs=rngs)], out_shape)
+
+
+@dataclass(frozen=True)
+class MLP:
+    """Dense layers with an activation between them, and a linear last one.
+
+    Args:
+        hidden: widths of the hidden layers.
+        activation: an elementwise function.
+    """
+
+    hidden: tuple[int, ...] = (500,)
+    activation: Callable = jax.nn.relu
+
+    def __post_init__(self) -> None:
+        _check_widths(self)
+
+    def __call__(self, in_shape: Shape, out_shape: Shape, *, rngs: nnx.Rngs) -> nnx.Module:
+        def layer(n: int, m: int) -> nnx.Module:
+            return _Dense(n, m, self.activation, rngs=rngs)
+
+        return _layered(self.hidden, layer, in_shape, out_shape, rngs)
+
+
+@dataclass(frozen=True)
+class GatedMLP:
+    """Gated dense layers h * sigmoid(g), and a linear last one.
+
+    Args:
+        hidden: widths of the hidden layers.
+
+    Reference: the nets of Tomczak and Welling 2018, arXiv:1705.07120, section 4.1.
+    """
+
+    hidden: tuple[int, ...] = (300, 300)
+
+    def __post_init__(self) -> None:
+        _check_widths(self)
+
+    def __call__(self, in_shape: Shape, out_shape: Shape, *, rngs: nnx.Rngs) -> nnx.Module:
+        def layer(n: int, m: int) -> nnx.Module:
+            return _GatedDense(n, m, rngs=rngs)
+
+        return _layered(self.hidden, layer, in_shape, out_shape, rngs)
+
+
+def _layered(
+    hidden: Shape, layer: Callable, in_shape: Shape, out_shape: Shape, rngs: nnx.Rngs
+) -> nnx.Module:
+    sizes = (math.prod(in_shape), *hidden)
+    layers = [layer(n, m) for n, m in zip(sizes[:-1], sizes[1:], strict=True)]
+    return _Stack([*layers, nnx.Linear(sizes[-1], math.prod(out_shape), rngs=rngs)], out_shape)
+
+
+def _check_widths(net: MLP | GatedMLP) -> None:
+    hidden = net.hidden
+    if not isinstance(hidden, tuple) or not all(isinstance(n, int) and n > 0 for n in hidden):
+        raise ValueError(
+            f"{type(net).__name__}(hidden=...) expects a tuple of positive widths, such as "
+            f"(300, 300); got {hidden!r}."
+        )

@@ -1,0 +1,115 @@
+"""Weights of a net as NumPyro parameters, drawn from the key that SVI is given.
+
+NumPyro's own ``nnx_module`` takes a built module, so its weights are fixed before the key is known:
+two seeds would give one start. Here the module's graph is found without arrays, and the weights are
+a ``numpyro.param`` that is drawn when SVI asks for it.
+"""
+
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpyro
+from flax import nnx
+from numpyro.primitives import mutable
+
+from probvae.typing import Shape
+
+Recipe = Callable[..., nnx.Module]
+
+
+class _Structure(NamedTuple):
+    graph: Any
+    params: Any  # abstract: shapes and dtypes only
+    rngs: Any
+    state: Any
+
+
+def build(recipe: Recipe, in_shape: Shape, out_shape: Shape, rng_key: jax.Array) -> nnx.Module:
+    """Build the module that a recipe describes, with weights drawn from ``rng_key``."""
+    return recipe(in_shape, out_shape, rngs=nnx.Rngs(rng_key))
+
+
+def _split(module: nnx.Module) -> _Structure:
+    return _Structure(*nnx.split(module, nnx.Param, nnx.RngState, ...))
+
+
+@lru_cache(maxsize=256)
+def _structure(recipe: Recipe, in_shape: Shape, out_shape: Shape, training: bool) -> _Structure:
+    abstract = nnx.eval_shape(lambda: build(recipe, in_shape, out_shape, jax.random.key(0)))
+    abstract.train() if training else abstract.eval()
+    return _split(abstract)
+
+
+def register(
+    role: str, recipe: Recipe, in_shape: Shape, out_shape: Shape, *, training: bool = True
+) -> Callable[[jax.Array], jax.Array]:
+    """Register a net's weights at ``role$params`` (and its running state at ``role$state``).
+
+    Args:
+        role: the site names' first half, such as ``"decoder"`` or ``"prior$flow"``.
+        recipe: hashable; ``recipe(in_shape, out_shape, *, rngs)`` returns an NNX module.
+        in_shape: shape of one input, without the batch.
+        out_shape: shape of one output.
+        training: whether dropout and batch statistics behave as in training.
+
+    Returns:
+        a function from ``(batch, *in_shape)`` to ``(batch, *out_shape)``.
+    """
+    form = _structure(recipe, in_shape, out_shape, training)
+
+    def draw(part: str) -> Callable[[jax.Array], dict]:
+        fresh = lambda key: _split(build(recipe, in_shape, out_shape, key))  # noqa: E731
+        return lambda key: nnx.to_pure_dict(getattr(fresh(key), part))
+
+    params = numpyro.param(f"{role}$params", draw("params")) if form.params else {}
+    holder = _running_state(role, draw("state")) if form.state else {"value": {}}
+
+    def apply(x: jax.Array) -> jax.Array:
+        module = nnx.merge(
+            form.graph,
+            _filled(form.params, params),
+            _seeded(form.rngs, training),
+            _filled(form.state, holder["value"]),
+        )
+        y = module(x)
+        if training and form.state:
+            holder["value"] = jax.lax.stop_gradient(nnx.to_pure_dict(_split(module).state))
+        if y.shape != (x.shape[0], *out_shape):
+            raise ValueError(
+                f"the {role}'s net {recipe} returned shape {y.shape} for an input of shape "
+                f"{x.shape}; expected {(x.shape[0], *out_shape)}. A net is a recipe "
+                "`recipe(in_shape, out_shape, *, rngs)`: let its last layer have the size of "
+                "`out_shape` and reshape to it."
+            )
+        return y
+
+    return apply
+
+
+def _running_state(role: str, draw: Callable[[jax.Array], dict]) -> dict:
+    return mutable(f"{role}$state", {"value": draw(jax.random.key(0))})
+
+
+def _filled(abstract: Any, values: dict) -> Any:
+    """Put arrays into an abstract NNX state."""
+    leaves = jax.tree.leaves(values)
+    return jax.tree.unflatten(jax.tree.structure(abstract), leaves)
+
+
+def _seeded(abstract: Any, training: bool) -> Any:
+    """Give dropout's streams a key of this run of the program; without dropout, draw none."""
+    if not jax.tree.leaves(abstract):
+        return abstract
+    key = numpyro.prng_key() if training else None
+    key = jax.random.key(0) if key is None else key
+    return jax.tree.map(
+        lambda leaf: (
+            key
+            if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+            else jnp.zeros(leaf.shape, leaf.dtype)
+        ),
+        abstract,
+    )

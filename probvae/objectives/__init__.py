@@ -1,0 +1,7 @@
+"""Objectives: what SVI minimises. NumPyro's own are accepted wherever they are right."""
+
+from probvae.objectives.elbo import ELBO
+from probvae.objectives.objective import AbstractObjective
+from probvae.objectives.terms import Terms, terms
+
+__all__ = ["ELBO", "AbstractObjective", "Terms", "terms"]

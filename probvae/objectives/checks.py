@@ -1,0 +1,84 @@
+"""What objectives can be asked to do: their arguments, and the VAEs that they are right for."""
+
+import math
+from typing import Any
+
+from numpyro.infer import ELBO, RenyiELBO, Trace_ELBO, TraceGraph_ELBO, TraceMeanField_ELBO
+
+from probvae.objectives.objective import AbstractObjective
+from probvae.objectives.terms import closed_form_is_exact
+
+
+def check_particles(objective: Any) -> None:
+    """Raise unless ``num_particles`` is a positive integer."""
+    n = objective.num_particles
+    if not isinstance(n, int) or isinstance(n, bool) or n < 1:
+        raise ValueError(
+            f"{type(objective).__name__}(num_particles=...) expects a positive integer; got {n!r}."
+        )
+
+
+def check_number(objective: Any, name: str, value: Any) -> None:
+    """Raise unless a weight is a finite number >= 0, or a schedule that starts at one."""
+    got = value(0) if callable(value) else value
+    try:
+        fine = math.isfinite(got) and got >= 0
+    except TypeError:
+        fine = False
+    if not fine:
+        what = f"a schedule that gives {got!r} at step 0" if callable(value) else repr(value)
+        raise ValueError(
+            f"{type(objective).__name__}({name}=...) expects a finite number >= 0, or an optax "
+            f"schedule of the step that gives such numbers; got {what}."
+        )
+
+
+def check_objective(objective: Any, model: dict, guide: dict, state: dict, guide_name: str) -> None:
+    """Refuse objectives that would be silently wrong for a VAE.
+
+    Args:
+        objective: NumPyro's or ours.
+        model: latent sites of the model, in order (``probvae.join.Site`` by name).
+        guide: latent sites of the guide, in order.
+        state: names of running state.
+        guide_name: the guide's name, for the message.
+
+    Raises:
+        TypeError: if it is no objective.
+        ValueError: where the objective's value or gradient would be wrong.
+    """
+    if not isinstance(objective, ELBO):
+        raise TypeError(
+            f"objective expects a numpyro.infer ELBO such as objectives.ELBO(); got {objective!r}."
+        )
+    name = type(objective).__name__
+    pathwise = isinstance(
+        objective, Trace_ELBO | TraceMeanField_ELBO | RenyiELBO | AbstractObjective
+    )
+    stuck = [site for site, q in guide.items() if not q.reparametrised]
+    if pathwise and stuck and not getattr(objective, "can_infer_discrete", False):
+        raise ValueError(
+            f"{name} takes gradients through the draws of q, but the guide {guide_name} draws "
+            f"{stuck} without reparametrisation: the encoder's gradient would be zero. Take "
+            "numpyro.infer.TraceGraph_ELBO(), or a guide that is reparametrised."
+        )
+    inexact = [site for site in model if not closed_form_is_exact(site, list(model), list(guide))]
+    if isinstance(objective, TraceMeanField_ELBO) and inexact:
+        raise ValueError(
+            f"TraceMeanField_ELBO takes the KL at {inexact} in closed form, which is wrong here: the "
+            f"guide {guide_name} draws {list(guide)}, the model {list(model)}. Take "
+            "objectives.ELBO(), which samples it, or numpyro.infer.Trace_ELBO()."
+        )
+    if state:
+        _check_state(objective, name, state)
+
+
+def _check_state(objective: Any, name: str, state: dict) -> None:
+    if isinstance(objective, AbstractObjective):
+        return
+    if isinstance(objective, RenyiELBO | TraceGraph_ELBO) or objective.num_particles > 1:
+        raise ValueError(
+            f"{name} with num_particles={objective.num_particles} drops running state, and this VAE "
+            f"has {sorted(state)}. Take objectives.ELBO(num_particles=...), or parts without state "
+            "(LayerNorm instead of BatchNorm; a learned scale instead of the optimal one)."
+        )

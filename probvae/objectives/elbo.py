@@ -1,0 +1,37 @@
+"""The evidence lower bound."""
+
+from dataclasses import dataclass
+
+import jax
+
+from probvae.objectives.checks import check_number, check_particles
+from probvae.objectives.objective import AbstractObjective
+from probvae.objectives.terms import Terms
+from probvae.typing import Schedule
+
+
+@dataclass(frozen=True)
+class ELBO(AbstractObjective):
+    """E_q[log p(x|z)] - beta KL(q(z|x) || p(z)), in nats per datum.
+
+    With ``beta=1`` it equals NumPyro's ``TraceMeanField_ELBO`` and, with ``closed_form=False``,
+    ``Trace_ELBO``, key for key.
+
+    Args:
+        beta: weight of the KL: a number >= 0, or an optax schedule of the step.
+        num_particles: draws of z per datum and step.
+        closed_form: take a KL in closed form where that is exact.
+
+    Reference: Kingma and Welling 2014, arXiv:1312.6114, equation 10; for beta, Higgins et al. 2017.
+    """
+
+    beta: float | Schedule = 1.0
+    num_particles: int = 1
+    closed_form: bool = True
+
+    def __post_init__(self) -> None:
+        check_particles(self)
+        check_number(self, "beta", self.beta)
+
+    def bound(self, read: Terms, step: jax.Array | None) -> jax.Array:
+        return (read.log_likelihood - self.weight(self.beta, step) * read.total_kl).mean(0)

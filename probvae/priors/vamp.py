@@ -1,0 +1,109 @@
+"""The variational mixture of posteriors as the prior."""
+
+import math
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+import numpyro
+import numpyro.distributions as dist
+from numpyro.distributions import constraints
+
+from probvae.interfaces import AbstractDistributionPrior, Scope
+from probvae.priors.checks import check_components
+from probvae.typing import ArrayLike, RngKey
+
+
+@dataclass(frozen=True)
+class VampPrior(AbstractDistributionPrior):
+    """p(z) = sum_k w_k q(z | u_k), with learned pseudo-inputs u_k in the data's range.
+
+    The encoder is shared with the guide. In a VAE with context each pseudo-input carries a learned
+    pseudo-context. Pseudo-inputs start at draws of Normal(start_mean, start_scale), put into the
+    data's range; :meth:`start_at` starts them at given data instead.
+
+    Args:
+        components: the number K of pseudo-inputs.
+        learned_weights: learn w_k; otherwise w_k = 1/K, as in the paper.
+        start_mean: mean of the random start, in the data's units.
+        start_scale: standard deviation of the random start, in the data's units.
+
+    Reference: Tomczak and Welling 2018, arXiv:1705.07120, equation 9. The paper's code clips u to
+    [0, 1]; here the range is kept by a smooth bijection, so that no gradient vanishes at a bound.
+    """
+
+    components: int = 500
+    learned_weights: bool = False
+    start_mean: float = 0.5
+    start_scale: float = 0.1
+
+    def __post_init__(self) -> None:
+        check_components(self)
+        if not self.start_scale > 0:
+            raise ValueError(
+                f"VampPrior(start_scale=...) expects a positive number (equal pseudo-inputs stay "
+                f"equal for ever); got {self.start_scale!r}."
+            )
+
+    def distribution(self, scope: Scope) -> dist.Distribution:
+        shape = (self.components, *scope.event_shape)
+        u = numpyro.param(
+            "prior$pseudo_inputs",
+            lambda key: self._inside(self._random(key, shape), scope.data_range),
+            constraint=_range_constraint(*scope.data_range),
+        )
+        logits = jnp.zeros(self.components)
+        if self.learned_weights:
+            logits = numpyro.param("prior$logits", logits)
+        q = scope.posterior(u, self._pseudo_context(scope))
+        return dist.MixtureSameFamily(dist.Categorical(logits=logits), q)
+
+    def start_at(self, data: ArrayLike, *, rng_key: RngKey, noise: float = 0.01) -> dict:
+        """Return ``init_params`` that start the pseudo-inputs at K random rows of ``data``.
+
+        Args:
+            data: rows ``(n, *event_shape)`` in the range that the likelihood takes, n >= K.
+            rng_key: which rows, and the noise.
+            noise: standard deviation of the noise added to them, in the data's units.
+
+        Raises:
+            ValueError: if there are fewer rows than components.
+        """
+        if len(data) < self.components:
+            raise ValueError(
+                f"VampPrior.start_at expects at least components={self.components} rows of data; "
+                f"got {len(data)}. Lower `components`, or give more data."
+            )
+        row_key, noise_key = jax.random.split(rng_key)
+        rows = jax.random.choice(row_key, len(data), (self.components,), replace=False)
+        u = jnp.asarray(data)[rows].astype(jnp.float32)
+        u = u + noise * jax.random.normal(noise_key, u.shape)
+        low, high = jnp.min(jnp.asarray(data)), jnp.max(jnp.asarray(data))
+        return {"prior$pseudo_inputs": self._inside(u, (float(low), float(high)))}
+
+    def _random(self, key: RngKey, shape: tuple[int, ...]) -> jax.Array:
+        return self.start_mean + self.start_scale * jax.random.normal(key, shape)
+
+    def _inside(self, u: jax.Array, data_range: tuple[float, float]) -> jax.Array:
+        """Clip to the open interval: at a bound the bijection's inverse is infinite."""
+        low, high = data_range
+        margin = 1e-2 * min(high - low, 1.0)
+        return jnp.clip(u, low + margin, high - margin)
+
+    def _pseudo_context(self, scope: Scope) -> jax.Array | None:
+        if not scope.context_shape:
+            return None
+        shape = (self.components, *scope.context_shape)
+        return numpyro.param(
+            "prior$pseudo_context", lambda key: 0.1 * jax.random.normal(key, shape)
+        )
+
+    def __str__(self) -> str:
+        weights = "w_k" if self.learned_weights else f"1/{self.components}"
+        return f"sum_k {weights} q(z | u_k), k = 1..{self.components}, u_k learned"
+
+
+def _range_constraint(low: float, high: float) -> constraints.Constraint:
+    if math.isfinite(low) and math.isfinite(high):
+        return constraints.interval(low, high)
+    return constraints.greater_than(low) if math.isfinite(low) else constraints.real

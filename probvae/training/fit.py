@@ -1,0 +1,169 @@
+"""fit: SVI over data, as one compiled program."""
+
+from typing import Any
+
+import jax
+import numpy as np
+import optax
+from tqdm.auto import tqdm
+
+from probvae import data as sources
+from probvae import join
+from probvae.evidence import Batch
+from probvae.objectives import ELBO
+from probvae.objectives.checks import check_objective
+from probvae.training import checks, loop
+from probvae.training.fitted import Fitted
+from probvae.training.history import Recorder
+from probvae.typing import Params, RngKey
+from probvae.vae import VAE
+
+ADAM = optax.adam(1e-3)  # one object: a fit with the same parts reuses the compiled program
+
+
+class NonFiniteLossError(FloatingPointError):
+    """The loss stopped being a finite number; ``fitted`` is the VAE at the last good epoch."""
+
+    def __init__(self, message: str, fitted: Fitted) -> None:
+        super().__init__(message)
+        self.fitted = fitted
+
+
+def fit(
+    vae: VAE,
+    train: Any,
+    *,
+    rng_key: RngKey,
+    validation: Any = None,
+    observation: Any = None,
+    objective: Any = None,
+    optimizer: optax.GradientTransformation | None = None,
+    epochs: int = 100,
+    batch_size: int = 128,
+    init_params: Params | None = None,
+    progress: bool = True,
+) -> Fitted:
+    """Fit a VAE by stochastic variational inference (NumPyro's ``SVI.update``).
+
+    Every epoch is one call of one compiled program: it shuffles, observes each batch, takes the
+    steps, and looks at the validation data. Rows that do not fill a batch wait for the next epoch's
+    shuffle. Every random number derives from ``rng_key``. An interrupt (Ctrl-C) ends the run after
+    the last whole epoch and returns what is fitted by then.
+
+    Args:
+        vae: what to fit.
+        train: data ``(n, *event_shape)`` in any numeric dtype (uint8 stays uint8 on the device), or a
+            ``Batch(x, context, mask)``.
+        rng_key: a typed key, ``jax.random.key(0)``.
+        validation: like ``train``, already observed; looked at after every epoch.
+        observation: what happens to a training datum before it is scored, anew at each step, such as
+            ``data.observation``; by default x is cast to float.
+        objective: a ``numpyro.infer`` ELBO; by default ``objectives.ELBO()``.
+        optimizer: an optax optimizer; by default ``optax.adam(1e-3)``.
+        epochs: passes through the training data.
+        batch_size: data per step; at most n.
+        init_params: values to start from, by site, such as ``fitted.params`` or
+            ``vae.prior.start_at(...)``.
+        progress: show a bar.
+
+    Returns:
+        the fitted VAE.
+
+    Raises:
+        TypeError, ValueError: for data, options or objectives that do not fit the VAE.
+        NonFiniteLossError: if the loss stops being finite; names step and term, and carries the VAE
+            at the last good epoch as ``error.fitted``.
+    """
+    objective = ELBO() if objective is None else objective
+    observation = sources.Cast() if observation is None else observation
+    optimizer = ADAM if optimizer is None else optimizer
+    checks.check_options(vae, rng_key, optimizer, epochs, batch_size)
+    found = join.structure(vae)
+    check_objective(objective, found.model, found.guide, found.state, type(vae.posterior).__name__)
+    train = checks.checked_batch(vae, train, "train", observation)
+    checks.check_batch_size(batch_size, len(train.x))
+    if validation is not None:
+        validation = checks.checked_batch(vae, validation, "validation", sources.Cast())
+    start = checks.checked_params(vae, init_params or {})
+    run = loop.Run(vae, objective, optimizer, observation, batch_size)
+    return _run(run, train, validation, rng_key, epochs, start, progress)
+
+
+def _run(
+    run: loop.Run,
+    train: Batch,
+    valid: Batch | None,
+    rng_key: RngKey,
+    epochs: int,
+    start: Params,
+    bar: bool,
+) -> Fitted:
+    init_key, epoch_key, pass_key = jax.random.split(rng_key, 3)
+    train, valid = jax.device_put((train, valid))
+    first = jax.tree.map(lambda a: a[: run.batch_size], train)
+    first = first._replace(x=run.observation(init_key, first.x))
+    state = loop.start(run, init_key, first, start)
+    fresh = dict(state.mutable_state or {})
+    recorder = Recorder()
+    with tqdm(total=epochs, unit="epoch", disable=not bar) as shown:
+        try:
+            for index in range(epochs):
+                after, *looked = loop.epoch(run, state, fresh, train, valid, epoch_key, index)
+                row = _row(jax.device_get(looked))
+                _check_finite(row[0], index, lambda: _fitted(run, state, recorder))  # noqa: B023
+                state = after
+                recorder.add(*row)
+                shown.set_postfix_str(_postfix(row[1], row[2]), refresh=False)
+                shown.update()
+        except KeyboardInterrupt:
+            shown.write(f"interrupted: the fit is that of epoch {recorder.history().num_epochs}")
+    fitted = _fitted(run, state, recorder)
+    if loop.PASS_STATE not in fresh:
+        return fitted
+    held = loop.whole_pass(run, fitted.values, fresh, train, pass_key)
+    return fitted.with_values({**fitted.values, loop.PASS_STATE: held})
+
+
+def _fitted(run: loop.Run, state: Any, recorder: Recorder) -> Fitted:
+    return Fitted(run.vae, loop.parameters(run, state), recorder.history())
+
+
+def _row(looked: list) -> tuple[dict, dict, dict | None]:
+    """Return one epoch's record: steps, means over them, validation."""
+    steps, valid = looked
+    train = {name: float(values.mean(dtype=np.float64)) for name, values in steps.items()}
+    if "kl" in train:
+        train["elbo"] = train["log_likelihood"] - train["kl"]
+    return (
+        steps,
+        train,
+        None if valid is None else {k: float(v) for k, v in valid._asdict().items()},
+    )
+
+
+def _postfix(train: dict, valid: dict | None) -> str:
+    shown = valid or train
+    if "kl" not in shown:
+        return f"train loss {shown['loss']:.4g}"
+    return (
+        f"{'validation' if valid else 'train'} ELBO {shown['elbo']:.2f} = "
+        f"log-likelihood {shown['log_likelihood']:.2f} - KL {shown['kl']:.2f} nats"
+    )
+
+
+def _check_finite(steps: dict[str, np.ndarray], epoch: int, last_good: Any) -> None:
+    bad = ~np.isfinite(steps["loss"])
+    if not bad.any():
+        return
+    at = int(bad.argmax())
+    step = epoch * len(bad) + at
+    terms = [k for k in ("log_likelihood", "kl") if k in steps and not np.isfinite(steps[k][at])]
+    what = " and ".join(f"{k} = {steps[k][at]}" for k in terms) or f"loss = {steps['loss'][at]}"
+    before = f"{steps['loss'][at - 1]:.4g}" if at else "not known in this epoch"
+    raise NonFiniteLossError(
+        f"the loss is not finite at step {step} (epoch {epoch}): {what}; the loss before it was "
+        f"{before}. The VAE at the end of the epoch before is kept as `error.fitted`. Usual causes: "
+        "a learning rate too high (lower it, or chain optax.clip_by_global_norm(1.0) before it), a "
+        "likelihood whose scale runs to 0 (bound it), data of huge scale (standardise them).",
+        last_good(),
+    )

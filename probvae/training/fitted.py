@@ -1,0 +1,244 @@
+"""A fitted VAE: the programs with numbers put in, and what one asks of them."""
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from numpyro import handlers
+from numpyro.distributions import Distribution
+from tqdm.auto import tqdm
+
+from probvae import evidence, inputs
+from probvae.evidence import Evidence
+from probvae.interfaces import AbstractDistributionGuide
+from probvae.training import checks, store
+from probvae.training.history import History
+from probvae.training.paths import straight
+from probvae.typing import ArrayLike, Params, RngKey
+from probvae.vae import VAE
+
+
+class Samples(NamedTuple):
+    """Draws from the model: ``x`` ``(n, *event)``, the mean of p(x|z) behind each, and the code z."""
+
+    x: jax.Array
+    mean: jax.Array
+    z: Any
+
+
+@dataclass(frozen=True, eq=False)
+class Fitted:
+    """A VAE with its parameters, running state and history.
+
+    ``values`` holds parameters and running state by site; ``model`` and ``guide`` are the VAE's
+    programs with these put in and nets in evaluation mode: plain NumPyro, for ``Predictive``, ``MCMC``
+    and all else.
+    """
+
+    vae: VAE
+    values: Params
+    history: History
+
+    @property
+    def params(self) -> dict[str, Any]:
+        """The parameters by site, as ``init_params`` and ``Predictive(params=...)`` take them."""
+        return {name: value for name, value in self.values.items() if not name.endswith("$state")}
+
+    @property
+    def model(self) -> Callable:
+        """The model, p(z) p(x|z), with numbers put in."""
+        return handlers.substitute(self.vae.eval().model, data=dict(self.values))
+
+    @property
+    def guide(self) -> Callable:
+        """The guide, q(z|x), with numbers put in."""
+        return handlers.substitute(self.vae.eval().guide, data=dict(self.values))
+
+    def with_values(self, values: Params) -> "Fitted":
+        """Return the same with other parameters and state."""
+        return replace(self, values=values)
+
+    def encode(
+        self, x: ArrayLike, context: ArrayLike | None = None, mask: ArrayLike | None = None
+    ) -> Distribution:
+        """Return q(z|x) for data ``(n, *event_shape)``: batch shape ``(n,)``, event ``(latent_dim,)``.
+
+        Raises:
+            TypeError: for a guide that is a program: draw from it by ``Predictive(fitted.guide)``.
+        """
+        if not isinstance(self.vae.posterior, AbstractDistributionGuide):
+            raise TypeError(
+                f"the posterior {type(self.vae.posterior).__name__} is a program with several sites, "
+                "not one distribution. Draw from it: Predictive(fitted.guide, num_samples=...)(key, x)."
+            )
+        return _encode(self.vae.eval(), self.values, *inputs.checked(self.vae, x, context, mask))
+
+    def decode(self, z: ArrayLike, context: ArrayLike | None = None) -> Distribution:
+        """Return p(x|z) for codes ``(n, latent_dim)``: batch shape ``(n,)``, event ``event_shape``."""
+        z = inputs.shaped("z", z, (self.vae.prior.code_dim(self.vae.latent_dim),), "latent_dim")
+        return _decode(
+            self.vae.eval(), self.values, z, inputs.checked_context(self.vae, context, z)
+        )
+
+    def sample(
+        self, num_samples: int, *, rng_key: RngKey, context: ArrayLike | None = None
+    ) -> Samples:
+        """Draw from the model: z ~ p(z), x ~ p(x|z).
+
+        Args:
+            num_samples: how many; with a context, how many for each of its rows.
+            rng_key: a typed key.
+            context: ``(rows, *context_shape)``.
+
+        Returns:
+            samples with leading shape ``(num_samples,)``, or ``(num_samples, rows)`` with context.
+        """
+        checks.check_count("num_samples", num_samples)
+        checks.check_key(rng_key)
+        context = inputs.checked_context(self.vae, context, None)
+        drawn = _sample(
+            self.vae.eval(), self.values, jax.random.split(rng_key, num_samples), context
+        )
+        return drawn if context is not None else jax.tree.map(lambda a: a[:, 0], drawn)
+
+    def reconstruct(
+        self,
+        x: ArrayLike,
+        *,
+        rng_key: RngKey | None = None,
+        context: ArrayLike | None = None,
+        mask: ArrayLike | None = None,
+    ) -> jax.Array:
+        """Return the mean of p(x|z), at the mean of q(z|x) or, given ``rng_key``, at a draw of it."""
+        if rng_key is None:
+            return self.decode(self.encode(x, context, mask).mean, context).mean
+        x, context, mask = inputs.checked(self.vae, x, context, mask)
+        return _reconstruct(self.vae.eval(), self.values, rng_key, x, context, mask)
+
+    def interpolate(
+        self, start: ArrayLike, end: ArrayLike, *, num_points: int = 10, path: Callable = straight
+    ) -> jax.Array:
+        """Return means of p(x|z) along a path between the codes of two data.
+
+        Args:
+            start: a datum, of shape ``event_shape``.
+            end: another.
+            num_points: points on the path, ends included.
+            path: ``paths.straight`` or ``paths.spherical``, or any ``(a, b, t) -> z``.
+
+        Returns:
+            an array ``(num_points, *event_shape)``.
+        """
+        checks.check_count("num_points", num_points)
+        ends = self.encode(jnp.stack([jnp.asarray(start), jnp.asarray(end)])).mean
+        t = jnp.linspace(0.0, 1.0, num_points)
+        return self.decode(jax.vmap(partial(path, ends[0], ends[1]))(t)).mean
+
+    def elbo(
+        self, x: Any, *, rng_key: RngKey, num_particles: int = 1, progress: bool = False
+    ) -> Evidence:
+        """Return the ELBO per datum, in nats: the mean over ``num_particles`` draws of z.
+
+        Args:
+            x: data ``(n, *event_shape)``, or a ``Batch(x, context, mask)``.
+            rng_key: a typed key.
+            num_particles: draws of z for each datum.
+            progress: show a bar.
+        """
+        return self._evidence(evidence.elbo, x, rng_key, num_particles, progress)
+
+    def log_prob(
+        self, x: Any, *, rng_key: RngKey, num_particles: int = 5000, progress: bool = False
+    ) -> Evidence:
+        """Return the importance-weighted lower bound on log p(x) per datum, in nats.
+
+        Exactly ``num_particles`` draws of q(z|x) are taken for each datum, in chunks that bound the
+        memory. In expectation it lies between the ELBO and log p(x), and rises with the particles.
+
+        Args:
+            x: data ``(n, *event_shape)``, or a ``Batch(x, context, mask)``.
+            rng_key: a typed key.
+            num_particles: the number K of particles.
+            progress: show a bar.
+
+        Raises:
+            ValueError: for data that do not fit, or a likelihood that is no density.
+
+        Reference: Burda, Grosse and Salakhutdinov 2016, arXiv:1509.00519.
+        """
+        return self._evidence(evidence.log_prob, x, rng_key, num_particles, progress)
+
+    def _evidence(
+        self, bound: Any, x: Any, rng_key: Any, num_particles: Any, progress: bool
+    ) -> Evidence:
+        checks.check_key(rng_key)
+        checks.check_count("num_particles", num_particles)
+        data = checks.checked_batch(self.vae, x, "x", checks.AS_IT_IS)
+        bar = partial(tqdm, unit="block") if progress else None
+        return bound(
+            self.vae, self.values, data, rng_key=rng_key, num_particles=num_particles, progress=bar
+        )
+
+    def save(self, path: str | os.PathLike, *, overwrite: bool = False) -> None:
+        """Write parameters, state and history to one file (safetensors: arrays only, no pickle).
+
+        Raises:
+            FileExistsError: if the file exists and ``overwrite`` is not asked for.
+        """
+        store.save(path, self.vae, self.values, self.history, overwrite=overwrite)
+
+
+def load(path: str | os.PathLike, vae: VAE) -> Fitted:
+    """Read what :meth:`Fitted.save` wrote, for the VAE that it was written from.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        ValueError: for a file that is damaged or of another kind, or was saved from another VAE
+            (names and shapes of all sites are compared).
+    """
+    return Fitted(vae, *store.load(path, vae))
+
+
+def _substituted(vae: VAE, values: Params, program: str) -> Callable:
+    return handlers.substitute(getattr(vae, program), data=dict(values))
+
+
+@partial(jax.jit, static_argnames=("vae",))
+def _encode(vae: VAE, values: Params, x: Any, context: Any, mask: Any) -> Distribution:
+    guide = handlers.seed(_substituted(vae, values, "guide"), jax.random.key(0))
+    return handlers.trace(guide).get_trace(x, context, mask)["z"]["fn"]
+
+
+@partial(jax.jit, static_argnames=("vae",))
+def _decode(vae: VAE, values: Params, z: jax.Array, context: Any) -> Distribution:
+    with handlers.substitute(data=dict(values)):
+        return vae.p_x(z, context)
+
+
+@partial(jax.jit, static_argnames=("vae",))
+def _sample(vae: VAE, values: Params, keys: jax.Array, context: Any) -> Samples:
+    def draw(key: RngKey) -> Samples:
+        model = handlers.seed(_substituted(vae, values, "model"), key)
+        trace = handlers.trace(model).get_trace(None, context)
+        z = {name: trace[name]["value"] for name in trace if _latent(trace[name])}
+        return Samples(
+            trace["x"]["value"], trace["x"]["fn"].mean, z["z"] if list(z) == ["z"] else z
+        )
+
+    return jax.lax.map(draw, keys, batch_size=min(len(keys), 256))
+
+
+def _latent(site: dict) -> bool:
+    return site["type"] == "sample" and site["name"] != "x"
+
+
+@partial(jax.jit, static_argnames=("vae",))
+def _reconstruct(vae: VAE, values: Params, rng_key: RngKey, *data: Any) -> jax.Array:
+    guide = handlers.seed(_substituted(vae, values, "guide"), rng_key)
+    drawn = handlers.trace(guide).get_trace(*data)
+    model = handlers.replay(_substituted(vae, values, "model"), drawn)
+    return handlers.trace(model).get_trace(*data)["x"]["fn"].mean

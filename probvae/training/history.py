@@ -1,0 +1,53 @@
+"""What a run records."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+
+class History(NamedTuple):
+    """A run's record. Nats per datum; ``loss`` is what was minimised, NumPyro's scaled sum.
+
+    ``steps`` holds, for every step, ``loss`` and the parts: ``bound`` (what the objective maximises),
+    ``log_likelihood``, ``kl`` and the mean standard deviations ``scale_x`` of p(x|z) and ``scale_z``
+    of q(z|x), over the first data of the batch. ``train`` holds their means over each epoch, and the
+    ``elbo``, log_likelihood - kl; ``validation`` the same of the validation data, at the epoch's end,
+    and nothing where there are none. NumPyro's own objectives report the loss alone.
+    """
+
+    steps: dict[str, np.ndarray]
+    train: dict[str, np.ndarray]
+    validation: dict[str, np.ndarray]
+
+    @property
+    def num_epochs(self) -> int:
+        """The number of epochs recorded."""
+        return len(self.train["loss"]) if self.train else 0
+
+
+class Recorder:
+    """Gathers a history epoch by epoch."""
+
+    def __init__(self) -> None:
+        self._rows: tuple[list[dict], list[dict], list[dict]] = ([], [], [])
+
+    def add(self, steps: dict, train: dict, validation: dict | None) -> None:
+        """Add one epoch."""
+        for rows, new in zip(self._rows, (steps, train, validation), strict=True):
+            if new is not None:
+                rows.append(new)
+
+    def history(self) -> History:
+        """Return what was gathered."""
+        steps, train, validation = self._rows
+        return History(
+            _joined(steps, np.concatenate), _joined(train, _stacked), _joined(validation, _stacked)
+        )
+
+
+def _stacked(values: list) -> np.ndarray:
+    return np.asarray(values, dtype=np.float64)
+
+
+def _joined(rows: list[dict], join: object) -> dict[str, np.ndarray]:
+    return {name: join([row[name] for row in rows]) for name in rows[0]} if rows else {}

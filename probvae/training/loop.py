@@ -1,0 +1,156 @@
+"""The compiled parts of a training run: the start, one epoch, and the pass for training-set values."""
+
+from functools import lru_cache, partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from numpyro.infer import SVI
+from numpyro.infer.svi import SVIState
+
+from probvae.evidence import Batch
+from probvae.objectives.objective import STATE, AbstractObjective
+from probvae.objectives.terms import terms
+from probvae.typing import Params, RngKey
+
+PASS_STATE = (
+    "likelihood$state"  # gathered over a pass through the training set, begun anew each epoch
+)
+
+
+class Run(NamedTuple):
+    """What a compiled program depends on beside shapes: hashable, and a static argument."""
+
+    vae: Any
+    objective: Any
+    optimizer: Any
+    observation: Any
+    batch_size: int
+
+
+class Summary(NamedTuple):
+    """Means over data, in nats per datum; mean standard deviations of p(x|z) and q(z|x).
+
+    The two scales are means over the first data of each batch.
+    """
+
+    elbo: jax.Array
+    log_likelihood: jax.Array
+    kl: jax.Array
+    scale_x: jax.Array
+    scale_z: jax.Array
+
+
+def programs(run: Run, vae: Any) -> tuple[Any, Any]:
+    """Return model and guide, with what the objective registers in them."""
+    if isinstance(run.objective, AbstractObjective):
+        return run.objective.programs(vae.model, vae.guide)
+    return vae.model, vae.guide
+
+
+@lru_cache(maxsize=32)
+def engine(run: Run) -> SVI:
+    """Return NumPyro's SVI for a run."""
+    return SVI(*programs(run, run.vae), run.optimizer, run.objective)
+
+
+@partial(jax.jit, static_argnames=("run",))
+def start(run: Run, rng_key: RngKey, batch: Batch, init_params: Params) -> SVIState:
+    """Draw the weights and start the optimizer; running state is where its parts start it."""
+    svi = SVI(*programs(run, run.vae.eval()), run.optimizer, run.objective)
+    state = svi.init(rng_key, *batch, init_params=dict(init_params))
+    engine(run).constrain_fn = svi.constrain_fn
+    return state
+
+
+@partial(jax.jit, static_argnames=("run",))
+def epoch(
+    run: Run,
+    state: SVIState,
+    fresh: Params,
+    train: Batch,
+    valid: Batch | None,
+    rng_key: RngKey,
+    index: Any,
+) -> tuple[SVIState, dict[str, jax.Array], Summary | None]:
+    """Take one epoch of steps, then look at all validation data.
+
+    Returns:
+        the state, every step's loss and parts, the validation's summary.
+    """
+    svi, n = engine(run), len(train.x)
+    steps = n // run.batch_size
+    order_key, step_key, look_key = jax.random.split(rng_key, 3)
+    order = jax.random.permutation(jax.random.fold_in(order_key, index), n)
+    rows = order[: steps * run.batch_size].reshape(steps, run.batch_size)
+
+    def step(state: SVIState, at: tuple) -> tuple[SVIState, dict]:
+        number, row = at
+        observe_key, svi_key = jax.random.split(jax.random.fold_in(step_key, number))
+        batch = jax.tree.map(lambda a: a[row], train)
+        batch = batch._replace(x=run.observation(observe_key, batch.x))
+        state, loss = svi.update(state._replace(rng_key=svi_key), *batch)
+        parts = (state.mutable_state or {}).get(STATE, {})
+        return state, {"loss": loss, **{k: v for k, v in parts.items() if k != "step"}}
+
+    state = state._replace(mutable_state=_begun_anew(state.mutable_state, fresh))
+    number = index * steps + jnp.arange(steps)
+    state, history = jax.lax.scan(step, state, (number, rows))
+    if valid is None:
+        return state, history, None
+    values = parameters(run, state)
+    return state, history, summary(run.vae.eval(), values, look_key, valid, run.batch_size)
+
+
+def _begun_anew(state: Any, fresh: Params) -> Any:
+    return (
+        state
+        if state is None or PASS_STATE not in state
+        else {**state, PASS_STATE: fresh[PASS_STATE]}
+    )
+
+
+def parameters(run: Run, state: SVIState) -> dict[str, Any]:
+    """Return parameters and running state by site, as the programs take them."""
+    held = {k: v for k, v in (state.mutable_state or {}).items() if k != STATE}
+    return {**engine(run).get_params(state), **held}
+
+
+def summary(vae: Any, params: Params, rng_key: RngKey, data: Batch, batch_size: int) -> Summary:
+    """Return the mean ELBO (one particle), its two parts and the two scales over data."""
+    n = len(data.x)
+    batches = -(-n // batch_size)
+    index = jnp.arange(batches * batch_size).reshape(batches, batch_size)
+
+    def look(total: Summary, row: jax.Array) -> tuple[Summary, None]:
+        batch = jax.tree.map(lambda a: a[jnp.minimum(row, n - 1)], data)
+        read = terms(jax.random.fold_in(rng_key, row[0]), params, vae.model, vae.guide, *batch)
+        counts = (row < n) / n
+        log_likelihood, kl = (counts * read.log_likelihood).sum(), (counts * read.total_kl).sum()
+        scales = read.scale_x / batches, read.scale_z / batches
+        new = Summary(log_likelihood - kl, log_likelihood, kl, *scales)
+        return jax.tree.map(jnp.add, total, new), None
+
+    return jax.lax.scan(look, Summary(*[jnp.zeros(())] * 5), index)[0]
+
+
+@partial(jax.jit, static_argnames=("run",))
+def whole_pass(run: Run, params: Params, fresh: Params, train: Batch, rng_key: RngKey) -> Any:
+    """Return the likelihood's running state after one pass over the whole training set.
+
+    The optimal scale needs it: no parameter moves, so it is exact for the final ones.
+    """
+    n = len(train.x)
+    whole = n - n % run.batch_size
+    rows = jnp.arange(whole).reshape(-1, run.batch_size)
+
+    def gather(held: Any, row: jax.Array) -> tuple[Any, None]:
+        keys = jax.random.split(jax.random.fold_in(rng_key, row[0]))
+        batch = jax.tree.map(lambda a: a[row], train)
+        batch = batch._replace(x=run.observation(keys[0], batch.x))
+        values = {**params, PASS_STATE: held}
+        read = terms(keys[1], values, run.vae.model, run.vae.guide, *batch)
+        return read.state[PASS_STATE], None
+
+    held, _ = jax.lax.scan(gather, fresh[PASS_STATE], rows)
+    return gather(held, jnp.arange(whole, n))[0] if whole < n else held

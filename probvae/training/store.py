@@ -1,0 +1,108 @@
+"""A fitted VAE as a file: safetensors, which holds arrays and text and can run nothing."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
+
+from probvae import __version__, join
+from probvae.training.history import History
+from probvae.typing import Params
+
+FORMAT = "probvae-1"
+
+
+def save(
+    path: str | os.PathLike, vae: Any, values: Params, history: History, *, overwrite: bool
+) -> None:
+    """Write a fitted VAE; the file appears whole or not at all."""
+    path = Path(path)
+    if path.exists() and not overwrite:
+        raise FileExistsError(
+            f"{path} exists; expected a new name. Choose another, or pass overwrite=True."
+        )
+    arrays = {f"values/{name}": leaf for name, leaf in _leaves(jax.device_get(dict(values)))}
+    arrays |= {f"history/{name}": leaf for name, leaf in _leaves(history._asdict())}
+    arrays = {name: np.ascontiguousarray(leaf) for name, leaf in arrays.items()}
+    metadata = {
+        "format": FORMAT,
+        "vae": repr(vae),
+        "versions": json.dumps({"probvae": __version__, "jax": jax.__version__}),
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(path.name + ".partial")
+    save_file(arrays, partial, metadata)
+    partial.replace(path)
+
+
+def load(path: str | os.PathLike, vae: Any) -> tuple[dict[str, Any], History]:
+    """Read a fitted VAE's values and history, checked against the VAE's sites."""
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"{path}: no such file; expected one that `fitted.save(path)` wrote."
+        )
+    arrays, metadata = _read(path)
+    found = join.structure(vae)
+    expected = {f"values/{name}": leaf for name, leaf in _leaves({**found.params, **found.state})}
+    _check_sites(path, arrays, expected, metadata.get("vae", "not recorded"))
+    shapes = {**found.params, **found.state}
+    leaves, form = jax.tree_util.tree_flatten_with_path(shapes)
+    values = jax.tree.unflatten(
+        form, [jax.numpy.asarray(arrays[f"values/{_name(p)}"]) for p, _ in leaves]
+    )
+    return values, _history(arrays)
+
+
+def _read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+    try:
+        with safe_open(path, framework="numpy") as file:
+            metadata = file.metadata() or {}
+            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError, ValueError) as error:
+        raise ValueError(
+            f"{path} is damaged or of another kind ({error}); expected a file that `fitted.save` wrote. "
+            "Save it again, or give the right file."
+        ) from error
+    if metadata.get("format") != FORMAT:
+        raise ValueError(
+            f"{path} says format {metadata.get('format')!r}; expected {FORMAT!r}: it was not written by "
+            "this version's `fitted.save`."
+        )
+    return arrays, metadata
+
+
+def _check_sites(path: Path, arrays: dict, expected: dict, saved_from: str) -> None:
+    got = {name: array.shape for name, array in arrays.items() if name.startswith("values/")}
+    want = {name: tuple(leaf.shape) for name, leaf in expected.items()}
+    odd = sorted(name for name in got.keys() | want.keys() if got.get(name) != want.get(name))
+    if odd:
+        name = odd[0]
+        raise ValueError(
+            f"{path} was saved from another VAE: {len(odd)} arrays differ, the first {name[7:]} with shape "
+            f"{got.get(name, 'none')} in the file and {want.get(name, 'none')} in the VAE given. "
+            f"It was saved from:\n{saved_from}"
+        )
+
+
+def _leaves(tree: Any) -> list[tuple[str, Any]]:
+    return [(_name(path), leaf) for path, leaf in jax.tree_util.tree_flatten_with_path(tree)[0]]
+
+
+def _name(path: tuple) -> str:
+    return "/".join(str(getattr(part, "key", part)) for part in path)
+
+
+def _history(arrays: dict[str, np.ndarray]) -> History:
+    groups: dict[str, dict] = {name: {} for name in History._fields}
+    for name, array in arrays.items():
+        kind, _, rest = name.partition("/")
+        if kind == "history":
+            group, _, series = rest.partition("/")
+            groups[group][series] = array
+    return History(**groups)

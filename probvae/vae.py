@@ -1,0 +1,234 @@
+"""The VAE: parts joined into two NumPyro programs."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpyro
+from numpyro import handlers
+from numpyro.distributions import Distribution
+from numpyro.infer.util import compute_log_probs
+
+from probvae import guides, inputs, join, likelihoods, nets, priors
+from probvae.interfaces import (
+    AbstractDistributionGuide,
+    AbstractDistributionPrior,
+    AbstractGuide,
+    AbstractLikelihood,
+    AbstractPrior,
+    Scope,
+)
+from probvae.typing import ArrayLike, Shape
+
+
+@dataclass(frozen=True, kw_only=True)
+class VAE:
+    """A variational autoencoder: a model p(z) p(x|z), and a guide q(z|x).
+
+    ``vae.model`` and ``vae.guide`` are ordinary NumPyro programs of ``(x, context, mask, num_data)``
+    with one plate ``"data"``, latent site ``"z"`` (a program prior has its own) and observed site
+    ``"x"``. The parts are checked against each other here, once.
+
+    Args:
+        event_shape: shape of one datum.
+        latent_dim: length of the code z.
+        prior: p(z).
+        posterior: q(z|x), the family; the encoder gives its parameters.
+        likelihood: p(x|z), the family; the decoder gives its parameters.
+        encoder: a net, from a datum to what the posterior needs.
+        decoder: a net, from a code to what the likelihood needs.
+        context_shape: shape of what is known about a datum beside x (labels, covariates): it enters
+            encoder, decoder and prior. ``()`` is none.
+        encode_mask: whether the encoder is also told which entries are observed.
+        training: how dropout, batch statistics and training-set quantities behave.
+
+    Raises:
+        TypeError, ValueError: where two parts do not fit, naming both and the remedy.
+
+    Reference: Kingma and Welling 2014, arXiv:1312.6114; Rezende et al. 2014, arXiv:1401.4082.
+    """
+
+    event_shape: Shape
+    latent_dim: int
+    prior: AbstractPrior = field(default_factory=priors.StandardNormal)
+    posterior: AbstractGuide = field(default_factory=guides.MeanField)
+    likelihood: AbstractLikelihood = field(default_factory=likelihoods.Bernoulli)
+    encoder: nets.Recipe = field(default_factory=nets.MLP)
+    decoder: nets.Recipe = field(default_factory=nets.MLP)
+    context_shape: Shape = ()
+    encode_mask: bool = False
+    training: bool = True
+
+    def __post_init__(self) -> None:
+        join.check_fields(self)
+        join.check_programs(self)
+
+    def model(
+        self,
+        x: ArrayLike | None = None,
+        context: ArrayLike | None = None,
+        mask: ArrayLike | None = None,
+        num_data: int | None = None,
+    ) -> jax.Array:
+        """Run the model: z ~ p(z), x ~ p(x|z).
+
+        Args:
+            x: data ``(batch, *event_shape)``, or None to draw it.
+            context: ``(batch, *context_shape)``.
+            mask: ``(batch, *event_shape)``, true where x is observed.
+            num_data: size of the data set that x is a batch of; only needed when a parameter has a
+                prior. The plate's size is otherwise the batch.
+
+        Returns:
+            the value at site ``"x"``.
+        """
+        scope = self._scope(x, context, mask)
+        draw = _drawer(self.prior, AbstractDistributionPrior, scope)
+        decode = self._decoder()
+        with self._plate(scope, num_data):
+            return numpyro.sample("x", self._p_x(decode, draw(), scope), obs=scope.x)
+
+    def p_x(self, z: jax.Array, context: jax.Array | None = None) -> Distribution:
+        """Return p(x|z) for codes ``(batch, code_dim)``, inside a program or a handler with weights."""
+        scope = self._scope(None, context, None)
+        return self._p_x(self._decoder(), z, scope)
+
+    def guide(
+        self,
+        x: ArrayLike | None = None,
+        context: ArrayLike | None = None,
+        mask: ArrayLike | None = None,
+        num_data: int | None = None,
+    ) -> None:
+        """Run the guide: z ~ q(z|x). Arguments as for :meth:`model`; x is required."""
+        if x is None:
+            raise ValueError(
+                "the guide q(z|x) expects data x of shape "
+                f"(batch, {', '.join(map(str, self.event_shape))}); got None. To generate, run "
+                "`Predictive(vae.model, params=...)`, which needs no guide."
+            )
+        scope = self._scope(x, context, mask)
+        if getattr(self.posterior, "uses_log_joint", False):
+            scope = scope._replace(log_joint=self._log_joint(scope))
+        encode = self._encoder(training=self.training)
+        with self._plate(scope, num_data):
+            outputs = encode(scope.x, scope.context, scope.mask)
+            _drawer(self.posterior, AbstractDistributionGuide, outputs, scope)()
+
+    def eval(self) -> "VAE":
+        """Return the same VAE in evaluation mode (nets, running state, training-set quantities)."""
+        return replace(self, training=False)
+
+    def _plate(self, scope: Scope, num_data: int | None) -> numpyro.plate:
+        given = scope.x if scope.x is not None else scope.context
+        batch = 1 if given is None else given.shape[0]
+        return numpyro.plate("data", num_data or batch, subsample_size=batch, dim=-1)
+
+    def _scope(self, x: Any, context: Any, mask: Any) -> Scope:
+        x, context, mask = inputs.checked(self, x, context, mask)
+        return Scope(
+            latent_dim=self.latent_dim,
+            event_shape=self.event_shape,
+            context_shape=self.context_shape,
+            training=self.training,
+            data_range=self.likelihood.data_range,
+            x=x,
+            context=context,
+            mask=mask,
+            posterior=self._posterior,
+            log_joint=None,
+        )
+
+    def _net(self, role: str, in_shape: Shape, out_shape: Shape, *, training: bool) -> Any:
+        return nets.register(role, getattr(self, role), in_shape, out_shape, training=training)
+
+    def _encoder(self, *, training: bool) -> Callable[..., jax.Array]:
+        """Register the encoder: a function of (x, context, mask), joined into its one input."""
+        spatial = getattr(self.encoder, "spatial", False)
+        extra = (self.event_shape,) * self.encode_mask + (self.context_shape,) * self._has_context
+        in_shape = inputs.joined_shape(self.event_shape, extra, spatial=spatial)
+        out_shape = self.posterior.output_shape(self.latent_dim)
+        net = self._net("encoder", in_shape, out_shape, training=training)
+
+        def encode(x: jax.Array, context: Any = None, mask: Any = None) -> jax.Array:
+            seen = jnp.ones_like(x) if mask is None else mask.astype(x.dtype)
+            told = [x] + [seen] * self.encode_mask + [context] * self._has_context
+            return net(inputs.join(told, spatial=spatial))
+
+        return encode
+
+    def _decoder(self) -> Callable[[jax.Array], jax.Array]:
+        code = (self.prior.code_dim(self.latent_dim),)
+        extra = (self.context_shape,) * self._has_context
+        in_shape = inputs.joined_shape(code, extra, spatial=False)
+        out_shape = self.likelihood.output_shape(self.event_shape)
+        return self._net("decoder", in_shape, out_shape, training=self.training)
+
+    @property
+    def _has_context(self) -> bool:
+        return bool(self.context_shape)
+
+    def _p_x(self, decoder: Callable, z: jax.Array, scope: Scope) -> Distribution:
+        code = inputs.join([z] + [scope.context] * self._has_context, spatial=False)
+        p = self.likelihood.distribution(decoder(code), scope)
+        if scope.mask is not None:
+            p = p.mask(scope.mask)
+        return p.to_event(len(self.event_shape) - p.event_dim)
+
+    def _posterior(self, x: jax.Array, context: jax.Array | None = None) -> Distribution:
+        """q(z|x) in evaluation mode: what a VampPrior mixes."""
+        if not isinstance(self.posterior, AbstractDistributionGuide):
+            raise TypeError(
+                f"the prior {type(self.prior).__name__} mixes q(z|x) as a distribution, but the "
+                f"posterior {type(self.posterior).__name__} is a program with sites of its own. Take "
+                "a distribution guide such as guides.MeanField(), or another prior."
+            )
+        scope = self._scope(x, context, None)._replace(training=False)
+        outputs = self._encoder(training=False)(scope.x, scope.context, None)
+        return self.posterior.distribution(outputs, scope)
+
+    def _log_joint(self, scope: Scope) -> Callable[[jax.Array], jax.Array]:
+        """Register the model's parameters now; return z -> log p(x, z) per datum, in nats.
+
+        The inner run of the model is blocked: none of its sites may reach the guide's trace.
+        """
+        data = (scope.x, scope.context, scope.mask)
+        start = {"z": jnp.zeros((scope.x.shape[0], self.latent_dim))}
+        visible = handlers.block(
+            handlers.substitute(self.eval().model, start),
+            hide_fn=lambda site: site["type"] in ("sample", "plate", "deterministic"),
+        )
+        found = handlers.trace(visible).get_trace(*data)
+        values = {name: site["value"] for name, site in found.items()}
+
+        def log_joint(z: jax.Array) -> jax.Array:
+            with handlers.block():
+                log_probs, _ = compute_log_probs(
+                    self.eval().model, data, {}, {**values, "z": z}, sum_log_prob=False
+                )
+            return log_probs["z"] + log_probs["x"]
+
+        return log_joint
+
+    def __str__(self) -> str:
+        shape = "x".join(map(str, self.event_shape))
+        given = " , context" if self.context_shape else ""
+        lines = [
+            f"z ~ {self.prior}",
+            f"x | z{given} ~ {self.likelihood}",
+            f"q(z | x{given}) = {self.posterior}",
+            f"z in R^{self.latent_dim}, x of shape {shape}",
+            f"encoder {self.encoder}",
+            f"decoder {self.decoder}",
+        ]
+        return "\n".join(lines)
+
+
+def _drawer(part: Any, distribution_kind: type, *told: Any) -> Callable[[], Any]:
+    """Register a part's parameters now; return what draws z later, inside the plate."""
+    if isinstance(part, distribution_kind):
+        p_z = part.distribution(*told)
+        return lambda: numpyro.sample("z", p_z)
+    return lambda: part.sample(*told)
