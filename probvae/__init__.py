@@ -6,6 +6,7 @@ from probvae import data, guides, likelihoods, nets, objectives, priors
 from probvae.evidence import Batch, Evidence
 from probvae.training import Fitted, History, NonFiniteLossError, Samples, fit, load, paths
 from probvae.vae import VAE
+from probvae.variant import Variant
 
 __all__ = [
     "Batch",
@@ -15,6 +16,7 @@ __all__ = [
     "NonFiniteLossError",
     "Samples",
     "VAE",
+    "Variant",
     "data",
     "fit",
     "guides",

@@ -53,14 +53,17 @@ def checked_context(vae: Any, context: Any, x: jax.Array | None) -> jax.Array | 
 
 def shaped(name: str, value: Any, shape: Shape, field: str) -> jax.Array:
     """Return an array of shape ``(batch, *shape)``; raise if it has another."""
-    got = np.shape(value)
+    check_shape(name, np.shape(value), shape, field)
+    return jnp.asarray(value)
+
+
+def check_shape(name: str, got: Shape, shape: Shape, field: str) -> None:
+    """Raise unless ``got`` is ``(batch, *shape)``."""
     if got[1:] == shape and len(got) == len(shape) + 1:
-        return jnp.asarray(value)
-    fix = (
-        f"Add the batch axis: {name}[None]."
-        if got == shape
-        else (f"Reshape it, or build the VAE with {field}={got[1:]}.")
-    )
+        return
+    fix = f"Reshape it, or build the VAE with {field}={got[1:]}."
+    if got == shape:
+        fix = f"Add the batch axis: {name}[None]."
     raise ValueError(
         f"{name} has shape {got}; expected (batch, {', '.join(map(str, shape))}), "
         f"for {field}={shape}. {fix}"

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+from flax import nnx
 from numpyro import handlers
 
 from probvae.interfaces import (
@@ -78,7 +79,8 @@ def _check_kind(role: str, part: Any, kinds: tuple[type, ...]) -> None:
 
 
 def _check_net(role: str, net: Any) -> None:
-    if isinstance(net, type) or (callable(net) and _hashable(net)):
+    built = isinstance(net, nnx.Module)
+    if isinstance(net, type) or (callable(net) and _hashable(net) and not built):
         return
     raise TypeError(
         f"{role} expects a recipe `recipe(in_shape, out_shape, *, rngs) -> nnx.Module`, hashable and "
@@ -142,7 +144,8 @@ def structure(vae: Any) -> Structure:
         traces = {**model, **guide}
         return _values(traces, "param"), _values(traces, "mutable")
 
-    params, state = jax.eval_shape(dry_run)
+    with handlers.block():  # a VAE may be built inside a program: its sites are not to be seen there
+        params, state = jax.eval_shape(dry_run)
     return Structure(*found[-1], params, state)
 
 

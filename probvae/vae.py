@@ -1,7 +1,8 @@
 """The VAE: parts joined into two NumPyro programs."""
 
+import copy
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import jax
@@ -119,7 +120,9 @@ class VAE:
 
     def eval(self) -> "VAE":
         """Return the same VAE in evaluation mode (nets, running state, training-set quantities)."""
-        return replace(self, training=False)
+        same = copy.copy(self)  # its parts are joined and checked already
+        object.__setattr__(same, "training", False)
+        return same
 
     def _plate(self, scope: Scope, num_data: int | None) -> numpyro.plate:
         given = scope.x if scope.x is not None else scope.context
@@ -214,7 +217,7 @@ class VAE:
 
     def __str__(self) -> str:
         shape = "x".join(map(str, self.event_shape))
-        given = " , context" if self.context_shape else ""
+        given = ", context" if self.context_shape else ""
         lines = [
             f"z ~ {self.prior}",
             f"x | z{given} ~ {self.likelihood}",

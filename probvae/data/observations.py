@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float32, Shaped
+from jaxtyping import Array, Float, Shaped
 
 from probvae.typing import ArrayLike, RngKey
 
@@ -14,7 +14,7 @@ class AbstractObservation(ABC):
     """A draw of what the model sees, given a stored datum: small, frozen, hashable, jit-able."""
 
     @abstractmethod
-    def __call__(self, rng_key: RngKey, x: Shaped[ArrayLike, "*shape"]) -> Float32[Array, "*shape"]:
+    def __call__(self, rng_key: RngKey, x: Shaped[ArrayLike, "*shape"]) -> Float[Array, "*shape"]:
         """Return `x` as it is observed under `rng_key`: float32, of the shape of `x`."""
 
     @abstractmethod
@@ -26,9 +26,9 @@ class AbstractObservation(ABC):
 class Cast(AbstractObservation):
     """The datum itself, as float32."""
 
-    def __call__(self, rng_key: RngKey, x: Shaped[ArrayLike, "*shape"]) -> Float32[Array, "*shape"]:
+    def __call__(self, rng_key: RngKey, x: Shaped[ArrayLike, "*shape"]) -> Float[Array, "*shape"]:
         """Return x."""
-        return jnp.asarray(x, jnp.float32)
+        return jnp.asarray(x, float)
 
     def bounds(self, low: float, high: float) -> tuple[float, float]:
         """Return [low, high] itself."""
@@ -44,9 +44,9 @@ class Rescale(AbstractObservation):
     def __post_init__(self):
         _check_high(self)
 
-    def __call__(self, rng_key: RngKey, x: Shaped[ArrayLike, "*shape"]) -> Float32[Array, "*shape"]:
+    def __call__(self, rng_key: RngKey, x: Shaped[ArrayLike, "*shape"]) -> Float[Array, "*shape"]:
         """Return x / high."""
-        return jnp.asarray(x, jnp.float32) / self.high
+        return jnp.asarray(x, float) / self.high
 
     def bounds(self, low: float, high: float) -> tuple[float, float]:
         """Return [low, high] / high."""
@@ -65,10 +65,10 @@ class Binarize(AbstractObservation):
     def __post_init__(self):
         _check_high(self)
 
-    def __call__(self, rng_key: RngKey, x: Shaped[ArrayLike, "*shape"]) -> Float32[Array, "*shape"]:
+    def __call__(self, rng_key: RngKey, x: Shaped[ArrayLike, "*shape"]) -> Float[Array, "*shape"]:
         """Return a draw of Bernoulli(x / high)."""
-        ink = jnp.asarray(x, jnp.float32) / self.high
-        return jax.random.bernoulli(rng_key, ink).astype(jnp.float32)
+        ink = jnp.asarray(x, float) / self.high
+        return jax.random.bernoulli(rng_key, ink).astype(float)
 
     def bounds(self, low: float, high: float) -> tuple[float, float]:
         """Return [0, 1], or its end where no other value can be drawn."""
@@ -88,10 +88,10 @@ class Dequantize(AbstractObservation):
     def __post_init__(self):
         _check_high(self)
 
-    def __call__(self, rng_key: RngKey, x: Shaped[ArrayLike, "*shape"]) -> Float32[Array, "*shape"]:
+    def __call__(self, rng_key: RngKey, x: Shaped[ArrayLike, "*shape"]) -> Float[Array, "*shape"]:
         """Return a draw of (x + u) / high."""
-        level = jnp.asarray(x, jnp.float32)
-        noisy = level + jax.random.uniform(rng_key, level.shape, jnp.float32)
+        level = jnp.asarray(x, float)
+        noisy = level + jax.random.uniform(rng_key, level.shape)
         return jnp.minimum(noisy, jnp.nextafter(level + 1, level)) / self.high
 
     def bounds(self, low: float, high: float) -> tuple[float, float]:
@@ -113,9 +113,9 @@ class Compose(AbstractObservation):
                     "usual fix: Compose((Rescale(255.0), ...)), instances and not classes"
                 )
 
-    def __call__(self, rng_key: RngKey, x: Shaped[ArrayLike, "*shape"]) -> Float32[Array, "*shape"]:
+    def __call__(self, rng_key: RngKey, x: Shaped[ArrayLike, "*shape"]) -> Float[Array, "*shape"]:
         """Return the observation by the last part of ... by the first of x."""
-        y = jnp.asarray(x, jnp.float32)
+        y = jnp.asarray(x, float)
         for part, key in zip(self.parts, jax.random.split(rng_key, len(self.parts)), strict=True):
             y = part(key, y)
         return y

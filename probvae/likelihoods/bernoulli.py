@@ -6,6 +6,7 @@ import jax
 import numpyro.distributions as dist
 from numpyro.distributions import constraints
 
+from probvae.distributions import BernoulliLogits
 from probvae.interfaces import AbstractLikelihood, Scope
 from probvae.typing import Shape
 
@@ -26,7 +27,7 @@ class Bernoulli(AbstractLikelihood):
         return event_shape
 
     def distribution(self, outputs: jax.Array, scope: Scope) -> dist.Distribution:
-        return dist.Bernoulli(logits=outputs)
+        return BernoulliLogits(outputs)
 
     def __str__(self) -> str:
         return "Bernoulli(logits = f(z))"

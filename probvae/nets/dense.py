@@ -59,7 +59,7 @@ class Linear:
         return _Stack([nnx.Linear(*sizes, rngs=rngs)], out_shape)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class MLP:
     """Dense layers with an activation between them, and a linear last one.
 
@@ -79,6 +79,10 @@ class MLP:
             return _Dense(n, m, self.activation, rngs=rngs)
 
         return _layered(self.hidden, layer, in_shape, out_shape, rngs)
+
+    def __repr__(self) -> str:
+        activation = getattr(self.activation, "__name__", self.activation)
+        return f"MLP(hidden={self.hidden}, activation={activation})"
 
 
 @dataclass(frozen=True)

@@ -4,4 +4,4 @@ from probvae.objectives.elbo import ELBO
 from probvae.objectives.objective import AbstractObjective
 from probvae.objectives.terms import Terms, terms
 
-__all__ = ["ELBO", "AbstractObjective", "Terms", "terms"]
+__all__ = ["AbstractObjective", "ELBO", "Terms", "terms"]

@@ -59,7 +59,7 @@ def check_objective(objective: Any, model: dict, guide: dict, state: dict, guide
     if pathwise and stuck and not getattr(objective, "can_infer_discrete", False):
         raise ValueError(
             f"{name} takes gradients through the draws of q, but the guide {guide_name} draws "
-            f"{stuck} without reparametrisation: the encoder's gradient would be zero. Take "
+            f"{stuck} without reparametrisation: the encoder's gradient would be zero in expectation. Take "
             "numpyro.infer.TraceGraph_ELBO(), or a guide that is reparametrised."
         )
     inexact = [site for site in model if not closed_form_is_exact(site, list(model), list(guide))]

@@ -57,6 +57,7 @@ def checked_batch(vae: Any, given: Any, name: str, observation: Any) -> Batch:
     """Return data as a ``Batch`` that fits the VAE: shape, dtype, finiteness, range."""
     batch = given if isinstance(given, Batch) else Batch(given)
     x = _checked_array(vae, batch.x, name)
+    inputs.check_shape(name, x.shape, vae.event_shape, "event_shape")
     mask = None if batch.mask is None else np.asarray(batch.mask).astype(bool)
     inputs.checked(
         vae, *(None if a is None else np.asarray(a)[:1] for a in (x, batch.context, mask))

@@ -28,7 +28,7 @@ def save(
         )
     arrays = {f"values/{name}": leaf for name, leaf in _leaves(jax.device_get(dict(values)))}
     arrays |= {f"history/{name}": leaf for name, leaf in _leaves(history._asdict())}
-    arrays = {name: np.ascontiguousarray(leaf) for name, leaf in arrays.items()}
+    arrays = {name: np.asarray(leaf, order="C") for name, leaf in arrays.items()}
     metadata = {
         "format": FORMAT,
         "vae": repr(vae),

@@ -1,0 +1,7 @@
+"""The work of the training benchmark: every contender reads it here."""
+
+PIXELS = 784
+HIDDEN = 400
+LATENT = 20
+BATCH = 128
+LEARNING_RATE = 1e-3

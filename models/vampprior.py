@@ -1,0 +1,26 @@
+"""The VAE with a VampPrior, Tomczak and Welling 2018, arXiv:1705.07120.
+
+The idea: the best prior for the ELBO is the average of q(z|x) over the data; a mixture of q(z|u_k)
+over a few learned pseudo-inputs u_k comes close to it, and shares the encoder.
+"""
+
+from probvae import VAE, Variant, likelihoods, nets, priors
+
+
+def vampprior(
+    event_shape: tuple[int, ...],
+    *,
+    latent_dim: int = 16,
+    hidden: tuple[int, ...] = (300, 300),
+    components: int = 100,
+) -> Variant:
+    """Return the VAE for binary data with ``components`` pseudo-inputs and gated nets."""
+    model = VAE(
+        event_shape=event_shape,
+        latent_dim=latent_dim,
+        prior=priors.VampPrior(components=components),
+        likelihood=likelihoods.Bernoulli(),
+        encoder=nets.GatedMLP(hidden),
+        decoder=nets.GatedMLP(hidden),
+    )
+    return Variant(model, epochs=50, batch_size=100)

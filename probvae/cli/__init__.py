@@ -1,0 +1,5 @@
+"""The command line, `probvae`."""
+
+from probvae.cli.program import main
+
+__all__ = ["main"]

@@ -1,0 +1,137 @@
+"""What each command does."""
+
+import shlex
+import sys
+from argparse import Namespace
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from probvae import data as sources
+from probvae import runs
+from probvae.cli.model_options import model_arguments
+from probvae.runs import Run, Settings, figures
+from probvae.runs import folder as files
+from probvae.runs.evaluation import batch, keys, sentences
+from probvae.runs.settings import check_seed
+from probvae.training.checks import check_count
+
+
+def train(arguments: Namespace) -> None:
+    """Train a model file on data."""
+    given = {k: v for k, v in vars(arguments).items() if k in Settings._fields}
+    settings = Settings(**given, arguments=model_arguments(arguments))
+    command = shlex.join(["probvae", *arguments.argv])
+    runs.train(settings, command=command, say=_say, progress=_watched())
+
+
+def evaluate(arguments: Namespace) -> None:
+    """Print a run's numbers."""
+    run, seed = _run(arguments)
+    asked = run.config["evaluation"] | {
+        name: getattr(arguments, name)
+        for name in ("num_particles", "max_test")
+        if getattr(arguments, name) is not None
+    }
+    for name, value in asked.items():
+        check_count(name, value)
+    _say(f"{run.config['model']['statement']}")
+    found = runs.evaluate(
+        run.fitted, run.data, rng_key=keys(seed).evaluation, progress=_watched(), **asked
+    )
+    for line in sentences(found, len(run.data.test)):
+        _say(line)
+
+
+def sample(arguments: Namespace) -> None:
+    """Write draws of a run's model, and a picture of the first."""
+    run, seed = _run(arguments)
+    check_count("num", arguments.num)
+    key = keys(seed).figures
+    context = figures.context_of(run, arguments.num)
+    drawn = run.fitted.sample(arguments.num if context is None else 1, rng_key=key, context=context)
+    drawn = drawn if context is None else jax.tree.map(lambda a: a[0], drawn)
+    arrays = {"x": drawn.x, "mean": drawn.mean, **_named(drawn.z)}
+    _write(run, "samples", arrays, lambda: figures.samples(run, arguments.num, key))
+
+
+def reconstruct(arguments: Namespace) -> None:
+    """Write test data with their reconstructions, and a picture of them."""
+    run, seed = _run(arguments)
+    check_count("num", arguments.num)
+    key = keys(seed).figures
+    x, context, _ = batch(run.fitted.vae, run.data, "test", slice(arguments.num))
+    drawn = None if figures.codes_are_distributions(run) else key
+    mean = run.fitted.reconstruct(x, context=context, rng_key=drawn)
+    shown = min(arguments.num, 40)
+    picture = lambda: figures.reconstructions(run, shown, key)  # noqa: E731
+    _write(run, "reconstructions", {"x": x, "mean": mean}, picture)
+
+
+def interpolate(arguments: Namespace) -> None:
+    """Write the decoded path between two test data, and a picture of it."""
+    run, _ = _run(arguments)
+    check_count("num", arguments.num)
+    start, end = _rows(run, arguments)
+    mean = run.fitted.interpolate(
+        run.data.test[start], run.data.test[end], num_points=arguments.num
+    )
+    arrays = {"mean": mean, "rows": np.array([start, end])}
+    shown = min(arguments.num, 12)
+    picture = lambda: figures.interpolation(run, start, end, num_points=shown)  # noqa: E731
+    _write(run, "interpolation", arrays, picture)
+
+
+def data(arguments: Namespace) -> None:
+    """List the known data sets, or describe one."""
+    if arguments.name is not None:
+        _say(str(sources.load(arguments.name, data_dir=arguments.data_dir)))
+        return
+    for name, found in sources.known(data_dir=arguments.data_dir).items():
+        there = "found" if found.found else f"not found: {found.paths[0]}"
+        _say(f"{name:<16} {there}; {found.summary}")
+
+
+def _run(arguments: Namespace) -> tuple[Run, int]:
+    run = runs.open_run(arguments.run_folder, data_dir=arguments.data_dir)
+    seed = run.seed if arguments.seed is None else arguments.seed
+    check_seed(seed)
+    return run, seed
+
+
+def _rows(run: Run, arguments: Namespace) -> tuple[int, int]:
+    given = (arguments.start, arguments.end)
+    usual = figures.ends(run.data)
+    rows = tuple(at if row is None else row for row, at in zip(given, usual, strict=True))
+    n = len(run.data.test)
+    if not all(0 <= row < n for row in rows):
+        raise ValueError(
+            f"--start and --end expect rows of the test data, 0 to {n - 1}; got {rows}."
+        )
+    return rows
+
+
+def _named(z: Any) -> dict[str, Any]:
+    return z if isinstance(z, dict) else {"z": z}
+
+
+def _write(run: Run, stem: str, arrays: dict[str, Any], picture: Callable[[], Any]) -> None:
+    """Write arrays (.npz) and, where matplotlib is installed, a picture (.png); say where."""
+    path = files.free_stem(run.folder, stem, suffixes=(".npz", ".png"))
+    held = {name: np.asarray(array) for name, array in arrays.items()}
+    _say(files.write(Path(f"{path}.npz"), lambda partial: np.savez(partial, **held)))
+    if figures.available():
+        _say(figures.save(picture(), Path(f"{path}.png")))
+    else:
+        _say(f"no picture: {figures.HINT}")
+
+
+def _say(line: Any) -> None:
+    print(line, flush=True)
+
+
+def _watched() -> bool:
+    return sys.stderr.isatty()

@@ -1,0 +1,150 @@
+"""The commands and their options; a model file's keyword arguments are options of `train`."""
+
+import argparse
+import difflib
+from collections.abc import Callable, Sequence
+
+import probvae
+from probvae.cli import commands
+from probvae.cli.model_options import add_model_options
+from probvae.runs import ModelFile, Settings, load_model_file
+from probvae.runs.settings import BINARIZE
+
+DEFAULTS = Settings._field_defaults
+
+
+def parsed(argv: Sequence[str]) -> argparse.Namespace:
+    """Return the parsed arguments; ``run`` is the command's function.
+
+    Raises:
+        SystemExit: 2 for arguments that are not understood, with the closest that are.
+        FileNotFoundError, ModelFileError: for a model file that cannot be loaded.
+    """
+    dashed = [_dashed(word) for word in argv]
+    parser, subparsers = _parser(_named_model(dashed))
+    found, unknown = parser.parse_known_args(dashed)
+    if unknown:
+        _refuse(subparsers[found.command], unknown)
+    found.argv = list(argv)
+    return found
+
+
+def _dashed(word: str) -> str:
+    """Write an option's name with dashes: --latent_dim is --latent-dim."""
+    name, equals, value = word.partition("=")
+    return name.replace("_", "-") + equals + value if word.startswith("--") else word
+
+
+def _named_model(argv: list[str]) -> ModelFile | None:
+    if argv[:1] != ["train"]:
+        return None
+    path = next((word for word in argv[1:] if word.endswith(".py")), None)
+    return None if path is None else load_model_file(path)
+
+
+def _refuse(parser: argparse.ArgumentParser, unknown: list[str]) -> None:
+    known = [name for action in parser._actions for name in action.option_strings]
+    word = next((w for w in unknown if w.startswith("-")), unknown[0])
+    close = difflib.get_close_matches(word.partition("=")[0], known, n=3, cutoff=0.5)
+    hint = f"did you mean {' or '.join(close)}?" if close else f"options: {', '.join(known)}"
+    parser.error(f"unknown: {word}; {hint}")
+
+
+def _parser(file: ModelFile | None) -> tuple[argparse.ArgumentParser, dict]:
+    parser = argparse.ArgumentParser("probvae", description=probvae.__doc__, allow_abbrev=False)
+    parser.add_argument("--version", action="version", version=f"probvae {probvae.__version__}")
+    subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    made: dict[str, argparse.ArgumentParser] = {}
+    for name, (run, summary, fill) in COMMANDS.items():
+        made[name] = subparsers.add_parser(
+            name, help=summary, description=summary, allow_abbrev=False
+        )
+        made[name].set_defaults(run=run)
+        fill(made[name])
+        made[name].add_argument("--debug", action="store_true", help="show tracebacks")
+    if file is not None:
+        add_model_options(made["train"], file)
+    return parser, made
+
+
+def _train(parser: argparse.ArgumentParser) -> None:
+    parser.epilog = "probvae train MODEL.py --help shows the model file's own options too."
+    add = parser.add_argument
+    add("model", metavar="MODEL.py", help="a file with one function that returns a VAE")
+    add("--data", default=DEFAULTS["data"], metavar="NAME|PATH", help=_help("name or path", "data"))
+    _data_dir(parser)
+    add("--binarize", default="auto", choices=BINARIZE, help=_help("grey data", "binarize"))
+    add("--epochs", type=int, metavar="N", help="passes through the training data")
+    add("--batch-size", type=int, metavar="N", help="data per step")
+    add("--learning-rate", type=float, metavar="R", help="Adam's, for the model file's optimizer")
+    add("--out", metavar="DIR", help="a new folder (default: runs/<model>-<data>)")
+    add("--seed", type=int, default=0, metavar="S", help=_help("of all random numbers", "seed"))
+    _particles(parser, DEFAULTS["num_particles"])
+
+
+def _evaluate(parser: argparse.ArgumentParser) -> None:
+    _run_folder(parser)
+    _data_dir(parser)
+    _particles(parser, None)
+
+
+def _sample(parser: argparse.ArgumentParser) -> None:
+    _run_folder(parser)
+    _data_dir(parser)
+    parser.add_argument("--num", type=int, default=100, metavar="N", help="how many (default: 100)")
+
+
+def _reconstruct(parser: argparse.ArgumentParser) -> None:
+    _run_folder(parser)
+    _data_dir(parser)
+    parser.add_argument("--num", type=int, default=20, metavar="N", help="test data (default: 20)")
+
+
+def _interpolate(parser: argparse.ArgumentParser) -> None:
+    _run_folder(parser)
+    _data_dir(parser)
+    add = parser.add_argument
+    add("--start", type=int, metavar="ROW", help="a row of the test data (default: the first)")
+    add("--end", type=int, metavar="ROW", help="another (default: the next with another label)")
+    add("--num", type=int, default=10, metavar="N", help="points, ends included (default: 10)")
+
+
+def _data(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("name", nargs="?", metavar="NAME|PATH", help="describe one of them")
+    _data_dir(parser)
+
+
+COMMANDS: dict[str, tuple[Callable, str, Callable]] = {
+    "train": (commands.train, "Train a model file on data; write a run's folder.", _train),
+    "evaluate": (commands.evaluate, "Print a run's test ELBO and log p(x).", _evaluate),
+    "sample": (commands.sample, "Draw from a run's model.", _sample),
+    "reconstruct": (commands.reconstruct, "Reconstruct a run's test data.", _reconstruct),
+    "interpolate": (commands.interpolate, "Go from one test datum to another.", _interpolate),
+    "data": (commands.data, "List the known data sets, or describe one.", _data),
+}
+
+
+def _run_folder(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("run_folder", metavar="DIR", help="the folder of a run")
+    parser.add_argument("--seed", type=int, metavar="S", help="(default: the run's)")
+
+
+def _data_dir(parser: argparse.ArgumentParser) -> None:
+    words = "where known data sets lie (default: $PROBVAE_DATA, else ./data)"
+    parser.add_argument("--data-dir", metavar="DIR", help=words)
+
+
+def _particles(parser: argparse.ArgumentParser, default: int | None) -> None:
+    words = "draws of z per datum in log p(x)"
+    rows = "random rows of the test data in log p(x), at most"
+    for name, field, text in (
+        ("--particles", "num_particles", words),
+        ("--max-test", "max_test", rows),
+    ):
+        shown = f"{text} (default: {DEFAULTS[field] if default else 'as in training'})"
+        usual = DEFAULTS[field] if default else None
+        parser.add_argument(name, dest=field, type=int, default=usual, metavar="K", help=shown)
+
+
+def _help(words: str, field: str) -> str:
+    return f"{words} (default: {DEFAULTS[field]})"

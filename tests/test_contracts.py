@@ -1,0 +1,185 @@
+"""What every part must obey, over the one registry."""
+
+import inspect
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+import registry
+from numpyro import handlers
+from numpyro.infer import SVI, Predictive, Trace_ELBO
+
+import probvae
+from probvae import VAE, fit, nets
+from probvae.objectives import terms
+from probvae.objectives.terms import traced
+
+SHAPE = (3, 2)
+
+
+def tiny(**parts) -> VAE:
+    return VAE(event_shape=SHAPE, latent_dim=2, **{"encoder": nets.MLP((8,)), "decoder": nets.MLP((8,)), **parts})
+
+
+def rows(likelihood, n=12):
+    """Data in the likelihood's support, with structure to learn."""
+    x = jax.random.uniform(jax.random.key(9), (n, 1, 1)) + 0.1 * jax.random.normal(jax.random.key(8), (n, *SHAPE))
+    return np.asarray((x > 0.5).astype(float) if likelihood.data_range == (0.0, 1.0) else x, np.float32)
+
+
+def pairs(first, second):
+    return [pytest.param(a, b, id=f"{i}-{j}") for i, a in first.items() for j, b in second.items()]
+
+
+def each(parts):
+    return [pytest.param(make, id=name) for name, make in parts.items()]
+
+
+def test_every_public_part_is_registered():
+    for package, registered in registry.EVERY.items():
+        public = {
+            name
+            for name, value in vars(getattr(probvae, package)).items()
+            if inspect.isclass(value) and not inspect.isabstract(value) and not name.startswith("_")
+        }
+        named = {type(make()).__name__ for make in registered.values()}
+        helpers = {"Terms", "AbstractObjective", "FixedScale", "LearnedScale", "PixelScale", "OptimalScale"}
+        assert public - helpers <= named, f"{package}: register {public - helpers - named}"
+    scales = {type(make().scale).__name__ for name, make in registry.LIKELIHOODS.items() if "Scale" in name}
+    assert scales == {"FixedScale", "LearnedScale", "PixelScale", "OptimalScale"}
+
+
+@pytest.mark.parametrize(("prior", "likelihood"), pairs(registry.PRIORS, registry.LIKELIHOODS))
+def test_prior_with_likelihood_trains_and_generates(prior, likelihood):
+    vae = tiny(prior=prior(), likelihood=likelihood())
+    check_trains(vae, rows(vae.likelihood))
+
+
+@pytest.mark.parametrize(("net", "likelihood"), pairs(registry.NETS, registry.LIKELIHOODS))
+def test_net_with_likelihood_trains_and_generates(net, likelihood):
+    vae = tiny(encoder=net(), decoder=net(), likelihood=likelihood())
+    check_trains(vae, rows(vae.likelihood))
+
+
+@pytest.mark.parametrize(("prior", "guide"), pairs(registry.PRIORS, registry.GUIDES))
+def test_prior_with_guide_trains_and_generates(prior, guide):
+    vae = tiny(prior=prior(), posterior=guide())
+    check_trains(vae, rows(vae.likelihood))
+
+
+def check_trains(vae, x):
+    """SVI lowers the loss by more than its noise; generation has the model's sites and shapes."""
+    optimizer = optax.adam(3e-2)
+    svi = SVI(vae.model, vae.guide, optimizer, Trace_ELBO())
+    result = svi.run(jax.random.key(0), 150, x, progress_bar=False)
+    losses = np.asarray(result.losses)
+    assert np.isfinite(losses).all()
+    gain = losses[:20].mean() - losses[-20:].mean()
+    assert gain > 2 * losses[-20:].std() / np.sqrt(20)
+    values = {**result.params, **(result.state.mutable_state or {})}
+    drawn = Predictive(vae.eval().model, params=values, num_samples=4)(jax.random.key(1))
+    assert set(drawn) == {"z", "x"}
+    assert drawn["x"].shape == (4, 1, *SHAPE)
+    assert drawn["z"].shape == (4, 1, 2)
+    assert bool(vae.likelihood.support(drawn["x"]).all())
+
+
+@pytest.mark.parametrize("likelihood", each(registry.LIKELIHOODS))
+def test_density_of_a_datum_is_the_same_alone_and_in_company(likelihood):
+    vae = tiny(likelihood=likelihood()).eval()
+    x = jnp.asarray(rows(vae.likelihood))
+    values = values_of(vae, x)
+
+    def log_likelihood(x):
+        return read(vae, values, x).log_likelihood[0]
+
+    np.testing.assert_allclose(log_likelihood(x[:1]), log_likelihood(x), rtol=1e-5)
+
+
+@pytest.mark.parametrize("net", each(registry.NETS))
+def test_encoding_of_a_datum_is_the_same_alone_and_in_company(net):
+    vae = tiny(encoder=net()).eval()
+    x = jnp.asarray(rows(vae.likelihood))
+    values = values_of(vae, x)
+
+    def mean(x):
+        guide = handlers.substitute(handlers.seed(vae.guide, 0), values)
+        return handlers.trace(guide).get_trace(x)["z"]["fn"].mean
+
+    np.testing.assert_allclose(mean(x[:1])[0], mean(x)[0], rtol=1e-5)
+
+
+@pytest.mark.parametrize("likelihood", each(registry.LIKELIHOODS))
+def test_masked_gradients_are_those_of_the_observed_part_alone(likelihood):
+    vae = tiny(likelihood=likelihood()).eval()
+    x = jnp.asarray(rows(vae.likelihood))
+    mask = jax.random.bernoulli(jax.random.key(5), 0.6, x.shape)
+    values = values_of(vae, x)
+
+    def masked(values, x):
+        return read(vae, values, x, None, mask).log_likelihood.sum()
+
+    def alone(values):
+        filled = jnp.where(mask, x, vae.likelihood.fill)
+        _, trace = traced(jax.random.key(3), values, vae.model, vae.guide, (filled,), {})
+        by_entry = trace["x"]["fn"].base_dist.log_prob(filled)
+        return (by_entry * mask).sum()
+
+    np.testing.assert_allclose(masked(values, x), alone(values), rtol=1e-5)
+    poisoned = jnp.where(mask, x, jnp.nan)
+    for got, want in zip(jax.tree.leaves(jax.grad(masked)(values, poisoned)), jax.tree.leaves(jax.grad(alone)(values)), strict=True):
+        np.testing.assert_allclose(got, want, rtol=1e-4, atol=1e-5)
+
+
+def values_of(vae, x):
+    guide = handlers.trace(handlers.seed(vae.guide, 0)).get_trace(x)
+    model = handlers.trace(handlers.seed(vae.model, 1)).get_trace(x)
+    return {
+        name: site["value"]
+        for name, site in {**model, **guide}.items()
+        if site["type"] in ("param", "mutable")
+    }
+
+
+def read(vae, values, *data):
+    return terms(jax.random.key(3), values, vae.model, vae.guide, *data)
+
+
+@pytest.mark.parametrize("objective", each(registry.OBJECTIVES))
+@pytest.mark.parametrize("guide", each(registry.GUIDES))
+def test_objective_with_guide(objective, guide):
+    """One fit: compiled equals eager, gradients are finite and reach every parameter."""
+    vae = tiny(posterior=guide())
+    x, objective = rows(vae.likelihood), objective()
+    values = values_of(vae, x)
+
+    def loss(values):
+        return objective.loss(jax.random.key(0), values, vae.model, vae.guide, x)
+
+    assert loss(values) == pytest.approx(float(jax.jit(loss)(values)), rel=1e-5)
+    for path, slope in jax.tree_util.tree_leaves_with_path(jax.grad(loss)(values)):
+        assert np.isfinite(slope).all(), path
+        assert np.abs(slope).max() > 0, path
+    fitted = fit(vae, x, rng_key=jax.random.key(0), objective=objective, epochs=3, batch_size=4, progress=False)
+    assert all(np.isfinite(series).all() for series in fitted.history.steps.values())
+
+
+@pytest.mark.parametrize("role", ["prior", "likelihood", "encoder"])
+def test_parts_are_hashable_values(role):
+    table = {"prior": registry.PRIORS, "likelihood": registry.LIKELIHOODS, "encoder": registry.NETS}[role]
+    for name, make in table.items():
+        assert make() == make(), name
+        assert hash(tiny(**{role: make()})) == hash(tiny(**{role: make()})), name
+
+
+def test_two_keys_give_two_starts_and_an_ensemble_trains_by_vmap():
+    vae = tiny()
+    x = rows(vae.likelihood)
+    svi = SVI(vae.model, vae.guide, optax.adam(1e-2), Trace_ELBO())
+    states = jax.vmap(lambda key: svi.init(key, x))(jax.random.split(jax.random.key(0), 3))
+    kernels = svi.get_params(states)["decoder$params"]["layers"][0]["linear"]["kernel"]
+    assert float(jnp.abs(kernels[0] - kernels[1]).min()) > 0
+    states, losses = jax.vmap(lambda state: svi.update(state, x))(states)
+    assert losses.shape == (3,)

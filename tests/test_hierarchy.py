@@ -1,0 +1,129 @@
+"""Program parts: a two-level hierarchy, and a guide that looks at the model."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import parts
+import pytest
+from numpyro.infer import SVI, Predictive, Trace_ELBO, TraceMeanField_ELBO
+
+from probvae import VAE, fit, likelihoods, nets
+from probvae.objectives import ELBO, terms
+
+
+def two_level(*, top_down=True, **changes):
+    posterior = parts.TwoLevelGuide(top_down=top_down)
+    return linear(prior=parts.TwoLevelPrior(), posterior=posterior, **changes)
+
+
+def linear(**changes):
+    likelihood = likelihoods.Gaussian(scale=likelihoods.FixedScale(0.5))
+    return VAE(
+        event_shape=(4,), latent_dim=2, encoder=nets.Linear(), decoder=nets.Linear(), likelihood=likelihood, **changes
+    )
+
+
+@pytest.fixture(scope="module")
+def x():
+    z = jax.random.normal(jax.random.key(0), (64, 2))
+    return np.asarray(z @ jnp.array([[1.0, -1.0, 0.5, 0.0], [0.0, 1.0, 1.0, -2.0]]))
+
+
+def start(vae, x):
+    svi = SVI(vae.model, vae.guide, optax.adam(1e-2), Trace_ELBO())
+    return svi.get_params(svi.init(jax.random.key(1), x))
+
+
+def draws(vae, params, x, *, closed_form, n=4000):
+    def elbo(key):
+        read = terms(key, params, vae.model, vae.guide, x, closed_form=closed_form)
+        return (read.log_likelihood - read.total_kl).mean()
+
+    return np.asarray(jax.jit(jax.vmap(elbo))(jax.random.split(jax.random.key(2), n)))
+
+
+def test_closed_form_equals_sampled_kl_with_a_top_down_guide(x):
+    vae = two_level()
+    params = start(vae, x)
+    closed, sampled = (draws(vae, params, x, closed_form=form) for form in (True, False))
+    noise = np.hypot(closed.std(), sampled.std()) / np.sqrt(len(closed))
+    assert abs(closed.mean() - sampled.mean()) < 4 * noise
+    assert closed.std() < sampled.std()
+    read = terms(jax.random.key(0), params, vae.model, vae.guide, x)
+    assert {name: kl.shape for name, kl in read.kl.items()} == {"z1": (64, 2), "z2": (64, 2)}
+
+
+def test_closed_form_is_not_used_below_a_bottom_up_guide(x):
+    """q draws z1 before z2, on which p(z1 | z2) depends: there the closed form is another number."""
+    vae = two_level(top_down=False)
+    params = start(vae, x)
+    read = terms(jax.random.key(0), params, vae.model, vae.guide, x)
+    np.testing.assert_allclose(read.kl["z1"], read.log_guide["z1"] - read.log_prior["z1"])
+    assert read.kl["z2"].shape == (64, 2)
+    ours, sampled = (draws(vae, params, x, closed_form=form) for form in (True, False))
+    noise = np.hypot(ours.std(), sampled.std()) / np.sqrt(len(ours))
+    assert abs(ours.mean() - sampled.mean()) < 4 * noise
+
+
+def test_numpyro_closed_form_is_refused_with_a_bottom_up_guide(x):
+    with pytest.raises(ValueError, match=r"TraceMeanField_ELBO .*\['z1'\].*objectives.ELBO"):
+        fit(two_level(top_down=False), x, rng_key=jax.random.key(0), objective=TraceMeanField_ELBO())
+
+
+@pytest.mark.parametrize("top_down", [True, False])
+def test_a_hierarchy_trains_and_its_bounds_are_in_order(x, top_down):
+    vae = two_level(top_down=top_down)
+    fitted = fit(
+        vae, x, rng_key=jax.random.key(0), optimizer=optax.adam(1e-2), epochs=60, batch_size=32, progress=False
+    )
+    elbo = fitted.history.train["elbo"]
+    assert elbo[-10:].mean() > elbo[:3].mean() + 1
+    bound = fitted.elbo(x, rng_key=jax.random.key(0), num_particles=100)
+    many = fitted.log_prob(x, rng_key=jax.random.key(0), num_particles=500)
+    assert bound.mean < many.mean
+    drawn = fitted.sample(5, rng_key=jax.random.key(0))
+    assert drawn.x.shape == (5, 4)
+    assert {name: z.shape for name, z in drawn.z.items()} == {"z1": (5, 2), "z2": (5, 2)}
+    assert fitted.reconstruct(x, rng_key=jax.random.key(0)).shape == x.shape
+    sites = Predictive(fitted.guide, num_samples=3)(jax.random.key(0), x)
+    assert {name: sites[name].shape for name in ("z1", "z2")} == {"z1": (3, 64, 2), "z2": (3, 64, 2)}
+    with pytest.raises(TypeError, match="TwoLevelGuide is a program.*Predictive"):
+        fitted.encode(x)
+
+
+def test_log_joint_is_the_models_own_density(x):
+    """The scope's log p(x, z) per datum, for a guide that climbs it."""
+    vae = linear(posterior=parts.OneStepGuide())
+    params = start(vae, x)
+    plain = terms(jax.random.key(0), params, vae.model, vae.guide, x)
+    fitted = fit(vae, x, rng_key=jax.random.key(0), epochs=20, batch_size=32, progress=False)
+    assert fitted.history.train["elbo"][-1] > fitted.history.train["elbo"][0]
+    z = jax.random.normal(jax.random.key(5), (64, 2))
+    layer = params["decoder$params"]["layers"][0]
+    residual = (x - (z @ layer["kernel"] + layer["bias"])) / 0.5
+    normal = -0.5 * np.log(2 * np.pi)
+    truth = (-0.5 * residual**2 + normal - np.log(0.5)).sum(1) + (-0.5 * z**2 + normal).sum(1)
+    from numpyro import handlers
+
+    with handlers.substitute(data=params):
+        log_joint = vae._log_joint(vae._scope(x, None, None))
+        np.testing.assert_allclose(log_joint(z), truth, rtol=1e-4)
+    assert plain.log_likelihood.shape == (64,)
+
+
+def test_two_inner_steps_move_no_parameter_into_the_guides_trace(x):
+    """The inner run of the model is blocked: the guide's sites are the guide's alone."""
+    from numpyro import handlers
+
+    vae = linear(posterior=parts.OneStepGuide())
+    trace = handlers.trace(handlers.seed(vae.guide, 0)).get_trace(x)
+    assert [name for name, site in trace.items() if site["type"] == "sample"] == ["z"]
+
+
+def test_objective_parts_add_up_in_a_hierarchy(x):
+    vae = two_level()
+    params = start(vae, x)
+    read = terms(jax.random.key(0), params, vae.model, vae.guide, x)
+    loss = ELBO().loss(jax.random.key(0), params, vae.model, vae.guide, x)
+    assert float(loss) == pytest.approx(-float((read.log_likelihood - read.total_kl).sum()), rel=1e-5)
