@@ -1,8 +1,11 @@
 """The VAE with a VampPrior, Tomczak and Welling 2018, arXiv:1705.07120.
 
 The idea: the best prior for the ELBO is the average of q(z|x) over the data; a mixture of q(z|u_k)
-over a few learned pseudo-inputs u_k comes close to it, and shares the encoder.
+over a few learned pseudo-inputs u_k comes close to it, and shares the encoder. Unlike in the paper,
+the pseudo-inputs have a learning rate of their own: a few thousand small steps hardly move them.
 """
+
+import optax
 
 from probvae import VAE, Variant, likelihoods, nets, priors
 
@@ -12,7 +15,8 @@ def vampprior(
     *,
     latent_dim: int = 16,
     hidden: tuple[int, ...] = (300, 300),
-    components: int = 100,
+    components: int = 50,
+    pseudo_input_rate: float = 1e-2,
 ) -> Variant:
     """Return the VAE for binary data with ``components`` pseudo-inputs and gated nets."""
     model = VAE(
@@ -23,4 +27,8 @@ def vampprior(
         encoder=nets.GatedMLP(hidden),
         decoder=nets.GatedMLP(hidden),
     )
-    return Variant(model, epochs=50, batch_size=100)
+    rates = {"prior": optax.adam(pseudo_input_rate), "nets": optax.adam(1e-3)}
+    optimizer = optax.multi_transform(
+        rates, lambda params: {k: "prior" if k.startswith("prior$") else "nets" for k in params}
+    )
+    return Variant(model, optimizer=optimizer, epochs=100, batch_size=100)

@@ -3,6 +3,7 @@
 __version__ = "0.1.0"
 
 from probvae import data, guides, likelihoods, nets, objectives, priors
+from probvae.criticism import to_datatree
 from probvae.evidence import Batch, Evidence
 from probvae.training import Fitted, History, NonFiniteLossError, Samples, fit, load, paths
 from probvae.vae import VAE
@@ -26,4 +27,5 @@ __all__ = [
     "objectives",
     "paths",
     "priors",
+    "to_datatree",
 ]

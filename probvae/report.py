@@ -8,24 +8,25 @@ from typing import Any, NamedTuple
 STYLE = """
 :root { color-scheme: light; }
 * { box-sizing: border-box; }
-body { margin: 0 auto; padding: 1.5rem 1rem 4rem; max-width: 56rem; background: #fff; color: #1d2129;
-  font: 16px/1.55 system-ui, -apple-system, "Segoe UI", Roboto, "DejaVu Sans", sans-serif; }
+body { margin: 0 auto; padding: 1.5rem 1rem 4rem; max-width: 56rem; background: #fff;
+  color: #1d2129; font: 16px/1.55 system-ui, "Segoe UI", Roboto, "DejaVu Sans", sans-serif; }
 h1 { font-size: 1.6rem; line-height: 1.25; margin: 0 0 .25rem; overflow-wrap: anywhere; }
-h2 { font-size: 1.15rem; margin: 2.4rem 0 .6rem; border-bottom: 1px solid #d5d9e0; padding-bottom: .3rem; }
+h2 { font-size: 1.15rem; margin: 2.4rem 0 .6rem; padding-bottom: .3rem;
+  border-bottom: 1px solid #d5d9e0; }
 h3 { font-size: 1rem; margin: 1.8rem 0 .3rem; }
-p { margin: .4rem 0; }
+p { margin: .4rem 0; overflow-wrap: anywhere; }
 .quiet { color: #5a6270; }
 .numbers { display: flex; flex-wrap: wrap; gap: .8rem; margin: 1.2rem 0; }
 .number { flex: 1 1 15rem; border: 1px solid #d5d9e0; border-radius: 6px; padding: .8rem 1rem; }
-.number b { display: block; font-size: 1.5rem; line-height: 1.3; font-variant-numeric: tabular-nums; }
+.number b { display: block; font-size: 1.5rem; line-height: 1.3; }
 .number span { display: block; font-size: .85rem; color: #5a6270; }
-pre { background: #f5f6f8; border-radius: 6px; padding: .8rem 1rem; overflow-x: auto; margin: .6rem 0;
-  font: .85rem/1.5 ui-monospace, "DejaVu Sans Mono", Menlo, Consolas, monospace; }
-figure { margin: .6rem 0 0; overflow-x: auto; }
-figure img { display: block; width: 100%; min-width: 30rem; height: auto; }
+pre { background: #f5f6f8; border-radius: 6px; padding: .8rem 1rem; margin: .6rem 0;
+  overflow-x: auto; font: .85rem/1.5 ui-monospace, "DejaVu Sans Mono", Consolas, monospace; }
+figure { margin: .6rem 0 0; }
+figure img { display: block; width: 100%; height: auto; }
 table { border-collapse: collapse; width: 100%; font-size: .9rem; }
-th, td { text-align: left; vertical-align: top; padding: .3rem .8rem .3rem 0; overflow-wrap: anywhere;
-  border-bottom: 1px solid #eceef2; }
+th, td { text-align: left; vertical-align: top; padding: .3rem .8rem .3rem 0;
+  overflow-wrap: anywhere; border-bottom: 1px solid #eceef2; }
 th { font-weight: 600; width: 11rem; }
 @media (max-width: 36rem) { th { width: 7.5rem; } .number b { font-size: 1.3rem; } }
 """
@@ -39,8 +40,8 @@ TITLES = {
     "pseudo_inputs": "Pseudo-inputs",
 }
 EXPLAINED = (
-    "All numbers are in nats per datum, higher is better; the standard error (+-) is that of the mean "
-    "over test data. The ELBO and the importance-weighted bound are both at most log p(x) in "
+    "All numbers are in nats per datum, higher is better; the standard error (+-) is that of the "
+    "mean over test data. The ELBO and the importance-weighted bound are both at most log p(x) in "
     "expectation, and the second comes closer to it with more particles."
 )
 
@@ -53,27 +54,23 @@ class Picture(NamedTuple):
     png: bytes
 
 
-def page(
-    config: dict[str, Any], metrics: dict[str, Any], sentences: list[str], pictures: list[Picture]
-) -> str:
+def page(config: dict[str, Any], metrics: dict[str, Any], pictures: list[Picture]) -> str:
     """Return the report as HTML.
 
     Args:
         config: as in config.json.
         metrics: as in metrics.json.
-        sentences: the numbers in words.
         pictures: the figures.
     """
     name = f"{config['model']['function']} on {config['data']['name']}"
     body = [
         f"<h1>{escape(name)}</h1>",
         f"<p class=quiet>{escape(config['model']['summary'])}</p>",
-        _numbers(metrics),
+        _numbers(metrics, config["data"]["sizes"]["test"]),
         f"<p>{escape(EXPLAINED)}</p>",
         _section("The model", f"<pre>{escape(config['model']['statement'])}</pre>"),
         _section("The data", f"<p>{escape(_protocol(config['data']))}</p>"),
         _section("Figures", "".join(map(_picture, pictures)) or "<p>None were drawn.</p>"),
-        _section("The numbers in words", "".join(f"<p>{escape(line)}</p>" for line in sentences)),
         _section("How it was made", _made(config, metrics)),
     ]
     return _document(name, "\n".join(body))
@@ -92,19 +89,21 @@ def _section(title: str, body: str) -> str:
     return f"<h2>{escape(title)}</h2>\n{body}"
 
 
-def _numbers(metrics: dict[str, Any]) -> str:
-    log_prob, elbo = metrics["test_log_prob"], metrics["test_elbo"]
-    shown = [("test log p(x) \u2265", log_prob), ("test ELBO", elbo)]
-    return f"<div class=numbers>{''.join(_number(*pair) for pair in shown if pair[1])}</div>"
+def _numbers(metrics: dict[str, Any], num_test: int) -> str:
+    shown = [("test log p(x) \u2265", "test_log_prob"), ("test ELBO", "test_elbo")]
+    cards = [_number(label, metrics[name], num_test) for label, name in shown if metrics[name]]
+    return f"<div class=numbers>{''.join(cards)}</div>"
 
 
-def _number(label: str, number: dict[str, Any]) -> str:
-    value = f"{_shown(number['mean'])} \u00b1 {_shown(number['standard_error'])}"
-    small = f"{number['num_data']:,} test data, {number['num_particles']:,} particles each"
+def _number(label: str, number: dict[str, Any], num_test: int) -> str:
+    value = f"{_shown(number['mean'])} \u00b1 {_shown(number['standard_error'])} nats"
+    few = number["num_data"] < num_test
+    data = f"{number['num_data']:,}{f' of {num_test:,}, drawn at random' if few else ' test data'}"
     error = f"Monte Carlo error {_shown(number['monte_carlo_error'])} per datum"
+    small = f"{data}; {number['num_particles']:,} particles each; {error}"
     return (
-        f"<div class=number><span>{escape(label)}</span><b>{escape(value)} nats</b>"
-        f"<span>{escape(small)}; {escape(error)}</span></div>"
+        f"<div class=number><span>{escape(label)}</span><b>{escape(value)}</b>"
+        f"<span>{escape(small)}</span></div>"
     )
 
 

@@ -9,9 +9,8 @@ import numpy as np
 
 from probvae import VAE, likelihoods, nets
 
-UNIT = math.log(math.expm1(1.0))
-MIN_SCALE = 1e-5
-FLOOR = -6.0
+BOUND = 10.0  # of the guide's log scale
+FLOOR = -6.0  # of the likelihood's
 
 
 def dataset(n: int = 1000, d: int = 10, q: int = 3) -> np.ndarray:
@@ -66,7 +65,7 @@ def params(weights: np.ndarray, mu: np.ndarray, variance: float, scale: float = 
     deviation = scale * np.sqrt(variance * np.diag(np.linalg.inv(m)))
     kernel, bias = np.zeros((d, q, 2)), np.zeros((q, 2))
     kernel[..., 0], bias[:, 0] = to_code, -mu @ to_code
-    bias[:, 1] = softplus_inverse(deviation - MIN_SCALE) - UNIT
+    bias[:, 1] = 2 * BOUND * np.arctanh(np.log(deviation) / BOUND)
     log_scale = FLOOR + softplus_inverse(0.5 * math.log(variance) - FLOOR)
     return {
         "encoder$params": {"layers": {0: {"kernel": kernel.reshape(d, 2 * q), "bias": bias.ravel()}}},

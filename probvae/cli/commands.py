@@ -105,13 +105,13 @@ def _run(arguments: Namespace) -> tuple[Run, int]:
 def _rows(run: Run, arguments: Namespace) -> tuple[int, int]:
     given = (arguments.start, arguments.end)
     usual = figures.ends(run.data)
-    rows = tuple(at if row is None else row for row, at in zip(given, usual, strict=True))
+    start, end = (at if row is None else row for row, at in zip(given, usual, strict=True))
     n = len(run.data.test)
-    if not all(0 <= row < n for row in rows):
+    if not (0 <= start < n and 0 <= end < n):
         raise ValueError(
-            f"--start and --end expect rows of the test data, 0 to {n - 1}; got {rows}."
+            f"--start and --end expect rows of the test data, 0 to {n - 1}; got {start} and {end}."
         )
-    return rows
+    return start, end
 
 
 def _named(z: Any) -> dict[str, Any]:
@@ -121,7 +121,7 @@ def _named(z: Any) -> dict[str, Any]:
 def _write(run: Run, stem: str, arrays: dict[str, Any], picture: Callable[[], Any]) -> None:
     """Write arrays (.npz) and, where matplotlib is installed, a picture (.png); say where."""
     path = files.free_stem(run.folder, stem, suffixes=(".npz", ".png"))
-    held = {name: np.asarray(array) for name, array in arrays.items()}
+    held: dict[str, Any] = {name: np.asarray(array) for name, array in arrays.items()}
     _say(files.write(Path(f"{path}.npz"), lambda partial: np.savez(partial, **held)))
     if figures.available():
         _say(figures.save(picture(), Path(f"{path}.png")))

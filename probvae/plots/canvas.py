@@ -41,14 +41,14 @@ def side_by_side(
 ) -> Any:
     """Return a figure of several groups of data, ``(n, *event)`` each, item by item.
 
-    Images ``(h, w)`` and ``(h, w, 1 or 3)`` are tiles, a row for each group; other data are lines, a
-    panel for each item with the groups over one another.
+    Images ``(h, w)`` and ``(h, w, 1 or 3)`` are tiles, a row for each group; other data are lines,
+    a panel for each item with the groups over one another, for at most ``PANELS`` evenly spaced.
 
     Args:
         groups: the data of each group, by what it is.
         title: of the figure.
-        item: what a column holds, for its axis.
-        limits: lowest and highest value shown; by default those of the data.
+        item: what each item is, for the axis.
+        limits: lowest and highest value of an image; by default those of the data.
         columns: tiles in a row.
     """
     arrays = {name: np.asarray(group, float) for name, group in groups.items()}
@@ -72,61 +72,87 @@ def _limits(arrays: dict[str, np.ndarray]) -> Limits:
 def _tiles(
     arrays: dict[str, np.ndarray], title: str, item: str, limits: Limits, columns: int
 ) -> Any:
-    n = len(next(iter(arrays.values())))
-    columns = min(columns, n)
-    rows = [a[start : start + columns] for start in range(0, n, columns) for a in arrays.values()]
-    picture = _mosaic(rows, columns, limits)
-    cell = 0.92 * WIDTH / columns * rows[0].shape[1] / rows[0].shape[2]
-    figure = new_figure(height=min(len(rows) * cell, 11.0) + 0.9)
-    axes = tidy(figure.add_subplot(), title=title, x=item)
+    blocks = _blocks(arrays, columns)
+    picture, middles = _mosaic(blocks, min(columns, len(blocks[0][0])), limits)
+    height = 0.76 * WIDTH * picture.shape[0] / picture.shape[1]
+    figure = new_figure(height=min(height, 10.0) + 0.75)
+    axes = tidy(
+        figure.add_subplot(), x=f"each column: {item}" if len(arrays) > 1 else f"each: {item}"
+    )
+    figure.suptitle(title, fontsize=10, x=0.01, ha="left")
     shown = axes.imshow(picture, cmap="gray", vmin=limits[0], vmax=limits[1])
     axes.spines[:].set_visible(False)
-    names = list(arrays) * (len(rows) // len(arrays)) if len(arrays) > 1 else []
-    middles = (np.arange(len(rows)) + 0.5) * picture.shape[0] / len(rows) - 0.5
-    axes.set_yticks(middles[: len(names)], names)
+    axes.set_yticks(middles, list(arrays) * len(blocks) if len(arrays) > 1 else [""] * len(middles))
     axes.set_xticks([])
     axes.tick_params(length=0)
     if picture.ndim == 2:
-        bar = figure.colorbar(shown, ax=axes, shrink=0.8, aspect=25, pad=0.02)
-        bar.set_label("pixel value", fontsize=8)
+        bar = figure.colorbar(shown, ax=axes, fraction=0.03, pad=0.01)
+        bar.set_label("value of x", fontsize=8)
         bar.ax.tick_params(labelsize=8)
+        bar.ax.locator_params(nbins=4)
     return figure
 
 
-def _mosaic(rows: list[np.ndarray], columns: int, limits: Limits) -> np.ndarray:
-    """Return one image of rows of images with gaps between them: grey, or RGB in [0, 1]."""
-    height, width = rows[0].shape[1:3]
+def _blocks(arrays: dict[str, np.ndarray], columns: int) -> list[list[np.ndarray]]:
+    """Return blocks of rows: in each block a row of every group."""
+    n = len(next(iter(arrays.values())))
+    starts = range(0, n, columns)
+    return [[a[start : start + columns] for a in arrays.values()] for start in starts]
+
+
+def _mosaic(
+    blocks: list[list[np.ndarray]], columns: int, limits: Limits
+) -> tuple[np.ndarray, list[float]]:
+    """Return one image of all, grey or RGB in [0, 1], and the middle of each row in it."""
+    height, width = blocks[0][0].shape[1:3]
     gap = max(height // 16, 1)
-    colour = rows[0].shape[3:] == (3,)
-    channels = (3,) if colour else ()
-    cell = np.full((len(rows), height + gap, columns, width + gap, *channels), np.nan)
-    for at, row in enumerate(rows):
-        images = np.clip(row.reshape(len(row), height, width, *channels), *limits)
-        cell[at, :height, : len(row), :width] = np.swapaxes(images, 0, 1)
-    picture = cell.reshape(len(rows) * (height + gap), columns * (width + gap), *channels)
-    if colour:
+    strips: list[np.ndarray] = []
+    middles = []
+    for block in blocks:
+        for row in block:
+            middles.append(sum(map(len, strips)) + height / 2 - 0.5)
+            strips += [_strip(row, columns, gap), _blank(gap, columns * (width + gap), row)]
+        strips.append(_blank(gap * (len(block) > 1), columns * (width + gap), row))
+    picture = np.concatenate(strips[:-2])[:, :-gap]
+    if picture.ndim == 3:
         low, high = limits
-        return np.nan_to_num((picture - low) / ((high - low) or 1.0), nan=1.0)
-    return np.ma.masked_invalid(picture)
+        unit = (np.clip(picture, low, high) - low) / ((high - low) or 1.0)
+        return np.nan_to_num(unit, nan=1.0), middles
+    return np.ma.masked_invalid(np.clip(picture, *limits)), middles
+
+
+def _strip(row: np.ndarray, columns: int, gap: int) -> np.ndarray:
+    """Return images side by side, each with a gap to its right."""
+    height, width, *channels = row.shape[1:]
+    channels = [] if channels == [1] else channels
+    strip = np.full((height, columns, width + gap, *channels), np.nan)
+    images = row.reshape(len(row), height, width, *channels)
+    strip[:, : len(row), :width] = np.swapaxes(images, 0, 1)
+    return strip.reshape(height, columns * (width + gap), *channels)
+
+
+def _blank(height: int, width: int, row: np.ndarray) -> np.ndarray:
+    channels = (3,) if row.shape[3:] == (3,) else ()
+    return np.full((height, width, *channels), np.nan)
 
 
 def _lines(
     arrays: dict[str, np.ndarray], title: str, item: str, limits: Limits, columns: int
 ) -> Any:
-    n = min(len(next(iter(arrays.values()))), PANELS)
-    columns = min(n, 4)
-    rows = -(-n // columns)
+    n = len(next(iter(arrays.values())))
+    shown = np.linspace(0, n - 1, min(n, PANELS)).round().astype(int)
+    columns = min(len(shown), 4)
+    rows = -(-len(shown) // columns)
     figure = new_figure(height=1.7 * rows + 1.1)
     panels = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).ravel()
-    for at, axes in enumerate(panels):
+    for axes, at in zip(panels, shown, strict=False):
         tidy(axes)
         for (name, group), colour in zip(arrays.items(), (GREY, ORANGE, BLUE), strict=False):
-            if at < n:
-                _profile(axes, group[at].ravel(), name, colour)
-        axes.set_visible(at < n)
-    panels[0].set_ylim(*_padded(limits))
-    figure.suptitle(title, fontsize=10)
-    figure.supxlabel(f"entry of x (each panel: {item})", fontsize=9)
+            _profile(axes, group[at].ravel(), name, colour)
+    for axes in panels[len(shown) :]:
+        axes.set_visible(False)
+    figure.suptitle(title, fontsize=10, x=0.01, ha="left")
+    figure.supxlabel(f"entry of x (each panel: {item})", fontsize=9, x=0.06, ha="left")
     figure.supylabel("value of x", fontsize=9)
     if len(arrays) > 1:
         handles = panels[0].get_legend_handles_labels()
@@ -137,9 +163,3 @@ def _lines(
 def _profile(axes: Any, values: np.ndarray, name: str, colour: str) -> None:
     few = values.size <= 60
     axes.plot(values, color=colour, lw=1.2, marker="o" if few else "", ms=2.5, label=name)
-
-
-def _padded(limits: Limits) -> Limits:
-    low, high = limits
-    pad = 0.05 * ((high - low) or 1.0)
-    return low - pad, high + pad

@@ -36,7 +36,7 @@ def reconstructions(
     return side_by_side(
         {"x": x, "E[x|z]": means},
         title=f"Data x, and the mean of p(x|z) at {at}",
-        item="one datum each",
+        item="one datum",
         limits=limits or _range(fitted, x),
     )
 
@@ -50,7 +50,7 @@ def samples(
     most: int = 40,
     limits: Limits | None = None,
 ) -> Any:
-    """Return draws of the model, x ~ p(x|z), each above the mean of p(x|z) that it was drawn from.
+    """Return draws of the model, x ~ p(x|z), each with the mean of the p(x|z) it was drawn from.
 
     Args:
         fitted: the fitted VAE.
@@ -64,8 +64,8 @@ def samples(
     x, mean = ((a if context is None else a[0])[:most] for a in (drawn.x, drawn.mean))
     return side_by_side(
         {"x ~ p(x|z)": x, "E[x|z]": mean},
-        title="Samples: z ~ p(z), then x ~ p(x|z), above the mean of that p(x|z)",
-        item="one sample each",
+        title="Samples: z ~ p(z), then x ~ p(x|z), and the mean of that p(x|z)",
+        item="one sample",
         limits=limits or _range(fitted, mean),
     )
 
@@ -79,7 +79,7 @@ def interpolation(
     path: Callable = paths.straight,
     limits: Limits | None = None,
 ) -> Any:
-    """Return a path between two data: averages of the pixels, above decoded points between the codes.
+    """Return a path between two data: averages of their values, and E[x|z] along their codes.
 
     Args:
         fitted: the fitted VAE.
@@ -94,8 +94,8 @@ def interpolation(
     codes = fitted.interpolate(a, b, num_points=num_points, path=path)
     return side_by_side(
         {"data space": pixels, "latent space": codes},
-        title="From one datum to another: averages of the data, above means of p(x|z) along the codes",
-        item=f"t = 0 to 1 in {num_points} points",
+        title="From one datum to another: averages of the data, and E[x|z] along the codes",
+        item="one point, t from 0 to 1",
         limits=limits or _range(fitted, pixels),
         columns=num_points,
     )
@@ -109,14 +109,15 @@ def pseudo_inputs(fitted: Fitted, *, most: int = 50, limits: Limits | None = Non
     """
     if PSEUDO_INPUTS not in fitted.params:
         raise ValueError(
-            f"pseudo_inputs expects a fitted VAE with a parameter {PSEUDO_INPUTS!r}, such as one with "
-            f"priors.VampPrior; got the prior {type(fitted.vae.prior).__name__}."
+            f"pseudo_inputs expects a fitted VAE with a parameter {PSEUDO_INPUTS!r}, such as one "
+            f"with priors.VampPrior; got the prior {type(fitted.vae.prior).__name__}."
         )
     u = np.asarray(fitted.params[PSEUDO_INPUTS])
+    some = f"{min(most, len(u))} of {len(u)}"
     return side_by_side(
         {"u": u[:most]},
-        title=f"Pseudo-inputs u_k: the prior is the mixture of q(z|u_k) ({min(most, len(u))} of {len(u)})",
-        item="one pseudo-input each",
+        title=f"Pseudo-inputs u, {some}: p(z) is the mixture of their q(z|u)",
+        item="one pseudo-input",
         limits=limits or _range(fitted, u),
     )
 

@@ -20,8 +20,8 @@ def latent_map(
 ) -> Any:
     """Return the means of q(z|x) as a map, coloured by label.
 
-    With more than two latent units the map shows the first two principal components of the means, and
-    the title says how much of their variance these hold; with one, the mean against the scale.
+    With more than two latent units the map shows the first two principal components of the means,
+    and the title says how much of their variance these hold; with one, the mean against the scale.
 
     Args:
         fitted: the fitted VAE.
@@ -39,7 +39,7 @@ def latent_map(
         axes.scatter(*points.T, s=12, color=BLUE, alpha=0.7, linewidths=0)
     else:
         _coloured(figure, axes, points, np.asarray(labels))
-    if points.shape[1] == 2 and across.startswith(("z", "component")):
+    if not across.startswith("mean"):
         axes.set_aspect("equal", adjustable="datalim")
     return figure
 
@@ -50,14 +50,14 @@ def _plane(mean: np.ndarray, scale: np.ndarray) -> tuple[np.ndarray, tuple[str, 
         axes = ("mean of q(z|x)", "scale of q(z|x)")
         return np.hstack([mean, scale]), axes, "mean and scale of q(z|x)"
     if mean.shape[1] == 2:
-        return mean, ("z_1", "z_2"), "means of q(z|x)"
+        return mean, ("z_1 (units of z)", "z_2 (units of z)"), "means of q(z|x)"
     centred = mean - mean.mean(0)
     _, singular, directions = np.linalg.svd(centred, full_matrices=False)
     share = (singular[:2] ** 2).sum() / max((singular**2).sum(), 1e-30)
     words = (
-        f"the plane that holds {share:.0%} of the variance of the {mean.shape[1]} means of q(z|x)"
+        f"the plane with {share:.0%} of the variance of the means of q(z|x) in R^{mean.shape[1]}"
     )
-    names = tuple(f"component {n} (units of z)" for n in (1, 2))
+    names = ("component 1 (units of z)", "component 2 (units of z)")
     return centred @ directions[:2].T, names, words
 
 

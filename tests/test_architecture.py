@@ -1,0 +1,87 @@
+"""The directions that imports may take, read from the code."""
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+FAMILIES = {"priors", "guides", "likelihoods", "objectives", "nets"}
+LOW = {"typing", "interfaces"}
+PARTS = LOW | {"nets", "distributions"}
+CORE = PARTS | FAMILIES | {"inputs", "join"}
+TRAINING = CORE | {"vae", "evidence", "training", "data", "__version__"}
+
+# what each part of the package may import of the package; itself always
+MAY = {
+    "typing": set(),
+    "interfaces": {"typing"},
+    "distributions": LOW,
+    "data": {"typing"},
+    "nets": LOW,
+    "priors": PARTS,
+    "guides": PARTS,
+    "likelihoods": PARTS,
+    "objectives": PARTS - {"nets"},
+    "inputs": LOW,
+    "join": LOW | {"nets"},
+    "vae": CORE,
+    "evidence": CORE - {"nets"},
+    "training": TRAINING,
+    "criticism": TRAINING,
+}
+
+
+def modules():
+    return sorted((ROOT / "probvae").rglob("*.py"))
+
+
+def imported(path):
+    """Names below `probvae` that a module imports, and all top-level packages."""
+    own, packages = set(), set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            packages |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            packages.add(node.module.split(".")[0])
+            below = node.module.split(".")[1:2] if node.module.split(".")[0] == "probvae" else None
+            if below is not None:
+                own |= set(below) if below else {alias.name for alias in node.names}
+    return own, packages
+
+
+def part(path):
+    return path.relative_to(ROOT / "probvae").parts[0].removesuffix(".py")
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda p: str(p.relative_to(ROOT)))
+def test_imports_run_one_way(path):
+    own, packages = imported(path)
+    allowed = MAY.get(part(path))
+    if allowed is not None:
+        assert own <= allowed | {part(path)}, f"may import {sorted(allowed)}"
+    assert not packages & {"models", "inference", "tests"}
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda p: str(p.relative_to(ROOT)))
+def test_no_family_imports_another(path):
+    if part(path) in FAMILIES - {"nets"}:
+        own, _ = imported(path)
+        assert not own & (FAMILIES - {"nets", part(path)})
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda p: str(p.relative_to(ROOT)))
+def test_heavy_packages_are_imported_where_they_are_used(path):
+    heavy = {"matplotlib", "arviz", "arviz_base", "arviz_stats", "arviz_plots", "xarray", "PIL", "sklearn"}
+    top = ast.Module([n for n in ast.parse(path.read_text()).body if isinstance(n, ast.Import | ast.ImportFrom)], [])
+    names = {a.name.split(".")[0] for n in ast.walk(top) if isinstance(n, ast.Import) for a in n.names}
+    names |= {n.module.split(".")[0] for n in ast.walk(top) if isinstance(n, ast.ImportFrom)}
+    assert not names & heavy
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda p: str(p.relative_to(ROOT)))
+def test_no_module_grows_beyond_reading(path):
+    assert len(path.read_text().splitlines()) <= 270
+    assert "import *" not in path.read_text()
+    assert not re.search(r"from __future__ import annotations", path.read_text())

@@ -1,0 +1,163 @@
+"""Figures: each kind of datum, what they say, and that pyplot's global state is left alone."""
+
+import io
+import sys
+
+import jax
+import numpy as np
+import pytest
+
+from probvae import VAE, History, fit, likelihoods, nets, plots, priors
+
+KEY = jax.random.key(0)
+SHAPES = [(4, 5), (4, 5, 1), (4, 5, 3), (6,)]
+
+
+def fitted_on(event_shape, *, latent_dim=3, prior=None, epochs=1):
+    x = np.asarray(jax.random.uniform(KEY, (24, *event_shape)), np.float32)
+    vae = VAE(
+        event_shape=event_shape,
+        latent_dim=latent_dim,
+        prior=prior or priors.StandardNormal(),
+        likelihood=likelihoods.Gaussian(),
+        encoder=nets.Linear(),
+        decoder=nets.Linear(),
+    )
+    run = fit(vae, x, validation=x[:8], rng_key=KEY, epochs=epochs, batch_size=8, progress=False)
+    return run, x
+
+
+@pytest.fixture(scope="module", params=SHAPES, ids=str)
+def shaped(request):
+    return fitted_on(request.param, prior=priors.VampPrior(components=3))
+
+
+@pytest.fixture(scope="module")
+def vector():
+    return fitted_on((6,))
+
+
+def words(figure):
+    """All text of a figure, its subfigures included."""
+    return " ".join(t.get_text() for t in figure.findobj(lambda artist: hasattr(artist, "get_text")))
+
+
+def drawn(figure):
+    """Draw a figure; return the size of the picture."""
+    file = io.BytesIO()
+    figure.savefig(file, format="png", dpi=60)
+    assert file.getvalue().startswith(b"\x89PNG")
+    return words(figure)
+
+
+def test_every_figure_of_data_draws_for_every_event_shape(shaped):
+    fitted, x = shaped
+    assert "E[x|z]" in drawn(plots.reconstructions(fitted, x[:5]))
+    assert "x ~ p(x|z)" in drawn(plots.samples(fitted, 12, rng_key=KEY))
+    assert "latent space" in drawn(plots.interpolation(fitted, x[0], x[1], num_points=5))
+    assert "3 of 3" in drawn(plots.pseudo_inputs(fitted))
+
+
+def test_images_are_clipped_to_the_data_range_and_tiled(vector):
+    fitted, x = fitted_on((4, 5))
+    axes = plots.reconstructions(fitted, x[:3], limits=(0.25, 0.5)).axes[0]
+    picture = axes.images[0].get_array()
+    assert picture.min() == 0.25
+    assert picture.max() == 0.5
+    assert picture.shape == (2 * 4 + 1, 3 * 5 + 2)
+    np.testing.assert_allclose(picture[:4, :5], np.clip(x[0], 0.25, 0.5), rtol=1e-6)
+    assert picture.mask[4].all()
+    assert [t.get_text() for t in axes.get_yticklabels()] == ["x", "E[x|z]"]
+
+
+def test_vectors_are_lines_through_their_values(vector):
+    fitted, x = vector
+    lines = plots.reconstructions(fitted, x[:2]).axes[0].lines
+    np.testing.assert_allclose(lines[0].get_ydata(), x[0], rtol=1e-6)
+    np.testing.assert_allclose(lines[1].get_ydata(), fitted.reconstruct(x[:1])[0], rtol=1e-5)
+
+
+def test_vectors_of_a_path_keep_both_ends(vector):
+    fitted, x = vector
+    figure = plots.interpolation(fitted, x[0], x[1], num_points=11)
+    np.testing.assert_allclose(figure.axes[0].lines[0].get_ydata(), x[0], rtol=1e-6)
+    np.testing.assert_allclose(figure.axes[-1].lines[0].get_ydata(), x[1], rtol=1e-6)
+
+
+def test_samples_show_the_mean_behind_each_draw(vector):
+    fitted, _ = vector
+    lines = plots.samples(fitted, 2, rng_key=KEY).axes[0].lines
+    expected = fitted.sample(2, rng_key=KEY)
+    np.testing.assert_allclose(lines[0].get_ydata(), expected.x[0], rtol=1e-6)
+    np.testing.assert_allclose(lines[1].get_ydata(), expected.mean[0], rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("latent_dim", "said"), [(1, "mean and scale"), (2, "means of q"), (4, "% of the variance")]
+)
+def test_latent_map_says_what_its_axes_are(latent_dim, said):
+    fitted, x = fitted_on((6,), latent_dim=latent_dim)
+    figure = plots.latent_map(fitted, x, np.arange(24) % 3)
+    assert said in drawn(figure)
+    dots = figure.axes[0].collections
+    assert sum(len(group.get_offsets()) for group in dots) == 24
+    assert {"0", "1", "2"} <= set(words(figure).split())
+
+
+def test_latent_map_of_two_units_shows_the_means(vector):
+    fitted, x = fitted_on((6,), latent_dim=2)
+    dots = plots.latent_map(fitted, x).axes[0].collections[0].get_offsets()
+    np.testing.assert_allclose(dots, fitted.encode(x).mean, rtol=1e-6)
+
+
+def test_latent_map_of_more_units_keeps_distances_within_the_plane(vector):
+    """Principal components: no other plane holds more of the means' variance."""
+    fitted, x = vector
+    means = np.asarray(fitted.encode(x).mean, np.float64)
+    dots = np.asarray(plots.latent_map(fitted, x).axes[0].collections[0].get_offsets())
+    held = np.linalg.eigvalsh(np.cov(means.T, bias=True))[-2:].sum()
+    np.testing.assert_allclose(dots.var(axis=0).sum(), held, rtol=1e-4)
+
+
+@pytest.mark.parametrize("labels", [np.linspace(0, 1, 24), np.array(list("abcdefghijklmnopqrstuvwx"))])
+def test_many_labels_draw(vector, labels):
+    fitted, x = vector
+    assert "label" in drawn(plots.latent_map(fitted, x, labels))
+
+
+def test_curves_show_train_and_validation_of_all_five(vector):
+    fitted, _ = vector
+    figure = plots.curves(fitted.history)
+    assert len(figure.axes) == 5
+    for axes, name in zip(
+        figure.axes, ["elbo", "log_likelihood", "kl", "scale_x", "scale_z"], strict=True
+    ):
+        train, validation = (line.get_ydata() for line in axes.lines)
+        np.testing.assert_array_equal(train, fitted.history.train[name])
+        np.testing.assert_array_equal(validation, fitted.history.validation[name])
+        assert axes.get_xlabel() == "epoch"
+        assert axes.get_ylabel() in ("nats per datum", "units of x", "units of z")
+    drawn(figure)
+
+
+def test_curves_of_a_loss_alone_show_the_loss():
+    history = History({}, {"loss": np.array([3.0, 2.0])}, {})
+    assert "loss (minimised)" in drawn(plots.curves(history))
+    assert "not recorded" in drawn(plots.curves(History({}, {}, {})))
+
+
+def test_pseudo_inputs_without_any_name_the_prior(vector):
+    with pytest.raises(ValueError, match="VampPrior; got the prior StandardNormal"):
+        plots.pseudo_inputs(vector[0])
+
+
+def test_without_matplotlib_the_hint_says_what_to_install(vector, monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    with pytest.raises(ImportError, match=r"pip install 'probvae\[plots\]'"):
+        plots.curves(vector[0].history)
+
+
+def test_pyplot_is_not_used(vector):
+    drawn(plots.curves(vector[0].history))
+    if "matplotlib.pyplot" in sys.modules:
+        assert not sys.modules["matplotlib.pyplot"].get_fignums()

@@ -1,0 +1,44 @@
+"""The README's code runs, and its commands are those that CI runs."""
+
+import re
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text()
+
+
+def blocks(language):
+    return re.findall(rf"```{language}\n(.*?)```", README, flags=re.DOTALL)
+
+
+def test_the_example_runs_and_prints_the_model(capsys):
+    (example,) = blocks("python")
+    quick = example.replace("epochs=100", "epochs=2, progress=False").replace("5000", "20")
+    assert quick.count("epochs=2") == 1
+    exec(compile(quick, "README.md", "exec"), {})
+    printed = capsys.readouterr().out
+    assert "x | z ~ Bernoulli" in printed
+    assert re.search(r"-\d+\.\d+ nats \+- \d\.\d+ \(300 data, 20 particles\)", printed)
+
+
+def test_there_are_two_commands_of_one_line_each_and_ci_runs_the_second():
+    commands = blocks("sh")
+    assert [len(command.strip().splitlines()) for command in commands] == [1, 1]
+    assert "probvae train models/vampprior.py" in commands[0]
+    ci = (ROOT / ".ci" / "run").read_text()
+    pattern = re.search(r"grep -E '(.*)' README.md", ci).group(1)
+    assert re.findall(pattern, README, flags=re.MULTILINE) == [commands[1].strip()]
+
+
+def test_the_table_names_every_public_part():
+    import registry
+
+    for package in ("priors", "guides", "likelihoods", "nets"):
+        for make in registry.EVERY[package].values():
+            name = getattr(make(), "__name__", type(make()).__name__)
+            assert name in README or name == "BatchNormNet", name
+
+
+def test_links_lead_somewhere():
+    for target in re.findall(r"\]\((?!http)([^)#]+)\)", README):
+        assert (ROOT / target).exists(), target
