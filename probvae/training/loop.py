@@ -82,24 +82,23 @@ def epoch(
     """
     svi, n = engine(run), len(train.x)
     steps = n // run.batch_size
-    epoch_key, look_key = jax.random.split(rng_key)
-    keys = jax.random.split(jax.random.fold_in(epoch_key, index), steps + 2)
+    keys = jax.random.split(jax.random.fold_in(rng_key, index), 3)
     rows = _shuffled(keys[0], n)[: steps * run.batch_size].reshape(steps, run.batch_size)
 
     def step(state: SVIState, at: tuple) -> tuple[SVIState, dict]:
-        observe_key, row = at
-        batch = _rows(train, row)
+        number, row = at
+        batch, observe_key = _rows(train, row), jax.random.fold_in(keys[1], number)
         batch = batch._replace(x=run.observation(observe_key, batch.x))
         state, loss = svi.update(state, *batch)
         parts = (state.mutable_state or {}).get(STATE, {})
         return state, {"loss": loss, **{k: v for k, v in parts.items() if k != "step"}}
 
-    state = SVIState(state.optim_state, _begun_anew(state.mutable_state, fresh), keys[1])
-    state, history = jax.lax.scan(step, state, (keys[2:], rows))
+    state = SVIState(state.optim_state, _begun_anew(state.mutable_state, fresh), keys[2])
+    state, history = jax.lax.scan(step, state, (jnp.arange(steps), rows))
     if valid is None:
         return state, history, None
     values = parameters(run, state)
-    return state, history, summary(run.vae.eval(), values, look_key, valid, run.batch_size)
+    return state, history, summary(run.vae.eval(), values, rng_key, valid, run.batch_size)
 
 
 def _shuffled(rng_key: RngKey, n: int) -> jax.Array:
