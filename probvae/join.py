@@ -50,11 +50,7 @@ def check_fields(vae: Any) -> None:
         object.__setattr__(vae, name, _as_shape(name, getattr(vae, name)))
     if not vae.event_shape:
         raise ValueError("event_shape expects at least one dimension, such as (8, 8); got ().")
-    if (
-        not isinstance(vae.latent_dim, int)
-        or isinstance(vae.latent_dim, bool)
-        or vae.latent_dim < 1
-    ):
+    if not isinstance(vae.latent_dim, int) or isinstance(vae.latent_dim, bool) or vae.latent_dim < 1:
         raise ValueError(f"latent_dim expects a positive integer; got {vae.latent_dim!r}.")
     for role, kinds in ROLES.items():
         _check_kind(role, getattr(vae, role), kinds)

@@ -20,12 +20,18 @@ SHAPE = (3, 2)
 
 
 def tiny(**parts) -> VAE:
-    return VAE(event_shape=SHAPE, latent_dim=2, **{"encoder": nets.MLP((8,)), "decoder": nets.MLP((8,)), **parts})
+    return VAE(
+        event_shape=SHAPE,
+        latent_dim=2,
+        **{"encoder": nets.MLP((8,)), "decoder": nets.MLP((8,)), **parts},
+    )
 
 
 def rows(likelihood, n=12):
     """Data in the likelihood's support, with structure to learn."""
-    x = jax.random.uniform(jax.random.key(9), (n, 1, 1)) + 0.1 * jax.random.normal(jax.random.key(8), (n, *SHAPE))
+    x = jax.random.uniform(jax.random.key(9), (n, 1, 1)) + 0.1 * jax.random.normal(
+        jax.random.key(8), (n, *SHAPE)
+    )
     return np.asarray((x > 0.5).astype(float) if likelihood.data_range == (0.0, 1.0) else x, np.float32)
 
 
@@ -45,9 +51,18 @@ def test_every_public_part_is_registered():
             if inspect.isclass(value) and not inspect.isabstract(value) and not name.startswith("_")
         }
         named = {type(make()).__name__ for make in registered.values()}
-        helpers = {"Terms", "AbstractObjective", "FixedScale", "LearnedScale", "PixelScale", "OptimalScale"}
+        helpers = {
+            "Terms",
+            "AbstractObjective",
+            "FixedScale",
+            "LearnedScale",
+            "PixelScale",
+            "OptimalScale",
+        }
         assert public - helpers <= named, f"{package}: register {public - helpers - named}"
-    scales = {type(make().scale).__name__ for name, make in registry.LIKELIHOODS.items() if "Scale" in name}
+    scales = {
+        type(make().scale).__name__ for name, make in registry.LIKELIHOODS.items() if "Scale" in name
+    }
     assert scales == {"FixedScale", "LearnedScale", "PixelScale", "OptimalScale"}
 
 
@@ -129,7 +144,11 @@ def test_masked_gradients_are_those_of_the_observed_part_alone(likelihood):
 
     np.testing.assert_allclose(masked(values, x), alone(values), rtol=1e-5)
     poisoned = jnp.where(mask, x, jnp.nan)
-    for got, want in zip(jax.tree.leaves(jax.grad(masked)(values, poisoned)), jax.tree.leaves(jax.grad(alone)(values)), strict=True):
+    for got, want in zip(
+        jax.tree.leaves(jax.grad(masked)(values, poisoned)),
+        jax.tree.leaves(jax.grad(alone)(values)),
+        strict=True,
+    ):
         np.testing.assert_allclose(got, want, rtol=1e-4, atol=1e-5)
 
 
@@ -162,13 +181,25 @@ def test_objective_with_guide(objective, guide):
     for path, slope in jax.tree_util.tree_leaves_with_path(jax.grad(loss)(values)):
         assert np.isfinite(slope).all(), path
         assert np.abs(slope).max() > 0, path
-    fitted = fit(vae, x, rng_key=jax.random.key(0), objective=objective, epochs=3, batch_size=4, progress=False)
+    fitted = fit(
+        vae,
+        x,
+        rng_key=jax.random.key(0),
+        objective=objective,
+        epochs=3,
+        batch_size=4,
+        progress=False,
+    )
     assert all(np.isfinite(series).all() for series in fitted.history.steps.values())
 
 
 @pytest.mark.parametrize("role", ["prior", "likelihood", "encoder"])
 def test_parts_are_hashable_values(role):
-    table = {"prior": registry.PRIORS, "likelihood": registry.LIKELIHOODS, "encoder": registry.NETS}[role]
+    table = {
+        "prior": registry.PRIORS,
+        "likelihood": registry.LIKELIHOODS,
+        "encoder": registry.NETS,
+    }[role]
     for name, make in table.items():
         assert make() == make(), name
         assert hash(tiny(**{role: make()})) == hash(tiny(**{role: make()})), name

@@ -14,7 +14,10 @@ from probvae.interfaces import Scope
 
 
 class AbstractScale(abc.ABC):
-    """sigma of p(x|z), in the data's units; ``num_outputs`` is what it takes of the decoder per entry."""
+    """sigma of p(x|z), in the data's units.
+
+    ``num_outputs`` is how many outputs it takes of the decoder for each entry of x.
+    """
 
     num_outputs: ClassVar[int] = 0
 
@@ -66,9 +69,7 @@ class LearnedScale(AbstractScale):
 
     def __call__(self, loc: jax.Array, raw: jax.Array, scope: Scope) -> jax.Array:
         above = math.log(self.start) - self.min_log
-        unbounded = (
-            self.min_log + math.log(math.expm1(above)) if above < 30 else math.log(self.start)
-        )
+        unbounded = self.min_log + math.log(math.expm1(above)) if above < 30 else math.log(self.start)
         log_scale = numpyro.param("likelihood$log_scale", jnp.full((), unbounded))
         return jnp.exp(soft_floor(log_scale, self.min_log))
 

@@ -34,9 +34,7 @@ class GaussianMixture(AbstractDistributionPrior):
         shape = (self.components, scope.latent_dim)
         logits = numpyro.param("prior$logits", jnp.zeros(self.components))
         loc = numpyro.param("prior$loc", lambda key: jax.random.normal(key, shape))
-        scale = numpyro.param(
-            "prior$scale", jnp.ones(shape), constraint=constraints.softplus_positive
-        )
+        scale = numpyro.param("prior$scale", jnp.ones(shape), constraint=constraints.softplus_positive)
         return dist.MixtureSameFamily(
             dist.Categorical(logits=logits), dist.Normal(loc, scale).to_event(1)
         )

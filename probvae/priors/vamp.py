@@ -94,9 +94,7 @@ class VampPrior(AbstractDistributionPrior):
         if not scope.context_shape:
             return None
         shape = (self.components, *scope.context_shape)
-        return numpyro.param(
-            "prior$pseudo_context", lambda key: 0.1 * jax.random.normal(key, shape)
-        )
+        return numpyro.param("prior$pseudo_context", lambda key: 0.1 * jax.random.normal(key, shape))
 
     def __str__(self) -> str:
         weights = "w_k" if self.learned_weights else f"1/{self.components}"

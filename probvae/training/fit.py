@@ -86,7 +86,7 @@ def fit(
         validation = checks.checked_batch(vae, validation, "validation", sources.Cast())
     start = checks.checked_params(vae, init_params or {})
     run = loop.Run(vae, objective, optimizer, observation, batch_size)
-    return _run(run, train, validation, rng_key, epochs, start, progress)
+    return _run(run, train, validation, rng_key, epochs, start, bar=progress)
 
 
 def _run(
@@ -96,6 +96,7 @@ def _run(
     rng_key: RngKey,
     epochs: int,
     start: Params,
+    *,
     bar: bool,
 ) -> Fitted:
     init_key, epoch_key, pass_key = jax.random.split(rng_key, 3)

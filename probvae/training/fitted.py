@@ -80,13 +80,9 @@ class Fitted:
     def decode(self, z: ArrayLike, context: ArrayLike | None = None) -> Distribution:
         """Return p(x|z) for codes ``(n, latent_dim)``: batch shape ``(n,)``, event ``event_shape``."""
         z = inputs.shaped("z", z, (self.vae.prior.code_dim(self.vae.latent_dim),), "latent_dim")
-        return _decode(
-            self.vae.eval(), self.values, z, inputs.checked_context(self.vae, context, z)
-        )
+        return _decode(self.vae.eval(), self.values, z, inputs.checked_context(self.vae, context, z))
 
-    def sample(
-        self, num_samples: int, *, rng_key: RngKey, context: ArrayLike | None = None
-    ) -> Samples:
+    def sample(self, num_samples: int, *, rng_key: RngKey, context: ArrayLike | None = None) -> Samples:
         """Draw from the model: z ~ p(z), x ~ p(x|z).
 
         Args:
@@ -100,9 +96,7 @@ class Fitted:
         checks.check_count("num_samples", num_samples)
         checks.check_key(rng_key)
         context = inputs.checked_context(self.vae, context, None)
-        drawn = _sample(
-            self.vae.eval(), self.values, jax.random.split(rng_key, num_samples), context
-        )
+        drawn = _sample(self.vae.eval(), self.values, jax.random.split(rng_key, num_samples), context)
         return drawn if context is not None else jax.tree.map(lambda a: a[:, 0], drawn)
 
     def reconstruct(
@@ -149,7 +143,7 @@ class Fitted:
             num_particles: draws of z for each datum.
             progress: show a bar.
         """
-        return self._evidence(evidence.elbo, x, rng_key, num_particles, progress)
+        return self._evidence(evidence.elbo, x, rng_key, num_particles, progress=progress)
 
     def log_prob(
         self, x: Any, *, rng_key: RngKey, num_particles: int = 5000, progress: bool = False
@@ -170,10 +164,10 @@ class Fitted:
 
         Reference: Burda, Grosse and Salakhutdinov 2016, arXiv:1509.00519.
         """
-        return self._evidence(evidence.log_prob, x, rng_key, num_particles, progress)
+        return self._evidence(evidence.log_prob, x, rng_key, num_particles, progress=progress)
 
     def _evidence(
-        self, bound: Any, x: Any, rng_key: Any, num_particles: Any, progress: bool
+        self, bound: Any, x: Any, rng_key: Any, num_particles: Any, *, progress: bool
     ) -> Evidence:
         checks.check_key(rng_key)
         checks.check_count("num_particles", num_particles)
@@ -225,9 +219,7 @@ def _sample(vae: VAE, values: Params, keys: jax.Array, context: Any) -> Samples:
         model = handlers.seed(_substituted(vae, values, "model"), key)
         trace = handlers.trace(model).get_trace(None, context)
         z = {name: trace[name]["value"] for name in trace if _latent(trace[name])}
-        return Samples(
-            trace["x"]["value"], trace["x"]["fn"].mean, z["z"] if list(z) == ["z"] else z
-        )
+        return Samples(trace["x"]["value"], trace["x"]["fn"].mean, z["z"] if list(z) == ["z"] else z)
 
     return jax.lax.map(draw, keys, batch_size=min(len(keys), 256))
 

@@ -1,5 +1,6 @@
 """What a run records."""
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -49,5 +50,5 @@ def _stacked(values: list) -> np.ndarray:
     return np.asarray(values, dtype=np.float64)
 
 
-def _joined(rows: list[dict], join: object) -> dict[str, np.ndarray]:
+def _joined(rows: list[dict], join: Callable) -> dict[str, np.ndarray]:
     return {name: join([row[name] for row in rows]) for name in rows[0]} if rows else {}
