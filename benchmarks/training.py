@@ -65,7 +65,7 @@ def summary(found: dict[str, list[dict]]) -> dict[str, dict]:
             "compile": statistics.median(r["seconds"][0] - _steady(r) for r in runs),
             "peak": statistics.median(r["peak"] for r in runs),
             "compilations": runs[0]["compilations"],
-            "elbo": statistics.median(r["elbo"] for r in runs),
+            "elbo": statistics.median(r["nats"] for r in runs),
         }
         for name, runs in found.items()
     }

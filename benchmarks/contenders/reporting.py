@@ -59,11 +59,11 @@ def peak_mib() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
-def report(clock: Clock, elbo: float, compilations: int | None) -> None:
+def report(clock: Clock, nats: float, compilations: int | None) -> None:
     """Print what was measured as one line of JSON, and end: no exit handler may hang the run."""
     found = {
         "seconds": clock.seconds,
-        "elbo": elbo,
+        "nats": nats,
         "compilations": compilations,
         "peak": peak_mib(),
     }
