@@ -32,9 +32,7 @@ def run(python: str, contender: str, *told: object) -> dict:
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def interleaved(
-    contenders: dict[str, Callable[[], dict]], rounds: int
-) -> dict[str, list[dict]]:
+def interleaved(contenders: dict[str, Callable[[], dict]], rounds: int) -> dict[str, list[dict]]:
     """Run every contender once a round, in turning order, so that all meet the same noise."""
     found: dict[str, list[dict]] = {name: [] for name in contenders}
     for index in range(rounds):

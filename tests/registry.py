@@ -23,11 +23,12 @@ LIKELIHOODS = {
     "Gaussian(PixelScale)": lambda: likelihoods.Gaussian(scale=likelihoods.PixelScale()),
     "Gaussian(OptimalScale)": lambda: likelihoods.Gaussian(scale=likelihoods.OptimalScale()),
 }
-NETS = {
-    "Linear": lambda: nets.Linear(),
-    "MLP": lambda: nets.MLP((8,)),
-    "GatedMLP": lambda: nets.GatedMLP((8,)),
-    "user's NNX class": lambda: parts.BatchNormNet,
+NETS = {  # encoder and decoder
+    "Linear": lambda: (nets.Linear(), nets.Linear()),
+    "MLP": lambda: (nets.MLP((8,)), nets.MLP((8,))),
+    "GatedMLP": lambda: (nets.GatedMLP((8,)), nets.GatedMLP((8,))),
+    "Conv": lambda: (nets.Conv((4,)), nets.ConvTranspose((4,))),
+    "user's NNX class": lambda: (parts.BatchNormNet, parts.BatchNormNet),
 }
 OBJECTIVES = {
     "ELBO": lambda: objectives.ELBO(),

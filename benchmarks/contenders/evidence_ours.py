@@ -19,9 +19,7 @@ PRIORS = {"standard": priors.StandardNormal(), "vamp": priors.VampPrior(componen
 
 def vae(prior: str) -> VAE:
     net = nets.MLP((HIDDEN,), activation=jax.nn.softplus)
-    return VAE(
-        event_shape=(28, 28), latent_dim=LATENT, encoder=net, decoder=net, prior=PRIORS[prior]
-    )
+    return VAE(event_shape=(28, 28), latent_dim=LATENT, encoder=net, decoder=net, prior=PRIORS[prior])
 
 
 def renyi(fitted: object, images: np.ndarray, key: jax.Array, particles: int) -> float:

@@ -61,9 +61,7 @@ def main() -> None:
     sys.stdout = sys.stderr
     torch.manual_seed(0)
     data = torch.from_numpy(images.reshape(-1, 1, 28, 28)).float()
-    config = VAEConfig(
-        input_dim=(1, 28, 28), latent_dim=LATENT, reconstruction_loss="bce"
-    )
+    config = VAEConfig(input_dim=(1, 28, 28), latent_dim=LATENT, reconstruction_loss="bce")
     clock = reporting.Clock()
     ticking = Ticking(clock)
     with tempfile.TemporaryDirectory() as folder:
