@@ -84,6 +84,7 @@ def test_context_reaches_encoder_decoder_and_generation():
     assert fitted.sample(4, rng_key=jax.random.key(0), context=jnp.eye(3)).x.shape == (4, 3, *SHAPE)
     drawn = Predictive(fitted.model, num_samples=4)(jax.random.key(0), None, jnp.eye(3))
     assert drawn["x"].shape == (4, 3, *SHAPE)
+    assert fitted.interpolate(x[0], x[1], num_points=3, context=context[0]).shape == (3, *SHAPE)
     assert fitted.elbo(Batch(x, context), rng_key=jax.random.key(0)).value.shape == (10,)
 
 

@@ -17,7 +17,7 @@ from jax.scipy.special import logsumexp
 from pure_jax import decode, encode, log_likelihood
 from sizes import LATENT
 
-ROWS = 5_000
+ROWS = 2_500
 
 
 def weights(store: str) -> dict:

@@ -114,7 +114,13 @@ class Fitted:
         return _reconstruct(self.vae.eval(), self.values, rng_key, x, context, mask)
 
     def interpolate(
-        self, start: ArrayLike, end: ArrayLike, *, num_points: int = 10, path: Callable = straight
+        self,
+        start: ArrayLike,
+        end: ArrayLike,
+        *,
+        num_points: int = 10,
+        path: Callable = straight,
+        context: ArrayLike | None = None,
     ) -> jax.Array:
         """Return means of p(x|z) along a path between the codes of two data.
 
@@ -123,14 +129,17 @@ class Fitted:
             end: another.
             num_points: points on the path, ends included.
             path: ``paths.straight`` or ``paths.spherical``, or any ``(a, b, t) -> z``.
+            context: what both data and the whole path are given, of shape ``context_shape``.
 
         Returns:
             an array ``(num_points, *event_shape)``.
         """
         checks.check_count("num_points", num_points)
-        ends = self.encode(jnp.stack([jnp.asarray(start), jnp.asarray(end)])).mean
+        rows = partial(_repeated, context)
+        ends = self.encode(jnp.stack([jnp.asarray(start), jnp.asarray(end)]), rows(2)).mean
         t = jnp.linspace(0.0, 1.0, num_points)
-        return self.decode(jax.vmap(partial(path, ends[0], ends[1]))(t)).mean
+        codes = jax.vmap(partial(path, ends[0], ends[1]))(t)
+        return self.decode(codes, rows(num_points)).mean
 
     def elbo(
         self, x: Any, *, rng_key: RngKey, num_particles: int = 1, progress: bool = False
@@ -195,6 +204,10 @@ def load(path: str | os.PathLike, vae: VAE) -> Fitted:
             (names and shapes of all sites are compared).
     """
     return Fitted(vae, *store.load(path, vae))
+
+
+def _repeated(context: ArrayLike | None, rows: int) -> jax.Array | None:
+    return None if context is None else jnp.stack([jnp.asarray(context)] * rows)
 
 
 def _substituted(vae: VAE, values: Params, program: str) -> Callable:

@@ -13,7 +13,9 @@ class History(NamedTuple):
     ``log_likelihood``, ``kl`` and the mean standard deviations ``scale_x`` of p(x|z) and ``scale_z``
     of q(z|x), over the first data of the batch. ``train`` holds their means over each epoch, and the
     ``elbo``, log_likelihood - kl; ``validation`` the same of the validation data, at the epoch's end,
-    and nothing where there are none. NumPyro's own objectives report the loss alone.
+    and nothing where there are none. NumPyro's own objectives report the loss alone. A likelihood with
+    a training-set value (the optimal scale) is looked at with the value gathered over the epoch, while
+    the parameters moved; the fitted VAE has that of the final ones.
     """
 
     steps: dict[str, np.ndarray]

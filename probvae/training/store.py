@@ -37,7 +37,14 @@ def save(
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(path.name + ".partial")
     save_file(arrays, partial, metadata)
+    partial.chmod(0o666 & ~_umask())  # the writer makes it private; a run may be shared
     partial.replace(path)
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
 
 
 def load(path: str | os.PathLike, vae: Any) -> tuple[dict[str, Any], History]:
