@@ -45,9 +45,20 @@ def interleaved(contenders: dict[str, Callable[[], dict]], rounds: int) -> dict[
     return found
 
 
-def ratio(mine: Sequence[float], base: Sequence[float]) -> float:
-    """Return the median over rounds of mine / base."""
-    return statistics.median(a / b for a, b in zip(mine, base, strict=True))
+def steady(run: dict, clock: str = "seconds") -> float:
+    """Return the median time of a run's epochs after the first, which compiles."""
+    return statistics.median(run[clock][1:])
+
+
+def times(runs: Sequence[dict], base: Sequence[dict]) -> dict[str, float]:
+    """Return seconds, and the ratios of wall and CPU time to those of ``base``, as medians."""
+
+    def ratio(clock: str) -> float:
+        pairs = zip(runs, base, strict=True)
+        return statistics.median(steady(r, clock) / steady(b, clock) for r, b in pairs)
+
+    seconds = statistics.median(steady(r) for r in runs)
+    return {"seconds": seconds, "ratio": ratio("seconds"), "cpu ratio": ratio("cpu")}
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
