@@ -4,6 +4,7 @@ Zero-argument constructors, so that nothing is built at import. To add a part: o
 """
 
 import parts
+from flax import nnx
 
 from probvae import guides, likelihoods, nets, objectives, priors
 
@@ -26,6 +27,7 @@ LIKELIHOODS = {
 NETS = {  # encoder and decoder
     "Linear": lambda: (nets.Linear(), nets.Linear()),
     "MLP": lambda: (nets.MLP((8,)), nets.MLP((8,))),
+    "MLP(norm, dropout)": lambda: (nets.MLP((8,), norm=nnx.LayerNorm), nets.MLP((8,), dropout=0.1)),
     "GatedMLP": lambda: (nets.GatedMLP((8,)), nets.GatedMLP((8,))),
     "Conv": lambda: (nets.Conv((4,)), nets.ConvTranspose((4,))),
     "user's NNX class": lambda: (parts.BatchNormNet, parts.BatchNormNet),

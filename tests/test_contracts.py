@@ -214,7 +214,7 @@ def test_two_keys_give_two_starts_and_an_ensemble_trains_by_vmap():
     x = rows(vae.likelihood)
     svi = SVI(vae.model, vae.guide, optax.adam(1e-2), Trace_ELBO())
     states = jax.vmap(lambda key: svi.init(key, x))(jax.random.split(jax.random.key(0), 3))
-    kernels = svi.get_params(states)["decoder$params"]["layers"][0]["linear"]["kernel"]
+    kernels = svi.get_params(states)["decoder$params"]["layers"][0]["layer"]["kernel"]
     assert float(jnp.abs(kernels[0] - kernels[1]).min()) > 0
     states, losses = jax.vmap(lambda state: svi.update(state, x))(states)
     assert losses.shape == (3,)

@@ -60,7 +60,7 @@ TABLE = {
         r"decoder's net .*WrongShapeNet.* returned shape \(2, 5\).*expected \(2, 3, 2\)"),
     # components
     "no components": (lambda: priors.VampPrior(0), ValueError, "VampPrior.*positive integer; got 0"),
-    "no widths": (lambda: nets.MLP((300, 0)), ValueError, r"tuple of positive widths.*got \(300, 0\)"),
+    "no widths": (lambda: nets.MLP((300, 0)), ValueError, r"tuple of positive integers.*got \(300, 0\)"),
     "scale 0": (lambda: likelihoods.FixedScale(0.0), ValueError, "positive number; got 0.0"),
     "start below the floor": (lambda: likelihoods.LearnedScale(start=1e-9), ValueError, r"above exp\(min_log\)"),
     "equal pseudo-inputs": (lambda: priors.VampPrior(3, start_scale=0.0), ValueError, "stay equal for ever"),

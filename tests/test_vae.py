@@ -159,7 +159,7 @@ def test_deep_nets_keep_their_layers_in_order():
     svi = SVI(vae.model, vae.guide, optax.adam(1e-2), Trace_ELBO())
     params = svi.get_params(svi.init(jax.random.key(0), binary()))
     layers = params["encoder$params"]["layers"]
-    assert [layers[i]["linear"]["kernel"].shape[1] for i in range(12)] == list(widths)
+    assert [layers[i]["layer"]["kernel"].shape[1] for i in range(12)] == list(widths)
     assert terms(jax.random.key(0), params, vae.model, vae.guide, binary()).log_likelihood.shape == (
         10,
     )

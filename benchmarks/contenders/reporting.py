@@ -35,7 +35,7 @@ class Compilations(logging.Handler):
         self.names: list[str] = []
         import jax
 
-        jax.config.update("jax_log_compiles", True)
+        jax.config.update("jax_log_compiles", True)  # noqa: FBT003
         logger = logging.getLogger("jax")
         logger.handlers, logger.propagate = [self], False
 

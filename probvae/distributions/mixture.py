@@ -1,6 +1,7 @@
 """Mixtures of one family, with the fast form where the components are diagonal normals."""
 
 import math
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -32,7 +33,7 @@ def _product(a: jax.Array, b: jax.Array) -> jax.Array:
 
 def mixture(logits: jax.Array, components: dist.Distribution) -> dist.Distribution:
     """Return sum_k w_k p_k(z), w = softmax(logits), components of batch shape ``(K,)``."""
-    base = getattr(components, "base_dist", None)
+    base: Any = getattr(components, "base_dist", None)
     diagonal = isinstance(components, dist.Independent) and type(base) is dist.Normal
     plain = diagonal and base.loc.shape == base.scale.shape == (*logits.shape, *components.event_shape)
     family = NormalMixture if plain else dist.MixtureSameFamily

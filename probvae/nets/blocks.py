@@ -34,6 +34,22 @@ class Finished(nnx.Module):
         return self.dropout(h) if self.dropout else h
 
 
+def finished(net: Any, layer: nnx.Module, features: int, rngs: nnx.Rngs) -> Finished:
+    """Finish a layer as its net's recipe says."""
+    return Finished(
+        layer, features, activation=net.activation, norm=net.norm, dropout=net.dropout, rngs=rngs
+    )
+
+
+def described(net: Any, **sizes: Any) -> str:
+    """Name a recipe as it would be written: functions by name, defaults left out."""
+    told = [f"{name}={value}" for name, value in sizes.items()]
+    told.append(f"activation={getattr(net.activation, '__name__', net.activation)}")
+    told += [f"norm={getattr(net.norm, '__name__', net.norm)}"] if net.norm else []
+    told += [f"dropout={net.dropout}"] if net.dropout else []
+    return f"{type(net).__name__}({', '.join(told)})"
+
+
 def as_image(x: jax.Array) -> jax.Array:
     """Return images with a channel axis: ``(batch, height, width, channels)``."""
     return x[..., None] if x.ndim == 3 else x
@@ -66,5 +82,6 @@ def check_sizes(name: str, field: str, sizes: Any) -> None:
     """Raise unless ``sizes`` is a tuple of positive integers."""
     if not isinstance(sizes, tuple) or not all(isinstance(n, int) and n > 0 for n in sizes):
         raise ValueError(
-            f"{name}({field}=...) expects a tuple of positive integers, such as (32, 64); got {sizes!r}."
+            f"{name}({field}=...) expects a tuple of positive integers, such as (32, 64); "
+            f"got {sizes!r}."
         )

@@ -8,11 +8,11 @@ from typing import ClassVar
 import jax
 from flax import nnx
 
-from probvae.nets.blocks import Finished, as_image, check_rate, check_sizes, image_shape
+from probvae.nets.blocks import as_image, check_rate, check_sizes, described, finished, image_shape
 from probvae.typing import Shape
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Conv:
     """Strided convolutions, each halving the image, and a linear layer to the output.
 
@@ -40,8 +40,11 @@ class Conv:
     def __call__(self, in_shape: Shape, out_shape: Shape, *, rngs: nnx.Rngs) -> nnx.Module:
         return _ConvModule(self, image_shape(in_shape, "Conv", "input"), out_shape, rngs)
 
+    def __repr__(self) -> str:
+        return described(self, channels=self.channels, kernel=self.kernel)
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, repr=False)
 class ConvTranspose:
     """A linear layer to a small image, and transposed convolutions, each doubling it.
 
@@ -62,6 +65,9 @@ class ConvTranspose:
     def __call__(self, in_shape: Shape, out_shape: Shape, *, rngs: nnx.Rngs) -> nnx.Module:
         return _ConvTransposeModule(self, in_shape, out_shape, rngs)
 
+    def __repr__(self) -> str:
+        return described(self, channels=self.channels, kernel=self.kernel)
+
 
 class _ConvModule(nnx.Module):
     def __init__(self, net: Conv, image: Shape, out_shape: Shape, rngs: nnx.Rngs) -> None:
@@ -73,7 +79,7 @@ class _ConvModule(nnx.Module):
             for n, m in zip(sizes[:-1], sizes[1:], strict=True)
         ]
         self.layers = nnx.List(
-            [_finished(net, layer, m, rngs) for layer, m in zip(layers, sizes[1:], strict=True)]
+            [finished(net, layer, m, rngs) for layer, m in zip(layers, sizes[1:], strict=True)]
         )
         height, width = (_halved(side, len(net.channels)) for side in image[:2])
         self.last = nnx.Linear(height * width * sizes[-1], math.prod(out_shape), rngs=rngs)
@@ -91,14 +97,14 @@ class _ConvTransposeModule(nnx.Module):
         self.out_shape = out_shape
         self.small = (*(_halved(side, len(net.channels)) for side in (height, width)), net.channels[0])
         first = nnx.Linear(math.prod(in_shape), math.prod(self.small), rngs=rngs)
-        self.first = _finished(net, first, math.prod(self.small), rngs)
+        self.first = finished(net, first, math.prod(self.small), rngs)
         sizes, kernel = net.channels, (net.kernel, net.kernel)
         layers = [
             nnx.ConvTranspose(n, m, kernel, strides=(2, 2), rngs=rngs)
             for n, m in zip(sizes[:-1], sizes[1:], strict=True)
         ]
         self.layers = nnx.List(
-            [_finished(net, layer, m, rngs) for layer, m in zip(layers, sizes[1:], strict=True)]
+            [finished(net, layer, m, rngs) for layer, m in zip(layers, sizes[1:], strict=True)]
         )
         self.last = nnx.ConvTranspose(sizes[-1], channels, kernel, strides=(2, 2), rngs=rngs)
 
@@ -108,14 +114,6 @@ class _ConvTransposeModule(nnx.Module):
             h = layer(h)
         h = self.last(h)[:, : self.out_shape[0], : self.out_shape[1]]
         return h.reshape(len(z), *self.out_shape)
-
-
-def _finished(
-    net: Conv | ConvTranspose, layer: nnx.Module, features: int, rngs: nnx.Rngs
-) -> nnx.Module:
-    return Finished(
-        layer, features, activation=net.activation, norm=net.norm, dropout=net.dropout, rngs=rngs
-    )
 
 
 def _halved(side: int, times: int) -> int:
