@@ -28,7 +28,8 @@ def main() -> None:
 
 def _layer(params: dict, role: str, index: int) -> list[np.ndarray]:
     layer = params[f"{role}$params"]["layers"][index]
-    layer = layer.get("linear", layer)
+    while "kernel" not in layer:  # a layer with its activation, or the linear layer itself
+        (layer,) = (part for part in layer.values() if isinstance(part, dict))
     return [np.asarray(layer["kernel"]), np.asarray(layer["bias"])]
 
 
