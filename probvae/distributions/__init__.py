@@ -1,5 +1,18 @@
 """NumPyro distributions that NumPyro lacks, or has with a fault."""
 
 from probvae.distributions.bernoulli import BernoulliLogits
+from probvae.distributions.blocks import Blocks
+from probvae.distributions.categorical import CategoricalLevels
+from probvae.distributions.continuous_bernoulli import ContinuousBernoulli
+from probvae.distributions.counts import NegativeBinomialLogMean, PoissonLogMean
+from probvae.distributions.discretized_logistic import DiscretizedLogistic
 
-__all__ = ["BernoulliLogits"]
+__all__ = [
+    "BernoulliLogits",
+    "Blocks",
+    "CategoricalLevels",
+    "ContinuousBernoulli",
+    "DiscretizedLogistic",
+    "NegativeBinomialLogMean",
+    "PoissonLogMean",
+]
