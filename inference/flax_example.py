@@ -25,7 +25,12 @@ def losses(data, seed: int, epochs: int) -> np.ndarray:
     model = vae(data.event_shape, latent_dim=20)
     model = getattr(model, "vae", model)
     fitted = fit(
-        model, data.train, validation=data.test, rng_key=jax.random.key(seed), epochs=epochs, batch_size=128
+        model,
+        data.train,
+        validation=data.test,
+        rng_key=jax.random.key(seed),
+        epochs=epochs,
+        batch_size=128,
     )
     return -fitted.history.validation["elbo"]
 
@@ -39,7 +44,10 @@ def main() -> None:
     data = load("binarized-mnist")
     seeds, epochs = (1, 1) if args.quick else (args.seeds, 20)
     runs = np.stack([losses(data, seed, epochs) for seed in range(seeds)])
-    print("| epoch | expected | measured (mean, s.e. over trainings) | within 1.0 |\n| --- | --- | --- | --- |")
+    print(
+        "| epoch | expected | measured (mean, s.e. over trainings) | within 1.0 |\n"
+        "| --- | --- | --- | --- |"
+    )
     for epoch in (e for e in EXPECTED if e <= epochs):
         got = runs[:, epoch - 1]
         error = got.std(ddof=1) / np.sqrt(seeds) if seeds > 1 else float("nan")

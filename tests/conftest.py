@@ -1,15 +1,13 @@
-"""What all tests share: strictness, and double precision where a test asks for it."""
+"""What all tests share: strictness, haste, and double precision where a test asks for it."""
 
 import sys
 from pathlib import Path
 
 import jax
-import numpyro
 import pytest
 
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parent.parent)]
-jax.config.update("jax_numpy_rank_promotion", "allow")
-numpyro.enable_validation(is_validate=False)
+jax.config.update("jax_disable_most_optimizations", True)  # half the tests' time is compilation
 
 
 @pytest.fixture
@@ -18,3 +16,10 @@ def float64():
     jax.config.update("jax_enable_x64", True)
     yield
     jax.config.update("jax_enable_x64", False)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _forget():
+    """Give compiled programs back after each module: they add up to gigabytes."""
+    yield
+    jax.clear_caches()

@@ -10,13 +10,13 @@ from flax import nnx
 
 from probvae import nets
 from probvae.distributions import BernoulliLogits
-from probvae.likelihoods import Bernoulli
 from probvae.interfaces import (
     AbstractDistributionGuide,
     AbstractDistributionPrior,
     AbstractProgramGuide,
     AbstractProgramPrior,
 )
+from probvae.likelihoods import Bernoulli
 
 
 def normal(site, outputs):

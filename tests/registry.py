@@ -4,6 +4,7 @@ Zero-argument constructors, so that nothing is built at import. To add a part: o
 """
 
 import parts
+from flax import nnx
 
 from probvae import data, guides, likelihoods, nets, objectives, priors
 
@@ -23,7 +24,9 @@ LIKELIHOODS = {
     "Gaussian(PixelScale)": lambda: likelihoods.Gaussian(scale=likelihoods.PixelScale()),
     "Gaussian(OptimalScale)": lambda: likelihoods.Gaussian(scale=likelihoods.OptimalScale()),
     "Laplace": lambda: likelihoods.Laplace(),
-    "Spread(Gaussian)": lambda: likelihoods.Spread(likelihoods.Gaussian(), noise=data.GaussianNoise(0.2)),
+    "Spread(Gaussian)": lambda: likelihoods.Spread(
+        likelihoods.Gaussian(), noise=data.GaussianNoise(0.2)
+    ),
     "Spread(Delta)": lambda: likelihoods.Spread(likelihoods.Delta(), noise=data.LaplaceNoise(0.3)),
     "StudentT": lambda: likelihoods.StudentT(4.0),
     "Poisson": lambda: likelihoods.Poisson(),
@@ -36,11 +39,13 @@ LIKELIHOODS = {
     "Joint": lambda: likelihoods.Joint(a=(1, likelihoods.Gaussian()), b=(1, likelihoods.Bernoulli())),
     "ContinuousBernoulli": lambda: likelihoods.ContinuousBernoulli(),
 }
-NETS = {
-    "Linear": lambda: nets.Linear(),
-    "MLP": lambda: nets.MLP((8,)),
-    "GatedMLP": lambda: nets.GatedMLP((8,)),
-    "user's NNX class": lambda: parts.BatchNormNet,
+NETS = {  # encoder and decoder
+    "Linear": lambda: (nets.Linear(), nets.Linear()),
+    "MLP": lambda: (nets.MLP((8,)), nets.MLP((8,))),
+    "MLP(norm, dropout)": lambda: (nets.MLP((8,), norm=nnx.LayerNorm), nets.MLP((8,), dropout=0.1)),
+    "GatedMLP": lambda: (nets.GatedMLP((8,)), nets.GatedMLP((8,))),
+    "Conv": lambda: (nets.Conv((4,)), nets.ConvTranspose((4,))),
+    "user's NNX class": lambda: (parts.BatchNormNet, parts.BatchNormNet),
 }
 OBJECTIVES = {
     "ELBO": lambda: objectives.ELBO(),

@@ -73,8 +73,20 @@ def test_no_family_imports_another(path):
 
 @pytest.mark.parametrize("path", modules(), ids=lambda p: str(p.relative_to(ROOT)))
 def test_heavy_packages_are_imported_where_they_are_used(path):
-    heavy = {"matplotlib", "arviz", "arviz_base", "arviz_stats", "arviz_plots", "xarray", "PIL", "sklearn"}
-    top = ast.Module([n for n in ast.parse(path.read_text()).body if isinstance(n, ast.Import | ast.ImportFrom)], [])
+    heavy = {
+        "matplotlib",
+        "arviz",
+        "arviz_base",
+        "arviz_stats",
+        "arviz_plots",
+        "xarray",
+        "PIL",
+        "sklearn",
+    }
+    top = ast.Module(
+        [n for n in ast.parse(path.read_text()).body if isinstance(n, ast.Import | ast.ImportFrom)],
+        [],
+    )
     names = {a.name.split(".")[0] for n in ast.walk(top) if isinstance(n, ast.Import) for a in n.names}
     names |= {n.module.split(".")[0] for n in ast.walk(top) if isinstance(n, ast.ImportFrom)}
     assert not names & heavy

@@ -7,7 +7,7 @@ import numpyro.distributions as dist
 import pytest
 from scipy import stats
 
-from probvae.distributions import BernoulliLogits
+from probvae.distributions import BernoulliLogits, NormalMixture, mixture
 
 
 @pytest.mark.parametrize("value", [0.0, 1.0])
@@ -31,3 +31,26 @@ def test_bernoulli_gradient_is_right_at_zero_where_numpyros_is_not():
 def test_bernoulli_probabilities_sum_to_one():
     p = BernoulliLogits(jnp.linspace(-5, 5, 11))
     np.testing.assert_allclose(jnp.exp(p.log_prob(0.0)) + jnp.exp(p.log_prob(1.0)), 1.0, rtol=1e-6)
+
+
+def test_normal_mixture_is_numpyros_by_matrix_products():
+    keys = jax.random.split(jax.random.key(0), 4)
+    logits, loc = jax.random.normal(keys[0], (7,)), 3 + jax.random.normal(keys[1], (7, 5))
+    components = dist.Normal(loc, jnp.exp(jax.random.normal(keys[2], (7, 5)))).to_event(1)
+    ours = mixture(logits, components)
+    theirs = dist.MixtureSameFamily(dist.Categorical(logits=logits), components)
+    assert isinstance(ours, NormalMixture)
+    z = 3 + 2 * jax.random.normal(keys[3], (11, 2, 5))
+    np.testing.assert_allclose(ours.log_prob(z), theirs.log_prob(z), rtol=1e-5, atol=1e-5)
+    for a, b in zip(
+        *(jax.grad(lambda z, p=p: p.log_prob(z).sum())(z) for p in (ours, theirs)), strict=True
+    ):
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4)
+    np.testing.assert_array_equal(ours.sample(keys[0], (3,)), theirs.sample(keys[0], (3,)))
+
+
+def test_other_components_take_numpyros_mixture():
+    full = dist.MultivariateNormal(jnp.zeros((4, 2)), jnp.eye(2))
+    shared = dist.Normal(jnp.zeros((4, 2)), 1.0).to_event(1)
+    for components in (full, shared):
+        assert type(mixture(jnp.zeros(4), components)) is dist.MixtureSameFamily

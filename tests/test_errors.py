@@ -15,7 +15,15 @@ NAN = np.where(np.arange(120).reshape(20, *SHAPE) == 31, np.nan, X)
 
 
 def tiny(**changes):
-    return VAE(**{"event_shape": SHAPE, "latent_dim": 2, "encoder": nets.MLP((4,)), "decoder": nets.MLP((4,)), **changes})
+    return VAE(
+        **{
+            "event_shape": SHAPE,
+            "latent_dim": 2,
+            "encoder": nets.MLP((4,)),
+            "decoder": nets.MLP((4,)),
+            **changes,
+        }
+    )
 
 
 def fitting(x=X, vae=None, **options):
@@ -52,7 +60,7 @@ TABLE = {
         r"decoder's net .*WrongShapeNet.* returned shape \(2, 5\).*expected \(2, 3, 2\)"),
     # components
     "no components": (lambda: priors.VampPrior(0), ValueError, "VampPrior.*positive integer; got 0"),
-    "no widths": (lambda: nets.MLP((300, 0)), ValueError, r"tuple of positive widths.*got \(300, 0\)"),
+    "no widths": (lambda: nets.MLP((300, 0)), ValueError, r"tuple of positive integers.*got \(300, 0\)"),
     "scale 0": (lambda: likelihoods.FixedScale(0.0), ValueError, "positive number; got 0.0"),
     "start below the floor": (lambda: likelihoods.LearnedScale(start=1e-9), ValueError, r"above exp\(min_log\)"),
     "equal pseudo-inputs": (lambda: priors.VampPrior(3, start_scale=0.0), ValueError, "stay equal for ever"),
@@ -145,10 +153,18 @@ def test_errors_as_users_meet_them(tmp_path):
         "print(json.dumps(found))\n"
     )
     calls = json.dumps([call for call, *_ in UNTYPED.values()])
-    run = subprocess.run([sys.executable, "-c", code, calls], capture_output=True, text=True, cwd=tmp_path, check=True)
+    run = subprocess.run(
+        [sys.executable, "-c", code, calls],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        check=True,
+    )
     import re
 
-    for (name, (_, error, message)), (kind, text) in zip(UNTYPED.items(), json.loads(run.stdout), strict=True):
+    for (name, (_, error, message)), (kind, text) in zip(
+        UNTYPED.items(), json.loads(run.stdout), strict=True
+    ):
         assert kind == error.__name__, (name, text)
         assert re.search(message, text), (name, text)
 
@@ -158,7 +174,10 @@ def test_fitted_refuses_what_does_not_fit():
     for call, message in (
         (lambda: fitted.encode(X[0]), r"x\[None\]"),
         (lambda: fitted.decode(np.zeros((4, 3))), r"z has shape \(4, 3\); expected \(batch, 2\)"),
-        (lambda: fitted.log_prob(X, rng_key=KEY, num_particles=0), "num_particles expects a positive integer"),
+        (
+            lambda: fitted.log_prob(X, rng_key=KEY, num_particles=0),
+            "num_particles expects a positive integer",
+        ),
         (lambda: fitted.log_prob(X + 0.5, rng_key=KEY), "Bernoulli takes boolean"),
         (lambda: fitted.sample(0, rng_key=KEY), "num_samples expects a positive integer"),
         (lambda: fitted.elbo(NAN, rng_key=KEY), "NaN"),

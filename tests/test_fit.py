@@ -11,7 +11,19 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 import probvae
-from probvae import VAE, Batch, Fitted, NonFiniteLossError, fit, join, likelihoods, load, nets, paths, priors
+from probvae import (
+    VAE,
+    Batch,
+    Fitted,
+    NonFiniteLossError,
+    fit,
+    join,
+    likelihoods,
+    load,
+    nets,
+    paths,
+    priors,
+)
 from probvae.data import Binarize
 from probvae.training import loop
 
@@ -19,7 +31,11 @@ SHAPE = (3, 2)
 
 
 def tiny(**changes):
-    return VAE(event_shape=SHAPE, latent_dim=2, **{"encoder": nets.MLP((8,)), "decoder": nets.MLP((8,)), **changes})
+    return VAE(
+        event_shape=SHAPE,
+        latent_dim=2,
+        **{"encoder": nets.MLP((8,)), "decoder": nets.MLP((8,)), **changes},
+    )
 
 
 def binary(n=24, seed=0):
@@ -27,7 +43,13 @@ def binary(n=24, seed=0):
 
 
 def quick(vae=None, x=None, **options):
-    options = {"rng_key": jax.random.key(0), "epochs": 3, "batch_size": 8, "progress": False, **options}
+    options = {
+        "rng_key": jax.random.key(0),
+        "epochs": 3,
+        "batch_size": 8,
+        "progress": False,
+        **options,
+    }
     return fit(tiny() if vae is None else vae, binary() if x is None else x, **options)
 
 
@@ -88,7 +110,10 @@ def test_one_compilation_whatever_the_epochs(fitted):
 
 
 def test_same_key_same_bits_and_other_key_other_fit(fitted):
-    again, other = quick(validation=binary(10, 1)), quick(validation=binary(10, 1), rng_key=jax.random.key(1))
+    again, other = (
+        quick(validation=binary(10, 1)),
+        quick(validation=binary(10, 1), rng_key=jax.random.key(1)),
+    )
     for a, b in zip(jax.tree.leaves(fitted.params), jax.tree.leaves(again.params), strict=True):
         np.testing.assert_array_equal(a, b)
     assert not np.array_equal(fitted.history.steps["loss"], other.history.steps["loss"])
@@ -117,7 +142,9 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_good_state()
     vae = tiny(likelihood=likelihoods.Gaussian(scale=likelihoods.FixedScale(1.0)))
     x = np.asarray(jax.random.normal(jax.random.key(0), (24, *SHAPE)))
     schedule = optax.piecewise_constant_schedule(1e-3, {7: 1e30})
-    with pytest.raises(NonFiniteLossError, match=r"step \d+ \(epoch 2\): .*(log_likelihood|kl) = ") as caught:
+    with pytest.raises(
+        NonFiniteLossError, match=r"step \d+ \(epoch 2\): .*(log_likelihood|kl) = "
+    ) as caught:
         quick(vae, x, optimizer=optax.sgd(schedule), epochs=9)
     kept = caught.value.fitted
     assert kept.history.num_epochs == 2
@@ -155,14 +182,18 @@ def test_samples_and_reconstructions(fitted):
     np.testing.assert_allclose(drawn.mean, fitted.decode(drawn.z).mean, rtol=1e-4)
     assert abs(float(drawn.x.mean() - drawn.mean.mean())) < 0.05
     x = binary(4)
-    np.testing.assert_allclose(fitted.reconstruct(x), fitted.decode(fitted.encode(x).mean).mean, rtol=1e-5)
+    np.testing.assert_allclose(
+        fitted.reconstruct(x), fitted.decode(fitted.encode(x).mean).mean, rtol=1e-5
+    )
 
 
 @pytest.mark.parametrize("path", [paths.straight, paths.spherical])
 def test_interpolation_starts_and_ends_at_the_reconstructions(fitted, path):
     a, b = binary(2)
     between = fitted.interpolate(a, b, num_points=5, path=path)
-    np.testing.assert_allclose(between[jnp.array([0, -1])], fitted.reconstruct(np.stack([a, b])), rtol=1e-4)
+    np.testing.assert_allclose(
+        between[jnp.array([0, -1])], fitted.reconstruct(np.stack([a, b])), rtol=1e-4
+    )
 
 
 def test_spherical_path_keeps_the_length():
@@ -183,7 +214,11 @@ def test_exactly_the_particles_asked_for(num_particles, monkeypatch):
 
     monkeypatch.setattr(evidence, "datum_terms", lambda *_: One)
     first, _ = evidence._importance.__wrapped__(
-        tiny(), {}, jax.random.split(jax.random.key(0), 2), Batch(jnp.zeros((2, *SHAPE))), num_particles
+        tiny(),
+        {},
+        jax.random.split(jax.random.key(0), 2),
+        Batch(jnp.zeros((2, *SHAPE))),
+        num_particles,
     )
     np.testing.assert_allclose(first, 0.0, atol=1e-4)
 
@@ -239,11 +274,27 @@ def test_running_state_is_saved(tmp_path):
 @pytest.mark.parametrize(
     ("spoil", "error", "message"),
     [
-        (lambda path: path.unlink(), FileNotFoundError, "no such file; expected one that `fitted.save"),
-        (lambda path: path.write_bytes(path.read_bytes()[:50]), ValueError, "damaged or of another kind"),
+        (
+            lambda path: path.unlink(),
+            FileNotFoundError,
+            "no such file; expected one that `fitted.save",
+        ),
+        (
+            lambda path: path.write_bytes(path.read_bytes()[:50]),
+            ValueError,
+            "damaged or of another kind",
+        ),
         (lambda path: path.write_bytes(b""), ValueError, "damaged or of another kind"),
-        (lambda path: path.write_bytes(b"\x80\x04." * 30), ValueError, "damaged or of another kind"),
-        (lambda path: save_file({"a": np.zeros(3)}, path), ValueError, "format None; expected 'probvae-1'"),
+        (
+            lambda path: path.write_bytes(b"\x80\x04." * 30),
+            ValueError,
+            "damaged or of another kind",
+        ),
+        (
+            lambda path: save_file({"a": np.zeros(3)}, path),
+            ValueError,
+            "format None; expected 'probvae-1'",
+        ),
     ],
 )
 def test_files_that_are_no_fit(fitted, tmp_path, spoil, error, message):

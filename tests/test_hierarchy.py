@@ -20,7 +20,12 @@ def two_level(*, top_down=True, **changes):
 def linear(**changes):
     likelihood = likelihoods.Gaussian(scale=likelihoods.FixedScale(0.5))
     return VAE(
-        event_shape=(4,), latent_dim=2, encoder=nets.Linear(), decoder=nets.Linear(), likelihood=likelihood, **changes
+        event_shape=(4,),
+        latent_dim=2,
+        encoder=nets.Linear(),
+        decoder=nets.Linear(),
+        likelihood=likelihood,
+        **changes,
     )
 
 
@@ -75,7 +80,13 @@ def test_numpyro_closed_form_is_refused_with_a_bottom_up_guide(x):
 def test_a_hierarchy_trains_and_its_bounds_are_in_order(x, top_down):
     vae = two_level(top_down=top_down)
     fitted = fit(
-        vae, x, rng_key=jax.random.key(0), optimizer=optax.adam(1e-2), epochs=60, batch_size=32, progress=False
+        vae,
+        x,
+        rng_key=jax.random.key(0),
+        optimizer=optax.adam(1e-2),
+        epochs=60,
+        batch_size=32,
+        progress=False,
     )
     elbo = fitted.history.train["elbo"]
     assert elbo[-10:].mean() > elbo[:3].mean() + 1
@@ -87,7 +98,10 @@ def test_a_hierarchy_trains_and_its_bounds_are_in_order(x, top_down):
     assert {name: z.shape for name, z in drawn.z.items()} == {"z1": (5, 2), "z2": (5, 2)}
     assert fitted.reconstruct(x, rng_key=jax.random.key(0)).shape == x.shape
     sites = Predictive(fitted.guide, num_samples=3)(jax.random.key(0), x)
-    assert {name: sites[name].shape for name in ("z1", "z2")} == {"z1": (3, 64, 2), "z2": (3, 64, 2)}
+    assert {name: sites[name].shape for name in ("z1", "z2")} == {
+        "z1": (3, 64, 2),
+        "z2": (3, 64, 2),
+    }
     with pytest.raises(TypeError, match="TwoLevelGuide is a program.*Predictive"):
         fitted.encode(x)
 

@@ -15,7 +15,11 @@ from probvae.objectives import ELBO, terms
 
 
 def tiny(**changes):
-    return VAE(event_shape=(4,), latent_dim=2, **{"encoder": nets.MLP((8,)), "decoder": nets.MLP((8,)), **changes})
+    return VAE(
+        event_shape=(4,),
+        latent_dim=2,
+        **{"encoder": nets.MLP((8,)), "decoder": nets.MLP((8,)), **changes},
+    )
 
 
 @pytest.fixture(scope="module")
@@ -36,10 +40,15 @@ def test_beta_one_equals_numpyro_key_for_key(x, prior, num_particles, num_data):
     params, key = start(vae, x), jax.random.key(7)
     for ours, theirs in (
         (ELBO(num_particles=num_particles), TraceMeanField_ELBO(num_particles=num_particles)),
-        (ELBO(num_particles=num_particles, closed_form=False), Trace_ELBO(num_particles=num_particles)),
+        (
+            ELBO(num_particles=num_particles, closed_form=False),
+            Trace_ELBO(num_particles=num_particles),
+        ),
     ):
         a, b = (
-            jax.value_and_grad(lambda p, o=o: o.loss(key, p, vae.model, vae.guide, x, num_data=num_data))(params)
+            jax.value_and_grad(
+                lambda p, o=o: o.loss(key, p, vae.model, vae.guide, x, num_data=num_data)
+            )(params)
             for o in (ours, theirs)
         )
         np.testing.assert_allclose(a[0], b[0], rtol=1e-6)
@@ -60,14 +69,24 @@ def test_a_schedule_is_read_at_each_step(x):
     """A schedule that is constant is that constant; one that switches is seen in the bound."""
     vae = tiny()
     fits = {
-        name: fit(vae, x, rng_key=jax.random.key(0), objective=ELBO(beta=beta), epochs=4, batch_size=10, progress=False)
+        name: fit(
+            vae,
+            x,
+            rng_key=jax.random.key(0),
+            objective=ELBO(beta=beta),
+            epochs=4,
+            batch_size=10,
+            progress=False,
+        )
         for name, beta in {
             "two": 2.0,
             "constant": optax.constant_schedule(2.0),
             "switched": optax.piecewise_constant_schedule(1.0, {3: 0.0}),
         }.items()
     }
-    np.testing.assert_allclose(fits["two"].history.steps["loss"], fits["constant"].history.steps["loss"], rtol=1e-6)
+    np.testing.assert_allclose(
+        fits["two"].history.steps["loss"], fits["constant"].history.steps["loss"], rtol=1e-6
+    )
     steps = fits["switched"].history.steps
     weight = (steps["log_likelihood"] - steps["bound"]) / steps["kl"]
     np.testing.assert_allclose(weight, [1, 1, 1, 0, 0, 0, 0, 0], atol=2e-3)
@@ -77,7 +96,9 @@ def test_a_schedule_in_plain_svi_needs_its_programs(x):
     objective = ELBO(beta=optax.linear_schedule(0.0, 1.0, 10))
     vae = tiny()
     with pytest.raises(ValueError, match="needs the step: pass .*programs"):
-        SVI(vae.model, vae.guide, optax.adam(1e-3), objective).run(jax.random.key(0), 2, x, progress_bar=False)
+        SVI(vae.model, vae.guide, optax.adam(1e-3), objective).run(
+            jax.random.key(0), 2, x, progress_bar=False
+        )
     svi = SVI(*objective.programs(vae.model, vae.guide), optax.adam(1e-3), objective)
     result = svi.run(jax.random.key(0), 5, x, progress_bar=False)
     assert int(result.state.mutable_state["objective$state"]["step"]) == 5
@@ -105,7 +126,11 @@ BATCH_NORM = {"encoder": parts.BatchNormNet}
 @pytest.mark.parametrize(
     ("changes", "objective", "message"),
     [
-        (BERNOULLI, Trace_ELBO(), r"Trace_ELBO .* BernoulliGuide draws \['z'\].*zero.*TraceGraph_ELBO"),
+        (
+            BERNOULLI,
+            Trace_ELBO(),
+            r"Trace_ELBO .* BernoulliGuide draws \['z'\].*zero.*TraceGraph_ELBO",
+        ),
         (BERNOULLI, TraceMeanField_ELBO(), "without reparametrisation"),
         (BERNOULLI, RenyiELBO(), "without reparametrisation"),
         (BERNOULLI, ELBO(), "ELBO .* without reparametrisation"),
@@ -116,7 +141,14 @@ BATCH_NORM = {"encoder": parts.BatchNormNet}
 )
 def test_silently_wrong_objectives_are_refused(x, changes, objective, message):
     with pytest.raises(ValueError, match=message):
-        fit(tiny(**changes), x, rng_key=jax.random.key(0), objective=objective, epochs=1, batch_size=10)
+        fit(
+            tiny(**changes),
+            x,
+            rng_key=jax.random.key(0),
+            objective=objective,
+            epochs=1,
+            batch_size=10,
+        )
 
 
 def test_the_refusal_is_needed_a_pathwise_gradient_of_a_discrete_guide_averages_zero(x):
@@ -135,7 +167,13 @@ def test_the_refusal_is_needed_a_pathwise_gradient_of_a_discrete_guide_averages_
     assert score(Trace_ELBO()).max() < 4
     assert score(TraceGraph_ELBO()).max() > 8
     fitted = fit(
-        vae, x, rng_key=jax.random.key(0), objective=TraceGraph_ELBO(), epochs=2, batch_size=10, progress=False
+        vae,
+        x,
+        rng_key=jax.random.key(0),
+        objective=TraceGraph_ELBO(),
+        epochs=2,
+        batch_size=10,
+        progress=False,
     )
     assert np.isfinite(fitted.history.steps["loss"]).all()
 
@@ -179,7 +217,9 @@ def test_num_data_scales_the_loss_and_not_the_terms(x):
     read = terms(key, params, vae.model, vae.guide, x, num_data=200)
     assert read.plate_scale == 10.0
     loss = ELBO().loss(key, params, vae.model, vae.guide, x, num_data=200)
-    assert float(loss) == pytest.approx(-10 * float((read.log_likelihood - read.total_kl).sum()), rel=1e-5)
+    assert float(loss) == pytest.approx(
+        -10 * float((read.log_likelihood - read.total_kl).sum()), rel=1e-5
+    )
 
 
 def test_terms_state_the_mean_scales(x):

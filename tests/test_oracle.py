@@ -32,7 +32,12 @@ def test_sampled_elbo_at_the_optimum_is_log_prob_for_every_draw(seed):
     x, fitted = oracle.dataset(), exact()
     log_p = oracle.log_prob(x, *oracle.optimum(x))
     read = terms(
-        jax.random.key(seed), fitted.values, fitted.vae.model, fitted.vae.guide, x, closed_form=False
+        jax.random.key(seed),
+        fitted.values,
+        fitted.vae.model,
+        fitted.vae.guide,
+        x,
+        closed_form=False,
     )
     np.testing.assert_allclose(read.log_likelihood - read.total_kl, log_p, atol=1e-5)
     loss = ELBO(closed_form=False).loss(
@@ -136,7 +141,13 @@ def fit_linear(vae, x, epochs):
     steps = epochs * (len(x) // 100)
     optimizer = optax.adam(optax.cosine_decay_schedule(1e-2, steps))
     return fit(
-        vae, x, rng_key=jax.random.key(0), optimizer=optimizer, epochs=epochs, batch_size=100, progress=False
+        vae,
+        x,
+        rng_key=jax.random.key(0),
+        optimizer=optimizer,
+        epochs=epochs,
+        batch_size=100,
+        progress=False,
     )
 
 

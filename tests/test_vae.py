@@ -10,7 +10,6 @@ import pytest
 from numpyro import handlers
 from numpyro.infer import SVI, Predictive, Trace_ELBO
 
-
 from probvae import VAE, Batch, fit, likelihoods, nets, priors
 from probvae.objectives import terms
 from probvae.objectives.terms import traced
@@ -19,7 +18,11 @@ SHAPE = (3, 2)
 
 
 def tiny(**changes):
-    return VAE(event_shape=SHAPE, latent_dim=2, **{"encoder": nets.MLP((8,)), "decoder": nets.MLP((8,)), **changes})
+    return VAE(
+        event_shape=SHAPE,
+        latent_dim=2,
+        **{"encoder": nets.MLP((8,)), "decoder": nets.MLP((8,)), **changes},
+    )
 
 
 def binary(n=10):
@@ -46,7 +49,12 @@ def test_sites_are_the_fields_own():
     x = binary()
     model = handlers.trace(handlers.seed(vae.model, 0)).get_trace(x)
     params = {name for name, site in model.items() if site["type"] == "param"}
-    assert params == {"decoder$params", "encoder$params", "likelihood$log_scale", "prior$pseudo_inputs"}
+    assert params == {
+        "decoder$params",
+        "encoder$params",
+        "likelihood$log_scale",
+        "prior$pseudo_inputs",
+    }
     guide = handlers.trace(handlers.seed(vae.guide, 0)).get_trace(x)
     assert [name for name, site in guide.items() if site["type"] == "sample"] == ["z"]
     assert guide["z"]["fn"].batch_shape == (10,)
@@ -57,13 +65,18 @@ def test_plate_is_the_batch_unless_the_data_are_more():
     for num_data, args in ((None, (10, 10)), (100, (100, 10))):
         trace = handlers.trace(handlers.seed(vae.model, 0)).get_trace(x, num_data=num_data)
         assert trace["data"]["args"] == args
-    assert handlers.trace(handlers.seed(vae.model, 0)).get_trace()["x"]["value"].shape == (1, *SHAPE)
+    assert handlers.trace(handlers.seed(vae.model, 0)).get_trace()["x"]["value"].shape == (
+        1,
+        *SHAPE,
+    )
 
 
 def test_context_reaches_encoder_decoder_and_generation():
     vae = tiny(context_shape=(3,), likelihood=likelihoods.Gaussian())
     x, context = binary(), jax.nn.one_hot(jnp.arange(10) % 3, 3)
-    fitted = fit(vae, Batch(x, context), rng_key=jax.random.key(0), epochs=2, batch_size=5, progress=False)
+    fitted = fit(
+        vae, Batch(x, context), rng_key=jax.random.key(0), epochs=2, batch_size=5, progress=False
+    )
     other = jnp.roll(context, 1, axis=1)
     assert jnp.abs(fitted.encode(x, context).mean - fitted.encode(x, other).mean).max() > 1e-3
     z = jnp.zeros((10, 2))
@@ -71,12 +84,15 @@ def test_context_reaches_encoder_decoder_and_generation():
     assert fitted.sample(4, rng_key=jax.random.key(0), context=jnp.eye(3)).x.shape == (4, 3, *SHAPE)
     drawn = Predictive(fitted.model, num_samples=4)(jax.random.key(0), None, jnp.eye(3))
     assert drawn["x"].shape == (4, 3, *SHAPE)
+    assert fitted.interpolate(x[0], x[1], num_points=3, context=context[0]).shape == (3, *SHAPE)
     assert fitted.elbo(Batch(x, context), rng_key=jax.random.key(0)).value.shape == (10,)
 
 
 def test_vamp_prior_with_context_learns_pseudo_contexts():
     vae = tiny(context_shape=(3,), prior=priors.VampPrior(4))
-    trace = handlers.trace(handlers.seed(vae.model, 0)).get_trace(binary(), jnp.eye(3)[jnp.arange(10) % 3])
+    trace = handlers.trace(handlers.seed(vae.model, 0)).get_trace(
+        binary(), jnp.eye(3)[jnp.arange(10) % 3]
+    )
     assert trace["prior$pseudo_context"]["value"].shape == (4, 3)
     assert trace["z"]["fn"].batch_shape == (10,)
 
@@ -106,7 +122,15 @@ def test_missing_entries_train_from_nan():
     x[~mask] = np.nan
     vae = tiny(encode_mask=True)
     batch = Batch(x, mask=mask)
-    fitted = fit(vae, batch, rng_key=jax.random.key(0), validation=batch, epochs=3, batch_size=5, progress=False)
+    fitted = fit(
+        vae,
+        batch,
+        rng_key=jax.random.key(0),
+        validation=batch,
+        epochs=3,
+        batch_size=5,
+        progress=False,
+    )
     assert np.isfinite(fitted.history.steps["loss"]).all()
     assert np.isfinite(fitted.log_prob(batch, rng_key=jax.random.key(0), num_particles=10).value).all()
 
@@ -135,8 +159,10 @@ def test_deep_nets_keep_their_layers_in_order():
     svi = SVI(vae.model, vae.guide, optax.adam(1e-2), Trace_ELBO())
     params = svi.get_params(svi.init(jax.random.key(0), binary()))
     layers = params["encoder$params"]["layers"]
-    assert [layers[i]["linear"]["kernel"].shape[1] for i in range(12)] == list(widths)
-    assert terms(jax.random.key(0), params, vae.model, vae.guide, binary()).log_likelihood.shape == (10,)
+    assert [layers[i]["layer"]["kernel"].shape[1] for i in range(12)] == list(widths)
+    assert terms(jax.random.key(0), params, vae.model, vae.guide, binary()).log_likelihood.shape == (
+        10,
+    )
 
 
 def test_optimal_scale_is_the_batchs_in_training_and_the_training_sets_afterwards():
@@ -149,9 +175,7 @@ def test_optimal_scale_is_the_batchs_in_training_and_the_training_sets_afterward
     scale = fitted.decode(jnp.zeros((1, 2))).base_dist.scale
     np.testing.assert_allclose(scale, float(state["mean_square"]) ** 0.5, rtol=1e-5)
     read = terms(jax.random.key(0), fitted.values, vae.model, vae.guide, x[:10])
-    _, trace = traced(
-        jax.random.key(0), fitted.values, vae.model, vae.guide, (x[:10],), {}
-    )
+    _, trace = traced(jax.random.key(0), fitted.values, vae.model, vae.guide, (x[:10],), {})
     p = trace["x"]["fn"].base_dist
     batch = float(((x[:10] - p.loc) ** 2).mean())
     np.testing.assert_allclose(p.scale, batch**0.5, rtol=1e-5)
@@ -168,7 +192,9 @@ def test_scales_are_bounded_below():
     vae = tiny(likelihood=likelihoods.Gaussian(scale=likelihoods.PixelScale(min_log=-2.0)))
     outputs = jnp.full((1, *SHAPE, 2), -100.0)
     scope = vae._scope(None, None, None)
-    np.testing.assert_allclose(vae.likelihood.distribution(outputs, scope).scale, np.exp(-2.0), rtol=1e-5)
+    np.testing.assert_allclose(
+        vae.likelihood.distribution(outputs, scope).scale, np.exp(-2.0), rtol=1e-5
+    )
 
     def density(outputs):
         return vae.likelihood.distribution(outputs, scope).log_prob(0.0).sum()
@@ -188,7 +214,15 @@ def test_vamp_prior_starts_at_data_and_stays_in_their_range():
     np.testing.assert_allclose(kept, start["prior$pseudo_inputs"], atol=1e-5)
     near = np.abs(kept[:, None] - x[None]).max((2, 3)).min(1)
     assert near.max() < 0.06
-    moved = fit(vae, x, rng_key=jax.random.key(0), optimizer=optax.adam(0.3), epochs=30, batch_size=10, progress=False)
+    moved = fit(
+        vae,
+        x,
+        rng_key=jax.random.key(0),
+        optimizer=optax.adam(0.3),
+        epochs=30,
+        batch_size=10,
+        progress=False,
+    )
     u = np.asarray(moved.params["prior$pseudo_inputs"])
     assert u.min() >= 0
     assert u.max() <= 1

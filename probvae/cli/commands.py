@@ -38,11 +38,10 @@ def evaluate(arguments: Namespace) -> None:
     }
     for name, value in asked.items():
         check_count(name, value)
-    _say(f"{run.config['model']['statement']}")
-    found = runs.evaluate(
-        run.fitted, run.data, rng_key=keys(seed).evaluation, progress=_watched(), **asked
-    )
-    for line in sentences(found, len(run.data.test)):
+    data, key = run.data, keys(seed).evaluation
+    _say(run.config["model"]["statement"])
+    found = runs.evaluate(run.fitted, data, rng_key=key, progress=_watched(), **asked)
+    for line in sentences(found, len(data.test)):
         _say(line)
 
 
@@ -76,9 +75,7 @@ def interpolate(arguments: Namespace) -> None:
     run, _ = _run(arguments)
     check_count("num", arguments.num)
     start, end = _rows(run, arguments)
-    mean = run.fitted.interpolate(
-        run.data.test[start], run.data.test[end], num_points=arguments.num
-    )
+    mean = run.fitted.interpolate(run.data.test[start], run.data.test[end], num_points=arguments.num)
     arrays = {"mean": mean, "rows": np.array([start, end])}
     shown = min(arguments.num, 12)
     picture = lambda: figures.interpolation(run, start, end, num_points=shown)  # noqa: E731

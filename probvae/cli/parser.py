@@ -56,9 +56,7 @@ def _parser(file: ModelFile | None) -> tuple[argparse.ArgumentParser, dict]:
     subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     made: dict[str, argparse.ArgumentParser] = {}
     for name, (run, summary, fill) in COMMANDS.items():
-        made[name] = subparsers.add_parser(
-            name, help=summary, description=summary, allow_abbrev=False
-        )
+        made[name] = subparsers.add_parser(name, help=summary, description=summary, allow_abbrev=False)
         made[name].set_defaults(run=run)
         fill(made[name])
         made[name].add_argument("--debug", action="store_true", help="show tracebacks")
@@ -76,7 +74,7 @@ def _train(parser: argparse.ArgumentParser) -> None:
     add("--binarize", default="auto", choices=BINARIZE, help=_help("grey data", "binarize"))
     add("--epochs", type=int, metavar="N", help="passes through the training data")
     add("--batch-size", type=int, metavar="N", help="data per step")
-    add("--learning-rate", type=float, metavar="R", help="Adam's, for the model file's optimizer")
+    add("--learning-rate", type=float, metavar="R", help="Adam's; replaces the model file's optimizer")
     add("--out", metavar="DIR", help="a new folder (default: runs/<model>-<data>)")
     add("--seed", type=int, default=0, metavar="S", help=_help("of all random numbers", "seed"))
     _particles(parser, DEFAULTS["num_particles"])

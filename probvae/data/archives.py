@@ -35,13 +35,9 @@ def read_npz(path: Path, *, names: Iterable[str]) -> dict[str, np.ndarray]:
         members = _members(archive)
         missing = [name for name in names if name not in members]
         if missing:
-            raise DataError(
-                f"{path}: expected arrays {names}, got {tuple(members)}; missing {missing}"
-            )
+            raise DataError(f"{path}: expected arrays {names}, got {tuple(members)}; missing {missing}")
         check_size(sum(members[name].file_size for name in names), what=str(path))
-        return {
-            name: _read_member(archive, members[name], what=f"{path}[{name}]") for name in names
-        }
+        return {name: _read_member(archive, members[name], what=f"{path}[{name}]") for name in names}
 
 
 def _members(archive):

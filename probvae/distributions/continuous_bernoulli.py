@@ -31,7 +31,7 @@ class ContinuousBernoulli(dist.Distribution):
 
     def log_prob(self, value: jax.typing.ArrayLike) -> jax.Array:
         """Return the log density at ``value``, elementwise."""
-        return value * self.logits - log_normalizer(self.logits)
+        return jnp.asarray(value) * self.logits - log_normalizer(self.logits)
 
     def sample(self, key: jax.Array, sample_shape: tuple[int, ...] = ()) -> jax.Array:
         """Draw by the inverse of the distribution function, smooth in the logits."""

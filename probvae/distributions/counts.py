@@ -21,6 +21,7 @@ class PoissonLogMean(dist.Distribution):
 
     def log_prob(self, value: jax.typing.ArrayLike) -> jax.Array:
         """Return the log probability of each count."""
+        value = jnp.asarray(value)
         return value * self.log_mean - jnp.exp(self.log_mean) - gammaln(value + 1.0)
 
     def sample(self, key: jax.Array, sample_shape: tuple[int, ...] = ()) -> jax.Array:

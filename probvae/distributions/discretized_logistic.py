@@ -15,7 +15,8 @@ class _Levels(constraints.ParameterFreeConstraint):
         self.count = count
 
     def __call__(self, x: jax.typing.ArrayLike) -> jax.Array:
-        k = jnp.asarray(x) * (self.count - 1)
+        x = jnp.asarray(x)
+        k = x * (self.count - 1)
         return (jnp.abs(k - jnp.round(k)) < 1e-2) & (x >= 0) & (x <= 1)
 
     def __repr__(self) -> str:
@@ -35,11 +36,12 @@ levels = _Levels
 
 
 class DiscretizedLogistic(dist.Distribution):
-    """P(x) = sigmoid((x + h - m) / s) - sigmoid((x - h - m) / s) for x = k / (n - 1), h = 1 / (2 (n - 1)).
+    """P(x) = sigmoid((x + h - m) / s) - sigmoid((x - h - m) / s), x = k / (n - 1), k = 0..n-1.
 
-    The mass of Logistic(m, s) within half a level; the lowest level takes all below it, the highest
-    all above, so that the n masses sum to 1. The difference is computed as sigmoid(b) sigmoid(-a)
-    (1 - exp(a - b)), which is exact at any m and s: no clipping, no approximation in the tails.
+    h = 1 / (2 (n - 1)) is half a level: the mass of Logistic(m, s) around x. The lowest level takes
+    all below it, the highest all above, so that the n masses sum to 1. The difference is computed as
+    sigmoid(b) sigmoid(-a) (1 - exp(a - b)), which is exact at any m and s: no clipping, no
+    approximation in the tails.
 
     Args:
         loc: m, in the data's units, where the range is [0, 1].
@@ -74,7 +76,8 @@ class DiscretizedLogistic(dist.Distribution):
     def log_prob(self, value: jax.typing.ArrayLike) -> jax.Array:
         """Return the log probability of each level, in nats."""
         half, rate = 0.5 / (self.num_levels - 1), jnp.exp(-self.log_scale)
-        centred = jnp.asarray(value) - self.loc
+        value = jnp.asarray(value)
+        centred = value - self.loc
         above = jax.nn.log_sigmoid((centred + half) * rate)
         below = jax.nn.log_sigmoid((half - centred) * rate)
         width = jnp.log(-jnp.expm1(-2 * half * rate))

@@ -17,7 +17,7 @@ MIN_LOG = -7.0  # of the scale in units of half the range, as in arXiv:1701.0551
 
 @dataclass(frozen=True)
 class DiscretizedLogistic(AbstractLikelihood):
-    """P(x|z) = prod_d mass of Logistic(m_d, s_d) within half a level of x_d, x_d in {0, 1/(n-1), ..., 1}.
+    """P(x|z) = prod_d mass of Logistic(m_d, s_d) within half a level of x_d = k / (n - 1).
 
     A probability of levels, so log P(x) is in nats of the bytes themselves (/ (log 2 D) for bits per
     dimension), with no dequantisation. Bytes are given as k / 255: ``data.Rescale(255)``. The end

@@ -59,7 +59,7 @@ class Joint(AbstractLikelihood):
         return tuple(size for _, size, _ in self.blocks)
 
     @property
-    def fill(self) -> Any:
+    def fill(self) -> Any:  # type: ignore[override]
         """What stands in for a missing entry, by column."""
         return jnp.concatenate([jnp.full(size, part.fill) for _, size, part in self.blocks])
 
@@ -110,7 +110,7 @@ def _check_block(name: str, block: Any) -> None:
     part = block[1]
     if not (part.factorises and part.is_density and part.observation is None):
         raise ValueError(
-            f"Joint's block {name!r} is a {type(part).__name__}; expected a likelihood that factorises, "
+            f"Joint's block {name!r} is a {type(part).__name__}; expected one that factorises, "
             "is a density and adds no noise."
         )
     if isinstance(getattr(part, "scale", None), OptimalScale):

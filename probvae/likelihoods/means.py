@@ -45,13 +45,14 @@ class LibrarySize(AbstractMean):
     column: int = 0
 
     def __call__(self, raw: jax.Array, scope: Scope) -> jax.Array:
-        if len(scope.context_shape) != 1 or not 0 <= self.column < scope.context_shape[0]:
+        context, shape = scope.context, scope.context_shape
+        if context is None or len(shape) != 1 or not 0 <= self.column < shape[0]:
             raise ValueError(
                 f"LibrarySize(column={self.column}) expects the log library size in that column of the "
-                f"context; this VAE has context_shape={scope.context_shape}. Build it with "
+                f"context; this VAE has context_shape={shape}. Build it with "
                 "VAE(..., context_shape=(1,)) and give log(sum of counts), shape (batch, 1)."
             )
-        log_size = scope.context[:, self.column]
+        log_size = context[:, self.column]
         share = jax.nn.log_softmax(raw.reshape(len(raw), -1)).reshape(raw.shape)
         return share + log_size.reshape(-1, *[1] * (raw.ndim - 1))
 

@@ -14,7 +14,10 @@ from probvae.interfaces import Scope
 
 
 class AbstractScale(abc.ABC):
-    """sigma of p(x|z), in the data's units; ``num_outputs`` is what it takes of the decoder per entry."""
+    """sigma of p(x|z), in the data's units.
+
+    ``num_outputs`` is how many outputs it takes of the decoder for each entry of x.
+    """
 
     num_outputs: ClassVar[int] = 0
 

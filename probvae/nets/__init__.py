@@ -1,6 +1,7 @@
 """Nets: frozen recipes `recipe(in_shape, out_shape, *, rngs) -> nnx.Module`."""
 
+from probvae.nets.conv import Conv, ConvTranspose
 from probvae.nets.dense import MLP, GatedMLP, Linear
 from probvae.nets.module import Recipe, register
 
-__all__ = ["GatedMLP", "Linear", "MLP", "Recipe", "register"]
+__all__ = ["Conv", "ConvTranspose", "GatedMLP", "Linear", "MLP", "Recipe", "register"]

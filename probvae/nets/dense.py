@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import jax
 from flax import nnx
 
+from probvae.nets.blocks import check_rate, check_sizes, described, finished
 from probvae.typing import Shape
 
 
@@ -22,17 +23,6 @@ class _Stack(nnx.Module):
         for layer in self.layers:
             h = layer(h)
         return h.reshape(x.shape[0], *self.out_shape)
-
-
-class _Dense(nnx.Module):
-    """activation(W x + b)."""
-
-    def __init__(self, n: int, m: int, activation: Callable, *, rngs: nnx.Rngs) -> None:
-        self.linear = nnx.Linear(n, m, rngs=rngs)
-        self.activation = activation
-
-    def __call__(self, x: jax.Array) -> jax.Array:
-        return self.activation(self.linear(x))
 
 
 class _GatedDense(nnx.Module):
@@ -66,23 +56,27 @@ class MLP:
     Args:
         hidden: widths of the hidden layers.
         activation: an elementwise function.
+        norm: a normalisation ``(features, *, rngs)`` such as ``nnx.LayerNorm``, or None.
+        dropout: rate after each hidden layer.
     """
 
     hidden: tuple[int, ...] = (500,)
     activation: Callable = jax.nn.relu
+    norm: Callable | None = None
+    dropout: float = 0.0
 
     def __post_init__(self) -> None:
-        _check_widths(self)
+        check_sizes("MLP", "hidden", self.hidden)
+        check_rate("MLP", self.dropout)
 
     def __call__(self, in_shape: Shape, out_shape: Shape, *, rngs: nnx.Rngs) -> nnx.Module:
         def layer(n: int, m: int) -> nnx.Module:
-            return _Dense(n, m, self.activation, rngs=rngs)
+            return finished(self, nnx.Linear(n, m, rngs=rngs), m, rngs)
 
         return _layered(self.hidden, layer, in_shape, out_shape, rngs)
 
     def __repr__(self) -> str:
-        activation = getattr(self.activation, "__name__", self.activation)
-        return f"MLP(hidden={self.hidden}, activation={activation})"
+        return described(self, hidden=self.hidden)
 
 
 @dataclass(frozen=True)
@@ -98,7 +92,7 @@ class GatedMLP:
     hidden: tuple[int, ...] = (300, 300)
 
     def __post_init__(self) -> None:
-        _check_widths(self)
+        check_sizes("GatedMLP", "hidden", self.hidden)
 
     def __call__(self, in_shape: Shape, out_shape: Shape, *, rngs: nnx.Rngs) -> nnx.Module:
         def layer(n: int, m: int) -> nnx.Module:
@@ -113,12 +107,3 @@ def _layered(
     sizes = (math.prod(in_shape), *hidden)
     layers = [layer(n, m) for n, m in zip(sizes[:-1], sizes[1:], strict=True)]
     return _Stack([*layers, nnx.Linear(sizes[-1], math.prod(out_shape), rngs=rngs)], out_shape)
-
-
-def _check_widths(net: MLP | GatedMLP) -> None:
-    hidden = net.hidden
-    if not isinstance(hidden, tuple) or not all(isinstance(n, int) and n > 0 for n in hidden):
-        raise ValueError(
-            f"{type(net).__name__}(hidden=...) expects a tuple of positive widths, such as "
-            f"(300, 300); got {hidden!r}."
-        )

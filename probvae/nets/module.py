@@ -33,11 +33,12 @@ def build(recipe: Recipe, in_shape: Shape, out_shape: Shape, rng_key: jax.Array)
 
 
 def _split(module: nnx.Module) -> _Structure:
-    return _Structure(*nnx.split(module, nnx.Param, nnx.RngState, ...))
+    graph, params, rngs, state = nnx.split(module, nnx.Param, nnx.RngState, ...)
+    return _Structure(graph, params, rngs, state)
 
 
 @lru_cache(maxsize=256)
-def _structure(recipe: Recipe, in_shape: Shape, out_shape: Shape, training: bool) -> _Structure:
+def _structure(recipe: Recipe, in_shape: Shape, out_shape: Shape, *, training: bool) -> _Structure:
     abstract = nnx.eval_shape(lambda: build(recipe, in_shape, out_shape, jax.random.key(0)))
     abstract.train() if training else abstract.eval()
     return _split(abstract)
@@ -58,7 +59,7 @@ def register(
     Returns:
         a function from ``(batch, *in_shape)`` to ``(batch, *out_shape)``.
     """
-    form = _structure(recipe, in_shape, out_shape, training)
+    form = _structure(recipe, in_shape, out_shape, training=training)
 
     def draw(part: str) -> Callable[[jax.Array], dict]:
         fresh = lambda key: _split(build(recipe, in_shape, out_shape, key))  # noqa: E731
@@ -71,7 +72,7 @@ def register(
         module = nnx.merge(
             form.graph,
             _filled(form.params, params),
-            _seeded(form.rngs, training),
+            _seeded(form.rngs, training=training),
             _filled(form.state, holder["value"]),
         )
         y = module(x)
@@ -99,7 +100,7 @@ def _filled(abstract: Any, values: dict) -> Any:
     return jax.tree.unflatten(jax.tree.structure(abstract), leaves)
 
 
-def _seeded(abstract: Any, training: bool) -> Any:
+def _seeded(abstract: Any, *, training: bool) -> Any:
     """Give dropout's streams a key of this run of the program; without dropout, draw none."""
     if not jax.tree.leaves(abstract):
         return abstract

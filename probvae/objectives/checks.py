@@ -52,15 +52,13 @@ def check_objective(objective: Any, model: dict, guide: dict, state: dict, guide
             f"objective expects a numpyro.infer ELBO such as objectives.ELBO(); got {objective!r}."
         )
     name = type(objective).__name__
-    pathwise = isinstance(
-        objective, Trace_ELBO | TraceMeanField_ELBO | RenyiELBO | AbstractObjective
-    )
+    pathwise = isinstance(objective, Trace_ELBO | TraceMeanField_ELBO | RenyiELBO | AbstractObjective)
     stuck = [site for site, q in guide.items() if not q.reparametrised]
     if pathwise and stuck and not getattr(objective, "can_infer_discrete", False):
         raise ValueError(
             f"{name} takes gradients through the draws of q, but the guide {guide_name} draws "
-            f"{stuck} without reparametrisation: the encoder's gradient would be zero in expectation. Take "
-            "numpyro.infer.TraceGraph_ELBO(), or a guide that is reparametrised."
+            f"{stuck} without reparametrisation: the encoder's gradient would be zero in "
+            "expectation. Take numpyro.infer.TraceGraph_ELBO(), or a guide that is reparametrised."
         )
     inexact = [site for site in model if not closed_form_is_exact(site, list(model), list(guide))]
     if isinstance(objective, TraceMeanField_ELBO) and inexact:

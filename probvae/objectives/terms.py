@@ -29,14 +29,14 @@ class Terms(NamedTuple):
     log_global: jax.Array
     scale_x: jax.Array
     scale_z: jax.Array
-    plate_scale: float
+    plate_scale: jax.Array
     state: dict[str, Any]
 
     @property
     def total_kl(self) -> jax.Array:
         """The KL summed over sites and units, of the shape of ``log_likelihood``."""
         shape = self.log_likelihood.shape
-        return sum(kl.reshape(*shape, -1).sum(-1) for kl in self.kl.values())
+        return sum((kl.reshape(*shape, -1).sum(-1) for kl in self.kl.values()), jnp.zeros(shape))
 
     @property
     def log_weight(self) -> jax.Array:
@@ -83,7 +83,7 @@ def terms(
     observed = [site for site in observed if site["is_observed"]]
     log_global = [log_prior[name] - log_guide[name] for name in latents if name not in local]
     return Terms(
-        log_likelihood=sum(_log_prob(site) for site in observed if _in_plate(site)),
+        log_likelihood=sum((_log_prob(s) for s in observed if _in_plate(s)), jnp.zeros(())),
         log_prior={name: log_prior[name] for name in local},
         log_guide={name: log_guide[name] for name in local},
         kl=kl,
@@ -127,9 +127,7 @@ def closed_form_kl(q: Distribution, p: Distribution) -> jax.Array | None:
 
 
 def _closed_forms(names: list[str], guide_trace: dict, model_trace: dict) -> dict[str, jax.Array]:
-    found = {
-        name: closed_form_kl(guide_trace[name]["fn"], model_trace[name]["fn"]) for name in names
-    }
+    found = {name: closed_form_kl(guide_trace[name]["fn"], model_trace[name]["fn"]) for name in names}
     batch = {name: guide_trace[name]["fn"].batch_shape for name in names}
     return {
         name: jnp.broadcast_to(kl, batch[name] + kl.shape[len(batch[name]) :])
@@ -170,9 +168,9 @@ def _mean_scale(d: Distribution) -> jax.Array:
         return jnp.array(jnp.nan)
 
 
-def _plate_scale(trace: dict) -> float:
+def _plate_scale(trace: dict) -> jax.Array:
     size, batch = trace["data"]["args"]
-    return size / batch
+    return jnp.asarray(size / batch)
 
 
 def _state(trace: dict) -> dict[str, Any]:

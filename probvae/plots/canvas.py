@@ -64,21 +64,15 @@ def is_image(event_shape: tuple[int, ...]) -> bool:
 
 
 def _limits(arrays: dict[str, np.ndarray]) -> Limits:
-    return min(float(a.min()) for a in arrays.values()), max(
-        float(a.max()) for a in arrays.values()
-    )
+    return min(float(a.min()) for a in arrays.values()), max(float(a.max()) for a in arrays.values())
 
 
-def _tiles(
-    arrays: dict[str, np.ndarray], title: str, item: str, limits: Limits, columns: int
-) -> Any:
+def _tiles(arrays: dict[str, np.ndarray], title: str, item: str, limits: Limits, columns: int) -> Any:
     blocks = _blocks(arrays, columns)
     picture, middles = _mosaic(blocks, min(columns, len(blocks[0][0])), limits)
     height = 0.76 * WIDTH * picture.shape[0] / picture.shape[1]
     figure = new_figure(height=min(height, 10.0) + 0.75)
-    axes = tidy(
-        figure.add_subplot(), x=f"each column: {item}" if len(arrays) > 1 else f"each: {item}"
-    )
+    axes = tidy(figure.add_subplot(), x=f"each column: {item}" if len(arrays) > 1 else f"each: {item}")
     figure.suptitle(title, fontsize=10, x=0.01, ha="left")
     shown = axes.imshow(picture, cmap="gray", vmin=limits[0], vmax=limits[1])
     axes.spines[:].set_visible(False)
@@ -136,9 +130,7 @@ def _blank(height: int, width: int, row: np.ndarray) -> np.ndarray:
     return np.full((height, width, *channels), np.nan)
 
 
-def _lines(
-    arrays: dict[str, np.ndarray], title: str, item: str, limits: Limits, columns: int
-) -> Any:
+def _lines(arrays: dict[str, np.ndarray], title: str, item: str, limits: Limits, columns: int) -> Any:
     n = len(next(iter(arrays.values())))
     shown = np.linspace(0, n - 1, min(n, PANELS)).round().astype(int)
     columns = min(len(shown), 4)

@@ -32,9 +32,7 @@ def latent_map(
     q = fitted.encode(x, context)
     points, (across, up), words = _plane(np.asarray(q.mean), np.asarray(q.variance) ** 0.5)
     figure = new_figure(height=5.4, width=WIDTH)
-    axes = tidy(
-        figure.add_subplot(), title=f"Codes of {len(points):,} data: {words}", x=across, y=up
-    )
+    axes = tidy(figure.add_subplot(), title=f"Codes of {len(points):,} data: {words}", x=across, y=up)
     if labels is None:
         axes.scatter(*points.T, s=12, color=BLUE, alpha=0.7, linewidths=0)
     else:
@@ -54,9 +52,7 @@ def _plane(mean: np.ndarray, scale: np.ndarray) -> tuple[np.ndarray, tuple[str, 
     centred = mean - mean.mean(0)
     _, singular, directions = np.linalg.svd(centred, full_matrices=False)
     share = (singular[:2] ** 2).sum() / max((singular**2).sum(), 1e-30)
-    words = (
-        f"the plane with {share:.0%} of the variance of the means of q(z|x) in R^{mean.shape[1]}"
-    )
+    words = f"the plane with {share:.0%} of the variance of the means of q(z|x) in R^{mean.shape[1]}"
     names = ("component 1 (units of z)", "component 2 (units of z)")
     return centred @ directions[:2].T, names, words
 

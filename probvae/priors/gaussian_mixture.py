@@ -8,6 +8,7 @@ import numpyro
 import numpyro.distributions as dist
 from numpyro.distributions import constraints
 
+from probvae.distributions import mixture
 from probvae.interfaces import AbstractDistributionPrior, Scope
 from probvae.priors.checks import check_components
 
@@ -34,12 +35,8 @@ class GaussianMixture(AbstractDistributionPrior):
         shape = (self.components, scope.latent_dim)
         logits = numpyro.param("prior$logits", jnp.zeros(self.components))
         loc = numpyro.param("prior$loc", lambda key: jax.random.normal(key, shape))
-        scale = numpyro.param(
-            "prior$scale", jnp.ones(shape), constraint=constraints.softplus_positive
-        )
-        return dist.MixtureSameFamily(
-            dist.Categorical(logits=logits), dist.Normal(loc, scale).to_event(1)
-        )
+        scale = numpyro.param("prior$scale", jnp.ones(shape), constraint=constraints.softplus_positive)
+        return mixture(logits, dist.Normal(loc, scale).to_event(1))
 
     def __str__(self) -> str:
         return f"sum_k w_k Normal(m_k, diag(s_k^2)), k = 1..{self.components}, learned"

@@ -9,6 +9,7 @@ import numpyro
 import numpyro.distributions as dist
 from numpyro.distributions import constraints
 
+from probvae.distributions import mixture
 from probvae.interfaces import AbstractDistributionPrior, Scope
 from probvae.priors.checks import check_components
 from probvae.typing import ArrayLike, RngKey
@@ -56,7 +57,7 @@ class VampPrior(AbstractDistributionPrior):
         if self.learned_weights:
             logits = numpyro.param("prior$logits", logits)
         q = scope.posterior(u, self._pseudo_context(scope))
-        return dist.MixtureSameFamily(dist.Categorical(logits=logits), q)
+        return mixture(logits, q)
 
     def start_at(self, data: ArrayLike, *, rng_key: RngKey, noise: float = 0.01) -> dict:
         """Return ``init_params`` that start the pseudo-inputs at K random rows of ``data``.
@@ -94,9 +95,7 @@ class VampPrior(AbstractDistributionPrior):
         if not scope.context_shape:
             return None
         shape = (self.components, *scope.context_shape)
-        return numpyro.param(
-            "prior$pseudo_context", lambda key: 0.1 * jax.random.normal(key, shape)
-        )
+        return numpyro.param("prior$pseudo_context", lambda key: 0.1 * jax.random.normal(key, shape))
 
     def __str__(self) -> str:
         weights = "w_k" if self.learned_weights else f"1/{self.components}"

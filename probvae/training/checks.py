@@ -10,7 +10,7 @@ import optax
 from probvae import inputs, join
 from probvae.data import Cast
 from probvae.evidence import Batch
-from probvae.typing import Params
+from probvae.typing import Params, Shape
 
 CHUNK = 8_192
 AS_IT_IS = Cast()
@@ -59,17 +59,13 @@ def checked_batch(vae: Any, given: Any, name: str, observation: Any) -> Batch:
     x = _checked_array(vae, batch.x, name)
     inputs.check_shape(name, x.shape, vae.event_shape, "event_shape")
     mask = None if batch.mask is None else np.asarray(batch.mask).astype(bool)
-    inputs.checked(
-        vae, *(None if a is None else np.asarray(a)[:1] for a in (x, batch.context, mask))
-    )
+    inputs.checked(vae, *(None if a is None else np.asarray(a)[:1] for a in (x, batch.context, mask)))
     for what, array in (("context", batch.context), ("mask", mask)):
         if array is not None and len(array) != len(x):
             raise ValueError(
                 f"{name}: {what} has {len(array)} rows and x has {len(x)}; give one per datum."
             )
-    context = (
-        None if batch.context is None else _finite(np.asarray(batch.context), f"{name} context")
-    )
+    context = None if batch.context is None else _finite(np.asarray(batch.context), f"{name} context")
     x = np.where(mask, x, np.asarray(vae.likelihood.fill, x.dtype)) if mask is not None else x
     _check_values(vae, _finite(x, name), mask, name, observation)
     return Batch(x, context, mask)
@@ -87,7 +83,7 @@ def _checked_array(vae: Any, value: Any, name: str) -> np.ndarray:
         raise ValueError(
             f"{name} expects at least one datum of shape {vae.event_shape}; got shape {x.shape}."
         )
-    return x.astype(np.float32) if x.dtype == np.float64 and not jax.config.jax_enable_x64 else x
+    return x.astype(np.float32) if x.dtype == np.float64 and jnp.zeros(()).dtype == np.float32 else x
 
 
 def _finite(x: np.ndarray, name: str) -> np.ndarray:
@@ -156,14 +152,16 @@ def checked_params(vae: Any, given: Params) -> dict[str, Any]:
 
 
 def _check_tree(name: str, value: Any, expected: Any) -> None:
-    got, want = (jax.tree_util.tree_flatten_with_path(tree)[0] for tree in (value, expected))
-    got, want = (
-        {jax.tree_util.keystr(path): np.shape(leaf) for path, leaf in pairs}
-        for pairs in (got, want)
+    got, want = _shapes(value), _shapes(expected)
+    if got == want:
+        return
+    odd = min(k for k in got.keys() | want.keys() if got.get(k) != want.get(k))
+    raise ValueError(
+        f"the value given for {name}{odd} has shape {got.get(odd, 'none')}; this VAE expects "
+        f"{want.get(odd, 'none there')}. It was made by another VAE, or for other sizes."
     )
-    if got != want:
-        odd = sorted(k for k in got.keys() | want.keys() if got.get(k) != want.get(k))[0]
-        raise ValueError(
-            f"the value given for {name}{odd} has shape {got.get(odd, 'none')}; this VAE expects "
-            f"{want.get(odd, 'none there')}. It was made by another VAE, or for other sizes."
-        )
+
+
+def _shapes(tree: Any) -> dict[str, Shape]:
+    leaves = jax.tree_util.tree_flatten_with_path(tree)[0]
+    return {jax.tree_util.keystr(path): np.shape(leaf) for path, leaf in leaves}

@@ -90,7 +90,7 @@ def fit(
     if vae.likelihood.observation is not None:
         observation = sources.Compose((observation, vae.likelihood.observation))
     run = loop.Run(vae, objective, optimizer, observation, batch_size)
-    return _run(run, train, validation, rng_key, epochs, start, progress)
+    return _run(run, train, validation, rng_key, epochs, start, bar=progress)
 
 
 def _run(
@@ -100,6 +100,7 @@ def _run(
     rng_key: RngKey,
     epochs: int,
     start: Params,
+    *,
     bar: bool,
 ) -> Fitted:
     init_key, epoch_key, pass_key = jax.random.split(rng_key, 3)

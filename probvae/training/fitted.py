@@ -80,9 +80,7 @@ class Fitted:
     def decode(self, z: ArrayLike, context: ArrayLike | None = None) -> Distribution:
         """Return p(x|z) for codes ``(n, latent_dim)``: batch shape ``(n,)``, event ``event_shape``."""
         z = inputs.shaped("z", z, (self.vae.prior.code_dim(self.vae.latent_dim),), "latent_dim")
-        return _decode(
-            self.vae.eval(), self.values, z, inputs.checked_context(self.vae, context, z)
-        )
+        return _decode(self.vae.eval(), self.values, z, inputs.checked_context(self.vae, context, z))
 
     def sample(
         self,
@@ -125,7 +123,13 @@ class Fitted:
         return _reconstruct(self.vae.eval(), self.values, rng_key, x, context, mask)
 
     def interpolate(
-        self, start: ArrayLike, end: ArrayLike, *, num_points: int = 10, path: Callable = straight
+        self,
+        start: ArrayLike,
+        end: ArrayLike,
+        *,
+        num_points: int = 10,
+        path: Callable = straight,
+        context: ArrayLike | None = None,
     ) -> jax.Array:
         """Return means of p(x|z) along a path between the codes of two data.
 
@@ -134,14 +138,17 @@ class Fitted:
             end: another.
             num_points: points on the path, ends included.
             path: ``paths.straight`` or ``paths.spherical``, or any ``(a, b, t) -> z``.
+            context: what both data and the whole path are given, of shape ``context_shape``.
 
         Returns:
             an array ``(num_points, *event_shape)``.
         """
         checks.check_count("num_points", num_points)
-        ends = self.encode(jnp.stack([jnp.asarray(start), jnp.asarray(end)])).mean
+        rows = partial(_repeated, context)
+        ends = self.encode(jnp.stack([jnp.asarray(start), jnp.asarray(end)]), rows(2)).mean
         t = jnp.linspace(0.0, 1.0, num_points)
-        return self.decode(jax.vmap(partial(path, ends[0], ends[1]))(t)).mean
+        codes = jax.vmap(partial(path, ends[0], ends[1]))(t)
+        return self.decode(codes, rows(num_points)).mean
 
     def elbo(
         self,
@@ -152,16 +159,8 @@ class Fitted:
         num_noise_draws: int = 1,
         progress: bool = False,
     ) -> Evidence:
-        """Return the ELBO per datum, in nats: the mean over ``num_particles`` draws of z.
-
-        Args:
-            x: data ``(n, *event_shape)``, or a ``Batch(x, context, mask)``.
-            rng_key: a typed key.
-            num_particles: draws of z for each datum.
-            num_noise_draws: as for :meth:`log_prob`.
-            progress: show a bar.
-        """
-        return self._evidence(evidence.elbo, x, rng_key, num_particles, num_noise_draws, progress)
+        """Return the ELBO per datum, in nats: the mean over draws of z (arguments: ``log_prob``)."""
+        return self._bound(evidence.elbo, x, rng_key, num_particles, num_noise_draws, progress=progress)
 
     def log_prob(
         self,
@@ -190,12 +189,12 @@ class Fitted:
 
         Reference: Burda, Grosse and Salakhutdinov 2016, arXiv:1509.00519.
         """
-        return self._evidence(
-            evidence.log_prob, x, rng_key, num_particles, num_noise_draws, progress
+        return self._bound(
+            evidence.log_prob, x, rng_key, num_particles, num_noise_draws, progress=progress
         )
 
-    def _evidence(
-        self, bound: Any, x: Any, key: Any, num_particles: Any, num_draws: int, progress: bool
+    def _bound(
+        self, bound: Any, x: Any, key: Any, num_particles: Any, num_draws: int, *, progress: bool
     ) -> Evidence:
         checks.check_key(key)
         checks.check_count("num_particles", num_particles)
@@ -228,6 +227,10 @@ def load(path: str | os.PathLike, vae: VAE) -> Fitted:
     return Fitted(vae, *store.load(path, vae))
 
 
+def _repeated(context: ArrayLike | None, rows: int) -> jax.Array | None:
+    return None if context is None else jnp.stack([jnp.asarray(context)] * rows)
+
+
 def _substituted(vae: VAE, values: Params, program: str) -> Callable:
     return handlers.substitute(getattr(vae, program), data=dict(values))
 
@@ -250,9 +253,7 @@ def _sample(vae: VAE, values: Params, keys: jax.Array, context: Any) -> Samples:
         model = handlers.seed(_substituted(vae, values, "model"), key)
         trace = handlers.trace(model).get_trace(None, context)
         z = {name: trace[name]["value"] for name in trace if _latent(trace[name])}
-        return Samples(
-            trace["x"]["value"], trace["x"]["fn"].mean, z["z"] if list(z) == ["z"] else z
-        )
+        return Samples(trace["x"]["value"], trace["x"]["fn"].mean, z["z"] if list(z) == ["z"] else z)
 
     return jax.lax.map(draw, keys, batch_size=min(len(keys), 256))
 

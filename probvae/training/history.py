@@ -1,5 +1,6 @@
 """What a run records."""
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -12,7 +13,9 @@ class History(NamedTuple):
     ``log_likelihood``, ``kl`` and the mean standard deviations ``scale_x`` of p(x|z) and ``scale_z``
     of q(z|x), over the first data of the batch. ``train`` holds their means over each epoch, and the
     ``elbo``, log_likelihood - kl; ``validation`` the same of the validation data, at the epoch's end,
-    and nothing where there are none. NumPyro's own objectives report the loss alone.
+    and nothing where there are none. NumPyro's own objectives report the loss alone. A likelihood with
+    a training-set value (the optimal scale) is looked at with the value gathered over the epoch, while
+    the parameters moved; the fitted VAE has that of the final ones.
     """
 
     steps: dict[str, np.ndarray]
@@ -49,5 +52,5 @@ def _stacked(values: list) -> np.ndarray:
     return np.asarray(values, dtype=np.float64)
 
 
-def _joined(rows: list[dict], join: object) -> dict[str, np.ndarray]:
+def _joined(rows: list[dict], join: Callable) -> dict[str, np.ndarray]:
     return {name: join([row[name] for row in rows]) for name in rows[0]} if rows else {}

@@ -13,11 +13,9 @@ from probvae.objectives.objective import STATE, AbstractObjective
 from probvae.objectives.terms import terms
 from probvae.typing import Params, RngKey
 
-PASS_STATE = (
-    "likelihood$state"  # gathered over a pass through the training set, begun anew each epoch
-)
+PASS_STATE = "likelihood$state"  # gathered over a pass through the training set, begun anew each epoch
 
-ONCE = {"xla_backend_optimization_level": 0}  # what runs once should compile fast (0.5 s less)
+ONCE = {"xla_backend_optimization_level": 0}  # what runs once should compile fast: half the time
 
 
 class Run(NamedTuple):
@@ -56,9 +54,18 @@ def engine(run: Run) -> SVI:
     return SVI(*programs(run, run.vae), run.optimizer, run.objective)
 
 
-@partial(jax.jit, static_argnames=("run",), compiler_options=ONCE)
 def start(run: Run, rng_key: RngKey, batch: Batch, init_params: Params) -> SVIState:
     """Draw the weights and start the optimizer; running state is where its parts start it."""
+    return _starter(jax.default_backend())(run, rng_key, batch, init_params)
+
+
+@lru_cache
+def _starter(backend: str) -> Any:
+    options = ONCE if backend == "cpu" else None
+    return jax.jit(_start, static_argnames=("run",), compiler_options=options)
+
+
+def _start(run: Run, rng_key: RngKey, batch: Batch, init_params: Params) -> SVIState:
     svi = SVI(*programs(run, run.vae.eval()), run.optimizer, run.objective)
     state = svi.init(rng_key, *batch, init_params=dict(init_params))
     engine(run).constrain_fn = svi.constrain_fn
@@ -116,9 +123,7 @@ def _rows(data: Batch, row: jax.Array) -> Batch:
 
 def _begun_anew(state: Any, fresh: Params) -> Any:
     return (
-        state
-        if state is None or PASS_STATE not in state
-        else {**state, PASS_STATE: fresh[PASS_STATE]}
+        state if state is None or PASS_STATE not in state else {**state, PASS_STATE: fresh[PASS_STATE]}
     )
 
 

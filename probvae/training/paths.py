@@ -1,15 +1,17 @@
 """Paths between two codes, for interpolation."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 
 
-def straight(a: jax.Array, b: jax.Array, t: jax.typing.ArrayLike) -> jax.Array:
+def straight(a: jax.Array, b: jax.Array, t: Any) -> jax.Array:
     """Return (1 - t) a + t b."""
     return (1 - t) * a + t * b
 
 
-def spherical(a: jax.Array, b: jax.Array, t: jax.typing.ArrayLike) -> jax.Array:
+def spherical(a: jax.Array, b: jax.Array, t: Any) -> jax.Array:
     """Return the point at t on the great circle from a to b, its length interpolated too (slerp).
 
     sin((1 - t) w) / sin(w) a + sin(t w) / sin(w) b, with w the angle between a and b. Draws of a

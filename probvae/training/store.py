@@ -37,16 +37,21 @@ def save(
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(path.name + ".partial")
     save_file(arrays, partial, metadata)
+    partial.chmod(0o666 & ~_umask())  # the writer makes it private; a run may be shared
     partial.replace(path)
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
 
 
 def load(path: str | os.PathLike, vae: Any) -> tuple[dict[str, Any], History]:
     """Read a fitted VAE's values and history, checked against the VAE's sites."""
     path = Path(path)
     if not path.is_file():
-        raise FileNotFoundError(
-            f"{path}: no such file; expected one that `fitted.save(path)` wrote."
-        )
+        raise FileNotFoundError(f"{path}: no such file; expected one that `fitted.save(path)` wrote.")
     arrays, metadata = _read(path)
     found = join.structure(vae)
     expected = {f"values/{name}": leaf for name, leaf in _leaves({**found.params, **found.state})}
@@ -66,13 +71,13 @@ def _read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
             arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError, ValueError) as error:
         raise ValueError(
-            f"{path} is damaged or of another kind ({error}); expected a file that `fitted.save` wrote. "
-            "Save it again, or give the right file."
+            f"{path} is damaged or of another kind ({error}); expected a file that `fitted.save` "
+            "wrote. Save it again, or give the right file."
         ) from error
     if metadata.get("format") != FORMAT:
         raise ValueError(
-            f"{path} says format {metadata.get('format')!r}; expected {FORMAT!r}: it was not written by "
-            "this version's `fitted.save`."
+            f"{path} says format {metadata.get('format')!r}; expected {FORMAT!r}: it was not written "
+            "by this version's `fitted.save`."
         )
     return arrays, metadata
 
@@ -84,8 +89,8 @@ def _check_sites(path: Path, arrays: dict, expected: dict, saved_from: str) -> N
     if odd:
         name = odd[0]
         raise ValueError(
-            f"{path} was saved from another VAE: {len(odd)} arrays differ, the first {name[7:]} with shape "
-            f"{got.get(name, 'none')} in the file and {want.get(name, 'none')} in the VAE given. "
+            f"{path} was saved from another VAE: {len(odd)} arrays differ, the first {name[7:]} with "
+            f"shape {got.get(name, 'none')} in the file and {want.get(name, 'none')} in the VAE given. "
             f"It was saved from:\n{saved_from}"
         )
 

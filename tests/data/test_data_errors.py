@@ -347,9 +347,7 @@ def test_the_environment_is_named_where_files_are_missing(tmp_path, monkeypatch)
         load("lfw64")
     monkeypatch.delenv("PROBVAE_DATA")
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(
-        FileNotFoundError, match=r"'data' \(\./data, as \$PROBVAE_DATA is not set\)"
-    ):
+    with pytest.raises(FileNotFoundError, match=r"'data' \(\./data, as \$PROBVAE_DATA is not set\)"):
         load("lfw64")
 
 
@@ -380,9 +378,7 @@ def test_a_pickle_in_a_member_that_is_not_read_does_no_harm(tmp_path):
 def test_what_an_archive_declares_is_bounded_before_it_is_unpacked(tmp_path, monkeypatch):
     path = write_npz(tmp_path / "x.npz", train=np.zeros((1000, 100)), test=np.zeros((3, 100)))
     monkeypatch.setattr("probvae.data.reading.MAX_BYTES", 10_000)
-    with pytest.raises(
-        ValueError, match=r"x.npz declares 802,656 bytes unpacked, .* 10,000; usual"
-    ):
+    with pytest.raises(ValueError, match=r"x.npz declares 802,656 bytes unpacked, .* 10,000; usual"):
         load(path)
 
 

@@ -209,6 +209,4 @@ def test_real_pbmc3k():
     share = np.concatenate([data.train, data.test]).astype(bool).mean()
     assert share == pytest.approx(0.28, abs=0.005)
     assert np.isfinite(data.context["train"]).all()
-    np.testing.assert_allclose(
-        np.exp(data.context["train"][:, 0]), data.train.sum(axis=1), rtol=1e-5
-    )
+    np.testing.assert_allclose(np.exp(data.context["train"][:, 0]), data.train.sum(axis=1), rtol=1e-5)

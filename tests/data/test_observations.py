@@ -83,9 +83,7 @@ def test_dequantize_is_uniform_within_its_level(key):
 
 def test_dequantize_never_reaches_the_next_level(monkeypatch, key):
     largest = np.nextafter(np.float32(1), np.float32(0))
-    monkeypatch.setattr(
-        jax.random, "uniform", lambda _, shape, dtype: jnp.full(shape, largest, dtype)
-    )
+    monkeypatch.setattr(jax.random, "uniform", lambda _, shape: jnp.full(shape, largest))
     y = np.asarray(Dequantize(256.0)(key, LEVELS))
     np.testing.assert_array_equal(np.floor(y * 256), LEVELS)
     assert y.max() < 1

@@ -80,9 +80,7 @@ def test_binary_data_stay_as_they_are(binarize):
 )
 def test_counts_keep_a_compact_dtype_for_training(low, high, dtype):
     array = np.array([[low], [high]], np.int64)
-    data = observed(
-        Source("n", arrays={"train": array, "test": array}, kind="counts"), binarize=None
-    )
+    data = observed(Source("n", arrays={"train": array, "test": array}, kind="counts"), binarize=None)
     assert data.train.dtype == dtype
     assert data.test.dtype == np.float32
     np.testing.assert_array_equal(data.train, array)
@@ -99,7 +97,5 @@ def test_counts_keep_a_compact_dtype_for_training(low, high, dtype):
 )
 def test_no_grey_range(kind, binarize, why):
     source = Source("things", arrays=ARRAYS, kind=kind)
-    with pytest.raises(
-        ValueError, match=f"'things'.*no grey range: its values are {why}.*usual fix"
-    ):
+    with pytest.raises(ValueError, match=f"'things'.*no grey range: its values are {why}.*usual fix"):
         observed(source, binarize=binarize)

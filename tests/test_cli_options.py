@@ -1,0 +1,126 @@
+"""A model function's arguments as options, and the settings they lead to."""
+
+import pytest
+
+from probvae import VAE, Variant
+from probvae.cli.model_options import model_arguments
+from probvae.cli.parser import parsed
+from probvae.runs import Settings, load_model_file
+from probvae.runs.settings import assembled, check_settings, sizes
+
+MODEL = '''
+"""A model of many arguments."""
+from probvae import VAE, nets
+
+def many(event_shape, *, latent_dim: int = 4, hidden: tuple[int, ...] = (8,), rate=0.5,
+         name: str = "a", deep: bool = False, weights: tuple[float, ...] = (), activation=abs):
+    return VAE(event_shape=event_shape, latent_dim=latent_dim, encoder=nets.MLP(hidden), decoder=nets.MLP(hidden))
+'''
+
+
+@pytest.fixture
+def model(tmp_path):
+    path = tmp_path / "many.py"
+    path.write_text(MODEL)
+    return str(path)
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ([], {}),
+        (["--latent-dim", "3"], {"latent_dim": 3}),
+        (["--latent_dim=3"], {"latent_dim": 3}),
+        (["--hidden", "300,200"], {"hidden": (300, 200)}),
+        (["--hidden", "(300,)"], {"hidden": (300,)}),
+        (["--hidden", ""], {"hidden": ()}),
+        (["--weights", "0.5,1e-3"], {"weights": (0.5, 1e-3)}),
+        (["--rate", "1e-2"], {"rate": 0.01}),
+        (["--deep"], {"deep": True}),
+        (["--no-deep", "--name", "b_c"], {"deep": False, "name": "b_c"}),
+    ],
+)
+def test_options_become_arguments(model, words, expected):
+    assert model_arguments(parsed(["train", model, *words])) == expected
+
+
+def test_options_may_come_before_the_model_file(model):
+    arguments = parsed(["train", "--latent-dim", "5", model, "--batch_size", "7"])
+    assert (arguments.model, arguments.batch_size) == (model, 7)
+    assert model_arguments(arguments) == {"latent_dim": 5}
+
+
+def test_arguments_of_other_kinds_keep_their_default(model):
+    options = {option.name: option.kind for option in load_model_file(model).options}
+    assert "activation" not in options
+    assert options["rate"] is float
+
+
+def test_model_file_gives_what_its_function_makes(model):
+    file = load_model_file(model)
+    assert (file.name, file.summary) == ("many", "A model of many arguments.")
+    variant = file.build((4, 4), latent_dim=2)
+    assert isinstance(variant, Variant)
+    assert isinstance(variant.vae, VAE)
+    assert variant[1:] == (None,) * 5
+
+
+def test_model_file_leaves_no_bytecode(model, tmp_path):
+    load_model_file(model)
+    assert [path.name for path in tmp_path.iterdir()] == ["many.py"]
+
+
+def test_string_annotations_are_read(tmp_path):
+    path = tmp_path / "later.py"
+    path.write_text(f"from __future__ import annotations\n{MODEL.split(chr(10), 2)[2]}")
+    assert {"latent_dim", "hidden"} <= {option.name for option in load_model_file(path).options}
+
+
+@pytest.mark.parametrize(
+    ("likelihood", "binarize", "chosen", "values"),
+    [
+        ("Bernoulli", "auto", "dynamic", {0, 1}),
+        ("Gaussian", "auto", None, None),
+        ("Bernoulli", "static", "static", {0, 1}),
+        ("Gaussian", "dynamic", "dynamic", {0, 1}),
+    ],
+)
+def test_grey_data_are_binarised_when_the_likelihood_takes_nothing_else(
+    tmp_path, likelihood, binarize, chosen, values
+):
+    path = tmp_path / "plain.py"
+    path.write_text(
+        "from probvae import VAE, likelihoods\ndef plain(event_shape):\n"
+        f"    return VAE(event_shape=event_shape, latent_dim=2, likelihood=likelihoods.{likelihood}())\n"
+    )
+    settings = Settings(path, binarize=binarize)
+    _, data, how = assembled(load_model_file(path), settings)
+    assert how == chosen
+    found = set(data.test.ravel().tolist())
+    assert found == values if values else len(found) > 2
+
+
+def test_settings_go_before_the_models_and_these_before_defaults(model):
+    file = load_model_file(model)
+    variant, data, _ = assembled(file, Settings(model))
+    assert sizes(Settings(model), variant, data) == (100, 128)
+    advised = variant._replace(epochs=7, batch_size=5000)
+    assert sizes(Settings(model), advised, data) == (7, len(data.train))
+    assert sizes(Settings(model, epochs=3, batch_size=9), advised, data) == (3, 9)
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"epochs": 0}, "epochs expects a positive integer; got 0"),
+        ({"num_particles": -1}, "num_particles expects a positive integer; got -1"),
+        ({"max_test": 0}, "max_test expects a positive integer; got 0"),
+        ({"seed": -1}, "seed expects an integer from 0"),
+        ({"seed": 2**32}, "seed expects an integer from 0"),
+        ({"learning_rate": 0.0}, "learning_rate expects a positive number"),
+        ({"learning_rate": float("nan")}, "learning_rate expects a positive number"),
+    ],
+)
+def test_settings_that_would_fail_after_training_fail_before(changed, message):
+    with pytest.raises(ValueError, match=message):
+        check_settings(Settings("model.py", **changed))

@@ -1,0 +1,52 @@
+"""The page for strangers runs, and its parts pass the contracts that ours pass."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+import test_contracts as contracts
+
+from probvae import priors
+
+PAGE = Path(__file__).parent.parent / "docs" / "extending.md"
+BLOCKS = re.findall(r"```python\n(.*?)```", PAGE.read_text(), flags=re.DOTALL)
+PARTS = ("Laplace", "SharedScale", "LogNormal", "Residual")
+
+
+@pytest.fixture(scope="module")
+def page():
+    names = {}
+    for block in BLOCKS:
+        exec(compile(block, str(PAGE), "exec"), names)
+    return names
+
+
+def test_the_page_runs_to_its_end(page):
+    assert np.isfinite(page["fitted"].history.steps["loss"]).all()
+    assert page["fitted"].history.train["elbo"][-1] > page["fitted"].history.train["elbo"][0]
+
+
+def test_each_part_is_short():
+    for name in PARTS:
+        (block,) = (block for block in BLOCKS if f"class {name}(" in block)
+        assert len(block.splitlines()) <= 40
+
+
+@pytest.mark.parametrize("role", ["prior", "posterior", "likelihood", "encoder", "decoder"])
+def test_the_new_parts_pass_the_contract_tests(page, role):
+    part = dict(zip(("prior", "posterior", "likelihood"), PARTS, strict=False)).get(role, "Residual")
+    made = page[part] if part == "Residual" else page[part]()
+    vae = contracts.tiny(**{role: made})
+    contracts.check_trains(vae, contracts.rows(vae.likelihood))
+
+
+def test_the_new_likelihood_takes_a_mask(page):
+    make = page["LogNormal"]
+    contracts.test_masked_gradients_are_those_of_the_observed_part_alone(make)
+    contracts.test_density_of_a_datum_is_the_same_alone_and_in_company(make)
+
+
+def test_the_new_guide_serves_the_vamp_prior(page):
+    vae = contracts.tiny(posterior=page["SharedScale"](), prior=priors.VampPrior(3))
+    contracts.check_trains(vae, contracts.rows(vae.likelihood))
