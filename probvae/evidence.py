@@ -28,12 +28,15 @@ class Evidence(NamedTuple):
     """A lower bound on log p(x) per datum, in nats, with its Monte Carlo standard error.
 
     ``num_particles`` is what was asked for and taken: for importance weighting (``log_prob``) the
-    bound rises with it, for the ELBO only the noise falls.
+    bound rises with it, for the ELBO only the noise falls. ``num_noise_draws`` is 0 for a bound on
+    log p(x); else the value is the mean over so many draws y of the datum under the likelihood's own
+    noise (``Spread``), a bound on E[log p(y)].
     """
 
     value: np.ndarray
     standard_error: np.ndarray
     num_particles: int
+    num_noise_draws: int = 0
 
     @property
     def mean(self) -> float:
@@ -50,9 +53,10 @@ class Evidence(NamedTuple):
         )
 
     def __str__(self) -> str:
+        noise = f", {self.num_noise_draws} noise draws" if self.num_noise_draws else ""
         return (
             f"{self.mean:.3f} nats +- {self.mean_standard_error:.3f} "
-            f"({len(self.value)} data, {self.num_particles} particles)"
+            f"({len(self.value)} data, {self.num_particles} particles{noise})"
         )
 
 
@@ -106,6 +110,25 @@ def elbo(
     spread = np.maximum(square - mean**2, 0.0) / max(num_particles - 1, 1)
     error = np.sqrt(spread) if num_particles > 1 else np.full_like(mean, np.nan)
     return Evidence(mean, error, num_particles)
+
+
+def over_noise(bound: Any, noise: Any, data: Batch, *, rng_key: RngKey, num_draws: int) -> Evidence:
+    """Return the mean of ``bound(data, rng_key=...)`` over draws of the data under ``noise``.
+
+    Each datum and draw has a key of its own. With one draw, the standard error is that of the
+    particles alone; with more, it is that of the mean over draws.
+    """
+    found = []
+    for draw in range(num_draws):
+        noise_key, key = jax.random.split(jax.random.fold_in(rng_key, draw))
+        keys = jax.vmap(partial(jax.random.fold_in, noise_key))(jnp.arange(len(data.x)))
+        noisy = np.asarray(jax.vmap(noise)(keys, data.x))
+        found.append(bound(data._replace(x=noisy), rng_key=key))
+    values = np.stack([each.value for each in found])
+    error = found[0].standard_error
+    if num_draws > 1:
+        error = values.std(axis=0, ddof=1) / math.sqrt(num_draws)
+    return Evidence(values.mean(axis=0), error, found[0].num_particles, num_draws)
 
 
 @partial(jax.jit, static_argnames=("vae", "num_particles"))

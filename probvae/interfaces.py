@@ -101,6 +101,16 @@ class AbstractLikelihood(abc.ABC):
     is_density: ClassVar[bool] = True
     fill: ClassVar[float] = 0.0
 
+    @property
+    def observation(self) -> Any:
+        """Noise ``(rng_key, x) -> y`` that a datum gets before it is scored, or None."""
+        return None
+
+    @property
+    def noiseless(self) -> "AbstractLikelihood":
+        """The likelihood of x itself where this one is that of x and noise."""
+        return self
+
     @abc.abstractmethod
     def output_shape(self, event_shape: Shape) -> Shape:
         """Return the shape of the decoder's output for one datum."""

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 from numpyro import handlers
+from numpyro.distributions import Delta, Distribution, ExpandedDistribution, Independent
 
 from probvae.interfaces import (
     AbstractDistributionGuide,
@@ -136,6 +137,7 @@ def structure(vae: Any) -> Structure:
             handlers.trace(handlers.seed(program, jax.random.key(0))).get_trace(x, context)
             for program in (vae.model, vae.guide)
         )
+        _check_density(vae, model["x"]["fn"])
         found.append((_latents(model), _latents(guide)))
         traces = {**model, **guide}
         return _values(traces, "param"), _values(traces, "mutable")
@@ -143,6 +145,17 @@ def structure(vae: Any) -> Structure:
     with handlers.block():  # a VAE may be built inside a program: its sites are not to be seen there
         params, state = jax.eval_shape(dry_run)
     return Structure(*found[-1], params, state)
+
+
+def _check_density(vae: Any, p: Distribution) -> None:
+    while isinstance(p, Independent | ExpandedDistribution):
+        p = p.base_dist
+    if isinstance(p, Delta):
+        raise ValueError(
+            f"the likelihood {type(vae.likelihood).__name__} puts all mass on one point and has no "
+            "density. Add noise to data and model: likelihoods.Spread(likelihoods.Delta(), "
+            "noise=data.GaussianNoise(...))."
+        )
 
 
 def _values(trace: dict, kind: str) -> dict[str, Any]:

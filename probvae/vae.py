@@ -21,7 +21,7 @@ from probvae.interfaces import (
     AbstractPrior,
     Scope,
 )
-from probvae.typing import ArrayLike, Shape
+from probvae.typing import ArrayLike, RngKey, Shape
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,8 +120,25 @@ class VAE:
 
     def eval(self) -> "VAE":
         """Return the same VAE in evaluation mode (nets, running state, training-set quantities)."""
+        return self._with(training=False)
+
+    def observe(self, rng_key: RngKey, x: ArrayLike) -> jax.Array:
+        """Return data as the likelihood scores them: with its noise (``Spread``), else as they are.
+
+        ``fit`` does this at each step; those who run plain SVI call it on every batch.
+        """
+        x = inputs.shaped("x", x, self.event_shape, "event_shape")
+        noise = self.likelihood.observation
+        return x if noise is None else noise(rng_key, x)
+
+    def without_noise(self) -> "VAE":
+        """Return the same VAE with the likelihood of x itself, where ``Spread`` adds noise to it."""
+        return self._with(likelihood=self.likelihood.noiseless)
+
+    def _with(self, **changes: Any) -> "VAE":
         same = copy.copy(self)  # its parts are joined and checked already
-        object.__setattr__(same, "training", False)
+        for name, value in changes.items():
+            object.__setattr__(same, name, value)
         return same
 
     def _plate(self, scope: Scope, num_data: int | None) -> numpyro.plate:

@@ -6,7 +6,7 @@ Zero-argument constructors, so that nothing is built at import. To add a part: o
 import parts
 from flax import nnx
 
-from probvae import guides, likelihoods, nets, objectives, priors
+from probvae import data, guides, likelihoods, nets, objectives, priors
 
 PRIORS = {
     "StandardNormal": lambda: priors.StandardNormal(),
@@ -23,6 +23,21 @@ LIKELIHOODS = {
     "Gaussian(LearnedScale)": lambda: likelihoods.Gaussian(scale=likelihoods.LearnedScale(start=0.5)),
     "Gaussian(PixelScale)": lambda: likelihoods.Gaussian(scale=likelihoods.PixelScale()),
     "Gaussian(OptimalScale)": lambda: likelihoods.Gaussian(scale=likelihoods.OptimalScale()),
+    "Laplace": lambda: likelihoods.Laplace(),
+    "Spread(Gaussian)": lambda: likelihoods.Spread(
+        likelihoods.Gaussian(), noise=data.GaussianNoise(0.2)
+    ),
+    "Spread(Delta)": lambda: likelihoods.Spread(likelihoods.Delta(), noise=data.LaplaceNoise(0.3)),
+    "StudentT": lambda: likelihoods.StudentT(4.0),
+    "Poisson": lambda: likelihoods.Poisson(),
+    "NegativeBinomial": lambda: likelihoods.NegativeBinomial(),
+    "ZeroInflatedNegativeBinomial": lambda: likelihoods.ZeroInflatedNegativeBinomial(),
+    "DiscretizedLogistic": lambda: likelihoods.DiscretizedLogistic(),
+    "DiscretizedLogisticMixture": lambda: likelihoods.DiscretizedLogisticMixture(components=2),
+    "Categorical": lambda: likelihoods.Categorical(4),
+    "Beta": lambda: likelihoods.Beta(),
+    "Joint": lambda: likelihoods.Joint(a=(1, likelihoods.Gaussian()), b=(1, likelihoods.Bernoulli())),
+    "ContinuousBernoulli": lambda: likelihoods.ContinuousBernoulli(),
 }
 NETS = {  # encoder and decoder
     "Linear": lambda: (nets.Linear(), nets.Linear()),

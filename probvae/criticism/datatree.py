@@ -24,7 +24,8 @@ def to_datatree(fitted: Fitted, x: Any, *, rng_key: RngKey, num_samples: int = 1
 
     Args:
         fitted: a fitted VAE.
-        x: data ``(n, *event_shape)``, or a ``Batch(x, context, mask)``.
+        x: data ``(n, *event_shape)``, or a ``Batch(x, context, mask)``; where the likelihood adds noise
+            (``Spread``), all groups are about one noisy draw of them.
         rng_key: a typed key.
         num_samples: draws of z per datum.
 
@@ -38,6 +39,7 @@ def to_datatree(fitted: Fitted, x: Any, *, rng_key: RngKey, num_samples: int = 1
     checks.check_key(rng_key)
     checks.check_count("num_samples", num_samples)
     data = checks.checked_batch(fitted.vae, x, "x", checks.AS_IT_IS)
+    data = data._replace(x=fitted.vae.observe(jax.random.fold_in(rng_key, num_samples), data.x))
     groups = jax.device_get(_draws(fitted.vae.eval(), fitted.values, rng_key, data, num_samples))
     groups["observed_data"] = {"x": np.asarray(data.x)}
     axes = [f"x_dim_{i}" for i in range(len(fitted.vae.event_shape))]

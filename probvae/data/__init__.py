@@ -2,6 +2,7 @@
 
 from probvae.data.dataset import Data
 from probvae.data.loading import KnownData, known, load
+from probvae.data.noise import GaussianNoise, LaplaceNoise
 from probvae.data.observations import (
     AbstractObservation,
     Binarize,
@@ -20,7 +21,9 @@ __all__ = [
     "Data",
     "DataError",
     "Dequantize",
+    "GaussianNoise",
     "KnownData",
+    "LaplaceNoise",
     "Rescale",
     "known",
     "load",

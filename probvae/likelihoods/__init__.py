@@ -1,7 +1,45 @@
 """Likelihoods: the family of p(x|z), normalising constant included."""
 
 from probvae.likelihoods.bernoulli import Bernoulli
+from probvae.likelihoods.beta import Beta
+from probvae.likelihoods.categorical import Categorical
+from probvae.likelihoods.continuous_bernoulli import ContinuousBernoulli
+from probvae.likelihoods.delta import Delta
+from probvae.likelihoods.discretized_logistic import (
+    DiscretizedLogistic,
+    DiscretizedLogisticMixture,
+)
 from probvae.likelihoods.gaussian import Gaussian
+from probvae.likelihoods.joint import Joint
+from probvae.likelihoods.laplace import Laplace
+from probvae.likelihoods.means import FreeMean, LibrarySize
+from probvae.likelihoods.negative_binomial import NegativeBinomial
+from probvae.likelihoods.poisson import Poisson
 from probvae.likelihoods.scales import FixedScale, LearnedScale, OptimalScale, PixelScale
+from probvae.likelihoods.spread import Spread
+from probvae.likelihoods.student_t import StudentT
+from probvae.likelihoods.zero_inflated import ZeroInflatedNegativeBinomial
 
-__all__ = ["Bernoulli", "FixedScale", "Gaussian", "LearnedScale", "OptimalScale", "PixelScale"]
+__all__ = [
+    "Bernoulli",
+    "Beta",
+    "Categorical",
+    "ContinuousBernoulli",
+    "Delta",
+    "DiscretizedLogistic",
+    "DiscretizedLogisticMixture",
+    "FixedScale",
+    "FreeMean",
+    "Gaussian",
+    "Joint",
+    "Laplace",
+    "LearnedScale",
+    "LibrarySize",
+    "NegativeBinomial",
+    "OptimalScale",
+    "PixelScale",
+    "Poisson",
+    "Spread",
+    "StudentT",
+    "ZeroInflatedNegativeBinomial",
+]

@@ -6,7 +6,7 @@ import jax
 import numpyro.distributions as dist
 
 from probvae.interfaces import AbstractLikelihood, Scope
-from probvae.likelihoods.scales import AbstractScale, LearnedScale
+from probvae.likelihoods.scales import AbstractScale, LearnedScale, check_scale
 from probvae.typing import Shape
 
 
@@ -24,11 +24,7 @@ class Gaussian(AbstractLikelihood):
     scale: AbstractScale = field(default_factory=LearnedScale)
 
     def __post_init__(self) -> None:
-        if not isinstance(self.scale, AbstractScale):
-            raise TypeError(
-                f"Gaussian(scale=...) expects a scale component such as FixedScale(0.1) or "
-                f"OptimalScale(); got {self.scale!r}."
-            )
+        check_scale(self, optimal=True)
 
     def output_shape(self, event_shape: Shape) -> Shape:
         return (*event_shape, 1 + self.scale.num_outputs)

@@ -3,7 +3,7 @@
 import abc
 import math
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -24,6 +24,21 @@ class AbstractScale(abc.ABC):
     @abc.abstractmethod
     def __call__(self, loc: jax.Array, raw: jax.Array, scope: Scope) -> jax.Array:
         """Return sigma, broadcastable to ``loc`` of shape ``(batch, *event)``."""
+
+
+def check_scale(likelihood: Any, *, optimal: bool = False) -> None:
+    """Raise unless a likelihood's scale is a component, and one that is right for its family."""
+    name, scale = type(likelihood).__name__, likelihood.scale
+    if not isinstance(scale, AbstractScale):
+        raise TypeError(
+            f"{name}(scale=...) expects a scale component such as FixedScale(0.1) or "
+            f"LearnedScale(); got {scale!r}."
+        )
+    if isinstance(scale, OptimalScale) and not optimal:
+        raise ValueError(
+            f"OptimalScale is the maximum-likelihood sigma of a Gaussian alone, not of {name}. Take "
+            "LearnedScale(), PixelScale() or FixedScale(...)."
+        )
 
 
 def soft_floor(log_scale: jax.Array, low: float) -> jax.Array:

@@ -57,7 +57,8 @@ def fit(
         rng_key: a typed key, ``jax.random.key(0)``.
         validation: like ``train``, already observed; looked at after every epoch.
         observation: what happens to a training datum before it is scored, anew at each step, such as
-            ``data.observation``; by default x is cast to float.
+            ``data.observation``; by default x is cast to float. The likelihood's own noise (``Spread``)
+            comes after it; validation data get that noise once, with a fixed key.
         objective: a ``numpyro.infer`` ELBO; by default ``objectives.ELBO()``.
         optimizer: an optax optimizer; by default ``optax.adam(1e-3)``.
         epochs: passes through the training data.
@@ -84,7 +85,10 @@ def fit(
     checks.check_batch_size(batch_size, len(train.x))
     if validation is not None:
         validation = checks.checked_batch(vae, validation, "validation", sources.Cast())
+        validation = validation._replace(x=vae.observe(jax.random.key(0), validation.x))
     start = checks.checked_params(vae, init_params or {})
+    if vae.likelihood.observation is not None:
+        observation = sources.Compose((observation, vae.likelihood.observation))
     run = loop.Run(vae, objective, optimizer, observation, batch_size)
     return _run(run, train, validation, rng_key, epochs, start, bar=progress)
 

@@ -82,13 +82,21 @@ class Fitted:
         z = inputs.shaped("z", z, (self.vae.prior.code_dim(self.vae.latent_dim),), "latent_dim")
         return _decode(self.vae.eval(), self.values, z, inputs.checked_context(self.vae, context, z))
 
-    def sample(self, num_samples: int, *, rng_key: RngKey, context: ArrayLike | None = None) -> Samples:
+    def sample(
+        self,
+        num_samples: int,
+        *,
+        rng_key: RngKey,
+        context: ArrayLike | None = None,
+        noisy: bool = False,
+    ) -> Samples:
         """Draw from the model: z ~ p(z), x ~ p(x|z).
 
         Args:
             num_samples: how many; with a context, how many for each of its rows.
             rng_key: a typed key.
             context: ``(rows, *context_shape)``.
+            noisy: with the noise of ``Spread``, as the model's own site ``"x"`` has it.
 
         Returns:
             samples with leading shape ``(num_samples,)``, or ``(num_samples, rows)`` with context.
@@ -96,7 +104,8 @@ class Fitted:
         checks.check_count("num_samples", num_samples)
         checks.check_key(rng_key)
         context = inputs.checked_context(self.vae, context, None)
-        drawn = _sample(self.vae.eval(), self.values, jax.random.split(rng_key, num_samples), context)
+        vae = self.vae.eval() if noisy else self.vae.eval().without_noise()
+        drawn = _sample(vae, self.values, jax.random.split(rng_key, num_samples), context)
         return drawn if context is not None else jax.tree.map(lambda a: a[:, 0], drawn)
 
     def reconstruct(
@@ -142,20 +151,25 @@ class Fitted:
         return self.decode(codes, rows(num_points)).mean
 
     def elbo(
-        self, x: Any, *, rng_key: RngKey, num_particles: int = 1, progress: bool = False
+        self,
+        x: Any,
+        *,
+        rng_key: RngKey,
+        num_particles: int = 1,
+        num_noise_draws: int = 1,
+        progress: bool = False,
     ) -> Evidence:
-        """Return the ELBO per datum, in nats: the mean over ``num_particles`` draws of z.
-
-        Args:
-            x: data ``(n, *event_shape)``, or a ``Batch(x, context, mask)``.
-            rng_key: a typed key.
-            num_particles: draws of z for each datum.
-            progress: show a bar.
-        """
-        return self._evidence(evidence.elbo, x, rng_key, num_particles, progress=progress)
+        """Return the ELBO per datum, in nats: the mean over draws of z (arguments: ``log_prob``)."""
+        return self._bound(evidence.elbo, x, rng_key, num_particles, num_noise_draws, progress=progress)
 
     def log_prob(
-        self, x: Any, *, rng_key: RngKey, num_particles: int = 5000, progress: bool = False
+        self,
+        x: Any,
+        *,
+        rng_key: RngKey,
+        num_particles: int = 5000,
+        num_noise_draws: int = 1,
+        progress: bool = False,
     ) -> Evidence:
         """Return the importance-weighted lower bound on log p(x) per datum, in nats.
 
@@ -166,6 +180,8 @@ class Fitted:
             x: data ``(n, *event_shape)``, or a ``Batch(x, context, mask)``.
             rng_key: a typed key.
             num_particles: the number K of particles.
+            num_noise_draws: where the likelihood adds noise (``Spread``), over how many draws y of a
+                clean x the bound on log p(y) is averaged; 0 for data that are noisy already.
             progress: show a bar.
 
         Raises:
@@ -173,18 +189,23 @@ class Fitted:
 
         Reference: Burda, Grosse and Salakhutdinov 2016, arXiv:1509.00519.
         """
-        return self._evidence(evidence.log_prob, x, rng_key, num_particles, progress=progress)
+        return self._bound(
+            evidence.log_prob, x, rng_key, num_particles, num_noise_draws, progress=progress
+        )
 
-    def _evidence(
-        self, bound: Any, x: Any, rng_key: Any, num_particles: Any, *, progress: bool
+    def _bound(
+        self, bound: Any, x: Any, key: Any, num_particles: Any, num_draws: int, *, progress: bool
     ) -> Evidence:
-        checks.check_key(rng_key)
+        checks.check_key(key)
         checks.check_count("num_particles", num_particles)
         data = checks.checked_batch(self.vae, x, "x", checks.AS_IT_IS)
         bar = partial(tqdm, unit="block") if progress else None
-        return bound(
-            self.vae, self.values, data, rng_key=rng_key, num_particles=num_particles, progress=bar
-        )
+        bound = partial(bound, self.vae, self.values, num_particles=num_particles, progress=bar)
+        noise = self.vae.likelihood.observation
+        if noise is None or num_draws == 0:
+            return bound(data, rng_key=key)
+        checks.check_count("num_noise_draws", num_draws)
+        return evidence.over_noise(bound, noise, data, rng_key=key, num_draws=num_draws)
 
     def save(self, path: str | os.PathLike, *, overwrite: bool = False) -> None:
         """Write parameters, state and history to one file (safetensors: arrays only, no pickle).

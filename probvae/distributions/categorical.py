@@ -1,0 +1,24 @@
+"""The categorical distribution over ordered levels."""
+
+import jax
+import jax.numpy as jnp
+import numpyro.distributions as dist
+
+
+class CategoricalLevels(dist.CategoricalLogits):
+    """NumPyro's on logits, for levels 0..K-1 given in any dtype, and with their mean and variance."""
+
+    def log_prob(self, value: jax.typing.ArrayLike) -> jax.Array:
+        """Return the log probability of each level."""
+        return super().log_prob(jnp.asarray(value).astype(int))
+
+    @property
+    def mean(self) -> jax.Array:
+        """The mean level."""
+        return self.probs @ jnp.arange(self.probs.shape[-1], dtype=self.probs.dtype)
+
+    @property
+    def variance(self) -> jax.Array:
+        """The variance of the level."""
+        k = jnp.arange(self.probs.shape[-1], dtype=self.probs.dtype)
+        return (self.probs * (k - self.mean[..., None]) ** 2).sum(-1)

@@ -1,0 +1,44 @@
+"""Shares strictly between 0 and 1."""
+
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+import numpyro.distributions as dist
+from numpyro.distributions import constraints
+
+from probvae.interfaces import AbstractLikelihood, Scope
+from probvae.likelihoods.scales import soft_floor
+from probvae.typing import Shape
+
+
+@dataclass(frozen=True)
+class Beta(AbstractLikelihood):
+    """p(x|z) = prod_d Beta(x_d; mu_d phi_d, (1 - mu_d) phi_d), mu = sigmoid(f(z)), for 0 < x < 1.
+
+    The mean is mu, the variance mu (1 - mu) / (1 + phi). The density is 0 or infinite at the ends, so
+    0 and 1 themselves are refused: with n data, (x (n - 1) + 1/2) / n moves them inside (Smithson and
+    Verkuilen 2006). log phi = g(z), softly bounded below.
+
+    Args:
+        min_log: the bound on log phi.
+
+    Reference: Ferrari and Cribari-Neto 2004, Journal of Applied Statistics 31:799, equation 4.
+    """
+
+    support = constraints.open_interval(0.0, 1.0)
+    data_range = (0.0, 1.0)
+    fill = 0.5
+    min_log: float = -6.0
+
+    def output_shape(self, event_shape: Shape) -> Shape:
+        return (*event_shape, 2)
+
+    def distribution(self, outputs: jax.Array, scope: Scope) -> dist.Distribution:
+        f, log_phi = outputs[..., 0], soft_floor(outputs[..., 1], self.min_log)
+        a = jnp.exp(jax.nn.log_sigmoid(f) + log_phi)
+        b = jnp.exp(jax.nn.log_sigmoid(-f) + log_phi)
+        return dist.Beta(a, b)
+
+    def __str__(self) -> str:
+        return "Beta(mu phi, (1 - mu) phi), mu = sigmoid(f(z)), phi = phi(z) per entry"

@@ -1,0 +1,42 @@
+"""Entries that take one of K levels."""
+
+from dataclasses import dataclass
+
+import jax
+import numpyro.distributions as dist
+from numpyro.distributions import constraints
+
+from probvae.distributions import CategoricalLevels
+from probvae.interfaces import AbstractLikelihood, Scope
+from probvae.typing import Shape
+
+
+@dataclass(frozen=True)
+class Categorical(AbstractLikelihood):
+    """p(x|z) = prod_d softmax(f_d(z))_(x_d), for x_d in {0, ..., K - 1}.
+
+    The nets see the level as a number. The mean, which ``reconstruct`` gives, is the mean level:
+    it means something for ordered levels only.
+
+    Args:
+        levels: K.
+
+    Reference: van den Oord et al. 2016, arXiv:1601.06759, section 3.3.
+    """
+
+    levels: int
+
+    def __post_init__(self) -> None:
+        if self.levels < 2:
+            raise ValueError(f"Categorical(levels=...) expects at least 2; got {self.levels!r}.")
+        object.__setattr__(self, "support", constraints.integer_interval(0, self.levels - 1))
+        object.__setattr__(self, "data_range", (0.0, float(self.levels - 1)))
+
+    def output_shape(self, event_shape: Shape) -> Shape:
+        return (*event_shape, self.levels)
+
+    def distribution(self, outputs: jax.Array, scope: Scope) -> dist.Distribution:
+        return CategoricalLevels(outputs)
+
+    def __str__(self) -> str:
+        return f"Categorical(logits = f(z)), {self.levels} levels"
