@@ -14,7 +14,11 @@ PRIORS = {
     "VampPrior": lambda: priors.VampPrior(components=3),
     "VampPrior(learned_weights)": lambda: priors.VampPrior(components=3, learned_weights=True),
 }
-GUIDES = {"MeanField": lambda: guides.MeanField()}
+GUIDES = {
+    "MeanField": lambda: guides.MeanField(),
+    "FullRank": lambda: guides.FullRank(),
+    "LowRank": lambda: guides.LowRank(rank=1),
+}
 LIKELIHOODS = {
     "Bernoulli": lambda: likelihoods.Bernoulli(),
     "Gaussian": lambda: likelihoods.Gaussian(),
