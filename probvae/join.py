@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from flax import nnx
 from numpyro import handlers
 
+from probvae.distributions.support import named
 from probvae.interfaces import (
     AbstractDistributionGuide,
     AbstractDistributionPrior,
@@ -21,6 +22,12 @@ ROLES = {
     "prior": (AbstractDistributionPrior, AbstractProgramPrior),
     "posterior": (AbstractDistributionGuide, AbstractProgramGuide),
     "likelihood": (AbstractLikelihood,),
+}
+FITTING = {
+    "real": "guides.MeanField() or another normal guide",
+    "boolean": "guides.Bernoulli()",
+    "one-hot": "guides.Categorical()",
+    "sphere": "guides.PowerSpherical()",
 }
 PACKAGE = {"prior": "priors", "posterior": "guides", "likelihood": "likelihoods"}
 
@@ -104,7 +111,7 @@ def check_programs(vae: Any) -> None:
     if set(found.model) != set(found.guide):
         raise ValueError(
             f"{pair} do not fit: the prior has latent sites {sorted(found.model)}, the posterior "
-            f"{sorted(found.guide)}. A hierarchical prior needs a guide with the same sites; a prior "
+            f"{sorted(found.guide)}. A hierarchical prior needs a guide with the same sites (guides.TwoLevelTopDown()); a prior "
             'with the one site "z" needs a distribution guide such as guides.MeanField().'
         )
     for name, p in found.model.items():
@@ -119,7 +126,7 @@ def _check_site(pair: str, name: str, p: Site, q: Site) -> None:
     if p.support != q.support:
         raise ValueError(
             f'{pair} do not fit at site "{name}": the prior lives on {p.support}, the posterior on '
-            f"{q.support}. Take a guide with the prior's support."
+            f"{q.support}. Take {FITTING.get(p.support, 'a guide with the support of the prior')}."
         )
     if p.scaled or q.scaled:
         raise ValueError(
@@ -167,13 +174,6 @@ def _site(site: dict) -> Site:
         event_shape=tuple(site["fn"].event_shape),
         discrete=bool(support.is_discrete),
         reparametrised=site["fn"].has_rsample,
-        support=_named(support),
+        support=named(support),
         scaled=site["scale"] is not None,
     )
-
-
-def _named(support: Any) -> str:
-    """Name a support: its kind, whatever its event dimension (``real_vector`` is ``real``)."""
-    while hasattr(support, "base_constraint"):
-        support = support.base_constraint
-    return str(support).strip("_<>").lower().replace("()", "")

@@ -11,7 +11,7 @@ import optax
 import oracle
 import pytest
 from numpyro import handlers
-from numpyro.infer import SVI, Trace_ELBO
+from numpyro.infer import SVI
 
 from probvae import Fitted, History, guides
 from probvae.objectives import ELBO, terms
@@ -183,9 +183,7 @@ def moments(vae, values, x):
 
 def read_kl(at, *, closed_form):
     def kl(key):
-        return terms(
-            key, at.values, at.vae.model, at.vae.guide, X[:5], closed_form=closed_form
-        ).total_kl
+        return terms(key, at.values, at.vae.model, at.vae.guide, X[:5], closed_form=closed_form).total_kl
 
     return np.asarray(jax.vmap(kl)(jax.random.split(jax.random.key(1), 4000)))
 

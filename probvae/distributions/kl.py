@@ -43,7 +43,7 @@ def _full_to_diagonal(q: MultivariateNormal, p: Independent) -> jax.Array:
 
 @kl_divergence.register(LowRankMultivariateNormal, Independent)
 def _low_rank_to_diagonal(q: LowRankMultivariateNormal, p: Independent) -> jax.Array:
-    """log det(D + C C^T) = log det D + log det(I + C^T D^-1 C)."""
+    """KL with log det(D + C C^T) = log det D + log det(I + C^T D^-1 C)."""
     loc, scale = _moments(p)
     variance = q.cov_diag + jnp.square(q.cov_factor).sum(-1)
     inner = jnp.eye(q.cov_factor.shape[-1]) + jnp.einsum(

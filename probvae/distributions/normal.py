@@ -6,7 +6,7 @@ import numpyro.distributions as dist
 
 
 def bounded_scale(r: jax.Array, bound: float) -> jax.Array:
-    """s with log s = b tanh(r / 2b): r is the log variance wherever it is small against b."""
+    """Return s with log s = b tanh(r / 2b): r is the log variance where it is small against b."""
     return jnp.exp(bound * jnp.tanh(r / (2 * bound)))
 
 

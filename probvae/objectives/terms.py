@@ -45,6 +45,10 @@ class Terms(NamedTuple):
         return self.log_likelihood + prior - guide
 
 
+# axes of terms that are mapped over particles: all but the plate's scale
+PARTICLES = Terms(*[0] * len(Terms._fields))._replace(plate_scale=None)
+
+
 def terms(
     rng_key: RngKey,
     params: Params,
