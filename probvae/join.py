@@ -111,8 +111,9 @@ def check_programs(vae: Any) -> None:
     if set(found.model) != set(found.guide):
         raise ValueError(
             f"{pair} do not fit: the prior has latent sites {sorted(found.model)}, the posterior "
-            f"{sorted(found.guide)}. A hierarchical prior needs a guide with the same sites (guides.TwoLevelTopDown()); a prior "
-            'with the one site "z" needs a distribution guide such as guides.MeanField().'
+            f"{sorted(found.guide)}. A hierarchical prior needs a guide with the same sites "
+            "(guides.TwoLevelTopDown()); a prior with the one site "
+            '"z" needs a distribution guide such as guides.MeanField().'
         )
     for name, p in found.model.items():
         _check_site(pair, name, p, found.guide[name])

@@ -36,7 +36,6 @@ GUIDES = {
     "Bernoulli": lambda: guides.Bernoulli(),
     "Categorical": lambda: guides.Categorical(),
     "SemiAmortized": lambda: guides.SemiAmortized(steps=2),
-    "SemiAmortized(through)": lambda: guides.SemiAmortized(steps=2, through=True),
     "PowerSpherical": lambda: guides.PowerSpherical(),
 }
 LIKELIHOODS = {
@@ -78,7 +77,7 @@ CODES = {
     "UniformSphere": "sphere",
     "PowerSpherical": "sphere",
 }
-PROGRAMS = {"TwoLevelTopDown", "TwoLevelBottomUp", "SemiAmortized", "SemiAmortized(through)"}
+PROGRAMS = {"TwoLevelTopDown", "TwoLevelBottomUp", "SemiAmortized"}
 
 
 def fit_together(prior, guide):

@@ -19,6 +19,7 @@ PAIRS = {
     "Bernoulli": (priors.Bernoulli(0.3, learned=True), guides.Bernoulli()),
     "Categorical": (priors.Categorical(learned=True), guides.Categorical()),
     "VampPrior": (priors.VampPrior(2), guides.Bernoulli()),
+    "VampPrior of one-hot": (priors.VampPrior(2), guides.Categorical()),
 }
 
 
@@ -41,7 +42,7 @@ def values_of(vae):
 
 def codes(name):
     every = np.array(list(itertools.product((0.0, 1.0), repeat=3)))
-    return np.eye(3) if name == "Categorical" else every
+    return np.eye(3) if name in ("Categorical", "VampPrior of one-hot") else every
 
 
 def log_joint_and_q(vae, values, z):

@@ -71,20 +71,14 @@ def test_a_datum_climbs_the_same_alone_and_in_company():
 
 
 @pytest.mark.usefixtures("float64")
-def test_gradient_through_the_steps_is_finite_differences_and_stopped_ones_are_not():
-    def slopes(*, through):
-        vae, values = setting(2, rate=0.1, through=through)
+def test_gradient_through_the_steps_is_finite_differences():
+    vae, values = setting(2, rate=0.1)
 
-        def loss(shift):
-            layer = values["encoder$params"]["layers"][0]
-            moved = {"layers": {0: {**layer, "bias": layer["bias"] + shift}}}
-            given = {**values, "encoder$params": moved}
-            return ELBO(closed_form=False).loss(jax.random.key(1), given, vae.model, vae.guide, X)
+    def loss(shift):
+        layer = values["encoder$params"]["layers"][0]
+        moved = {"layers": {0: {**layer, "bias": layer["bias"] + shift}}}
+        given = {**values, "encoder$params": moved}
+        return ELBO(closed_form=False).loss(jax.random.key(1), given, vae.model, vae.guide, X)
 
-        found = (loss(1e-6) - loss(-1e-6)) / 2e-6
-        return float(jax.grad(loss)(0.0)), float(found)
-
-    ours, truth = slopes(through=True)
-    assert ours == pytest.approx(truth, rel=1e-5)
-    stopped, truth = slopes(through=False)
-    assert stopped != pytest.approx(truth, rel=1e-2)
+    found = (loss(1e-6) - loss(-1e-6)) / 2e-6
+    assert float(jax.grad(loss)(0.0)) == pytest.approx(float(found), rel=1e-5)

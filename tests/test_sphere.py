@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from probvae import VAE, guides
 from probvae.distributions import PowerSpherical, SphericalUniform
 from probvae.objectives.terms import closed_form_kl
 
@@ -94,3 +95,10 @@ def test_uniform_draws_have_its_moments_and_fill_its_support():
     assert float(p.support(z).mean()) == 1.0
     np.testing.assert_allclose(z.mean(0), p.mean, atol=0.02)
     np.testing.assert_allclose(z.var(0), p.variance, rtol=0.05)
+
+
+def test_a_net_that_gives_no_direction_is_given_one():
+    outputs = jnp.zeros((2, 4)).at[1].set(1e-8)
+    q = guides.PowerSpherical().distribution(outputs, VAE(event_shape=(2,), latent_dim=3)._scope(None, None, None))
+    np.testing.assert_allclose(jnp.linalg.norm(q.mu, axis=-1), 1.0, rtol=1e-6)
+    assert np.isfinite(q.sample(jax.random.key(0))).all()

@@ -10,7 +10,24 @@ from numpyro.distributions import constraints, kl_divergence
 
 from probvae.distributions.bernoulli import BernoulliLogits
 
-ONE_HOT = constraints.multinomial(1)
+
+class _OneHot(constraints.ParameterFreeConstraint):
+    """One entry is 1, the others 0 (NumPyro's multinomial support may not stand in a mixture)."""
+
+    is_discrete = True
+    event_dim = 1
+
+    def __call__(self, x: Any) -> Any:
+        return ((x == 0) | (x == 1)).all(-1) & (x.sum(-1) == 1)
+
+    def feasible_like(self, prototype: Any) -> jax.Array:
+        return jnp.zeros_like(prototype).at[..., 0].set(1)
+
+    def __repr__(self) -> str:
+        return "one-hot"
+
+
+ONE_HOT = _OneHot()
 
 
 class Bits(BernoulliLogits):
@@ -48,7 +65,7 @@ class OneHotCategorical(dist.Distribution):
 
     @property
     def variance(self) -> jax.Array:
-        """p (1 - p) for each entry."""
+        """The entries' p (1 - p)."""
         return self.mean * (1 - self.mean)
 
 

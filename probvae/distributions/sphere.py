@@ -109,7 +109,7 @@ class PowerSpherical(dist.Distribution):
 
     @property
     def mean(self) -> jax.Array:
-        """mu (a - b) / (a + b)."""
+        """The vector mu (a - b) / (a + b)."""
         a, b = self._a_b
         return self.mu * ((a - b) / (a + b))[..., None]
 

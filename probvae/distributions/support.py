@@ -17,7 +17,7 @@ def named(support: Any) -> str:
     text = str(support)
     if " object at " in text:
         text = type(support).__name__
-    return text.strip("_<>").lower().replace("()", "").replace("multinomial", "one-hot")
+    return text.strip("_<>").lower().replace("()", "")
 
 
 def num_states(support: str, event_shape: Shape) -> int | None:

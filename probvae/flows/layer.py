@@ -68,7 +68,7 @@ def conditioner(
     *,
     training: bool,
 ) -> Callable[[jax.Array], jax.Array]:
-    """Register a net; return z ``(..., latent_dim)`` -> ``(..., *out_shape)``, the net told ``told``."""
+    """Register a net; return z ``(..., latent_dim)`` -> ``(..., *out_shape)``, the net told more."""
     extra = 0 if told is None else told.shape[-1]
     apply = nets.register(role, net, (latent_dim + extra,), out_shape, training=training)
 

@@ -37,8 +37,16 @@ class PowerSpherical(AbstractDistributionGuide):
 
     def distribution(self, outputs: jax.Array, scope: Scope) -> dist.Distribution:
         direction, r = outputs[..., :-1], outputs[..., -1]
-        length = jnp.sqrt(jnp.square(direction).sum(-1, keepdims=True) + 1e-12)
-        return distributions.PowerSpherical(direction / length, jax.nn.softplus(r) + self.least)
+        mu = _unit(_unit(direction))  # twice: a tiny direction loses digits the first time
+        return distributions.PowerSpherical(mu, jax.nn.softplus(r) + self.least)
 
     def __str__(self) -> str:
         return "PowerSpherical(mu(x), kappa(x))"
+
+
+def _unit(direction: jax.Array) -> jax.Array:
+    """Return a direction of length 1; the first axis where a net gives exactly (or nearly) zero."""
+    square = jnp.square(direction).sum(-1, keepdims=True)
+    axis = jnp.zeros_like(direction).at[..., 0].set(1.0)
+    none = square < 1e-20
+    return jnp.where(none, axis, direction / jnp.sqrt(jnp.where(none, 1.0, square)))

@@ -21,12 +21,12 @@ class SemiAmortized(AbstractProgramGuide):
     ELBO is not taken, and the datum's rate is halved. E_q is the mean over z = m + s v and m - s v, v a
     vector of random signs, the same for all steps and data: exact where log p(x, z) is quadratic with
     uncorrelated entries. Any (m, s) gives a valid bound: the approximation costs tightness only.
+    Gradients reach the encoder and the decoder through the steps (second order), as in the paper: with
+    the move taken as a constant, a step too far would teach the encoder to start yet further off.
 
     Args:
         steps: how many inner steps, each one evaluation of the decoder and its gradient.
         rate: of the first step, in natural units (1 is a Newton step where s is right).
-        through: let gradients reach the encoder through the steps (second order), as in the paper;
-            otherwise the move is a constant, and the encoder learns from where it led.
         log_bound: b, the bound on |log s|, as in ``MeanField``.
 
     Reference: Kim et al. 2018, arXiv:1802.02550, algorithm 1. Theirs takes plain gradient steps with
@@ -37,7 +37,6 @@ class SemiAmortized(AbstractProgramGuide):
 
     steps: int = 5
     rate: float = 0.5
-    through: bool = False
     log_bound: float = 10.0
 
     def __post_init__(self) -> None:
@@ -53,10 +52,7 @@ class SemiAmortized(AbstractProgramGuide):
         return (latent_dim, 2)
 
     def sample(self, outputs: jax.Array, scope: Scope) -> None:
-        start = outputs if self.through else jax.lax.stop_gradient(outputs)
-        moved = self.climb(self._elbo(scope), start)
-        if not self.through:
-            moved = outputs + jax.lax.stop_gradient(moved - outputs)
+        moved = self.climb(self._elbo(scope), outputs)
         numpyro.sample("z", diagonal_normal(moved, self.log_bound))
 
     def climb(self, elbo: Callable[[jax.Array], jax.Array], start: jax.Array) -> jax.Array:

@@ -24,7 +24,7 @@ def enumerated(
     """Return terms that are expectations under q(z|x), summed over all states of z.
 
     E_q[f(x, z)] = sum_z q(z|x) f(x, z), with gradients through the weights: exact, where a draw of z
-    has none. The terms have a leading axis of one particle. None where no site of the guide is discrete.
+    has none. The terms have a leading axis of one particle. None where no site is discrete.
 
     Raises:
         ValueError: if the states are too many, the discrete site is not the only latent one, or a
@@ -64,7 +64,7 @@ def refusal(name: str, support: str, event_shape: Shape) -> str:
     has = f"{count} states" if count else f"support {support} and event shape {event_shape}"
     return (
         "ELBO enumerates a discrete code where its states are at most 1024 (10 bits, or one of 1024), "
-        f'and site "{name}" has {has}. Take numpyro.infer.TraceGraph_ELBO(), or a smaller latent_dim.'
+        f'and site "{name}" has {has}. Take numpyro.infer.TraceGraph_ELBO(), or a shorter code.'
     )
 
 

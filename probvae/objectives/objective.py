@@ -21,9 +21,10 @@ class AbstractObjective(NumPyroELBO):
     """A map from terms to a bound per datum. ``loss`` is minus its scaled sum, as in NumPyro.
 
     ``can_infer_discrete`` says that the bound is linear in the terms, so that their exact expectations
-    over a discrete code may stand in for draws. A subclass is a frozen dataclass with ``num_particles`` and a method ``bound``. What it needs
-    beyond traces (the step, for schedules) and what it reports (its parts) lives at the mutable site
-    ``"objective$state"``, which :meth:`programs` adds to the model; ``fit`` does so by itself.
+    over a discrete code may stand in for draws. A subclass is a frozen dataclass with
+    ``num_particles`` and a method ``bound``. What it needs beyond traces (the step, for schedules)
+    and what it reports (its parts) lives at the mutable site ``"objective$state"``, which
+    :meth:`programs` adds to the model; ``fit`` does so by itself.
     """
 
     can_infer_discrete: ClassVar[bool] = False
