@@ -2,7 +2,7 @@
 
 __version__ = "0.1.0"
 
-from probvae import data, guides, likelihoods, nets, objectives, priors
+from probvae import data, flows, guides, likelihoods, nets, objectives, priors
 from probvae.criticism import to_datatree
 from probvae.evidence import Batch, Evidence
 from probvae.training import Fitted, History, NonFiniteLossError, Samples, fit, load, paths
@@ -20,6 +20,7 @@ __all__ = [
     "Variant",
     "data",
     "fit",
+    "flows",
     "guides",
     "likelihoods",
     "load",

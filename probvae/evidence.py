@@ -194,8 +194,7 @@ def _in_blocks(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Call a compiled program on blocks of equal size, the last one padded."""
     n = len(data.x)
-    at_a_time = max(ROWS // num_particles, 1)
-    block = min(n, at_a_time * max(BLOCK // (num_particles * at_a_time), 1))
+    block = _block_size(n, num_particles)
     starts = range(0, n, block)
     results = []
     for start in progress(starts) if progress else starts:
@@ -207,3 +206,10 @@ def _in_blocks(
         np.concatenate(parts)[:n].astype(np.float64) for parts in zip(*results, strict=True)
     )
     return first, second
+
+
+def _block_size(n: int, num_particles: int) -> int:
+    """Return how many data to take between reports, shared out so that little is padded."""
+    at_a_time = max(ROWS // num_particles, 1)
+    blocks = -(-n * num_particles // max(BLOCK, num_particles * at_a_time))
+    return min(n, at_a_time * -(-n // (blocks * at_a_time)))

@@ -9,6 +9,7 @@ from flax import nnx
 from numpyro import handlers
 from numpyro.distributions import Delta, Distribution, ExpandedDistribution, Independent
 
+from probvae.distributions.support import named
 from probvae.interfaces import (
     AbstractDistributionGuide,
     AbstractDistributionPrior,
@@ -22,6 +23,12 @@ ROLES = {
     "prior": (AbstractDistributionPrior, AbstractProgramPrior),
     "posterior": (AbstractDistributionGuide, AbstractProgramGuide),
     "likelihood": (AbstractLikelihood,),
+}
+FITTING = {
+    "real": "guides.MeanField() or another normal guide",
+    "boolean": "guides.Bernoulli()",
+    "one-hot": "guides.Categorical()",
+    "sphere": "guides.PowerSpherical()",
 }
 PACKAGE = {"prior": "priors", "posterior": "guides", "likelihood": "likelihoods"}
 
@@ -101,8 +108,9 @@ def check_programs(vae: Any) -> None:
     if set(found.model) != set(found.guide):
         raise ValueError(
             f"{pair} do not fit: the prior has latent sites {sorted(found.model)}, the posterior "
-            f"{sorted(found.guide)}. A hierarchical prior needs a guide with the same sites; a prior "
-            'with the one site "z" needs a distribution guide such as guides.MeanField().'
+            f"{sorted(found.guide)}. A hierarchical prior needs a guide with the same sites "
+            "(guides.TwoLevelTopDown()); a prior with the one site "
+            '"z" needs a distribution guide such as guides.MeanField().'
         )
     for name, p in found.model.items():
         _check_site(pair, name, p, found.guide[name])
@@ -116,7 +124,7 @@ def _check_site(pair: str, name: str, p: Site, q: Site) -> None:
     if p.support != q.support:
         raise ValueError(
             f'{pair} do not fit at site "{name}": the prior lives on {p.support}, the posterior on '
-            f"{q.support}. Take a guide with the prior's support."
+            f"{q.support}. Take {FITTING.get(p.support, 'a guide with the support of the prior')}."
         )
     if p.scaled or q.scaled:
         raise ValueError(
@@ -176,13 +184,6 @@ def _site(site: dict) -> Site:
         event_shape=tuple(site["fn"].event_shape),
         discrete=bool(support.is_discrete),
         reparametrised=site["fn"].has_rsample,
-        support=_named(support),
+        support=named(support),
         scaled=site["scale"] is not None,
     )
-
-
-def _named(support: Any) -> str:
-    """Name a support: its kind, whatever its event dimension (``real_vector`` is ``real``)."""
-    while hasattr(support, "base_constraint"):
-        support = support.base_constraint
-    return str(support).strip("_<>").lower().replace("()", "")

@@ -228,6 +228,13 @@ class VAE:
                 log_probs, _ = compute_log_probs(
                     self.eval().model, data, {}, {**values, "z": z}, sum_log_prob=False
                 )
+            if "z" not in log_probs:
+                raise ValueError(
+                    f"the prior {type(self.prior).__name__} and the posterior "
+                    f"{type(self.posterior).__name__} do not fit: the posterior climbs log p(x, z) at "
+                    f'the site "z", and the prior has none. Take a prior that is one distribution, '
+                    "such as priors.StandardNormal()."
+                )
             return log_probs["z"] + log_probs["x"]
 
         return log_joint

@@ -1,4 +1,4 @@
-"""Parts that only the tests need: hierarchies, a discrete pair, a guide that looks at the model."""
+"""Parts that only the tests need: a guide that looks at the model, odd nets and likelihoods."""
 
 from dataclasses import dataclass
 
@@ -8,14 +8,7 @@ import numpyro
 import numpyro.distributions as dist
 from flax import nnx
 
-from probvae import nets
-from probvae.distributions import BernoulliLogits
-from probvae.interfaces import (
-    AbstractDistributionGuide,
-    AbstractDistributionPrior,
-    AbstractProgramGuide,
-    AbstractProgramPrior,
-)
+from probvae.interfaces import AbstractProgramGuide, AbstractProgramPrior
 from probvae.likelihoods import Bernoulli
 
 
@@ -23,48 +16,6 @@ def normal(site, outputs):
     return numpyro.sample(
         site, dist.Normal(outputs[..., 0], 0.1 + jax.nn.softplus(outputs[..., 1])).to_event(1)
     )
-
-
-@dataclass(frozen=True)
-class TwoLevelPrior(AbstractProgramPrior):
-    """z2 ~ N(0, I), z1 | z2 ~ N(f(z2)); the decoder is given z1."""
-
-    def sample(self, scope):
-        n = scope.latent_dim
-        net = nets.register("prior$z1", nets.Linear(), (n,), (n, 2), training=scope.training)
-        z2 = numpyro.sample("z2", dist.Normal(jnp.zeros(n), 1.0).to_event(1))
-        return normal("z1", net(z2))
-
-
-@dataclass(frozen=True)
-class TwoLevelGuide(AbstractProgramGuide):
-    """q(z2 | x) q(z1 | x, z2) from the top down, or q(z1 | x) q(z2 | z1) from the bottom up."""
-
-    top_down: bool = True
-
-    def output_shape(self, latent_dim):
-        return (latent_dim, 2)
-
-    def sample(self, outputs, scope):
-        n = scope.latent_dim
-        net = nets.register("guide$next", nets.Linear(), (n,), (n, 2), training=scope.training)
-        first, second = ("z2", "z1") if self.top_down else ("z1", "z2")
-        normal(second, net(normal(first, outputs)) + outputs)
-
-
-@dataclass(frozen=True)
-class BernoulliPrior(AbstractDistributionPrior):
-    def distribution(self, scope):
-        return dist.Bernoulli(probs=jnp.full(scope.latent_dim, 0.5)).to_event(1)
-
-
-@dataclass(frozen=True)
-class BernoulliGuide(AbstractDistributionGuide):
-    def output_shape(self, latent_dim):
-        return (latent_dim,)
-
-    def distribution(self, outputs, scope):
-        return BernoulliLogits(outputs).to_event(1)
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ Zero-argument constructors, so that nothing is built at import. To add a part: o
 import parts
 from flax import nnx
 
-from probvae import data, guides, likelihoods, nets, objectives, priors
+from probvae import data, flows, guides, likelihoods, nets, objectives, priors
 
 PRIORS = {
     "StandardNormal": lambda: priors.StandardNormal(),
@@ -14,8 +14,31 @@ PRIORS = {
     "GaussianMixture": lambda: priors.GaussianMixture(components=3),
     "VampPrior": lambda: priors.VampPrior(components=3),
     "VampPrior(learned_weights)": lambda: priors.VampPrior(components=3, learned_weights=True),
+    "Flow(Coupling)": lambda: priors.Flow(flows.Coupling(nets.MLP((8,))), depth=1),
+    "Flow(Autoregressive)": lambda: priors.Flow(flows.Autoregressive((8,)), depth=2),
+    "Flow(SplineCoupling)": lambda: priors.Flow(flows.SplineCoupling(4, net=nets.MLP((8,))), depth=1),
+    "StudentT": lambda: priors.StudentT(),
+    "AutoregressiveNormal": lambda: priors.AutoregressiveNormal(delta=0.5),
+    "Conditional": lambda: priors.Conditional(nets.MLP((8,))),
+    "TwoLevel": lambda: priors.TwoLevel(net=nets.MLP((8,))),
+    "Bernoulli": lambda: priors.Bernoulli(),
+    "Bernoulli(learned)": lambda: priors.Bernoulli(learned=True),
+    "Categorical": lambda: priors.Categorical(learned=True),
+    "UniformSphere": lambda: priors.UniformSphere(),
 }
-GUIDES = {"MeanField": lambda: guides.MeanField()}
+GUIDES = {
+    "MeanField": lambda: guides.MeanField(),
+    "FullRank": lambda: guides.FullRank(),
+    "LowRank": lambda: guides.LowRank(rank=1),
+    "Flow(Autoregressive)": lambda: guides.Flow(flows.Autoregressive((8,))),
+    "Flow(Coupling)": lambda: guides.Flow(flows.Coupling(nets.MLP((8,))), depth=1),
+    "TwoLevelTopDown": lambda: guides.TwoLevelTopDown(nets.MLP((8,))),
+    "TwoLevelBottomUp": lambda: guides.TwoLevelBottomUp(nets.MLP((8,))),
+    "Bernoulli": lambda: guides.Bernoulli(),
+    "Categorical": lambda: guides.Categorical(),
+    "SemiAmortized": lambda: guides.SemiAmortized(steps=2),
+    "PowerSpherical": lambda: guides.PowerSpherical(),
+}
 LIKELIHOODS = {
     "Bernoulli": lambda: likelihoods.Bernoulli(),
     "Gaussian": lambda: likelihoods.Gaussian(),
@@ -59,3 +82,34 @@ EVERY = {
     "nets": NETS,
     "objectives": OBJECTIVES,
 }
+
+# Where a prior's code lives. Those not named live in the plane: any guide of the plane fits. A VampPrior
+# lives where the guide does, if that is one distribution.
+CODES = {
+    "TwoLevel": "hierarchy",
+    "TwoLevelTopDown": "hierarchy",
+    "TwoLevelBottomUp": "hierarchy",
+    "Bernoulli": "bits",
+    "Bernoulli(learned)": "bits",
+    "Categorical": "one-hot",
+    "UniformSphere": "sphere",
+    "PowerSpherical": "sphere",
+}
+PROGRAMS = {"TwoLevelTopDown", "TwoLevelBottomUp", "SemiAmortized"}
+
+
+def fit_together(prior, guide):
+    """Whether a prior and a guide make a VAE, by name."""
+    if prior.startswith("VampPrior"):
+        return guide not in PROGRAMS
+    return CODES.get(prior) == CODES.get(guide)
+
+
+def first_guide(prior):
+    """The name of the first guide that fits a prior."""
+    return next(guide for guide in GUIDES if fit_together(prior, guide))
+
+
+def first_prior(guide):
+    """The name of the first prior that fits a guide."""
+    return next(prior for prior in PRIORS if fit_together(prior, guide))

@@ -9,7 +9,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 FAMILIES = {"priors", "guides", "likelihoods", "objectives", "nets"}
 LOW = {"typing", "interfaces"}
-PARTS = LOW | {"nets", "distributions"}
+PARTS = LOW | {"nets", "distributions", "flows"}
 CORE = PARTS | FAMILIES | {"inputs", "join"}
 TRAINING = CORE | {"vae", "evidence", "training", "data", "__version__"}
 
@@ -20,12 +20,13 @@ MAY = {
     "distributions": LOW,
     "data": {"typing"},
     "nets": LOW,
+    "flows": LOW | {"nets", "distributions"},
     "priors": PARTS,
     "guides": PARTS,
     "likelihoods": PARTS,
-    "objectives": PARTS - {"nets"},
+    "objectives": PARTS - {"nets", "flows"},
     "inputs": LOW,
-    "join": LOW | {"nets"},
+    "join": LOW | {"nets", "distributions"},
     "vae": CORE,
     "evidence": CORE - {"nets"},
     "training": TRAINING,

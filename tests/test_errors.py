@@ -45,16 +45,26 @@ TABLE = {
     "no event shape": (joining(event_shape=()), ValueError, r"event_shape expects at least one dimension.*got \(\)"),
     "event of size 0": (joining(event_shape=(3, 0)), ValueError, r"positive integers; got \(3, 0\)"),
     "hierarchy with one guide": (
-        joining(prior=parts.TwoLevelPrior()), ValueError,
-        r"prior TwoLevelPrior and the posterior MeanField .*\['z1', 'z2'\].*\['z'\].*guide with the same sites"),
+        joining(prior=priors.TwoLevel()), ValueError,
+        r"prior TwoLevel and the posterior MeanField .*\['z1', 'z2'\].*\['z'\].*guide with the same sites"),
     "one prior with a hierarchy": (
-        joining(posterior=parts.TwoLevelGuide()), ValueError, "StandardNormal and the posterior TwoLevelGuide"),
+        joining(posterior=guides.TwoLevelTopDown()), ValueError, "StandardNormal and the posterior TwoLevelTopDown"),
     "VampPrior with a program": (
-        joining(prior=priors.VampPrior(3), posterior=parts.TwoLevelGuide()), TypeError,
-        "VampPrior mixes q.* the posterior TwoLevelGuide is a program.*MeanField"),
+        joining(prior=priors.VampPrior(3), posterior=guides.TwoLevelTopDown()), TypeError,
+        "VampPrior mixes q.* the posterior TwoLevelTopDown is a program.*MeanField"),
     "discrete prior, continuous guide": (
-        joining(prior=parts.BernoulliPrior()), ValueError,
-        "BernoulliPrior and the posterior MeanField .*lives on boolean, the posterior on real"),
+        joining(prior=priors.Bernoulli()), ValueError,
+        r"Bernoulli and the posterior MeanField .*lives on boolean, the posterior on real. Take guides.Bernoulli\(\)"),
+    "a sphere and a plane": (
+        joining(prior=priors.UniformSphere()), ValueError,
+        r"UniformSphere and the posterior MeanField .*sphere, the posterior on real. Take guides.PowerSpherical\(\)"),
+    "a prior of a context that is not there": (
+        joining(prior=priors.Conditional()), ValueError, r"prior Conditional .*context_shape=\(\).*StandardNormal"),
+    "a climb in a hierarchy": (
+        joining(prior=priors.TwoLevel(), posterior=guides.SemiAmortized()), ValueError,
+        "prior TwoLevel and the posterior SemiAmortized do not fit: .*has none.*one distribution"),
+    "AR(1) of one entry": (
+        joining(prior=priors.AutoregressiveNormal(), latent_dim=1), ValueError, "needs latent_dim >= 2; got 1"),
     "a net that forgets its shape": (
         joining(decoder=parts.WrongShapeNet), ValueError,
         r"decoder's net .*WrongShapeNet.* returned shape \(2, 5\).*expected \(2, 3, 2\)"),
@@ -64,6 +74,12 @@ TABLE = {
     "scale 0": (lambda: likelihoods.FixedScale(0.0), ValueError, "positive number; got 0.0"),
     "start below the floor": (lambda: likelihoods.LearnedScale(start=1e-9), ValueError, r"above exp\(min_log\)"),
     "equal pseudo-inputs": (lambda: priors.VampPrior(3, start_scale=0.0), ValueError, "stay equal for ever"),
+    "a rate of 0": (lambda: priors.AutoregressiveNormal(0.0), ValueError, "expects a rate > 0, in nats; got 0.0"),
+    "no degrees of freedom": (lambda: priors.StudentT(0.0), ValueError, "StudentT.*positive number; got 0.0"),
+    "a sure bit": (lambda: priors.Bernoulli(1.0), ValueError, r"number in \(0, 1\); got 1.0"),
+    "rank 0": (lambda: guides.LowRank(0), ValueError, "LowRank.*positive integer; got 0"),
+    "no steps": (lambda: guides.SemiAmortized(0), ValueError, "SemiAmortized.*positive integer; got 0"),
+    "rate 0": (lambda: guides.SemiAmortized(rate=0.0), ValueError, "SemiAmortized.*number > 0; got 0.0"),
     # data
     "one datum without its axis": (fitting(X[0]), ValueError, r"train has shape \(3, 2\); expected \(batch, 3, 2\).*train\[None\]"),
     "wrong event shape": (fitting(np.zeros((20, 2, 3))), ValueError, r"train has shape \(20, 2, 3\); expected \(batch, 3, 2\)"),

@@ -10,15 +10,14 @@ import pytest
 from numpyro import handlers
 from numpyro.infer import SVI, RenyiELBO, Trace_ELBO, TraceGraph_ELBO, TraceMeanField_ELBO
 
-from probvae import VAE, fit, likelihoods, nets, priors
+from probvae import VAE, fit, guides, likelihoods, nets, priors
 from probvae.objectives import ELBO, terms
 
 
 def tiny(**changes):
     return VAE(
         event_shape=(4,),
-        latent_dim=2,
-        **{"encoder": nets.MLP((8,)), "decoder": nets.MLP((8,)), **changes},
+        **{"latent_dim": 2, "encoder": nets.MLP((8,)), "decoder": nets.MLP((8,)), **changes},
     )
 
 
@@ -118,7 +117,7 @@ def test_numpyro_objectives_fit(x, objective):
     assert set(fitted.history.train) == {"loss"}
 
 
-BERNOULLI = {"prior": parts.BernoulliPrior(), "posterior": parts.BernoulliGuide()}
+BERNOULLI = {"prior": priors.Bernoulli(), "posterior": guides.Bernoulli()}
 OPTIMAL = {"likelihood": likelihoods.Gaussian(scale=likelihoods.OptimalScale())}
 BATCH_NORM = {"encoder": parts.BatchNormNet}
 
@@ -129,11 +128,12 @@ BATCH_NORM = {"encoder": parts.BatchNormNet}
         (
             BERNOULLI,
             Trace_ELBO(),
-            r"Trace_ELBO .* BernoulliGuide draws \['z'\].*zero.*TraceGraph_ELBO",
+            r"Trace_ELBO .* guide Bernoulli draws \['z'\].*zero.*TraceGraph_ELBO",
         ),
         (BERNOULLI, TraceMeanField_ELBO(), "without reparametrisation"),
         (BERNOULLI, RenyiELBO(), "without reparametrisation"),
-        (BERNOULLI, ELBO(), "ELBO .* without reparametrisation"),
+        ({**BERNOULLI, "latent_dim": 11}, ELBO(), r"at most 1024.* 2048 states.*TraceGraph_ELBO"),
+        ({**BERNOULLI, **OPTIMAL}, ELBO(), r"each state .*likelihood\$state.*not be weighted by q"),
         (OPTIMAL, RenyiELBO(), r"RenyiELBO .*drops running state.*likelihood\$state"),
         (OPTIMAL, TraceGraph_ELBO(), "TraceGraph_ELBO .*drops running state"),
         (BATCH_NORM, Trace_ELBO(num_particles=2), r"num_particles=2 drops .*encoder\$state"),

@@ -1,21 +1,32 @@
 """NumPyro distributions that NumPyro lacks, or has with a fault."""
 
+from probvae.distributions import kl as kl  # registers closed forms
 from probvae.distributions.bernoulli import BernoulliLogits
 from probvae.distributions.blocks import Blocks
 from probvae.distributions.categorical import CategoricalLevels
+from probvae.distributions.codes import Bits, OneHotCategorical
 from probvae.distributions.continuous_bernoulli import ContinuousBernoulli
 from probvae.distributions.counts import NegativeBinomialLogMean, PoissonLogMean
 from probvae.distributions.discretized_logistic import DiscretizedLogistic
 from probvae.distributions.mixture import NormalMixture, mixture
+from probvae.distributions.normal import bounded_scale, check_bound, diagonal_normal
+from probvae.distributions.sphere import PowerSpherical, SphericalUniform
 
 __all__ = [
     "BernoulliLogits",
+    "Bits",
     "Blocks",
     "CategoricalLevels",
     "ContinuousBernoulli",
     "DiscretizedLogistic",
     "NegativeBinomialLogMean",
     "NormalMixture",
+    "OneHotCategorical",
     "PoissonLogMean",
+    "PowerSpherical",
+    "SphericalUniform",
+    "bounded_scale",
+    "check_bound",
+    "diagonal_normal",
     "mixture",
 ]

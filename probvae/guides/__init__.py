@@ -1,5 +1,24 @@
 """Guides: the family of q(z|x)."""
 
+from probvae.guides.bernoulli import Bernoulli
+from probvae.guides.categorical import Categorical
+from probvae.guides.flow import Flow
+from probvae.guides.full_rank import FullRank
+from probvae.guides.low_rank import LowRank
 from probvae.guides.mean_field import MeanField
+from probvae.guides.power_spherical import PowerSpherical
+from probvae.guides.semi_amortized import SemiAmortized
+from probvae.guides.two_level import TwoLevelBottomUp, TwoLevelTopDown
 
-__all__ = ["MeanField"]
+__all__ = [
+    "Bernoulli",
+    "Categorical",
+    "Flow",
+    "FullRank",
+    "LowRank",
+    "MeanField",
+    "PowerSpherical",
+    "SemiAmortized",
+    "TwoLevelBottomUp",
+    "TwoLevelTopDown",
+]

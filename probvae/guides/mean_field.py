@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 
 import jax
-import jax.numpy as jnp
 import numpyro.distributions as dist
 
+from probvae.distributions import check_bound, diagonal_normal
 from probvae.interfaces import AbstractDistributionGuide, Scope
 from probvae.typing import Shape
 
@@ -26,16 +26,13 @@ class MeanField(AbstractDistributionGuide):
     log_bound: float = 10.0
 
     def __post_init__(self) -> None:
-        if not self.log_bound > 0:
-            raise ValueError(f"MeanField expects log_bound > 0; got {self.log_bound!r}.")
+        check_bound(self, self.log_bound)
 
     def output_shape(self, latent_dim: int) -> Shape:
         return (latent_dim, 2)
 
     def distribution(self, outputs: jax.Array, scope: Scope) -> dist.Distribution:
-        m, r = outputs[..., 0], outputs[..., 1]
-        log_s = self.log_bound * jnp.tanh(r / (2 * self.log_bound))
-        return dist.Normal(m, jnp.exp(log_s)).to_event(1)
+        return diagonal_normal(outputs, self.log_bound)
 
     def __str__(self) -> str:
         return "Normal(m(x), diag(s(x)^2))"

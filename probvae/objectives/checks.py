@@ -5,6 +5,8 @@ from typing import Any
 
 from numpyro.infer import ELBO, RenyiELBO, Trace_ELBO, TraceGraph_ELBO, TraceMeanField_ELBO
 
+from probvae.distributions.support import states
+from probvae.objectives.enumeration import check_state, refusal
 from probvae.objectives.objective import AbstractObjective
 from probvae.objectives.terms import closed_form_is_exact
 
@@ -60,6 +62,8 @@ def check_objective(objective: Any, model: dict, guide: dict, state: dict, guide
             f"{stuck} without reparametrisation: the encoder's gradient would be zero in "
             "expectation. Take numpyro.infer.TraceGraph_ELBO(), or a guide that is reparametrised."
         )
+    if stuck and isinstance(objective, AbstractObjective):
+        _check_enumerable(guide, state, guide_name)
     inexact = [site for site in model if not closed_form_is_exact(site, list(model), list(guide))]
     if isinstance(objective, TraceMeanField_ELBO) and inexact:
         raise ValueError(
@@ -69,6 +73,19 @@ def check_objective(objective: Any, model: dict, guide: dict, state: dict, guide
         )
     if state:
         _check_state(objective, name, state)
+
+
+def _check_enumerable(guide: dict, state: dict, guide_name: str) -> None:
+    """Raise unless our objective can sum over the guide's states exactly."""
+    if len(guide) > 1:
+        raise ValueError(
+            f"ELBO enumerates one discrete site; the guide {guide_name} draws {list(guide)}. Take "
+            "numpyro.infer.TraceGraph_ELBO()."
+        )
+    ((name, site),) = guide.items()
+    if states(site.support, site.event_shape) is None:
+        raise ValueError(refusal(name, site.support, site.event_shape))
+    check_state(state)
 
 
 def _check_state(objective: Any, name: str, state: dict) -> None:

@@ -15,7 +15,8 @@ class ELBO(AbstractObjective):
     """E_q[log p(x|z)] - beta KL(q(z|x) || p(z)), in nats per datum.
 
     With ``beta=1`` it equals NumPyro's ``TraceMeanField_ELBO`` and, with ``closed_form=False``,
-    ``Trace_ELBO``, key for key.
+    ``Trace_ELBO``, key for key. A discrete code of at most 2^10 states is summed over exactly, weighted
+    by q: no draws, whatever ``num_particles``.
 
     Args:
         beta: weight of the KL: a number >= 0, or an optax schedule of the step.
@@ -24,6 +25,8 @@ class ELBO(AbstractObjective):
 
     Reference: Kingma and Welling 2014, arXiv:1312.6114, equation 10; for beta, Higgins et al. 2017.
     """
+
+    can_infer_discrete = True
 
     beta: float | Schedule = 1.0
     num_particles: int = 1

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from numpyro.infer.elbo import ELBO as NumPyroELBO  # noqa: N811
 from numpyro.primitives import mutable
 
+from probvae.objectives.enumeration import enumerated
 from probvae.objectives.terms import Terms, terms
 from probvae.typing import Params, RngKey
 
@@ -19,9 +20,11 @@ PARTS = ("bound", "log_likelihood", "kl", "scale_x", "scale_z")
 class AbstractObjective(NumPyroELBO):
     """A map from terms to a bound per datum. ``loss`` is minus its scaled sum, as in NumPyro.
 
-    A subclass is a frozen dataclass with ``num_particles`` and a method ``bound``. What it needs
-    beyond traces (the step, for schedules) and what it reports (its parts) lives at the mutable site
-    ``"objective$state"``, which :meth:`programs` adds to the model; ``fit`` does so by itself.
+    ``can_infer_discrete`` says that the bound is linear in the terms, so that their exact expectations
+    over a discrete code may stand in for draws. A subclass is a frozen dataclass with
+    ``num_particles`` and a method ``bound``. What it needs beyond traces (the step, for schedules)
+    and what it reports (its parts) lives at the mutable site ``"objective$state"``, which
+    :meth:`programs` adds to the model; ``fit`` does so by itself.
     """
 
     can_infer_discrete: ClassVar[bool] = False
@@ -56,7 +59,9 @@ class AbstractObjective(NumPyroELBO):
         def read(key: RngKey) -> Terms:
             return terms(key, param_map, model, guide, *args, closed_form=self.closed_form, **kwargs)
 
-        found = _over_particles(read, rng_key, self.num_particles)
+        found = self._enumerated(rng_key, param_map, model, guide, *args, **kwargs)
+        if found is None:
+            found = _over_particles(read, rng_key, self.num_particles)
         state, scale = found.state, found.plate_scale[0]
         step = state[STATE]["step"][0] if STATE in state else None
         bound = self.bound(found, step)
@@ -65,6 +70,9 @@ class AbstractObjective(NumPyroELBO):
         if step is not None:
             state[STATE] = _record(bound, found, step)
         return {"loss": loss, "mutable_state": state or None}
+
+    def _enumerated(self, *told: Any, **kwargs: Any) -> Terms | None:
+        return enumerated(*told, **kwargs) if self.can_infer_discrete else None
 
     def weight(self, value: Any, step: jax.Array | None) -> Any:
         """Return a weight at this step: a number, or an optax schedule of the step.

@@ -1,8 +1,29 @@
 """Priors: p(z)."""
 
+from probvae.priors.autoregressive_normal import AutoregressiveNormal
+from probvae.priors.bernoulli import Bernoulli
+from probvae.priors.categorical import Categorical
+from probvae.priors.conditional import Conditional
+from probvae.priors.flow import Flow
 from probvae.priors.gaussian_mixture import GaussianMixture
 from probvae.priors.learned_normal import LearnedNormal
 from probvae.priors.standard_normal import StandardNormal
+from probvae.priors.student_t import StudentT
+from probvae.priors.two_level import TwoLevel
+from probvae.priors.uniform_sphere import UniformSphere
 from probvae.priors.vamp import VampPrior
 
-__all__ = ["GaussianMixture", "LearnedNormal", "StandardNormal", "VampPrior"]
+__all__ = [
+    "AutoregressiveNormal",
+    "Bernoulli",
+    "Categorical",
+    "Conditional",
+    "Flow",
+    "GaussianMixture",
+    "LearnedNormal",
+    "StandardNormal",
+    "StudentT",
+    "TwoLevel",
+    "UniformSphere",
+    "VampPrior",
+]

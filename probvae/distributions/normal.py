@@ -1,0 +1,22 @@
+"""Normals from the raw outputs of a net, with scales that a wild output cannot break."""
+
+import jax
+import jax.numpy as jnp
+import numpyro.distributions as dist
+
+
+def bounded_scale(r: jax.Array, bound: float) -> jax.Array:
+    """Return s with log s = b tanh(r / 2b): r is the log variance where it is small against b."""
+    return jnp.exp(bound * jnp.tanh(r / (2 * bound)))
+
+
+def diagonal_normal(outputs: jax.Array, bound: float) -> dist.Distribution:
+    """Normal(m, diag(s^2)) from outputs ``(..., n, 2)``: m, and r of :func:`bounded_scale`."""
+    m, r = outputs[..., 0], outputs[..., 1]
+    return dist.Normal(m, bounded_scale(r, bound)).to_event(1)
+
+
+def check_bound(part: object, log_bound: float) -> None:
+    """Raise unless a part's bound on |log s| is positive."""
+    if not log_bound > 0:
+        raise ValueError(f"{type(part).__name__} expects log_bound > 0; got {log_bound!r}.")

@@ -1,0 +1,145 @@
+"""Distributions on the unit sphere S^(n-1) in R^n."""
+
+import math
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpyro.distributions as dist
+from jax.scipy.special import digamma, gammaln
+from numpyro.distributions import constraints, kl_divergence
+
+
+def log_area(n: int) -> float:
+    """Log of the area of S^(n-1), 2 pi^(n/2) / Gamma(n/2)."""
+    return math.log(2) + n / 2 * math.log(math.pi) - math.lgamma(n / 2)
+
+
+class SphericalUniform(dist.Distribution):
+    """p(z) = 1 / area, for |z| = 1 in R^n, n >= 2."""
+
+    arg_constraints: dict[str, Any] = {}
+    support = constraints.sphere
+    reparametrized_params: list[str] = []
+
+    def __init__(self, n: int, *, validate_args: bool | None = None) -> None:
+        super().__init__((), (n,), validate_args=validate_args)
+
+    def sample(self, key: jax.Array, sample_shape: tuple[int, ...] = ()) -> jax.Array:
+        """Return a normal draw over its length."""
+        return _unit(jax.random.normal(key, (*sample_shape, *self.event_shape)))
+
+    def log_prob(self, value: jax.Array) -> jax.Array:
+        """Return -log area."""
+        return jnp.full(value.shape[:-1], -log_area(self.event_shape[0]), value.dtype)
+
+    @property
+    def mean(self) -> jax.Array:
+        """The centre."""
+        return jnp.zeros(self.event_shape)
+
+    @property
+    def variance(self) -> jax.Array:
+        """1 / n for each entry."""
+        return jnp.full(self.event_shape, 1 / self.event_shape[0])
+
+    def tree_flatten(self) -> Any:
+        return (), self.event_shape[0]
+
+    @classmethod
+    def tree_unflatten(cls, aux_data: int, params: Any) -> "SphericalUniform":
+        return cls(aux_data)
+
+
+class PowerSpherical(dist.Distribution):
+    """p(z) = (1 + mu^T z)^kappa / N, |z| = |mu| = 1 in R^n, kappa > 0.
+
+    N = 2^(a + b) pi^b Gamma(a) / Gamma(a + b), with b = (n - 1) / 2 and a = b + kappa. A draw is
+    (t, sqrt(1 - t^2) v), t = 2 Beta(a, b) - 1 and v uniform on S^(n-2), its first axis reflected
+    to mu: no rejection, and gradients through it.
+
+    Args:
+        mu: mean directions ``(..., n)``, of length 1.
+        kappa: concentrations ``(...)``.
+
+    Reference: De Cao and Aziz 2020, arXiv:2006.04437, algorithm 1 and table 1.
+    """
+
+    arg_constraints = {"mu": constraints.sphere, "kappa": constraints.positive}
+    support = constraints.sphere
+    reparametrized_params = ["mu", "kappa"]
+    pytree_data_fields = ("mu", "kappa")
+
+    def __init__(self, mu: jax.Array, kappa: jax.Array, *, validate_args: bool | None = None) -> None:
+        batch_shape = jnp.broadcast_shapes(mu.shape[:-1], jnp.shape(kappa))
+        self.mu = jnp.broadcast_to(mu, (*batch_shape, mu.shape[-1]))
+        self.kappa = jnp.broadcast_to(kappa, batch_shape)
+        super().__init__(batch_shape, mu.shape[-1:], validate_args=validate_args)
+
+    @property
+    def _a_b(self) -> tuple[jax.Array, float]:
+        b = (self.event_shape[0] - 1) / 2
+        return b + self.kappa, b
+
+    @property
+    def log_normalizer(self) -> jax.Array:
+        """Log N."""
+        a, b = self._a_b
+        return (a + b) * math.log(2) + b * math.log(math.pi) + gammaln(a) - gammaln(a + b)
+
+    def sample(self, key: jax.Array, sample_shape: tuple[int, ...] = ()) -> jax.Array:
+        """Return draws with gradients in mu and kappa."""
+        shape = (*sample_shape, *self.batch_shape)
+        beta_key, key = jax.random.split(key)
+        a, b = self._a_b
+        share = dist.Beta(a, jnp.full_like(a, b)).sample(beta_key, sample_shape)
+        v = _unit(jax.random.normal(key, (*shape, self.event_shape[0] - 1)))
+        least = jnp.finfo(v.dtype).tiny
+        radius = 2 * jnp.sqrt(jnp.maximum(share * (1 - share), least))
+        y = jnp.concatenate([(2 * share - 1)[..., None], radius[..., None] * v], axis=-1)
+        return _unit(_reflected(y, self.mu))
+
+    def log_prob(self, value: jax.Array) -> jax.Array:
+        """Return log p(value), the density over the sphere's area."""
+        cosine = (self.mu * value).sum(-1)
+        least = jnp.finfo(value.dtype).eps
+        return self.kappa * jnp.log(jnp.maximum(1 + cosine, least)) - self.log_normalizer
+
+    @property
+    def mean(self) -> jax.Array:
+        """The vector mu (a - b) / (a + b)."""
+        a, b = self._a_b
+        return self.mu * ((a - b) / (a + b))[..., None]
+
+    @property
+    def variance(self) -> jax.Array:
+        """Of each entry, from the variance of t and what is left for the others."""
+        a, b = self._a_b
+        total = a + b
+        second = (4 * a * b / (total**2 * (total + 1)) + ((a - b) / total) ** 2)[..., None]
+        rest = (1 - second) / (self.event_shape[0] - 1)
+        square = self.mu**2
+        return square * second + (1 - square) * rest - self.mean**2
+
+    def entropy(self) -> jax.Array:
+        """Log N - kappa (log 2 + psi(a) - psi(a + b))."""
+        a, b = self._a_b
+        return self.log_normalizer - self.kappa * (math.log(2) + digamma(a) - digamma(a + b))
+
+
+@kl_divergence.register(PowerSpherical, SphericalUniform)
+def _to_uniform(q: PowerSpherical, p: SphericalUniform) -> jax.Array:
+    return log_area(p.event_shape[0]) - q.entropy()
+
+
+def _unit(x: jax.Array) -> jax.Array:
+    least = jnp.finfo(x.dtype).tiny
+    return x / jnp.sqrt(jnp.maximum(jnp.square(x).sum(-1, keepdims=True), least))
+
+
+def _reflected(y: jax.Array, mu: jax.Array) -> jax.Array:
+    """Householder's reflection that takes the first axis to mu; none is needed where it is mu."""
+    u = jnp.zeros_like(mu).at[..., 0].set(1.0) - mu
+    square = jnp.square(u).sum(-1, keepdims=True)
+    square = jnp.where(square > jnp.finfo(mu.dtype).eps ** 2, square, 1.0)
+    return y - 2 * u * (u * y).sum(-1, keepdims=True) / square

@@ -1,0 +1,14 @@
+"""Flows: invertible layers of the code, for ``priors.Flow`` and ``guides.Flow``."""
+
+from probvae.flows.autoregressive import Autoregressive
+from probvae.flows.coupling import Coupling, SplineCoupling
+from probvae.flows.layer import AbstractLayer, check_flow, transforms
+
+__all__ = [
+    "AbstractLayer",
+    "Autoregressive",
+    "Coupling",
+    "SplineCoupling",
+    "check_flow",
+    "transforms",
+]

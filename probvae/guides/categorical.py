@@ -1,0 +1,29 @@
+"""The guide that chooses one of K."""
+
+from dataclasses import dataclass
+
+import jax
+import numpyro.distributions as dist
+
+from probvae.distributions import OneHotCategorical
+from probvae.interfaces import AbstractDistributionGuide, Scope
+from probvae.typing import Shape
+
+
+@dataclass(frozen=True)
+class Categorical(AbstractDistributionGuide):
+    """q(z = e_k | x) = softmax(l(x))_k, z one-hot of length K = ``latent_dim``.
+
+    ``objectives.ELBO`` sums over the K codes exactly.
+
+    Reference: Kingma et al. 2014, arXiv:1406.5298 (the class variable of M2, there summed over too).
+    """
+
+    def output_shape(self, latent_dim: int) -> Shape:
+        return (latent_dim,)
+
+    def distribution(self, outputs: jax.Array, scope: Scope) -> dist.Distribution:
+        return OneHotCategorical(outputs)
+
+    def __str__(self) -> str:
+        return "Categorical(softmax(l(x)))"

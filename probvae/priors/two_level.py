@@ -1,0 +1,51 @@
+"""A hierarchy of two codes as the prior."""
+
+from dataclasses import dataclass, field
+
+import jax
+import numpyro
+
+from probvae import nets
+from probvae.distributions import check_bound, diagonal_normal
+from probvae.interfaces import AbstractDistributionPrior, AbstractProgramPrior, Scope
+from probvae.priors.standard_normal import StandardNormal
+
+
+@dataclass(frozen=True)
+class TwoLevel(AbstractProgramPrior):
+    """z2 ~ top, z1 | z2 ~ Normal(m(z2), diag(s(z2)^2)); the decoder is given z1.
+
+    Sites ``"z2"`` and ``"z1"``, both of length ``latent_dim``; log s = b tanh(r / 2b). Its guides are
+    ``guides.TwoLevelTopDown`` and ``guides.TwoLevelBottomUp``. Any distribution prior may be on top
+    but a ``VampPrior``, which needs q(z|x) as one distribution.
+
+    Args:
+        top: p(z2).
+        net: a recipe of the net from z2 to m and r.
+        log_bound: b, the bound on |log s|.
+
+    Reference: Burda, Grosse and Salakhutdinov 2016, arXiv:1509.00519, section 2; Sonderby et al. 2016,
+    arXiv:1602.02282.
+    """
+
+    top: AbstractDistributionPrior = field(default_factory=StandardNormal)
+    net: nets.Recipe = nets.MLP((100,))
+    log_bound: float = 10.0
+
+    def __post_init__(self) -> None:
+        check_bound(self, self.log_bound)
+        if not isinstance(self.top, AbstractDistributionPrior):
+            raise TypeError(
+                "TwoLevel(top=...) expects a prior that is one distribution, such as "
+                f"priors.StandardNormal(); got {self.top!r}."
+            )
+
+    def sample(self, scope: Scope) -> jax.Array:
+        n = scope.latent_dim
+        p_z2 = self.top.distribution(scope)
+        net = nets.register("prior$z1", self.net, (n,), (n, 2), training=scope.training)
+        z2 = numpyro.sample("z2", p_z2)
+        return numpyro.sample("z1", diagonal_normal(net(z2), self.log_bound))
+
+    def __str__(self) -> str:
+        return f"z2 ~ {self.top}, z1 | z2 ~ Normal(m(z2), diag(s(z2)^2))"
