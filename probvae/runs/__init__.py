@@ -1,0 +1,20 @@
+"""A run: a model file trained on data, kept as a folder that can be opened again."""
+
+from probvae.runs.evaluation import evaluate
+from probvae.runs.figures import drawn
+from probvae.runs.model_file import ModelFile, ModelFileError, load_model_file
+from probvae.runs.run import Run, open_run
+from probvae.runs.settings import Settings
+from probvae.runs.training import train
+
+__all__ = [
+    "ModelFile",
+    "ModelFileError",
+    "Run",
+    "Settings",
+    "drawn",
+    "evaluate",
+    "load_model_file",
+    "open_run",
+    "train",
+]

@@ -1,0 +1,122 @@
+"""A run's folder: proved writable before training, and nothing in it ever overwritten."""
+
+import json
+import math
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+CONFIG, MODEL, FITTED = "config.json", "model.py", "fitted.safetensors"
+METRICS, EPOCHS, FIGURES, REPORT = "metrics.json", "metrics.csv", "figures", "report.html"
+ROOT = Path("runs")
+
+
+@contextmanager
+def new_folder(out: str | os.PathLike | None, *, name: str) -> Iterator[Path]:
+    """Make a run's folder; take it away again if what follows ends before there is a fitted VAE.
+
+    Args:
+        out: the folder, new or empty; None for ``runs/<name>``, ``runs/<name>-2``, ...
+        name: the run's name.
+
+    Raises:
+        FileExistsError: if ``out`` holds something; the message says what.
+        OSError: if no folder or file can be made there.
+    """
+    folder, made = _make(free_stem(ROOT, name) if out is None else Path(out))
+    try:
+        yield folder
+    except BaseException:
+        if not (folder / FITTED).exists():
+            _take_away(folder, made)
+        raise
+
+
+def _make(folder: Path) -> tuple[Path, list[Path]]:
+    """Make a folder and its parents; return it, and those that are new, innermost first."""
+    _check_free(folder)
+    made = [path for path in (folder, *folder.parents) if not path.exists()]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        write_text(folder / ".writable", "")
+        (folder / ".writable").unlink()
+    except OSError as error:
+        raise type(error)(
+            error.errno,
+            f"cannot write a run there ({error.strerror}); expected a folder that is new or empty, "
+            "and writable. Give another one: --out DIR",
+            str(folder),
+        ) from error
+    return folder, made
+
+
+def _check_free(folder: Path) -> None:
+    if folder.is_dir() and any(folder.iterdir()):
+        raise FileExistsError(
+            f"{folder} holds {described(folder)}; expected a folder that is new or empty, since "
+            "nothing is ever overwritten. Give another --out, or none for a new folder below runs/."
+        )
+
+
+def _take_away(folder: Path, made: list[Path]) -> None:
+    for name in (CONFIG, MODEL):
+        (folder / name).unlink(missing_ok=True)
+    for path in made:
+        with suppress(OSError):  # something else lies there by now
+            path.rmdir()
+
+
+def described(folder: Path) -> str:
+    """Say what a folder holds: a run of which model, or some other files."""
+    try:
+        config = read_json(folder / CONFIG)
+        return f"a run of {config['model']['file']} on {config['data']['name']} ({config['date']})"
+    except (OSError, ValueError, KeyError, TypeError):
+        names = sorted(path.name for path in folder.iterdir())
+        more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+        return f"other files ({', '.join(names[:3])}{more})"
+
+
+def free_stem(folder: Path, stem: str, *, suffixes: tuple[str, ...] = ("",)) -> Path:
+    """Return folder/stem, or the first of stem-2, stem-3, ... under which no suffix is taken."""
+    stems = (folder / (stem if n == 1 else f"{stem}-{n}") for n in count(1))
+    return next(s for s in stems if not any(Path(f"{s}{end}").exists() for end in suffixes))
+
+
+def write(path: Path, writer: Callable[[Path], Any]) -> Path:
+    """Have ``writer`` write a file, which appears whole, and only where there is none."""
+    if path.exists():
+        raise FileExistsError(f"{path} exists; expected a new file: nothing is ever overwritten.")
+    partial = path.with_name(f".{path.stem}.partial{path.suffix}")
+    try:
+        writer(partial)
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+    return path
+
+
+def write_text(path: Path, text: str) -> Path:
+    """Write a text file."""
+    return write(path, lambda partial: partial.write_text(text, encoding="utf-8"))
+
+
+def write_json(path: Path, content: dict[str, Any]) -> Path:
+    """Write a JSON file; numbers that are not finite become null."""
+    return write_text(path, json.dumps(_finite(content), indent=2, allow_nan=False) + "\n")
+
+
+def read_json(path: Path) -> Any:
+    """Read a JSON file."""
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,0 +1,83 @@
+"""The record of a run, as it is written to config.json."""
+
+import hashlib
+import platform
+from datetime import datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from probvae.data import Data
+from probvae.runs.model_file import ModelFile
+from probvae.runs.settings import Settings, sizes
+from probvae.variant import Variant
+
+PACKAGES = ("probvae", "jax", "numpyro", "flax", "optax", "numpy")
+
+
+def record(
+    settings: Settings,
+    file: ModelFile,
+    variant: Variant,
+    data: Data,
+    binarize: str | None,
+    command: str,
+) -> dict[str, Any]:
+    """Return a run's configuration, as it is written to config.json."""
+    epochs, batch_size = sizes(settings, variant, data)
+    return {
+        "command": command,
+        "date": datetime.now().astimezone().isoformat(timespec="seconds"),
+        "model": {
+            "file": str(settings.model),
+            "function": file.name,
+            "summary": file.summary,
+            "arguments": {o.name: o.default for o in file.options} | settings.arguments,
+            "statement": str(variant.vae),
+        },
+        "data": _data_record(settings, data, binarize),
+        "training": {
+            "epochs": epochs,
+            "batch_size": batch_size,
+            "objective": "ELBO()" if variant.objective is None else repr(variant.objective),
+            "optimizer": _optimizer_words(settings, variant),
+            "seed": settings.seed,
+        },
+        "evaluation": {"num_particles": settings.num_particles, "max_test": settings.max_test},
+        "versions": versions(),
+    }
+
+
+def _data_record(settings: Settings, data: Data, binarize: str | None) -> dict[str, Any]:
+    path = Path(settings.data)
+    known = not (path.exists() and data.name == path.name)
+    return {
+        "name": data.name,
+        "source": settings.data if known else str(path.resolve()),
+        "data_dir": settings.data_dir and str(Path(settings.data_dir).resolve()),
+        "binarize": binarize,
+        "description": data.description,
+        "sizes": {split: len(array) for split, array in data.splits.items()},
+        "event_shape": list(data.event_shape),
+        "range": list(data.range),
+        "sha256": fingerprint(data),
+    }
+
+
+def fingerprint(data: Data) -> str:
+    """Return a digest of the test data, which tells whether they have changed."""
+    test = np.ascontiguousarray(data.test)
+    return hashlib.sha256(f"{test.shape} {test.dtype}".encode() + test.tobytes()).hexdigest()
+
+
+def _optimizer_words(settings: Settings, variant: Variant) -> str:
+    if settings.learning_rate is not None:
+        return f"optax.adam({settings.learning_rate:g})"
+    return "optax.adam(0.001)" if variant.optimizer is None else "the model file's own"
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of Python and of what a result depends on."""
+    return {"python": platform.python_version()} | {p: metadata.version(p) for p in PACKAGES}

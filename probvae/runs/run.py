@@ -1,0 +1,106 @@
+"""A run that is there: its folder, its configuration, the fitted VAE, its data."""
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from probvae.data import Data, load
+from probvae.runs import folder as files
+from probvae.runs.model_file import load_model_file
+from probvae.runs.record import fingerprint
+from probvae.training import Fitted
+from probvae.training import load as load_fitted
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """A run; ``data`` is loaded when it is first asked for."""
+
+    folder: Path
+    config: dict[str, Any]
+    fitted: Fitted
+    load_data: Callable[[], Data]
+
+    @cached_property
+    def data(self) -> Data:
+        """The data, as they were when the run was made.
+
+        Raises:
+            ValueError: if they have changed since.
+        """
+        return self.load_data()
+
+    @property
+    def seed(self) -> int:
+        """The seed that all of the run's keys derive from."""
+        return self.config["training"]["seed"]
+
+    @property
+    def limits(self) -> tuple[float, float]:
+        """The lowest and the highest value of the data."""
+        low, high = self.config["data"]["range"]
+        return float(low), float(high)
+
+
+def open_run(directory: str | os.PathLike, *, data_dir: str | None = None) -> Run:
+    """Open a run's folder: the VAE from its model.py, checked against the arrays that were saved.
+
+    Args:
+        directory: the folder.
+        data_dir: where known data sets lie now, if elsewhere than in training.
+
+    Raises:
+        FileNotFoundError: if it is no run's folder, or one whose training did not end.
+        ValueError: if model.py, its arguments and the arrays do not fit each other.
+    """
+    directory = Path(directory)
+    config = _config(directory)
+    file = load_model_file(directory / files.MODEL)
+    shape = tuple(config["data"]["event_shape"])
+    arguments = {k: _argument(v) for k, v in config["model"]["arguments"].items()}
+    variant = file.build(shape, **arguments)
+    try:
+        fitted = load_fitted(directory / files.FITTED, variant.vae)
+    except ValueError as error:
+        error.add_note(
+            f"{directory / files.MODEL} or the arguments in {files.CONFIG} have changed since the "
+            "run; put back what they were, or train anew."
+        )
+        raise
+    return Run(directory, config, fitted, lambda: _data(config["data"], data_dir))
+
+
+def _config(directory: Path) -> dict[str, Any]:
+    missing = [n for n in (files.CONFIG, files.MODEL, files.FITTED) if not (directory / n).is_file()]
+    if missing:
+        what = "no such folder" if not directory.is_dir() else f"no {', '.join(missing)} there"
+        raise FileNotFoundError(
+            f"{directory}: expected the folder of a run that `probvae train` has made; got {what}."
+        )
+    try:
+        config = files.read_json(directory / files.CONFIG)
+        _ = config["data"]["event_shape"], config["model"]["arguments"], config["training"]["seed"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(
+            f"{directory / files.CONFIG} is damaged ({type(error).__name__}: {error}); expected "
+            "what `probvae train` wrote. Put it back, or train anew."
+        ) from error
+    return config
+
+
+def _argument(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _data(config: dict[str, Any], data_dir: str | None) -> Data:
+    data = load(config["source"], binarize=config["binarize"], data_dir=data_dir or config["data_dir"])
+    if fingerprint(data) != config["sha256"]:
+        raise ValueError(
+            f"the data {config['source']} have changed since the run: expected test data with "
+            f"digest {config['sha256'][:12]}, got {fingerprint(data)[:12]}. Put them back, or "
+            "train anew."
+        )
+    return data

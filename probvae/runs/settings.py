@@ -1,0 +1,103 @@
+"""What a run is asked to do, and what that comes to."""
+
+import math
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from numpyro.distributions import constraints
+
+from probvae.data import Data, Rescale, load
+from probvae.runs.model_file import ModelFile
+from probvae.training.checks import check_count
+from probvae.vae import VAE
+from probvae.variant import Variant
+
+BINARIZE = ("auto", "none", "static", "dynamic")
+EPOCHS, BATCH_SIZE = 100, 128
+
+
+class Settings(NamedTuple):
+    """A run's settings; None leaves a choice to the model file, or to its default.
+
+    Args:
+        model: path of the model file.
+        arguments: keyword arguments of its function.
+        data: name or path of the data.
+        data_dir: where known data sets lie.
+        binarize: one of ``BINARIZE``; "auto" is dynamic for grey data under a likelihood of {0, 1}.
+        epochs: passes through the training data.
+        batch_size: data per step.
+        learning_rate: of Adam, in place of the model file's optimizer.
+        out: the run's folder, new or empty.
+        seed: every random number of the run derives from it.
+        num_particles: draws of z for each datum in log p(x).
+        max_test: at most so many rows of the test data enter log p(x).
+    """
+
+    model: str | Path
+    arguments: dict[str, Any] = {}
+    data: str = "digits"
+    data_dir: str | None = None
+    binarize: str = "auto"
+    epochs: int | None = None
+    batch_size: int | None = None
+    learning_rate: float | None = None
+    out: str | Path | None = None
+    seed: int = 0
+    num_particles: int = 5000
+    max_test: int = 1000
+
+
+def check_settings(settings: Settings) -> None:
+    """Raise for a number that would only fail after training."""
+    for name in ("epochs", "batch_size", "num_particles", "max_test"):
+        if getattr(settings, name) is not None:
+            check_count(name, getattr(settings, name))
+    check_seed(settings.seed)
+    rate = settings.learning_rate
+    if rate is not None and not (math.isfinite(rate) and rate > 0):
+        raise ValueError(f"learning_rate expects a positive number, such as 1e-3; got {rate!r}.")
+
+
+def check_seed(seed: int) -> None:
+    """Raise unless a seed is one that all of JAX's settings tell apart."""
+    if not 0 <= seed < 2**32:
+        raise ValueError(f"seed expects an integer from 0 to 2^32 - 1; got {seed!r}.")
+
+
+def assembled(file: ModelFile, settings: Settings) -> tuple[Variant, Data, str | None]:
+    """Return the variant, the data as its likelihood takes them, and how they are binarised."""
+    chosen = {"auto": None, "none": None}.get(settings.binarize, settings.binarize)
+    data = load(settings.data, binarize=chosen, data_dir=settings.data_dir)
+    variant = file.build(data.event_shape, **settings.arguments)
+    binary = variant.vae.likelihood.support is constraints.boolean
+    if settings.binarize == "auto" and binary and isinstance(data.observation, Rescale):
+        chosen = "dynamic"
+        data = load(settings.data, binarize=chosen, data_dir=settings.data_dir)
+    _check_context(variant.vae, data)
+    return variant, data, chosen
+
+
+def _check_context(vae: VAE, data: Data) -> None:
+    if vae.context_shape and not data.context:
+        raise ValueError(
+            f"this VAE has context_shape={vae.context_shape}, and the data {data.name!r} bring no "
+            "context. Take data that do, or a model file without."
+        )
+
+
+def protocol(data: Data, settings: Settings, vae: VAE) -> str:
+    """Return what is done with the data, in one line."""
+    sizes = ", ".join(f"{len(array):,} {split}" for split, array in data.splits.items())
+    line = f"data {data.name}: {data.description} ({sizes})"
+    low, high = data.range
+    line += f"; values in [{low:.4g}, {high:.4g}]"
+    if settings.binarize == "auto" and "dynamic" in str(data.description):
+        line += f"; binarised because {type(vae.likelihood).__name__} takes 0 and 1 only"
+    return line
+
+
+def sizes(settings: Settings, variant: Variant, data: Data) -> tuple[int, int]:
+    """Return epochs and batch size; one that nobody asked for never exceeds the data."""
+    usual = min(variant.batch_size or BATCH_SIZE, len(data.train))
+    return settings.epochs or variant.epochs or EPOCHS, settings.batch_size or usual

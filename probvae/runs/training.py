@@ -1,0 +1,158 @@
+"""A run from its settings to its report."""
+
+import csv
+import io
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import optax
+
+from probvae import report
+from probvae.data import Data
+from probvae.runs import figures
+from probvae.runs import folder as files
+from probvae.runs.evaluation import batch, evaluate, keys, sentences
+from probvae.runs.model_file import ModelFile, load_model_file
+from probvae.runs.record import record
+from probvae.runs.run import Run
+from probvae.runs.settings import Settings, assembled, check_settings, protocol, sizes
+from probvae.training import Fitted, History, NonFiniteLossError, fit
+from probvae.variant import Variant
+
+
+def train(
+    settings: Settings,
+    *,
+    command: str = "",
+    say: Callable[[str], Any] = print,
+    progress: bool = False,
+) -> Run:
+    """Train a model file on data and write the run's folder: parameters, numbers, figures, report.
+
+    The folder is made, and proved writable, before training. An interrupt (Ctrl-C) in training ends
+    it after the last whole epoch, and the run is finished with that.
+
+    Args:
+        settings: what to do.
+        command: the command that asked for it, for the record.
+        say: is given each line of the account.
+        progress: show bars.
+
+    Raises:
+        TypeError, ValueError, OSError: before training, and nothing stays on disk.
+        NonFiniteLossError: from ``fit``; the VAE at the last good epoch is in the folder.
+    """
+    check_settings(settings)
+    file = load_model_file(settings.model)
+    variant, data, binarize = assembled(file, settings)
+    name = f"{file.path.stem}-{Path(data.name).stem}"
+    with files.new_folder(settings.out, name=name) as folder:
+        say(protocol(data, settings, variant.vae))
+        say(str(variant.vae))
+        config = record(settings, file, variant, data, binarize, command)
+        _write_start(folder, config, file)
+        fitted, seconds = _fitted(folder, settings, variant, data, progress=progress)
+        fitted.save(folder / files.FITTED)
+        run = Run(folder, config, fitted, lambda: data)
+        say(_account(run, seconds))
+        try:
+            metrics = _evaluated(run, seconds, progress=progress)
+            path = _write_report(run, metrics, say)
+        except KeyboardInterrupt:
+            raise KeyboardInterrupt(f"after training: the fitted VAE is kept in {folder}") from None
+    for line in [*sentences(metrics, len(data.test)), f"report: {path}"]:
+        say(line)
+    return run
+
+
+def _write_start(folder: Path, config: dict[str, Any], file: ModelFile) -> None:
+    files.write_json(folder / files.CONFIG, config)
+    files.write_text(folder / files.MODEL, file.source)
+
+
+def _fitted(
+    folder: Path, settings: Settings, variant: Variant, data: Data, *, progress: bool
+) -> tuple[Fitted, float]:
+    start = time.perf_counter()
+    try:
+        fitted = _fit(settings, variant, data, progress=progress)
+    except NonFiniteLossError as error:
+        error.fitted.save(folder / files.FITTED)
+        _write_epochs(folder, error.fitted.history)
+        kept = f"It is saved as {folder / files.FITTED}, of {error.fitted.history.num_epochs} epochs."
+        raise NonFiniteLossError(f"{error} {kept}", error.fitted) from error
+    if not fitted.history.num_epochs:
+        raise KeyboardInterrupt("in the first epoch: nothing is fitted yet, and nothing kept")
+    _write_epochs(folder, fitted.history)
+    return fitted, time.perf_counter() - start
+
+
+def _fit(settings: Settings, variant: Variant, data: Data, *, progress: bool) -> Fitted:
+    epochs, batch_size = sizes(settings, variant, data)
+    rate = settings.learning_rate
+    return fit(
+        variant.vae,
+        batch(variant.vae, data, "train"),
+        validation=None if data.valid is None else batch(variant.vae, data, "valid"),
+        observation=data.observation,
+        objective=variant.objective,
+        optimizer=variant.optimizer if rate is None else optax.adam(rate),
+        epochs=epochs,
+        batch_size=batch_size,
+        init_params=variant.init_params,
+        rng_key=keys(settings.seed).fit,
+        progress=progress,
+    )
+
+
+def _account(run: Run, seconds: float) -> str:
+    history, asked = run.fitted.history, run.config["training"]["epochs"]
+    last = {k: v[-1] for k, v in (history.validation or history.train).items()}
+    which = "validation" if history.validation else "training"
+    number = f"{which} ELBO {last['elbo']:.2f} nats" if "elbo" in last else f"loss {last['loss']:.4g}"
+    early = "" if history.num_epochs == asked else f" of {asked}, interrupted"
+    return f"fitted {history.num_epochs} epochs{early} in {seconds:.1f} s, {number}"
+
+
+def _evaluated(run: Run, fit_seconds: float, *, progress: bool) -> dict[str, Any]:
+    asked = run.config["evaluation"]
+    found = evaluate(
+        run.fitted, run.data, rng_key=keys(run.seed).evaluation, progress=progress, **asked
+    )
+    history = run.fitted.history
+    done = {"epochs": history.num_epochs, "seconds": round(fit_seconds, 2)}
+    ends = {k: float(v[-1]) for k, v in history.validation.items()}
+    metrics = {**found, "fit": done, "validation_at_end": ends}
+    files.write_json(run.folder / files.METRICS, metrics)
+    return metrics
+
+
+def _write_report(run: Run, metrics: dict[str, Any], say: Callable[[str], Any]) -> Path:
+    shown = []
+    if figures.available():
+        (run.folder / files.FIGURES).mkdir()
+        for drawn in figures.drawn(run, keys(run.seed).figures):
+            path = run.folder / files.FIGURES / f"{drawn.name}.png"
+            shown.append((drawn, figures.save(drawn.figure, path)))
+    else:
+        say(f"no figures: {figures.HINT}")
+    pictures = [report.Picture(d.name, d.caption, path.read_bytes()) for d, path in shown]
+    page = report.page(run.config, metrics, pictures)
+    return files.write_text(run.folder / files.REPORT, page)
+
+
+def _write_epochs(folder: Path, history: History) -> None:
+    """Write metrics.csv: a row for each epoch, ``train_...`` and ``validation_...``."""
+    series = {
+        f"{split}_{name}": values
+        for split in ("train", "validation")
+        for name, values in getattr(history, split).items()
+    }
+    text = io.StringIO()
+    table = csv.writer(text, lineterminator="\n")
+    table.writerow(["epoch", *series])
+    for at, row in enumerate(zip(*series.values(), strict=True)):
+        table.writerow([at + 1, *(f"{value:.8g}" for value in row)])
+    files.write_text(folder / files.EPOCHS, text.getvalue())
