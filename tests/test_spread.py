@@ -35,7 +35,6 @@ def test_spread_gaussian_is_the_convolution(sigma):
     ("noise", "law"),
     [(NOISES[0], stats.norm(0.3, 0.4)), (NOISES[1], stats.laplace(0.3, 0.4))],
     ids=["Gaussian", "Laplace"],
-    ids=str,
 )
 def test_spread_point_is_the_noise_around_it(noise, law):
     p = p_x(Spread(Delta(), noise=noise), [[0.3]])
