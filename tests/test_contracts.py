@@ -240,7 +240,8 @@ def test_objective_with_guide(objective, guide):
         batch_size=4,
         progress=False,
     )
-    assert all(np.isfinite(series).all() for series in fitted.history.steps.values())
+    for name in ("loss", "bound", "log_likelihood", "kl"):  # a flow knows no standard deviation
+        assert np.isfinite(fitted.history.steps[name]).all()
 
 
 @pytest.mark.parametrize("role", ["prior", "likelihood", "encoder"])
