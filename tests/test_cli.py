@@ -8,12 +8,11 @@ from pathlib import Path
 
 import jax
 import numpy as np
-import parts
 import pytest
 from numpyro import handlers
 
 import probvae
-from probvae import VAE, Fitted, History, fit, likelihoods, nets
+from probvae import VAE, Fitted, History, fit, guides, likelihoods, nets, priors
 from probvae.cli import main
 from probvae.data import Data
 from probvae.runs import Run, drawn, evaluation, open_run, training
@@ -273,7 +272,7 @@ def run_of(folder, **parts):
 
 
 def test_model_without_one_code_has_the_figures_that_it_can_have(tmp_path):
-    run = run_of(tmp_path, prior=parts.TwoLevelPrior(), posterior=parts.TwoLevelGuide())
+    run = run_of(tmp_path, prior=priors.TwoLevel(), posterior=guides.TwoLevelTopDown())
     shown = [figure.name for figure in drawn(run, jax.random.key(1))]
     assert shown == ["curves", "reconstructions", "samples"]
 
