@@ -20,6 +20,10 @@ class AbstractNoise(AbstractObservation):
     def distribution(self) -> dist.Distribution:
         """The law of one entry of the noise, in the data's units."""
 
+    def __call__(self, rng_key: RngKey, x: Shaped[ArrayLike, "*shape"]) -> Float[Array, "*shape"]:
+        """Return a draw of x + e."""
+        return jnp.asarray(x, float) + self.distribution.sample(rng_key, jnp.shape(x))
+
     def bounds(self, low: float, high: float) -> tuple[float, float]:
         """Return the real line."""
         return -math.inf, math.inf
@@ -33,10 +37,6 @@ class GaussianNoise(AbstractNoise):
 
     def __post_init__(self):
         _check_scale(self)
-
-    def __call__(self, rng_key: RngKey, x: Shaped[ArrayLike, "*shape"]) -> Float[Array, "*shape"]:
-        """Return a draw of x + e."""
-        return jnp.asarray(x, float) + self.distribution.sample(rng_key, jnp.shape(x))
 
     @property
     def distribution(self) -> dist.Distribution:
@@ -52,10 +52,6 @@ class LaplaceNoise(AbstractNoise):
 
     def __post_init__(self):
         _check_scale(self)
-
-    def __call__(self, rng_key: RngKey, x: Shaped[ArrayLike, "*shape"]) -> Float[Array, "*shape"]:
-        """Return a draw of x + e."""
-        return jnp.asarray(x, float) + self.distribution.sample(rng_key, jnp.shape(x))
 
     @property
     def distribution(self) -> dist.Distribution:
