@@ -3,6 +3,7 @@
 Zero-argument constructors, so that nothing is built at import. To add a part: one line here.
 """
 
+import jax.numpy as jnp
 import parts
 from flax import nnx
 
@@ -68,6 +69,7 @@ NETS = {  # encoder and decoder
     "MLP(norm, dropout)": lambda: (nets.MLP((8,), norm=nnx.LayerNorm), nets.MLP((8,), dropout=0.1)),
     "GatedMLP": lambda: (nets.GatedMLP((8,)), nets.GatedMLP((8,))),
     "Conv": lambda: (nets.Conv((4,)), nets.ConvTranspose((4,))),
+    "Transformed": lambda: (nets.Transformed(nets.MLP((8,)), jnp.tanh), nets.MLP((8,))),
     "user's NNX class": lambda: (parts.BatchNormNet, parts.BatchNormNet),
 }
 OBJECTIVES = {

@@ -75,3 +75,21 @@ def vae_params(vae):
 def test_errors(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+def test_a_transformed_net_sees_the_function_of_its_input():
+    def one_hot(x):
+        return (x[..., None] == jnp.arange(3)).astype(float)
+
+    levels = jnp.array([[0.0, 2.0], [1.0, 1.0]])
+    inner, outer = nets.MLP((4,)), nets.Transformed(nets.MLP((4,)), one_hot)
+    expected = build(inner, (2, 3), (5,), KEY)(one_hot(levels))
+    np.testing.assert_allclose(build(outer, (2,), (5,), KEY)(levels), expected)
+    assert not outer.spatial
+    assert nets.Transformed(nets.Conv(), jnp.log1p).spatial
+    assert repr(nets.Transformed(inner, jnp.log1p)) == f"Transformed({inner}, log1p)"
+
+
+def test_a_transformed_net_expects_callables():
+    with pytest.raises(TypeError, match=r"Transformed\(function=...\) expects a callable; got 3"):
+        nets.Transformed(nets.MLP(), 3)

@@ -3,5 +3,6 @@
 from probvae.nets.conv import Conv, ConvTranspose
 from probvae.nets.dense import MLP, GatedMLP, Linear
 from probvae.nets.module import Recipe, register
+from probvae.nets.transformed import Transformed
 
-__all__ = ["Conv", "ConvTranspose", "GatedMLP", "Linear", "MLP", "Recipe", "register"]
+__all__ = ["Conv", "ConvTranspose", "GatedMLP", "Linear", "MLP", "Recipe", "Transformed", "register"]

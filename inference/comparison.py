@@ -1,0 +1,56 @@
+"""What the comparisons share: trainings from several keys, a table, and what exceeds the noise."""
+
+import argparse
+from collections.abc import Callable, Mapping
+
+import numpy as np
+
+Results = dict[str, np.ndarray]
+
+
+def options(doc: str, *, seeds: int, quick: str) -> argparse.ArgumentParser:
+    """Return a parser with what every comparison takes: ``--seeds`` and ``--quick``."""
+    parser = argparse.ArgumentParser(description=doc.splitlines()[0])
+    parser.add_argument("--seeds", type=int, default=seeds, help="trainings of each, at least 2")
+    parser.add_argument("--quick", action="store_true", help=quick)
+    return parser
+
+
+def trainings(variants: Mapping[str, Callable[[int], float]], seeds: int) -> Results:
+    """Train every variant from keys 0, 1, ...; return the scores (nats per datum) by variant."""
+    found: dict[str, list[float]] = {name: [] for name in variants}
+    for seed in range(seeds):  # seed by seed: an interrupted run has compared something
+        for name, score in variants.items():
+            found[name].append(score(seed))
+            print(f"{name}, key {seed}: {found[name][-1]:.3f}", flush=True)
+    return {name: np.array(values) for name, values in found.items()}
+
+
+def table(results: Results, *, what: str, score: str) -> str:
+    """Return the table: mean and standard error over trainings, and each of them."""
+    lines = [f"| {what} | {score} (mean, s.e. over trainings) | each training |", "| --- | --- | --- |"]
+    for name, values in results.items():
+        each = ", ".join(f"{value:.2f}" for value in values)
+        lines.append(f"| {name} | {values.mean():.3f} +- {error(values):.3f} | {each} |")
+    return "\n".join(lines)
+
+
+def differences(results: Results, baseline: str) -> str:
+    """Say for each variant whether it differs from the baseline by more than two standard errors."""
+    lines = []
+    for name, values in results.items():
+        if name == baseline:
+            continue
+        gain = values.mean() - results[baseline].mean()
+        both = np.hypot(error(values), error(results[baseline]))
+        verdict = "exceeds" if abs(gain) > 2 * both else "does not exceed"
+        lines.append(
+            f"{name} minus {baseline}: {gain:+.3f} nats, standard error {both:.3f} over {len(values)} "
+            f"trainings each: the difference {verdict} two standard errors."
+        )
+    return "\n".join(lines)
+
+
+def error(values: np.ndarray) -> float:
+    """Return the standard error of the mean over trainings."""
+    return float(values.std(ddof=1) / np.sqrt(len(values)))

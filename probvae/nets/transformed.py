@@ -1,0 +1,55 @@
+"""A net that sees a function of its input."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+from flax import nnx
+
+from probvae.typing import Shape
+
+
+@dataclass(frozen=True, repr=False)
+class Transformed:
+    """f(g(x)): a net f of a fixed function g of its input.
+
+    Counts whose scale runs over decades are seen by ``Transformed(MLP(), jnp.log1p)``; levels without
+    order by a g that returns their one-hot codes. Where a VAE has a context, g is given data and
+    context in one array.
+
+    Args:
+        net: the recipe of f.
+        function: g, of a batch ``(batch, *in_shape)``; it may change all axes but the first. Give a
+            named function or a ``partial``, made once: two lambdas are never equal, and each makes the
+            programs be compiled again.
+    """
+
+    net: Any
+    function: Any
+
+    def __post_init__(self) -> None:
+        for name, value in (("net", self.net), ("function", self.function)):
+            if not callable(value):
+                raise TypeError(f"Transformed({name}=...) expects a callable; got {value!r}.")
+
+    @property
+    def spatial(self) -> bool:
+        """Whether the net wants images, and a context on their grid."""
+        return getattr(self.net, "spatial", False)
+
+    def __call__(self, in_shape: Shape, out_shape: Shape, *, rngs: nnx.Rngs) -> nnx.Module:
+        seen = jax.eval_shape(self.function, jax.ShapeDtypeStruct((1, *in_shape), float))
+        return _After(self.net(seen.shape[1:], out_shape, rngs=rngs), self.function)
+
+    def __repr__(self) -> str:
+        return f"Transformed({self.net}, {getattr(self.function, '__name__', self.function)})"
+
+
+class _After(nnx.Module):
+    def __init__(self, net: Any, function: Callable) -> None:
+        self.net = net
+        self.function = function
+
+    def __call__(self, x: jax.Array) -> jax.Array:
+        return self.net(self.function(x))
