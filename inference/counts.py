@@ -7,7 +7,7 @@ sigma), its first bin from -infinity, so that its log p(x) can be compared with 
 (one layer of 128 that sees log(1 + x), dropout 0.1), 10 latents, batch 128, Adam 1e-3, epochs. The last
 243 training cells choose the epoch (each fifth of the run is looked at, by validation ELBO).
 
-    python -m inference.counts [--seeds 3] [--epochs 100] [--quick]
+    python -m inference.counts [--seeds 3] [--epochs 400] [--quick]
 
 Reference: Lopez et al. 2018, Nature Methods 15:1053 (scVI). The library size is the sum of the very
 counts that are scored: log p(x | its sum), the same for all four.
@@ -132,7 +132,7 @@ def cells(*, quick: bool) -> dict[str, Batch]:
 def main() -> None:
     """Train all, print the table, and say which differences exceed two standard errors."""
     parser = options(__doc__, seeds=3, quick="200 cells, 50 genes, two seeds, five epochs")
-    parser.add_argument("--epochs", type=int, default=100)
+    parser.add_argument("--epochs", type=int, default=400)
     args = parser.parse_args()
     data = cells(quick=args.quick)
     seeds, epochs, particles = (2, 5, 20) if args.quick else (args.seeds, args.epochs, 1000)

@@ -56,7 +56,8 @@ def encoder(kernel, bias):
 def exact_full_rank():
     to_code, covariance = posterior()
     tril = np.linalg.cholesky(covariance)
-    raw = np.concatenate([raw_scale(np.diag(tril)), tril[np.tril_indices(3, -1)]])
+    below = 3 * (tril / np.diag(tril)[:, None])[np.tril_indices(3, -1)]
+    raw = np.concatenate([raw_scale(np.diag(tril)), below])
     kernel = np.concatenate([to_code, np.zeros((10, 6))], axis=1)
     return encoder(kernel, np.concatenate([-rotated()[1] @ to_code, raw]))
 
