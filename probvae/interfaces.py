@@ -43,6 +43,10 @@ class AbstractPrior(abc.ABC):  # noqa: B024 (its two kinds have the abstract met
         """Return the length of the vector that the decoder is given."""
         return latent_dim
 
+    def code(self, z: jax.Array) -> jax.Array:
+        """Return what the decoder is given for a draw z: by default z itself."""
+        return z
+
 
 class AbstractDistributionPrior(AbstractPrior):
     """A prior that is one distribution, sampled by the VAE at ``"z"``."""
@@ -84,6 +88,10 @@ class AbstractProgramGuide(AbstractGuide):
     @abc.abstractmethod
     def sample(self, outputs: jax.Array, scope: Scope) -> None:
         """Issue a site for each latent site of the prior."""
+
+    def top(self, outputs: jax.Array, scope: Scope) -> Distribution | None:
+        """Return q of the code on top given x, where that is one distribution: a VampPrior mixes it."""
+        return None
 
 
 class AbstractLikelihood(abc.ABC):

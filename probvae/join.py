@@ -29,6 +29,7 @@ FITTING = {
     "boolean": "guides.Bernoulli()",
     "one-hot": "guides.Categorical()",
     "sphere": "guides.PowerSpherical()",
+    "log-simplex": "guides.RelaxedCategorical()",
 }
 PACKAGE = {"prior": "priors", "posterior": "guides", "likelihood": "likelihoods"}
 

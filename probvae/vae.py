@@ -191,23 +191,26 @@ class VAE:
         return bool(self.context_shape)
 
     def _p_x(self, decoder: Callable, z: jax.Array, scope: Scope) -> Distribution:
-        code = inputs.join([z] + [scope.context] * self._has_context, spatial=False)
+        code = inputs.join([self.prior.code(z)] + [scope.context] * self._has_context, spatial=False)
         p = self.likelihood.distribution(decoder(code), scope)
         if scope.mask is not None:
             p = p.mask(scope.mask)
         return p.to_event(len(self.event_shape) - p.event_dim)
 
     def _posterior(self, x: jax.Array, context: jax.Array | None = None) -> Distribution:
-        """q(z|x) in evaluation mode: what a VampPrior mixes."""
-        if not isinstance(self.posterior, AbstractDistributionGuide):
-            raise TypeError(
-                f"the prior {type(self.prior).__name__} mixes q(z|x) as a distribution, but the "
-                f"posterior {type(self.posterior).__name__} is a program with sites of its own. Take "
-                "a distribution guide such as guides.MeanField(), or another prior."
-            )
+        """q(z|x), or of the code on top, in evaluation mode: what a VampPrior mixes."""
         scope = self._scope(x, context, None)._replace(training=False)
         outputs = self._encoder(training=False)(scope.x, scope.context, None)
-        return self.posterior.distribution(outputs, scope)
+        whole = isinstance(self.posterior, AbstractDistributionGuide)
+        q = (self.posterior.distribution if whole else self.posterior.top)(outputs, scope)
+        if q is None:
+            raise TypeError(
+                f"the prior {type(self.prior).__name__} mixes q(z|x) as a distribution, but the "
+                f"posterior {type(self.posterior).__name__} has none for the code on top. Take a "
+                "distribution guide such as guides.MeanField() (guides.TwoLevelTopDown() in a "
+                "hierarchy), or another prior."
+            )
+        return q
 
     def _log_joint(self, scope: Scope) -> Callable[[jax.Array], jax.Array]:
         """Register the model's parameters now; return z -> log p(x, z) per datum, in nats.

@@ -22,9 +22,12 @@ PRIORS = {
     "AutoregressiveNormal": lambda: priors.AutoregressiveNormal(delta=0.5),
     "Conditional": lambda: priors.Conditional(nets.MLP((8,))),
     "TwoLevel": lambda: priors.TwoLevel(net=nets.MLP((8,))),
+    "TwoLevel(VampPrior)": lambda: priors.TwoLevel(priors.VampPrior(3), nets.MLP((8,))),
     "Bernoulli": lambda: priors.Bernoulli(),
     "Bernoulli(learned)": lambda: priors.Bernoulli(learned=True),
     "Categorical": lambda: priors.Categorical(learned=True),
+    "RelaxedBernoulli": lambda: priors.RelaxedBernoulli(),
+    "RelaxedCategorical": lambda: priors.RelaxedCategorical(),
     "UniformSphere": lambda: priors.UniformSphere(),
 }
 GUIDES = {
@@ -37,6 +40,8 @@ GUIDES = {
     "TwoLevelBottomUp": lambda: guides.TwoLevelBottomUp(nets.MLP((8,))),
     "Bernoulli": lambda: guides.Bernoulli(),
     "Categorical": lambda: guides.Categorical(),
+    "RelaxedBernoulli": lambda: guides.RelaxedBernoulli(),
+    "RelaxedCategorical": lambda: guides.RelaxedCategorical(),
     "SemiAmortized": lambda: guides.SemiAmortized(steps=2),
     "PowerSpherical": lambda: guides.PowerSpherical(),
 }
@@ -89,11 +94,13 @@ EVERY = {
 # lives where the guide does, if that is one distribution.
 CODES = {
     "TwoLevel": "hierarchy",
+    "TwoLevel(VampPrior)": "hierarchy",
     "TwoLevelTopDown": "hierarchy",
     "TwoLevelBottomUp": "hierarchy",
     "Bernoulli": "bits",
     "Bernoulli(learned)": "bits",
     "Categorical": "one-hot",
+    "RelaxedCategorical": "log-simplex",
     "UniformSphere": "sphere",
     "PowerSpherical": "sphere",
 }
@@ -104,6 +111,8 @@ def fit_together(prior, guide):
     """Whether a prior and a guide make a VAE, by name."""
     if prior.startswith("VampPrior"):
         return guide not in PROGRAMS
+    if prior == "TwoLevel(VampPrior)":
+        return guide == "TwoLevelTopDown"
     return CODES.get(prior) == CODES.get(guide)
 
 

@@ -131,9 +131,23 @@ def test_any_distribution_prior_may_be_on_top(x, top):
     np.testing.assert_allclose(read.log_prior["z2"], site["fn"].log_prob(z2), rtol=1e-5, atol=1e-5)
 
 
-def test_a_vamp_prior_on_top_is_refused():
-    with pytest.raises(TypeError, match="mixes q.* TwoLevelTopDown is a program"):
-        two_level(prior=priors.TwoLevel(priors.VampPrior(3)))
+def test_a_vamp_prior_on_top_mixes_the_guides_top(x):
+    """log p(z2) = log (1/K) sum_k q(z2 | u_k), q(z2 | x) the guide's own."""
+    vae = two_level(prior=priors.TwoLevel(priors.VampPrior(3), nets.Linear()))
+    params = start(vae, x)
+    u = params["prior$pseudo_inputs"]
+    guide = handlers.trace(handlers.seed(handlers.substitute(vae.guide, params), 0))
+    q = guide.get_trace(u)["z2"]["fn"]
+    model = handlers.trace(handlers.seed(handlers.substitute(vae.model, params), 1))
+    site = model.get_trace(x)["z2"]
+    value = site["value"][:, None]
+    expected = jax.scipy.special.logsumexp(q.log_prob(value), axis=1) - np.log(3)
+    np.testing.assert_allclose(site["fn"].log_prob(site["value"]), expected, rtol=1e-5)
+
+
+def test_a_vamp_prior_on_top_is_refused_where_the_guide_has_no_top():
+    with pytest.raises(TypeError, match="(?s)TwoLevel mixes q.*TwoLevelBottomUp has none.*TopDown"):
+        two_level(prior=priors.TwoLevel(priors.VampPrior(3)), top_down=False)
 
 
 def test_log_joint_is_the_models_own_density(x):

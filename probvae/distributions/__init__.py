@@ -5,6 +5,7 @@ from probvae.distributions.bernoulli import BernoulliLogits
 from probvae.distributions.blocks import Blocks
 from probvae.distributions.categorical import CategoricalLevels
 from probvae.distributions.codes import Bits, OneHotCategorical
+from probvae.distributions.concrete import ExpConcrete, check_temperature
 from probvae.distributions.continuous_bernoulli import ContinuousBernoulli
 from probvae.distributions.counts import NegativeBinomialLogMean, PoissonLogMean
 from probvae.distributions.discretized_logistic import DiscretizedLogistic
@@ -19,6 +20,7 @@ __all__ = [
     "CategoricalLevels",
     "ContinuousBernoulli",
     "DiscretizedLogistic",
+    "ExpConcrete",
     "NegativeBinomialLogMean",
     "NormalMixture",
     "OneHotCategorical",
@@ -27,6 +29,7 @@ __all__ = [
     "SphericalUniform",
     "bounded_scale",
     "check_bound",
+    "check_temperature",
     "diagonal_normal",
     "mixture",
 ]

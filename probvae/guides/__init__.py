@@ -7,6 +7,7 @@ from probvae.guides.full_rank import FullRank
 from probvae.guides.low_rank import LowRank
 from probvae.guides.mean_field import MeanField
 from probvae.guides.power_spherical import PowerSpherical
+from probvae.guides.relaxed import RelaxedBernoulli, RelaxedCategorical
 from probvae.guides.semi_amortized import SemiAmortized
 from probvae.guides.two_level import TwoLevelBottomUp, TwoLevelTopDown
 
@@ -18,6 +19,8 @@ __all__ = [
     "LowRank",
     "MeanField",
     "PowerSpherical",
+    "RelaxedBernoulli",
+    "RelaxedCategorical",
     "SemiAmortized",
     "TwoLevelBottomUp",
     "TwoLevelTopDown",

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import jax
 import jax.numpy as jnp
 import numpyro
+from numpyro.distributions import Distribution
 
 from probvae import nets
 from probvae.distributions import check_bound, diagonal_normal
@@ -38,9 +39,12 @@ class TwoLevelTopDown(AbstractProgramGuide):
     def sample(self, outputs: jax.Array, scope: Scope) -> None:
         n = scope.latent_dim
         net = nets.register("guide$z1", self.net, (3 * n,), (n, 2), training=scope.training)
-        z2 = numpyro.sample("z2", diagonal_normal(outputs[..., :2], self.log_bound))
+        z2 = numpyro.sample("z2", self.top(outputs, scope))
         told = jnp.concatenate([z2, outputs[..., 2], outputs[..., 3]], axis=-1)
         numpyro.sample("z1", diagonal_normal(net(told), self.log_bound))
+
+    def top(self, outputs: jax.Array, scope: Scope) -> Distribution:
+        return diagonal_normal(outputs[..., :2], self.log_bound)
 
     def __str__(self) -> str:
         return "q(z2 | x) q(z1 | x, z2), normal"

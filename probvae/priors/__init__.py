@@ -7,6 +7,7 @@ from probvae.priors.conditional import Conditional
 from probvae.priors.flow import Flow
 from probvae.priors.gaussian_mixture import GaussianMixture
 from probvae.priors.learned_normal import LearnedNormal
+from probvae.priors.relaxed import RelaxedBernoulli, RelaxedCategorical
 from probvae.priors.standard_normal import StandardNormal
 from probvae.priors.student_t import StudentT
 from probvae.priors.two_level import TwoLevel
@@ -21,6 +22,8 @@ __all__ = [
     "Flow",
     "GaussianMixture",
     "LearnedNormal",
+    "RelaxedBernoulli",
+    "RelaxedCategorical",
     "StandardNormal",
     "StudentT",
     "TwoLevel",

@@ -16,8 +16,8 @@ class TwoLevel(AbstractProgramPrior):
     """z2 ~ top, z1 | z2 ~ Normal(m(z2), diag(s(z2)^2)); the decoder is given z1.
 
     Sites ``"z2"`` and ``"z1"``, both of length ``latent_dim``; log s = b tanh(r / 2b). Its guides are
-    ``guides.TwoLevelTopDown`` and ``guides.TwoLevelBottomUp``. Any distribution prior may be on top
-    but a ``VampPrior``, which needs q(z|x) as one distribution.
+    ``guides.TwoLevelTopDown`` and ``guides.TwoLevelBottomUp``. Any distribution prior of the plane may
+    be on top; a ``VampPrior`` mixes q(z2|x), which the top-down guide has as one distribution.
 
     Args:
         top: p(z2).
@@ -25,7 +25,7 @@ class TwoLevel(AbstractProgramPrior):
         log_bound: b, the bound on |log s|.
 
     Reference: Burda, Grosse and Salakhutdinov 2016, arXiv:1509.00519, section 2; Sonderby et al. 2016,
-    arXiv:1602.02282.
+    arXiv:1602.02282; with a VampPrior on top, Tomczak and Welling 2018, arXiv:1705.07120, section 3.
     """
 
     top: AbstractDistributionPrior = field(default_factory=StandardNormal)
