@@ -5,7 +5,7 @@ __version__ = "0.1.0"
 from probvae import data, flows, guides, likelihoods, nets, objectives, priors
 from probvae.criticism import to_datatree
 from probvae.evidence import Batch, Evidence
-from probvae.training import Fitted, History, NonFiniteLossError, Samples, fit, load, paths
+from probvae.training import Fitted, History, Imputed, NonFiniteLossError, Samples, fit, load, paths
 from probvae.vae import VAE
 from probvae.variant import Variant
 
@@ -14,6 +14,7 @@ __all__ = [
     "Evidence",
     "Fitted",
     "History",
+    "Imputed",
     "NonFiniteLossError",
     "Samples",
     "VAE",

@@ -201,8 +201,9 @@ class VAE:
         """q(z|x), or of the code on top, in evaluation mode: what a VampPrior mixes."""
         scope = self._scope(x, context, None)._replace(training=False)
         outputs = self._encoder(training=False)(scope.x, scope.context, None)
-        whole = isinstance(self.posterior, AbstractDistributionGuide)
-        q = (self.posterior.distribution if whole else self.posterior.top)(outputs, scope)
+        guide: Any = self.posterior
+        whole = isinstance(guide, AbstractDistributionGuide)
+        q = (guide.distribution if whole else guide.top)(outputs, scope)
         if q is None:
             raise TypeError(
                 f"the prior {type(self.prior).__name__} mixes q(z|x) as a distribution, but the "

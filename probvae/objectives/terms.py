@@ -69,7 +69,12 @@ def terms(
         closed_form: whether to use closed forms at all.
         kwargs: the programs' keyword arguments.
     """
-    guide_trace, model_trace = traced(rng_key, params, model, guide, args, kwargs)
+    traces = traced(rng_key, params, model, guide, args, kwargs)
+    return read(*traces, closed_form=closed_form)
+
+
+def read(guide_trace: dict, model_trace: dict, *, closed_form: bool = True) -> Terms:
+    """Return the terms of a guide's trace and of the model's replayed against it."""
     latents = [name for name, site in model_trace.items() if _is_latent(site)]
     order = [name for name, site in guide_trace.items() if _is_latent(site)]
     local = [name for name in latents if _in_plate(model_trace[name])]

@@ -1,7 +1,8 @@
 """Training: fit and what serves it."""
 
 from probvae.training.fit import NonFiniteLossError, fit
-from probvae.training.fitted import Fitted, Samples, load
+from probvae.training.fitted import Fitted, load
 from probvae.training.history import History
+from probvae.training.queries import Imputed, Samples
 
-__all__ = ["Fitted", "History", "NonFiniteLossError", "Samples", "fit", "load"]
+__all__ = ["Fitted", "History", "Imputed", "NonFiniteLossError", "Samples", "fit", "load"]

@@ -4,7 +4,7 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -13,21 +13,14 @@ from numpyro.distributions import Distribution
 from tqdm.auto import tqdm
 
 from probvae import evidence, inputs
-from probvae.evidence import Evidence
+from probvae.evidence import Batch, Evidence
 from probvae.interfaces import AbstractDistributionGuide
-from probvae.training import checks, store
+from probvae.training import checks, queries, store
 from probvae.training.history import History
 from probvae.training.paths import straight
+from probvae.training.queries import Imputed, Samples
 from probvae.typing import ArrayLike, Params, RngKey
 from probvae.vae import VAE
-
-
-class Samples(NamedTuple):
-    """Draws from the model: ``x`` ``(n, *event)``, the mean of p(x|z) behind each, and the code z."""
-
-    x: jax.Array
-    mean: jax.Array
-    z: Any
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,12 +68,14 @@ class Fitted:
                 f"the posterior {type(self.vae.posterior).__name__} is a program with several sites, "
                 "not one distribution. Draw from it: Predictive(fitted.guide, num_samples=...)(key, x)."
             )
-        return _encode(self.vae.eval(), self.values, *inputs.checked(self.vae, x, context, mask))
+        return queries.encode(self.vae.eval(), self.values, *inputs.checked(self.vae, x, context, mask))
 
     def decode(self, z: ArrayLike, context: ArrayLike | None = None) -> Distribution:
         """Return p(x|z) for codes ``(n, latent_dim)``: batch shape ``(n,)``, event ``event_shape``."""
         z = inputs.shaped("z", z, (self.vae.prior.code_dim(self.vae.latent_dim),), "latent_dim")
-        return _decode(self.vae.eval(), self.values, z, inputs.checked_context(self.vae, context, z))
+        return queries.decode(
+            self.vae.eval(), self.values, z, inputs.checked_context(self.vae, context, z)
+        )
 
     def sample(
         self,
@@ -105,7 +100,7 @@ class Fitted:
         checks.check_key(rng_key)
         context = inputs.checked_context(self.vae, context, None)
         vae = self.vae.eval() if noisy else self.vae.eval().without_noise()
-        drawn = _sample(vae, self.values, jax.random.split(rng_key, num_samples), context)
+        drawn = queries.sample(vae, self.values, jax.random.split(rng_key, num_samples), context)
         return drawn if context is not None else jax.tree.map(lambda a: a[:, 0], drawn)
 
     def reconstruct(
@@ -120,7 +115,44 @@ class Fitted:
         if rng_key is None:
             return self.decode(self.encode(x, context, mask).mean, context).mean
         x, context, mask = inputs.checked(self.vae, x, context, mask)
-        return _reconstruct(self.vae.eval(), self.values, rng_key, x, context, mask)
+        return queries.reconstruct(self.vae.eval(), self.values, rng_key, x, context, mask)
+
+    def impute(
+        self,
+        x: ArrayLike,
+        mask: ArrayLike,
+        *,
+        rng_key: RngKey,
+        num_samples: int = 1,
+        num_particles: int = 1000,
+        context: ArrayLike | None = None,
+    ) -> Imputed:
+        """Draw the missing entries of each datum from p(x_missing | x_observed).
+
+        By importance resampling: z_k ~ q(z | x_observed), with weights w_k = p(x_observed, z_k) /
+        q(z_k | x_observed); exact as K grows. Where the ``effective_particles`` are fewer than ten or
+        so, take more, or do not trust the draws. With ``Spread``, x and what is drawn are noisy data.
+
+        Args:
+            x: data ``(n, *event_shape)``; what stands at missing entries is never looked at.
+            mask: ``(n, *event_shape)``, true where x is observed.
+            rng_key: a typed key.
+            num_samples: draws for each datum.
+            num_particles: K, for each datum.
+            context: ``(n, *context_shape)``.
+
+        Reference: Mattei and Frellsen 2019, arXiv:1812.02633 (MIWAE), section 3.
+        """
+        checks.check_key(rng_key)
+        for name, count in (("num_samples", num_samples), ("num_particles", num_particles)):
+            checks.check_count(name, count)
+        inputs.check_shape("mask", jnp.shape(mask), self.vae.event_shape, "event_shape")
+        inputs.check_shape("x", jnp.shape(x), self.vae.event_shape, "event_shape")
+        x = jnp.where(jnp.asarray(mask, bool), jnp.asarray(x), self.vae.likelihood.fill)
+        data = checks.checked_batch(self.vae, Batch(x, context, mask), "x", checks.AS_IT_IS)
+        keys = jax.vmap(partial(jax.random.fold_in, rng_key))(jnp.arange(len(data.x)))
+        counts = {"num_samples": num_samples, "num_particles": num_particles}
+        return queries.impute(self.vae.eval(), self.values, keys, data, **counts)
 
     def interpolate(
         self,
@@ -229,42 +261,3 @@ def load(path: str | os.PathLike, vae: VAE) -> Fitted:
 
 def _repeated(context: ArrayLike | None, rows: int) -> jax.Array | None:
     return None if context is None else jnp.stack([jnp.asarray(context)] * rows)
-
-
-def _substituted(vae: VAE, values: Params, program: str) -> Callable:
-    return handlers.substitute(getattr(vae, program), data=dict(values))
-
-
-@partial(jax.jit, static_argnames=("vae",))
-def _encode(vae: VAE, values: Params, x: Any, context: Any, mask: Any) -> Distribution:
-    guide = handlers.seed(_substituted(vae, values, "guide"), jax.random.key(0))
-    return handlers.trace(guide).get_trace(x, context, mask)["z"]["fn"]
-
-
-@partial(jax.jit, static_argnames=("vae",))
-def _decode(vae: VAE, values: Params, z: jax.Array, context: Any) -> Distribution:
-    with handlers.substitute(data=dict(values)):
-        return vae.p_x(z, context)
-
-
-@partial(jax.jit, static_argnames=("vae",))
-def _sample(vae: VAE, values: Params, keys: jax.Array, context: Any) -> Samples:
-    def draw(key: RngKey) -> Samples:
-        model = handlers.seed(_substituted(vae, values, "model"), key)
-        trace = handlers.trace(model).get_trace(None, context)
-        z = {name: trace[name]["value"] for name in trace if _latent(trace[name])}
-        return Samples(trace["x"]["value"], trace["x"]["fn"].mean, z["z"] if list(z) == ["z"] else z)
-
-    return jax.lax.map(draw, keys, batch_size=min(len(keys), 256))
-
-
-def _latent(site: dict) -> bool:
-    return site["type"] == "sample" and site["name"] != "x"
-
-
-@partial(jax.jit, static_argnames=("vae",))
-def _reconstruct(vae: VAE, values: Params, rng_key: RngKey, *data: Any) -> jax.Array:
-    guide = handlers.seed(_substituted(vae, values, "guide"), rng_key)
-    drawn = handlers.trace(guide).get_trace(*data)
-    model = handlers.replay(_substituted(vae, values, "model"), drawn)
-    return handlers.trace(model).get_trace(*data)["x"]["fn"].mean

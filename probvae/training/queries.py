@@ -1,0 +1,103 @@
+"""What is asked of a fitted VAE, as compiled programs of its values."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from numpyro import handlers
+from numpyro.distributions import Distribution
+
+from probvae.evidence import ROWS, Batch
+from probvae.objectives.terms import read, traced
+from probvae.typing import Params, RngKey
+from probvae.vae import VAE
+
+
+class Samples(NamedTuple):
+    """Draws from the model: ``x`` ``(n, *event)``, the mean of p(x|z) behind each, and the code z."""
+
+    x: jax.Array
+    mean: jax.Array
+    z: Any
+
+
+class Imputed(NamedTuple):
+    """Draws of data whose missing entries were filled: ``x`` ``(num_samples, n, *event)``.
+
+    ``effective_particles`` ``(n,)``: (sum_k w_k)^2 / sum_k w_k^2, of the particles that were weighed.
+    """
+
+    x: jax.Array
+    effective_particles: jax.Array
+
+
+def _substituted(vae: VAE, values: Params, program: str) -> Callable:
+    return handlers.substitute(getattr(vae, program), data=dict(values))
+
+
+@partial(jax.jit, static_argnames=("vae",))
+def encode(vae: VAE, values: Params, x: Any, context: Any, mask: Any) -> Distribution:
+    """Return q(z|x)."""
+    guide = handlers.seed(_substituted(vae, values, "guide"), jax.random.key(0))
+    return handlers.trace(guide).get_trace(x, context, mask)["z"]["fn"]
+
+
+@partial(jax.jit, static_argnames=("vae",))
+def decode(vae: VAE, values: Params, z: jax.Array, context: Any) -> Distribution:
+    """Return p(x|z)."""
+    with handlers.substitute(data=dict(values)):
+        return vae.p_x(z, context)
+
+
+@partial(jax.jit, static_argnames=("vae",))
+def sample(vae: VAE, values: Params, keys: jax.Array, context: Any) -> Samples:
+    """Run the model once for each key, without data."""
+
+    def draw(key: RngKey) -> Samples:
+        model = handlers.seed(_substituted(vae, values, "model"), key)
+        trace = handlers.trace(model).get_trace(None, context)
+        z = {name: trace[name]["value"] for name in trace if _latent(trace[name])}
+        return Samples(trace["x"]["value"], trace["x"]["fn"].mean, z["z"] if list(z) == ["z"] else z)
+
+    return jax.lax.map(draw, keys, batch_size=min(len(keys), 256))
+
+
+def _latent(site: dict) -> bool:
+    return site["type"] == "sample" and site["name"] != "x"
+
+
+@partial(jax.jit, static_argnames=("vae",))
+def reconstruct(vae: VAE, values: Params, rng_key: RngKey, *data: Any) -> jax.Array:
+    """Return the mean of p(x|z) at a draw of q(z|x)."""
+    guide = handlers.seed(_substituted(vae, values, "guide"), rng_key)
+    drawn = handlers.trace(guide).get_trace(*data)
+    model = handlers.replay(_substituted(vae, values, "model"), drawn)
+    return handlers.trace(model).get_trace(*data)["x"]["fn"].mean
+
+
+@partial(jax.jit, static_argnames=("vae", "num_samples", "num_particles"))
+def impute(
+    vae: VAE, values: Params, keys: jax.Array, data: Batch, *, num_samples: int, num_particles: int
+) -> Imputed:
+    """Draw (z, x) pairs of all particles, and of these ``num_samples`` in proportion to w."""
+
+    def particle(key: RngKey, datum: Batch) -> tuple[jax.Array, jax.Array]:
+        program_key, x_key = jax.random.split(key)
+        args = tuple(jax.tree.map(lambda a: a[None], datum))
+        traces = traced(program_key, values, vae.model, vae.guide, args, {})
+        return read(*traces).log_weight[0], traces[1]["x"]["fn"].sample(x_key)[0]
+
+    def one_datum(key: RngKey, datum: Batch) -> tuple[jax.Array, jax.Array]:
+        choice, particle_key = jax.random.split(key)
+        log_w, x = jax.vmap(particle, in_axes=(0, None))(
+            jax.random.split(particle_key, num_particles), datum
+        )
+        chosen = jax.random.categorical(choice, log_w, shape=(num_samples,))
+        w = jax.nn.softmax(log_w)
+        return jnp.where(datum.mask, datum.x, x[chosen]), 1 / jnp.square(w).sum()
+
+    at_a_time = max(ROWS // num_particles, 1)
+    x, effective = jax.lax.map(lambda row: one_datum(*row), (keys, data), batch_size=at_a_time)
+    return Imputed(jnp.moveaxis(x, 1, 0), effective)
