@@ -8,7 +8,6 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from numpyro import handlers
 from numpyro.distributions import Distribution
 from tqdm.auto import tqdm
 
@@ -28,8 +27,9 @@ class Fitted:
     """A VAE with its parameters, running state and history.
 
     ``values`` holds parameters and running state by site; ``model`` and ``guide`` are the VAE's
-    programs with these put in and nets in evaluation mode: plain NumPyro, for ``Predictive``, ``MCMC``
-    and all else.
+    programs with these put in and nets in evaluation mode: plain NumPyro, without parameters, for
+    ``Predictive``, ``MCMC``, ``SVI`` with a guide of its own (NumPyro's ``AutoNormal`` of the local
+    codes), and all else.
     """
 
     vae: VAE
@@ -44,12 +44,12 @@ class Fitted:
     @property
     def model(self) -> Callable:
         """The model, p(z) p(x|z), with numbers put in."""
-        return handlers.substitute(self.vae.eval().model, data=dict(self.values))
+        return queries.numbers_in(self.vae.eval().model, self.values)
 
     @property
     def guide(self) -> Callable:
         """The guide, q(z|x), with numbers put in."""
-        return handlers.substitute(self.vae.eval().guide, data=dict(self.values))
+        return queries.numbers_in(self.vae.eval().guide, self.values)
 
     def with_values(self, values: Params) -> "Fitted":
         """Return the same with other parameters and state."""

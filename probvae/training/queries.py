@@ -33,6 +33,12 @@ class Imputed(NamedTuple):
     effective_particles: jax.Array
 
 
+def numbers_in(program: Callable, values: Params) -> Callable:
+    """Return a program whose parameters are numbers: hidden, so that no SVI finds and moves them."""
+    fixed = handlers.substitute(program, data=dict(values))
+    return handlers.block(fixed, hide_fn=lambda site: site["type"] in ("param", "mutable"))
+
+
 def _substituted(vae: VAE, values: Params, program: str) -> Callable:
     return handlers.substitute(getattr(vae, program), data=dict(values))
 
