@@ -1,0 +1,100 @@
+"""What any two parts must do together, as one compiled program: train, generate, stay below log p(x)."""
+
+from functools import lru_cache
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import registry
+from jax.scipy.special import logsumexp
+from numpyro.infer import SVI, Predictive, Trace_ELBO
+
+from probvae import VAE, nets
+from probvae.join import structure
+from probvae.objectives import ELBO, AbstractObjective, terms
+
+SHAPE = (3, 2)
+STEPS, END = 150, 20
+PARTICLES = 500  # 100 for the ELBO, the others for the bound above it
+
+
+def tiny(**parts) -> VAE:
+    """The smallest VAE that has something to learn."""
+    net = nets.MLP((8,))
+    return VAE(event_shape=SHAPE, latent_dim=2, **{"encoder": net, "decoder": net, **parts})
+
+
+def joined(prior, guide, **parts):
+    """A tiny VAE of named prior and guide; with a context where the prior asks for one."""
+    context = {"context_shape": (2,)} if prior == "Conditional" else {}
+    return tiny(prior=registry.PRIORS[prior](), posterior=guide, **context, **parts)
+
+
+@lru_cache(maxsize=64)
+def rows(likelihood, n=12):
+    """Data in the likelihood's support, with structure to learn: the first kind that lies in it."""
+    x = jax.random.uniform(jax.random.key(9), (n, 1, 1)) + 0.1 * jax.random.normal(
+        jax.random.key(8), (n, *SHAPE)
+    )
+    grey = np.clip(x, 0.02, 0.98)
+    kinds = (x, grey, np.round(255 * grey) / 255, np.floor(4 * grey), x > 0.5)
+    kinds = [np.asarray(kind, np.float32) for kind in kinds]
+    return next(kind for kind in kinds if np.all(likelihood.support(kind)))
+
+
+def check_pair(vae, objective=None):
+    """SVI lowers the loss by more than its noise; the ELBO is below log p(x); generation has all sites."""
+    sites = structure(vae).guide
+    objective = objective or default_objective(vae)
+    x = rows(vae.likelihood)
+    context = x[:, 0, :2] if vae.context_shape else None
+    found = jax.device_get(jax.jit(_pair, static_argnums=(0, 1))(vae, objective, x, context))
+    losses, elbo, log_w, drawn = found
+    assert np.isfinite(losses).all()
+    gain = losses[:END].mean() - losses[-END:].mean()
+    assert gain > 2 * losses[-END:].std() / np.sqrt(END), "the loss does not fall"
+    if vae.likelihood.is_density:
+        _check_below(elbo, log_w)
+    assert set(drawn) == {*sites, "x"}
+    assert drawn["x"].shape == (4, 1, *SHAPE)
+    assert all(drawn[site].shape == (4, 1, 2) for site in sites)
+    assert bool(np.all(vae.likelihood.support(drawn["x"])))
+
+
+def default_objective(vae):
+    """NumPyro's ELBO where draws carry gradients; ours, which sums over a discrete code, elsewhere."""
+    fixed = all(site.reparametrised for site in structure(vae).guide.values())
+    return Trace_ELBO() if fixed else ELBO()
+
+
+def _pair(vae, objective, x, context):
+    told = () if context is None else (context,)
+    ours = isinstance(objective, AbstractObjective)
+    programs = objective.programs(vae.model, vae.guide) if ours else (vae.model, vae.guide)
+    svi = SVI(*programs, optax.adam(3e-2), objective)
+    state = svi.init(jax.random.key(0), x, *told)
+    state, losses = jax.lax.scan(lambda s, _: svi.update(s, x, *told), state, None, STEPS)
+    held = {k: v for k, v in (state.mutable_state or {}).items() if not k.startswith("objective")}
+    params = {k: v for k, v in svi.get_params(state).items() if not k.startswith("objective")}
+    values, fixed = {**params, **held}, vae.eval()
+
+    def read(key):
+        found = terms(key, values, fixed.model, fixed.guide, x, *told)
+        return found.log_likelihood - found.total_kl, found.log_weight
+
+    elbo, log_w = jax.vmap(read)(jax.random.split(jax.random.key(1), PARTICLES))
+    given = {} if context is None else {"context": context[:1]}
+    drawn = Predictive(fixed.model, params=values, num_samples=4)(jax.random.key(3), **given)
+    return losses, elbo[:100], log_w[100:], {k: v for k, v in drawn.items() if not k.endswith("$state")}
+
+
+def _check_below(elbo, log_w):
+    """The mean ELBO is at most the bound of other, many draws (exact where they cover all codes)."""
+    bound = np.asarray(logsumexp(jnp.asarray(log_w, float), axis=0) - np.log(len(log_w)))
+    w = np.exp(log_w - log_w.max(0))
+    noise = np.sqrt(elbo.var(0) / len(elbo) + w.var(0) / w.mean(0) ** 2 / len(w))
+    gap = (elbo.mean(0) - bound).mean()
+    assert gap < 4 * np.sqrt((noise**2).sum()) / len(noise) + 5e-3, f"the ELBO is {gap} above log p(x)"
+
+
