@@ -3,5 +3,19 @@
 from probvae.nets.conv import Conv, ConvTranspose
 from probvae.nets.dense import MLP, GatedMLP, Linear
 from probvae.nets.module import Recipe, register
+from probvae.nets.resnet import ResNet, ResNetTranspose
+from probvae.nets.transformer import Transformer, TransformerDecoder
 
-__all__ = ["Conv", "ConvTranspose", "GatedMLP", "Linear", "MLP", "Recipe", "register"]
+__all__ = [
+    "Conv",
+    "ConvTranspose",
+    "GatedMLP",
+    "Linear",
+    "MLP",
+    "Recipe",
+    "ResNet",
+    "ResNetTranspose",
+    "Transformer",
+    "TransformerDecoder",
+    "register",
+]
