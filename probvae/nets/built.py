@@ -7,11 +7,11 @@ import jax
 from flax import nnx
 
 from probvae.nets.equinox import EquinoxModule
-from probvae.nets.foreign import in_shape_of
+from probvae.nets.foreign import described, in_shape_of
 from probvae.typing import Shape
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Built:
     """A module with weights: training starts from these, whatever the key.
 
@@ -34,7 +34,7 @@ class Built:
         return EquinoxModule("nets.Built", self.module, out_shape, rngs)
 
     def __repr__(self) -> str:
-        return f"Built({type(self.module).__name__})"
+        return described(self, self.module)
 
 
 class _BuiltModule(nnx.Module):

@@ -8,11 +8,11 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from probvae.nets.foreign import check_hashable, check_module, in_shape_of
+from probvae.nets.foreign import check_hashable, check_module, described, in_shape_of
 from probvae.typing import Shape
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Equinox:
     """An equinox module as a net, called on one datum and mapped over the batch.
 
@@ -34,6 +34,9 @@ class Equinox:
     def __call__(self, in_shape: Shape, out_shape: Shape, *, rngs: nnx.Rngs) -> nnx.Module:
         module = self.make(in_shape, out_shape, key=rngs.params())
         return EquinoxModule("nets.Equinox", module, out_shape, rngs)
+
+    def __repr__(self) -> str:
+        return described(self, self.make)
 
 
 class EquinoxModule(nnx.Module):

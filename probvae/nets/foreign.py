@@ -20,6 +20,12 @@ def in_shape_of(y: Any, out_shape: Shape) -> jax.Array:
     return y.reshape(len(y), *out_shape) if fits else y
 
 
+def described(net: Any, module: Any) -> str:
+    """Name an adapter and what it adapts in one line, without addresses."""
+    name = getattr(module, "__name__", type(module).__name__)
+    return f"{type(net).__name__}({name}{', spatial=True' if net.spatial else ''})"
+
+
 def check_hashable(name: str, value: Any, form: str) -> None:
     """Raise unless a recipe's field can be hashed: modules with weights or lists cannot."""
     try:

@@ -8,14 +8,14 @@ import jax
 import jax.numpy as jnp
 from flax import linen, nnx
 
-from probvae.nets.foreign import check_hashable, check_module, in_shape_of
+from probvae.nets.foreign import check_hashable, check_module, described, in_shape_of
 from probvae.typing import Shape
 
 # what a linen module may call the mode, and its value in training
 MODES = {"train": True, "training": True, "deterministic": False, "use_running_average": False}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Linen:
     """A flax linen module as a net, called on a batch.
 
@@ -40,6 +40,9 @@ class Linen:
         module = self.module if given else self.module(in_shape, out_shape)
         check_module("nets.Linen", module, linen.Module)
         return _LinenModule(module, in_shape, out_shape, rngs)
+
+    def __repr__(self) -> str:
+        return described(self, self.module)
 
 
 class _LinenModule(nnx.Module):
