@@ -5,7 +5,6 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from flax import nnx
 from numpyro import handlers
 from numpyro.distributions import Delta, Distribution, ExpandedDistribution, Independent
 
@@ -17,6 +16,7 @@ from probvae.interfaces import (
     AbstractProgramGuide,
     AbstractProgramPrior,
 )
+from probvae.nets.foreign import hint, is_module
 from probvae.typing import Shape
 
 ROLES = {
@@ -84,13 +84,12 @@ def _check_kind(role: str, part: Any, kinds: tuple[type, ...]) -> None:
 
 
 def _check_net(role: str, net: Any) -> None:
-    built = isinstance(net, nnx.Module)
-    if isinstance(net, type) or (callable(net) and _hashable(net) and not built):
+    if callable(net) and _hashable(net) and not is_module(net):
         return
     raise TypeError(
         f"{role} expects a recipe `recipe(in_shape, out_shape, *, rngs) -> nnx.Module`, hashable and "
         f"without arrays, such as nets.MLP((300, 300)) or an NNX class; got {type(net).__name__}. "
-        "A module that is built already must be given as its recipe."
+        f"{hint(net)}"
     )
 
 

@@ -96,5 +96,3 @@ def _check_below(elbo, log_w):
     noise = np.sqrt(elbo.var(0) / len(elbo) + w.var(0) / w.mean(0) ** 2 / len(w))
     gap = (elbo.mean(0) - bound).mean()
     assert gap < 4 * np.sqrt((noise**2).sum()) / len(noise) + 5e-3, f"the ELBO is {gap} above log p(x)"
-
-

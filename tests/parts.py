@@ -1,13 +1,16 @@
 """Parts that only the tests need: a guide that looks at the model, odd nets and likelihoods."""
 
+import math
 from dataclasses import dataclass
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpyro
 import numpyro.distributions as dist
-from flax import nnx
+from flax import linen, nnx
 
+from probvae import nets
 from probvae.interfaces import AbstractProgramGuide, AbstractProgramPrior
 from probvae.likelihoods import Bernoulli
 
@@ -57,6 +60,39 @@ class BatchNormNet(nnx.Module):
     def __call__(self, x):
         h = self.dropout(self.norm(x.reshape(len(x), -1)))
         return self.linear(h).reshape(len(x), *self.out_shape)
+
+
+class LinenNet(linen.Module):
+    """A user's own linen class, made for the shapes; its output is one vector per datum."""
+
+    in_shape: tuple
+    out_shape: tuple
+
+    @linen.compact
+    def __call__(self, x, train: bool):
+        h = linen.BatchNorm(use_running_average=not train)(x.reshape(len(x), -1))
+        h = linen.Dropout(0.2, deterministic=not train)(h)
+        return linen.Dense(math.prod(self.out_shape))(h)
+
+
+class EquinoxNet(eqx.Module):
+    """A user's own equinox class, called on one datum."""
+
+    layers: list
+    dropout: eqx.nn.Dropout
+
+    def __init__(self, in_shape, out_shape, *, key):
+        first, last = jax.random.split(key)
+        n, m = math.prod(in_shape), math.prod(out_shape)
+        self.layers = [eqx.nn.Linear(n, 8, key=first), eqx.nn.Linear(8, m, key=last)]
+        self.dropout = eqx.nn.Dropout(0.1)
+
+    def __call__(self, x, *, key):
+        h = jax.nn.relu(self.layers[0](x.ravel()))
+        return self.layers[1](self.dropout(h, key=key))
+
+
+BUILT = nets.Built(nnx.Sequential(lambda x: x.reshape(len(x), -1), nnx.Linear(6, 4, rngs=nnx.Rngs(0))))
 
 
 class WrongShapeNet(nnx.Module):

@@ -74,8 +74,16 @@ NETS = {  # encoder and decoder
     "MLP(norm, dropout)": lambda: (nets.MLP((8,), norm=nnx.LayerNorm), nets.MLP((8,), dropout=0.1)),
     "GatedMLP": lambda: (nets.GatedMLP((8,)), nets.GatedMLP((8,))),
     "Conv": lambda: (nets.Conv((4,)), nets.ConvTranspose((4,))),
+    "ResNet": lambda: (nets.ResNet((4,), 1), nets.ResNetTranspose((4,), 1)),
+    "Transformer": lambda: (
+        nets.Transformer(1, 8, 1, heads=2),
+        nets.TransformerDecoder(1, 8, 1, heads=2, dropout=0.1),
+    ),
     "Transformed": lambda: (nets.Transformed(nets.MLP((8,)), jnp.tanh), nets.MLP((8,))),
     "user's NNX class": lambda: (parts.BatchNormNet, parts.BatchNormNet),
+    "user's linen class": lambda: (nets.Linen(parts.LinenNet), nets.Linen(parts.LinenNet)),
+    "user's equinox class": lambda: (nets.Equinox(parts.EquinoxNet), nets.Equinox(parts.EquinoxNet)),
+    "user's built module": lambda: (parts.BUILT, nets.MLP((8,))),
 }
 OBJECTIVES = {
     "ELBO": lambda: objectives.ELBO(),

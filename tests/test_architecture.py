@@ -75,6 +75,7 @@ def test_no_family_imports_another(path):
 @pytest.mark.parametrize("path", modules(), ids=lambda p: str(p.relative_to(ROOT)))
 def test_heavy_packages_are_imported_where_they_are_used(path):
     heavy = {
+        "equinox",
         "matplotlib",
         "arviz",
         "arviz_base",

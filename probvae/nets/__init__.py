@@ -1,8 +1,29 @@
 """Nets: frozen recipes `recipe(in_shape, out_shape, *, rngs) -> nnx.Module`."""
 
+from probvae.nets.built import Built
 from probvae.nets.conv import Conv, ConvTranspose
 from probvae.nets.dense import MLP, GatedMLP, Linear
+from probvae.nets.equinox import Equinox
+from probvae.nets.linen import Linen
 from probvae.nets.module import Recipe, register
+from probvae.nets.resnet import ResNet, ResNetTranspose
 from probvae.nets.transformed import Transformed
+from probvae.nets.transformer import Transformer, TransformerDecoder
 
-__all__ = ["Conv", "ConvTranspose", "GatedMLP", "Linear", "MLP", "Recipe", "Transformed", "register"]
+__all__ = [
+    "Built",
+    "Conv",
+    "ConvTranspose",
+    "Equinox",
+    "GatedMLP",
+    "Linear",
+    "Linen",
+    "MLP",
+    "Recipe",
+    "ResNet",
+    "ResNetTranspose",
+    "Transformed",
+    "Transformer",
+    "TransformerDecoder",
+    "register",
+]

@@ -14,7 +14,7 @@ class Finished(nnx.Module):
 
     def __init__(
         self,
-        layer: nnx.Module,
+        layer: Callable,
         features: int,
         *,
         activation: Callable,
@@ -34,7 +34,7 @@ class Finished(nnx.Module):
         return self.dropout(h) if self.dropout else h
 
 
-def finished(net: Any, layer: nnx.Module, features: int, rngs: nnx.Rngs) -> Finished:
+def finished(net: Any, layer: Callable, features: int, rngs: nnx.Rngs) -> Finished:
     """Finish a layer as its net's recipe says."""
     return Finished(
         layer, features, activation=net.activation, norm=net.norm, dropout=net.dropout, rngs=rngs
@@ -45,7 +45,8 @@ def described(net: Any, **sizes: Any) -> str:
     """Name a recipe as it would be written: functions by name, defaults left out."""
     told = [f"{name}={value}" for name, value in sizes.items()]
     told.append(f"activation={getattr(net.activation, '__name__', net.activation)}")
-    told += [f"norm={getattr(net.norm, '__name__', net.norm)}"] if net.norm else []
+    norm = getattr(net, "norm", None)
+    told += [f"norm={getattr(norm, '__name__', norm)}"] if norm else []
     told += [f"dropout={net.dropout}"] if net.dropout else []
     return f"{type(net).__name__}({', '.join(told)})"
 
@@ -76,6 +77,12 @@ def check_rate(name: str, dropout: Any) -> None:
     """Raise unless a dropout rate is in [0, 1)."""
     if not 0 <= dropout < 1:
         raise ValueError(f"{name}(dropout=...) expects a rate in [0, 1); got {dropout!r}.")
+
+
+def check_count(name: str, field: str, count: Any) -> None:
+    """Raise unless ``count`` is a positive integer."""
+    if not isinstance(count, int) or isinstance(count, bool) or count < 1:
+        raise ValueError(f"{name}({field}=...) expects a positive integer; got {count!r}.")
 
 
 def check_sizes(name: str, field: str, sizes: Any) -> None:

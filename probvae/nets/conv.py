@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import jax
 from flax import nnx
@@ -38,7 +38,7 @@ class Conv:
         check_rate("Conv", self.dropout)
 
     def __call__(self, in_shape: Shape, out_shape: Shape, *, rngs: nnx.Rngs) -> nnx.Module:
-        return _ConvModule(self, image_shape(in_shape, "Conv", "input"), out_shape, rngs)
+        return ConvModule(self, image_shape(in_shape, "Conv", "input"), out_shape, rngs)
 
     def __repr__(self) -> str:
         return described(self, channels=self.channels, kernel=self.kernel)
@@ -63,26 +63,33 @@ class ConvTranspose:
         check_rate("ConvTranspose", self.dropout)
 
     def __call__(self, in_shape: Shape, out_shape: Shape, *, rngs: nnx.Rngs) -> nnx.Module:
-        return _ConvTransposeModule(self, in_shape, out_shape, rngs)
+        image = image_shape(out_shape, "ConvTranspose", "output")
+        return ConvTransposeModule(self, in_shape, image, out_shape, rngs)
 
     def __repr__(self) -> str:
         return described(self, channels=self.channels, kernel=self.kernel)
 
 
-class _ConvModule(nnx.Module):
-    def __init__(self, net: Conv, image: Shape, out_shape: Shape, rngs: nnx.Rngs) -> None:
+def alone(layer: nnx.Module, image: Shape) -> nnx.Module:
+    """Add nothing to a layer whose output is ``image``: what a residual net does otherwise."""
+    return layer
+
+
+class ConvModule(nnx.Module):
+    """The layers of :class:`Conv`; ``stage`` may add to each before its normalisation."""
+
+    def __init__(
+        self, net: Any, image: Shape, out_shape: Shape, rngs: nnx.Rngs, stage: Callable = alone
+    ) -> None:
         self.out_shape = out_shape
-        sizes = (image[2], *net.channels)
-        kernel = (net.kernel, net.kernel)
-        layers = [
-            nnx.Conv(n, m, kernel, strides=2, rngs=rngs)
-            for n, m in zip(sizes[:-1], sizes[1:], strict=True)
-        ]
-        self.layers = nnx.List(
-            [finished(net, layer, m, rngs) for layer, m in zip(layers, sizes[1:], strict=True)]
-        )
-        height, width = (_halved(side, len(net.channels)) for side in image[:2])
-        self.last = nnx.Linear(height * width * sizes[-1], math.prod(out_shape), rngs=rngs)
+        *grid, n = image
+        layers = []
+        for m in net.channels:
+            layer = nnx.Conv(n, m, (net.kernel, net.kernel), strides=2, rngs=rngs)
+            grid, n = [_halved(side, 1) for side in grid], m
+            layers.append(finished(net, stage(layer, (*grid, m)), m, rngs))
+        self.layers = nnx.List(layers)
+        self.last = nnx.Linear(math.prod(grid) * n, math.prod(out_shape), rngs=rngs)
 
     def __call__(self, x: jax.Array) -> jax.Array:
         h = as_image(x)
@@ -91,22 +98,31 @@ class _ConvModule(nnx.Module):
         return self.last(h.reshape(len(x), -1)).reshape(len(x), *self.out_shape)
 
 
-class _ConvTransposeModule(nnx.Module):
-    def __init__(self, net: ConvTranspose, in_shape: Shape, out_shape: Shape, rngs: nnx.Rngs) -> None:
-        height, width, channels = image_shape(out_shape, "ConvTranspose", "output")
+class ConvTransposeModule(nnx.Module):
+    """The layers of :class:`ConvTranspose`; ``stage`` as for :class:`ConvModule`."""
+
+    def __init__(
+        self,
+        net: Any,
+        in_shape: Shape,
+        image: Shape,
+        out_shape: Shape,
+        rngs: nnx.Rngs,
+        stage: Callable = alone,
+    ) -> None:
         self.out_shape = out_shape
-        self.small = (*(_halved(side, len(net.channels)) for side in (height, width)), net.channels[0])
-        first = nnx.Linear(math.prod(in_shape), math.prod(self.small), rngs=rngs)
-        self.first = finished(net, first, math.prod(self.small), rngs)
-        sizes, kernel = net.channels, (net.kernel, net.kernel)
-        layers = [
-            nnx.ConvTranspose(n, m, kernel, strides=(2, 2), rngs=rngs)
-            for n, m in zip(sizes[:-1], sizes[1:], strict=True)
-        ]
-        self.layers = nnx.List(
-            [finished(net, layer, m, rngs) for layer, m in zip(layers, sizes[1:], strict=True)]
-        )
-        self.last = nnx.ConvTranspose(sizes[-1], channels, kernel, strides=(2, 2), rngs=rngs)
+        grid, (n, *others) = [_halved(side, len(net.channels)) for side in image[:2]], net.channels
+        self.small = (*grid, n)
+        size, kernel = math.prod(self.small), (net.kernel, net.kernel)
+        first = nnx.Linear(math.prod(in_shape), size, rngs=rngs)
+        self.first = finished(net, stage(first, self.small), size, rngs)
+        layers = []
+        for m in others:
+            layer = nnx.ConvTranspose(n, m, kernel, strides=(2, 2), rngs=rngs)
+            grid, n = [2 * side for side in grid], m
+            layers.append(finished(net, stage(layer, (*grid, m)), m, rngs))
+        self.layers = nnx.List(layers)
+        self.last = nnx.ConvTranspose(n, image[2], kernel, strides=(2, 2), rngs=rngs)
 
     def __call__(self, z: jax.Array) -> jax.Array:
         h = self.first(z.reshape(len(z), -1)).reshape(len(z), *self.small)

@@ -15,6 +15,7 @@ import numpyro
 from flax import nnx
 from numpyro.primitives import mutable
 
+from probvae.nets.foreign import check_module
 from probvae.typing import Shape
 
 Recipe = Callable[..., nnx.Module]
@@ -28,8 +29,14 @@ class _Structure(NamedTuple):
 
 
 def build(recipe: Recipe, in_shape: Shape, out_shape: Shape, rng_key: jax.Array) -> nnx.Module:
-    """Build the module that a recipe describes, with weights drawn from ``rng_key``."""
-    return recipe(in_shape, out_shape, rngs=nnx.Rngs(rng_key))
+    """Build the module that a recipe describes, with weights drawn from ``rng_key``.
+
+    Raises:
+        TypeError: if the recipe makes something else.
+    """
+    module = recipe(in_shape, out_shape, rngs=nnx.Rngs(rng_key))
+    check_module(f"the recipe {recipe}", module, nnx.Module)
+    return module
 
 
 def _split(module: nnx.Module) -> _Structure:

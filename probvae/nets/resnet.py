@@ -1,0 +1,118 @@
+"""Residual nets: stacks of convolutions with blocks that add to what they are given."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, ClassVar
+
+import jax
+from flax import nnx
+
+from probvae.nets.blocks import check_count, check_rate, check_sizes, described, finished, image_shape
+from probvae.nets.conv import ConvModule, ConvTransposeModule
+from probvae.typing import Shape
+
+
+@dataclass(frozen=True, repr=False)
+class ResNet:
+    """Strided convolutions, each followed by residual blocks, and a linear layer to the output.
+
+    A block leaves the size as it is and adds to the signal h, which nothing else touches until the
+    stage's end: h + V g(W g(h)), where g normalises and activates, and W and V are convolutions. V
+    starts at zero, so that the net starts as :class:`Conv` with the same arguments and the depth
+    costs nothing.
+
+    Args:
+        channels: of each stage; each stage halves the image.
+        blocks: residual blocks in each stage.
+        kernel: side of the square kernels.
+        activation: an elementwise function.
+        norm: a normalisation ``(features, *, rngs)`` such as ``nnx.LayerNorm``, or None.
+        dropout: rate after each activation.
+
+    Reference: He et al. 2016, arXiv:1512.03385, and 2016b, arXiv:1603.05027, figure 1b (the order
+    inside a block). A stage begins with a plain strided convolution, not with a block of two sizes;
+    the start at zero is that of Zhang, Dauphin and Ma 2019, arXiv:1901.09321.
+    """
+
+    spatial: ClassVar[bool] = True
+    channels: tuple[int, ...] = (32, 64)
+    blocks: int = 2
+    kernel: int = 3
+    activation: Callable = jax.nn.relu
+    norm: Callable | None = None
+    dropout: float = 0.0
+
+    def __post_init__(self) -> None:
+        _check(self)
+
+    def __call__(self, in_shape: Shape, out_shape: Shape, *, rngs: nnx.Rngs) -> nnx.Module:
+        image = image_shape(in_shape, "ResNet", "input")
+        return ConvModule(self, image, out_shape, rngs, partial(_Stage, self, rngs=rngs))
+
+    def __repr__(self) -> str:
+        return described(self, channels=self.channels, blocks=self.blocks, kernel=self.kernel)
+
+
+@dataclass(frozen=True, repr=False)
+class ResNetTranspose:
+    """A linear layer to a small image, and transposed convolutions, each doubling it.
+
+    Residual blocks follow each but the last, which gives the image, cropped to the size asked for.
+    Arguments as for :class:`ResNet`, the channels from the code to the image; it starts as
+    :class:`ConvTranspose` with the same arguments.
+    """
+
+    channels: tuple[int, ...] = (64, 32)
+    blocks: int = 2
+    kernel: int = 3
+    activation: Callable = jax.nn.relu
+    norm: Callable | None = None
+    dropout: float = 0.0
+
+    def __post_init__(self) -> None:
+        _check(self)
+
+    def __call__(self, in_shape: Shape, out_shape: Shape, *, rngs: nnx.Rngs) -> nnx.Module:
+        image = image_shape(out_shape, "ResNetTranspose", "output")
+        stage = partial(_Stage, self, rngs=rngs)
+        return ConvTransposeModule(self, in_shape, image, out_shape, rngs, stage)
+
+    def __repr__(self) -> str:
+        return described(self, channels=self.channels, blocks=self.blocks, kernel=self.kernel)
+
+
+class _Stage(nnx.Module):
+    """A layer that gives an image (perhaps as a vector), and residual blocks on that image."""
+
+    def __init__(self, net: Any, layer: nnx.Module, image: Shape, *, rngs: nnx.Rngs) -> None:
+        self.layer = layer
+        self.image = image
+        self.blocks = nnx.List([_Block(net, image[-1], rngs) for _ in range(net.blocks)])
+
+    def __call__(self, x: jax.Array) -> jax.Array:
+        y = self.layer(x)
+        h = y.reshape(len(y), *self.image)
+        for block in self.blocks:
+            h = block(h)
+        return h.reshape(y.shape)
+
+
+class _Block(nnx.Module):
+    """h + V g(W g(h)), V zero at the start."""
+
+    def __init__(self, net: Any, features: int, rngs: nnx.Rngs) -> None:
+        conv = partial(nnx.Conv, features, features, (net.kernel, net.kernel), rngs=rngs)
+        self.before = finished(net, nnx.identity, features, rngs)
+        self.first = finished(net, conv(), features, rngs)
+        self.last = conv(kernel_init=nnx.initializers.zeros)
+
+    def __call__(self, h: jax.Array) -> jax.Array:
+        return h + self.last(self.first(self.before(h)))
+
+
+def _check(net: Any) -> None:
+    name = type(net).__name__
+    check_sizes(name, "channels", net.channels)
+    check_count(name, "blocks", net.blocks)
+    check_rate(name, net.dropout)

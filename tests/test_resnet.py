@@ -1,0 +1,108 @@
+"""Residual nets: what a block adds, and what is left when it adds nothing."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+
+from probvae import VAE, nets
+from probvae.nets.module import build
+
+KEY, OTHER = jax.random.split(jax.random.key(0))
+PAIRS = {
+    "ResNet": (nets.ResNet, nets.Conv, (7, 9), (3, 2)),
+    "ResNetTranspose": (nets.ResNetTranspose, nets.ConvTranspose, (5,), (7, 9, 2)),
+}
+
+
+@pytest.fixture(scope="module", params=PAIRS)
+def pair(request):
+    """A residual net, the plain one with the same weights, and an input."""
+    deep, plain, in_shape, out_shape = PAIRS[request.param]
+    options = {"channels": (4, 5), "norm": nnx.LayerNorm}
+    deep = build(deep(blocks=2, **options), in_shape, out_shape, KEY)
+    plain = build(plain(**options), in_shape, out_shape, OTHER)
+    lend(deep, plain)
+    return deep, plain, jax.random.normal(KEY, (3, *in_shape))
+
+
+def lend(deep, plain):
+    """Give the plain net the weights of the residual one, blocks left out."""
+    plain.last = deep.last
+    stages = [*([deep.first] if hasattr(deep, "first") else []), *deep.layers]
+    twins = [*([plain.first] if hasattr(plain, "first") else []), *plain.layers]
+    for stage, twin in zip(stages, twins, strict=True):
+        twin.layer, twin.norm = stage.layer.layer, stage.norm
+
+
+def blocks(net):
+    return [module for _, module in nnx.iter_modules(net) if type(module).__name__ == "_Block"]
+
+
+def test_a_fresh_net_is_the_plain_stack_and_no_more_once_a_block_adds(pair):
+    deep, plain, x = pair
+    np.testing.assert_array_equal(deep(x), plain(x))
+    for block in blocks(deep):
+        kernel = block.last.kernel
+        before, kernel[...] = kernel[...], jax.random.normal(OTHER, kernel.shape)
+        assert jnp.abs(deep(x) - plain(x)).max() > 1e-4
+        kernel[...] = before
+
+
+def test_a_net_has_as_many_blocks_in_each_stage_as_asked_for(pair):
+    deep, _, _ = pair
+    assert len(blocks(deep)) == 2 * 2
+
+
+@pytest.mark.parametrize("activation", [jax.nn.relu, jnp.tanh], ids=["relu", "tanh"])
+def test_a_block_adds_two_convolutions_of_the_normalised_and_activated(activation):
+    """h + V g(W g(h)): He et al. 2016b, figure 1b; here by numpy, kernels of one pixel."""
+    recipe = nets.ResNet((3,), 1, kernel=1, activation=activation, norm=nnx.LayerNorm)
+    net = build(recipe, (4, 4), (2,), KEY)
+    (block,) = blocks(net)
+    block.last.kernel[...] = jax.random.normal(OTHER, block.last.kernel.shape)
+    h = jax.random.normal(KEY, (2, 2, 2, 3))
+    w, v = (np.asarray(layer.kernel)[0, 0] for layer in (block.first.layer, block.last))
+
+    def g(h):
+        centred = h - h.mean(-1, keepdims=True)
+        return activation(centred / np.sqrt((centred**2).mean(-1, keepdims=True) + 1e-6))
+
+    np.testing.assert_allclose(block(h), h + g(g(np.asarray(h)) @ w) @ v, rtol=1e-4, atol=1e-5)
+
+
+def test_gradients_reach_a_block_behind_its_zeros():
+    net = build(nets.ResNet((3,), 1), (4, 4), (2,), KEY)
+    x = jax.random.normal(KEY, (2, 4, 4))
+    slopes = nnx.grad(lambda net: (net(x) ** 2).sum())(net)
+    (block,) = slopes["layers"][0]["layer"]["blocks"].values()
+    assert jnp.abs(block["last"]["kernel"][...]).max() > 0
+
+
+@pytest.mark.parametrize("image", [(8, 8), (7, 9), (6, 5, 3)], ids=str)
+def test_any_image_goes_to_a_vector_and_back(image):
+    down = build(nets.ResNet((4, 5, 6), 1), image, (6, 2), KEY)
+    assert down(jnp.ones((2, *image))).shape == (2, 6, 2)
+    up = build(nets.ResNetTranspose((4, 5, 6), 1), (6,), (*image, 2), KEY)
+    assert up(jnp.ones((2, 6))).shape == (2, *image, 2)
+
+
+def test_a_recipe_prints_as_it_is_written():
+    net = nets.ResNet((4,), 3, norm=nnx.LayerNorm)
+    assert str(net) == "ResNet(channels=(4,), blocks=3, kernel=3, activation=relu, norm=LayerNorm)"
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        pytest.param(lambda: nets.ResNet((4, 0)), r"ResNet\(channels=.*positive integers.*got \(4, 0\)", id="channels"),
+        pytest.param(lambda: nets.ResNetTranspose(blocks=0), r"ResNetTranspose\(blocks=...\) expects a positive integer; got 0", id="blocks"),
+        pytest.param(lambda: nets.ResNet(dropout=1.0), r"ResNet\(dropout=...\) expects a rate", id="dropout"),
+        pytest.param(lambda: VAE(event_shape=(8,), latent_dim=2, encoder=nets.ResNet()), r"ResNet expects images .* input; got shape \(8,\)", id="encoder of vectors"),
+        pytest.param(lambda: VAE(event_shape=(8,), latent_dim=2, decoder=nets.ResNetTranspose()), "ResNetTranspose expects images .* output", id="decoder of vectors"),
+    ],
+)  # fmt: skip
+def test_errors(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()
