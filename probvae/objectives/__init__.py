@@ -2,6 +2,7 @@
 
 from probvae.objectives.elbo import ELBO
 from probvae.objectives.objective import AbstractObjective
+from probvae.objectives.schedules import CosineWarmUp, Cyclical
 from probvae.objectives.terms import Terms, terms
 
-__all__ = ["AbstractObjective", "ELBO", "Terms", "terms"]
+__all__ = ["AbstractObjective", "CosineWarmUp", "Cyclical", "ELBO", "Terms", "terms"]
