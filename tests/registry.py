@@ -74,6 +74,10 @@ OBJECTIVES = {
     "ELBO": lambda: objectives.ELBO(),
     "ELBO(closed_form=False)": lambda: objectives.ELBO(closed_form=False),
     "ELBO(num_particles=3)": lambda: objectives.ELBO(num_particles=3),
+    "ELBO(STL)": lambda: objectives.ELBO(estimator=objectives.STL()),
+    "IWAE": lambda: objectives.IWAE(num_particles=2),
+    "IWAE(DReG)": lambda: objectives.IWAE(num_particles=2, estimator=objectives.DReG()),
+    "Renyi": lambda: objectives.Renyi(0.5, num_particles=2),
 }
 EVERY = {
     "priors": PRIORS,
@@ -95,6 +99,12 @@ CODES = {
     "UniformSphere": "sphere",
     "PowerSpherical": "sphere",
 }
+DISCRETE = {"Bernoulli", "Categorical"}  # guides whose draws have no gradient
+SUMS = {
+    "ELBO",
+    "ELBO(closed_form=False)",
+    "ELBO(num_particles=3)",
+}  # over the states of a discrete code
 PROGRAMS = {"TwoLevelTopDown", "TwoLevelBottomUp", "SemiAmortized"}
 
 
@@ -103,6 +113,11 @@ def fit_together(prior, guide):
     if prior.startswith("VampPrior"):
         return guide not in PROGRAMS
     return CODES.get(prior) == CODES.get(guide)
+
+
+def objective_fits(objective, guide):
+    """Whether an objective has the terms it needs, with a guide and the first prior that fits it."""
+    return objective in SUMS or guide not in DISCRETE
 
 
 def first_guide(prior):

@@ -32,9 +32,10 @@ class CosineWarmUp:
 
 @dataclass(frozen=True)
 class Cyclical:
-    """w(t) = high min(tau / R, 1), tau = mod(t, T / M) / (T / M): M rises from 0, each held for a while.
+    """w(t) = high min(tau / R, 1), tau = mod(t, T / M) / (T / M): M rises from 0, each then held.
 
-    After T steps w stays at ``high``. Steps count from 0 (the paper's from 1), as everywhere in optax.
+    After T steps w stays at ``high``. Steps count from 0 (the paper's from 1), as everywhere in optax,
+    and T / M is not rounded up.
 
     Args:
         steps: T, the steps of all cycles together.
@@ -42,7 +43,7 @@ class Cyclical:
         rise: R in (0, 1], the part of a cycle in which the weight rises.
         high: the weight that each cycle reaches.
 
-    Reference: Fu et al. 2019, arXiv:1903.10145, equations 6 and 7, with linear f.
+    Reference: Fu et al. 2019, arXiv:1903.10145, with linear f.
     """
 
     steps: int
