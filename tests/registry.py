@@ -78,6 +78,11 @@ OBJECTIVES = {
     "IWAE": lambda: objectives.IWAE(num_particles=2),
     "IWAE(DReG)": lambda: objectives.IWAE(num_particles=2, estimator=objectives.DReG()),
     "Renyi": lambda: objectives.Renyi(0.5, num_particles=2),
+    "FreeBits": lambda: objectives.FreeBits(0.05),
+    "FreeBits(PerSite)": lambda: objectives.FreeBits(0.1, groups=objectives.PerSite()),
+    "BetaTC": lambda: objectives.BetaTC(),
+    "BetaTC(Stratified)": lambda: objectives.BetaTC(sampling=objectives.Stratified(12)),
+    "Capacity": lambda: objectives.Capacity(1.0, gamma=2.0),
 }
 EVERY = {
     "priors": PRIORS,
@@ -100,11 +105,14 @@ CODES = {
     "PowerSpherical": "sphere",
 }
 DISCRETE = {"Bernoulli", "Categorical"}  # guides whose draws have no gradient
-SUMS = {
+SUMS = {  # over the states of a discrete code
     "ELBO",
     "ELBO(closed_form=False)",
     "ELBO(num_particles=3)",
-}  # over the states of a discrete code
+    "FreeBits(PerSite)",
+    "Capacity",
+}
+BY_UNIT = {"MeanField", "SemiAmortized", "TwoLevelTopDown"}  # guides with a KL for each unit
 PROGRAMS = {"TwoLevelTopDown", "TwoLevelBottomUp", "SemiAmortized"}
 
 
@@ -117,6 +125,10 @@ def fit_together(prior, guide):
 
 def objective_fits(objective, guide):
     """Whether an objective has the terms it needs, with a guide and the first prior that fits it."""
+    if objective == "FreeBits":
+        return guide in BY_UNIT
+    if objective.startswith("BetaTC"):
+        return guide in BY_UNIT - {"TwoLevelTopDown"}  # which has two sites
     return objective in SUMS or guide not in DISCRETE
 
 

@@ -1,7 +1,10 @@
 """Objectives: what SVI minimises. NumPyro's own are accepted wherever they are right."""
 
+from probvae.objectives.beta_tc import AbstractSampling, BetaTC, Stratified, Weighted
+from probvae.objectives.capacity import Capacity
 from probvae.objectives.elbo import ELBO
 from probvae.objectives.estimators import STL, AbstractEstimator, DReG
+from probvae.objectives.free_bits import AbstractGroups, FreeBits, PerSite, PerUnit
 from probvae.objectives.iwae import IWAE, Renyi
 from probvae.objectives.objective import AbstractObjective
 from probvae.objectives.schedules import CosineWarmUp, Cyclical
@@ -9,14 +12,23 @@ from probvae.objectives.terms import Terms, terms
 
 __all__ = [
     "AbstractEstimator",
+    "AbstractGroups",
     "AbstractObjective",
+    "AbstractSampling",
+    "BetaTC",
+    "Capacity",
     "CosineWarmUp",
     "Cyclical",
     "DReG",
     "ELBO",
+    "FreeBits",
     "IWAE",
+    "PerSite",
+    "PerUnit",
     "Renyi",
     "STL",
+    "Stratified",
     "Terms",
+    "Weighted",
     "terms",
 ]

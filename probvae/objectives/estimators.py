@@ -123,7 +123,7 @@ def check_estimator(objective: Any) -> None:
         raise ValueError(
             f"{name}(estimator=...) expects an estimator such as objectives.DReG(); got {estimator!r}."
         )
-    if isinstance(estimator, STL) and objective.alpha != 1:
+    if isinstance(estimator, STL) and objective.order != 1:
         raise ValueError(
             f"STL() is biased for {name}, whose weights make the score's mean differ from zero. Take "
             "objectives.DReG()."

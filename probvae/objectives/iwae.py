@@ -32,7 +32,7 @@ class IWAE(AbstractObjective):
     """
 
     closed_form: ClassVar[bool] = False
-    alpha: ClassVar[float] = 0.0
+    order: ClassVar[float] = 0.0
 
     num_particles: int = 5
     estimator: AbstractEstimator | None = None
@@ -45,7 +45,7 @@ class IWAE(AbstractObjective):
         check_weights(self, guide_trace, model_trace)
 
     def bound(self, read: Terms, step: jax.Array | None) -> jax.Array:
-        return log_power_mean(read.log_weight, self.alpha)
+        return log_power_mean(read.log_weight, self.order)
 
 
 @dataclass(frozen=True)
@@ -75,6 +75,10 @@ class Renyi(AbstractObjective):
         if not math.isfinite(self.alpha):
             raise ValueError(f"Renyi(alpha=...) expects a finite number; got {self.alpha!r}.")
         check_estimator(self)
+
+    @property
+    def order(self) -> float:  # type: ignore[override]
+        return self.alpha
 
     def look(self, guide_trace: dict, model_trace: dict, rng_key: RngKey) -> Any:
         check_weights(self, guide_trace, model_trace)

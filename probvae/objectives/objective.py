@@ -35,7 +35,7 @@ class AbstractObjective(NumPyroELBO):
     reports: ClassVar[tuple[str, ...]] = ()  # the names of its own parts, beside PARTS
     num_particles: int
     closed_form: bool
-    alpha: float = 1.0  # the order of the mean over particles: 1 arithmetic of log w, 0 of w
+    order: float = 1.0  # of the mean over particles (Renyi's alpha): 1 is of log w, 0 of w
     estimator: Any = None  # of the gradient: STL() or DReG(), or autodiff as it comes
 
     @abc.abstractmethod
@@ -78,7 +78,7 @@ class AbstractObjective(NumPyroELBO):
             return terms(key, *told, closed_form=closed_form, **options)
 
         if self.estimator is not None:
-            return self.estimator.read(one, rng_key, self.num_particles, self.alpha)
+            return self.estimator.read(one, rng_key, self.num_particles, self.order)
         found = enumerated(rng_key, *told, **kwargs) if self.can_infer_discrete else None
         return over_particles(one, rng_key, self.num_particles) if found is None else found
 
