@@ -82,6 +82,10 @@ OBJECTIVES = {
     "FreeBits(PerSite)": lambda: objectives.FreeBits(0.1, groups=objectives.PerSite()),
     "BetaTC": lambda: objectives.BetaTC(),
     "BetaTC(Stratified)": lambda: objectives.BetaTC(sampling=objectives.Stratified(12)),
+    "InfoVAE": lambda: objectives.InfoVAE(0.5),
+    "InfoVAE(InverseMultiquadratic)": lambda: objectives.InfoVAE(
+        0.5, kernel=objectives.InverseMultiquadratic(objectives.Median())
+    ),
     "Capacity": lambda: objectives.Capacity(1.0, gamma=2.0),
 }
 EVERY = {
@@ -129,6 +133,8 @@ def objective_fits(objective, guide):
         return guide in BY_UNIT
     if objective.startswith("BetaTC"):
         return guide in BY_UNIT - {"TwoLevelTopDown"}  # which has two sites
+    if objective.startswith("InfoVAE"):
+        return guide not in DISCRETE | {"TwoLevelTopDown", "TwoLevelBottomUp"}
     return objective in SUMS or guide not in DISCRETE
 
 

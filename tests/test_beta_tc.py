@@ -22,7 +22,7 @@ FULL = [Weighted(), Stratified(4)]
 
 
 def read(objective):
-    return objective.read(KEY, PARAMS, VAE.model, VAE.guide, X)
+    return jax.jit(lambda: objective.read(KEY, PARAMS, VAE.model, VAE.guide, X))()
 
 
 def posterior():
@@ -69,7 +69,7 @@ def test_each_part_is_right_against_quadrature(sampling):
     information = np.mean([expectation(conditional[..., k], conditional[..., k], q) for k in range(4)])
     want = (information, expectation(q, q, product), expectation(q, product, p))
     objective = BetaTC(sampling=sampling, num_particles=20_000)
-    parts = objective.parts(jax.jit(lambda: read(objective))(), None)
+    parts = objective.parts(read(objective), None)
     assert list(parts) == ["mutual_information", "total_correlation", "dimension_kl"]
     for got, truth in zip(parts.values(), want, strict=True):
         draws = np.asarray(got, float).mean(1)

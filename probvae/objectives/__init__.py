@@ -5,7 +5,16 @@ from probvae.objectives.capacity import Capacity
 from probvae.objectives.elbo import ELBO
 from probvae.objectives.estimators import STL, AbstractEstimator, DReG
 from probvae.objectives.free_bits import AbstractGroups, FreeBits, PerSite, PerUnit
+from probvae.objectives.info_vae import InfoVAE
 from probvae.objectives.iwae import IWAE, Renyi
+from probvae.objectives.kernels import (
+    RBF,
+    AbstractKernel,
+    AbstractWidth,
+    Fixed,
+    InverseMultiquadratic,
+    Median,
+)
 from probvae.objectives.objective import AbstractObjective
 from probvae.objectives.schedules import CosineWarmUp, Cyclical
 from probvae.objectives.terms import Terms, terms
@@ -13,18 +22,25 @@ from probvae.objectives.terms import Terms, terms
 __all__ = [
     "AbstractEstimator",
     "AbstractGroups",
+    "AbstractKernel",
     "AbstractObjective",
     "AbstractSampling",
+    "AbstractWidth",
     "BetaTC",
     "Capacity",
     "CosineWarmUp",
     "Cyclical",
     "DReG",
     "ELBO",
+    "Fixed",
     "FreeBits",
     "IWAE",
+    "InfoVAE",
+    "InverseMultiquadratic",
+    "Median",
     "PerSite",
     "PerUnit",
+    "RBF",
     "Renyi",
     "STL",
     "Stratified",
