@@ -89,6 +89,19 @@ OBJECTIVES = {
     "ELBO": lambda: objectives.ELBO(),
     "ELBO(closed_form=False)": lambda: objectives.ELBO(closed_form=False),
     "ELBO(num_particles=3)": lambda: objectives.ELBO(num_particles=3),
+    "ELBO(STL)": lambda: objectives.ELBO(estimator=objectives.STL()),
+    "IWAE": lambda: objectives.IWAE(num_particles=2),
+    "IWAE(DReG)": lambda: objectives.IWAE(num_particles=2, estimator=objectives.DReG()),
+    "Renyi": lambda: objectives.Renyi(0.5, num_particles=2),
+    "FreeBits": lambda: objectives.FreeBits(0.05),
+    "FreeBits(PerSite)": lambda: objectives.FreeBits(0.1, groups=objectives.PerSite()),
+    "BetaTC": lambda: objectives.BetaTC(),
+    "BetaTC(Stratified)": lambda: objectives.BetaTC(sampling=objectives.Stratified(12)),
+    "InfoVAE": lambda: objectives.InfoVAE(0.5),
+    "InfoVAE(InverseMultiquadratic)": lambda: objectives.InfoVAE(
+        0.5, kernel=objectives.InverseMultiquadratic(objectives.Median())
+    ),
+    "Capacity": lambda: objectives.Capacity(1.0, gamma=2.0),
 }
 EVERY = {
     "priors": PRIORS,
@@ -112,6 +125,15 @@ CODES = {
     "UniformSphere": "sphere",
     "PowerSpherical": "sphere",
 }
+DISCRETE = {"Bernoulli", "Categorical"}  # guides whose draws have no gradient
+SUMS = {  # over the states of a discrete code
+    "ELBO",
+    "ELBO(closed_form=False)",
+    "ELBO(num_particles=3)",
+    "FreeBits(PerSite)",
+    "Capacity",
+}
+BY_UNIT = {"MeanField", "SemiAmortized", "TwoLevelTopDown"}  # guides with a KL for each unit
 PROGRAMS = {"TwoLevelTopDown", "TwoLevelBottomUp", "SemiAmortized"}
 
 
@@ -122,6 +144,17 @@ def fit_together(prior, guide):
     if prior == "TwoLevel(VampPrior)":
         return guide == "TwoLevelTopDown"
     return CODES.get(prior) == CODES.get(guide)
+
+
+def objective_fits(objective, guide):
+    """Whether an objective has the terms it needs, with a guide and the first prior that fits it."""
+    if objective == "FreeBits":
+        return guide in BY_UNIT
+    if objective.startswith("BetaTC"):
+        return guide in BY_UNIT - {"TwoLevelTopDown"}  # which has two sites
+    if objective.startswith("InfoVAE"):
+        return guide not in DISCRETE | {"TwoLevelTopDown", "TwoLevelBottomUp"}
+    return objective in SUMS or guide not in DISCRETE
 
 
 def first_guide(prior):

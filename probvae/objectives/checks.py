@@ -3,6 +3,9 @@
 import math
 from typing import Any
 
+import jax
+import jax.numpy as jnp
+from numpyro import handlers
 from numpyro.infer import ELBO, RenyiELBO, Trace_ELBO, TraceGraph_ELBO, TraceMeanField_ELBO
 
 from probvae.distributions.support import states
@@ -35,6 +38,26 @@ def check_number(objective: Any, name: str, value: Any) -> None:
         )
 
 
+def check_terms(objective: Any, vae: Any, batch_size: int) -> None:
+    """Raise, before a fit starts, where an objective of ours needs terms that a VAE does not have.
+
+    The loss is traced abstractly, on a batch of zeros: no arithmetic is done.
+    """
+    if not isinstance(objective, AbstractObjective) or objective.fits_any:
+        return
+    x = jnp.zeros((batch_size, *vae.event_shape))
+    context = jnp.zeros((batch_size, *vae.context_shape)) if vae.context_shape else None
+    told = (*objective.programs(vae.model, vae.guide), x, context)
+    try:
+        with handlers.block():
+            jax.eval_shape(lambda: objective.loss(jax.random.key(0), {}, *told))
+    except ValueError as error:
+        raise ValueError(
+            f"{type(objective).__name__} does not work with the prior {type(vae.prior).__name__} and "
+            f"the posterior {type(vae.posterior).__name__}: {error}"
+        ) from error
+
+
 def check_objective(objective: Any, model: dict, guide: dict, state: dict, guide_name: str) -> None:
     """Refuse objectives that would be silently wrong for a VAE.
 
@@ -56,11 +79,13 @@ def check_objective(objective: Any, model: dict, guide: dict, state: dict, guide
     name = type(objective).__name__
     pathwise = isinstance(objective, Trace_ELBO | TraceMeanField_ELBO | RenyiELBO | AbstractObjective)
     stuck = [site for site, q in guide.items() if not q.reparametrised]
-    if pathwise and stuck and not getattr(objective, "can_infer_discrete", False):
+    plain = getattr(objective, "estimator", None) is None
+    if pathwise and stuck and not (plain and getattr(objective, "can_infer_discrete", False)):
         raise ValueError(
             f"{name} takes gradients through the draws of q, but the guide {guide_name} draws "
             f"{stuck} without reparametrisation: the encoder's gradient would be zero in "
-            "expectation. Take numpyro.infer.TraceGraph_ELBO(), or a guide that is reparametrised."
+            "expectation. Take objectives.ELBO() (it sums over few states, without an estimator), "
+            "numpyro.infer.TraceGraph_ELBO(), or a guide that is reparametrised."
         )
     if stuck and isinstance(objective, AbstractObjective):
         _check_enumerable(guide, state, guide_name)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import jax
 
 from probvae.objectives.checks import check_number, check_particles
+from probvae.objectives.estimators import AbstractEstimator, check_estimator
 from probvae.objectives.objective import AbstractObjective
 from probvae.objectives.terms import Terms
 from probvae.typing import Schedule
@@ -21,20 +22,24 @@ class ELBO(AbstractObjective):
     Args:
         beta: weight of the KL: a number >= 0, or an optax schedule of the step.
         num_particles: draws of z per datum and step.
-        closed_form: take a KL in closed form where that is exact.
+        closed_form: take a KL in closed form where that is exact (an estimator needs it sampled).
+        estimator: of the gradient in the guide's parameters, such as ``STL()``; None is autodiff's.
 
     Reference: Kingma and Welling 2014, arXiv:1312.6114, equation 10; for beta, Higgins et al. 2017.
     """
 
     can_infer_discrete = True
+    fits_any = True
 
     beta: float | Schedule = 1.0
     num_particles: int = 1
     closed_form: bool = True
+    estimator: AbstractEstimator | None = None
 
     def __post_init__(self) -> None:
         check_particles(self)
         check_number(self, "beta", self.beta)
+        check_estimator(self)
 
     def bound(self, read: Terms, step: jax.Array | None) -> jax.Array:
         return (read.log_likelihood - self.weight(self.beta, step) * read.total_kl).mean(0)

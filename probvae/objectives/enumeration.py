@@ -68,14 +68,16 @@ def refusal(name: str, support: str, event_shape: Shape) -> str:
     )
 
 
-def check_state(state: Any) -> None:
-    """Raise if a running state depends on the code: its update would not be weighted by q."""
+SUMS = "ELBO runs the decoder once for each state of the discrete code, so that the"
+
+
+def check_state(state: Any, why: str = SUMS, how: str = "weighted by q") -> None:
+    """Raise if a running state depends on the code: its update would not be weighted as the bound."""
     odd = sorted(name for name in state if not name.startswith(("encoder", "objective")))
     if odd:
         raise ValueError(
-            f"ELBO runs the decoder once for each state of the discrete code, so that the running "
-            f"state {odd} would not be weighted by q. Take parts without state (LayerNorm instead of "
-            "BatchNorm; a learned scale instead of the optimal one)."
+            f"{why} running state {odd} would not be {how}. Take parts without state (LayerNorm "
+            "instead of BatchNorm; a learned scale instead of the optimal one)."
         )
 
 

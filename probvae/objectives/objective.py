@@ -10,7 +10,8 @@ from numpyro.infer.elbo import ELBO as NumPyroELBO  # noqa: N811
 from numpyro.primitives import mutable
 
 from probvae.objectives.enumeration import enumerated
-from probvae.objectives.terms import Terms, terms
+from probvae.objectives.particles import over_particles
+from probvae.objectives.terms import Terms, terms, traced
 from probvae.typing import Params, RngKey
 
 STATE = "objective$state"
@@ -20,30 +21,66 @@ PARTS = ("bound", "log_likelihood", "kl", "scale_x", "scale_z")
 class AbstractObjective(NumPyroELBO):
     """A map from terms to a bound per datum. ``loss`` is minus its scaled sum, as in NumPyro.
 
-    ``can_infer_discrete`` says that the bound is linear in the terms, so that their exact expectations
-    over a discrete code may stand in for draws. A subclass is a frozen dataclass with
-    ``num_particles`` and a method ``bound``. What it needs beyond traces (the step, for schedules)
-    and what it reports (its parts) lives at the mutable site ``"objective$state"``, which
-    :meth:`programs` adds to the model; ``fit`` does so by itself.
+    ``can_infer_discrete`` says that the bound is a function of the terms' expectations, so that exact
+    ones over a discrete code may stand in for draws. ``fits_any`` says that its terms exist for every
+    prior and guide; where not, :meth:`look` or :meth:`bound` raise as they are traced, and ``fit``
+    finds it before it starts. A subclass is a frozen dataclass with ``num_particles`` and a method
+    ``bound``. What it needs beyond traces (the step, for schedules) and what it reports (its parts)
+    lives at the mutable site ``"objective$state"``, which :meth:`programs` adds to the model; ``fit``
+    does so by itself.
     """
 
     can_infer_discrete: ClassVar[bool] = False
+    fits_any: ClassVar[bool] = False
+    reports: ClassVar[tuple[str, ...]] = ()  # the names of its own parts, beside PARTS
     num_particles: int
     closed_form: bool
+    order: float = 1.0  # of the mean over particles (Renyi's alpha): 1 is of log w, 0 of w
+    estimator: Any = None  # of the gradient: STL() or DReG(), or autodiff as it comes
 
     @abc.abstractmethod
     def bound(self, read: Terms, step: jax.Array | None) -> jax.Array:
         """Return the bound ``(batch,)`` from terms with a leading axis of particles."""
 
+    def parts(self, read: Terms, step: jax.Array | None) -> dict[str, jax.Array]:
+        """Return the quantities named in ``reports``, of any shape; their means are recorded."""
+        return {}
+
+    def look(self, guide_trace: dict, model_trace: dict, rng_key: RngKey) -> Any:
+        """Return what else the bound needs of the traces (``read.seen``); raise if it is not there."""
+        return None
+
     def programs(self, model: Callable, guide: Callable) -> tuple[Callable, Callable]:
         """Return the programs with what this objective needs and reports registered in them."""
-        start = {"step": jnp.zeros((), int), **dict.fromkeys(PARTS, jnp.zeros(()))}
+        start = {"step": jnp.zeros((), int), **dict.fromkeys(PARTS + self.reports, jnp.zeros(()))}
 
         def registered(*args: Any, **kwargs: Any) -> Any:
             mutable(STATE, dict(start))
             return model(*args, **kwargs)
 
         return registered, guide
+
+    def read(
+        self,
+        rng_key: RngKey,
+        params: Params,
+        model: Callable,
+        guide: Callable,
+        *args: Any,
+        **kwargs: Any,
+    ) -> Terms:
+        """Return the terms with a leading axis of particles (one, where a code is summed over)."""
+        told = (params, model, guide, *args)
+        closed_form = self.closed_form and self.estimator is None
+
+        def one(key: RngKey, traces: Callable = traced) -> Terms:
+            options: dict[str, Any] = {"traces": traces, "look": self.look, **kwargs}
+            return terms(key, *told, closed_form=closed_form, **options)
+
+        if self.estimator is not None:
+            return self.estimator.read(one, rng_key, self.num_particles, self.order)
+        found = enumerated(rng_key, *told, **kwargs) if self.can_infer_discrete else None
+        return over_particles(one, rng_key, self.num_particles) if found is None else found
 
     def loss_with_mutable_state(
         self,
@@ -55,24 +92,15 @@ class AbstractObjective(NumPyroELBO):
         **kwargs: Any,
     ) -> dict[str, Any]:
         """Return ``{"loss": ..., "mutable_state": ...}``, as ``numpyro.infer.SVI`` asks."""
-
-        def read(key: RngKey) -> Terms:
-            return terms(key, param_map, model, guide, *args, closed_form=self.closed_form, **kwargs)
-
-        found = self._enumerated(rng_key, param_map, model, guide, *args, **kwargs)
-        if found is None:
-            found = _over_particles(read, rng_key, self.num_particles)
+        found = self.read(rng_key, param_map, model, guide, *args, **kwargs)
         state, scale = found.state, found.plate_scale[0]
         step = state[STATE]["step"][0] if STATE in state else None
         bound = self.bound(found, step)
         loss = -(scale * bound.sum() + found.log_global.mean())
         state = jax.tree.map(_one_state, state)
         if step is not None:
-            state[STATE] = _record(bound, found, step)
+            state[STATE] = _record(bound, found, step, self.parts(found, step))
         return {"loss": loss, "mutable_state": state or None}
-
-    def _enumerated(self, *told: Any, **kwargs: Any) -> Terms | None:
-        return enumerated(*told, **kwargs) if self.can_infer_discrete else None
 
     def weight(self, value: Any, step: jax.Array | None) -> Any:
         """Return a weight at this step: a number, or an optax schedule of the step.
@@ -90,19 +118,15 @@ class AbstractObjective(NumPyroELBO):
         return value(step)
 
 
-def _over_particles(read: Callable[[RngKey], Terms], rng_key: RngKey, num_particles: int) -> Terms:
-    """Read terms with a leading axis of particles; vmap over just one costs 9 % of a step."""
-    if num_particles > 1:
-        return jax.vmap(read)(jax.random.split(rng_key, num_particles))
-    return jax.tree.map(lambda a: jnp.asarray(a)[None], read(rng_key))
-
-
 def _one_state(value: jax.Array) -> jax.Array:
     """Reduce a running state over particles: their mean, or the first of a count."""
     return value.mean(0) if jnp.issubdtype(value.dtype, jnp.floating) else value[0]
 
 
-def _record(bound: jax.Array, found: Terms, step: jax.Array) -> dict[str, jax.Array]:
+def _record(
+    bound: jax.Array, found: Terms, step: jax.Array, own: dict[str, jax.Array]
+) -> dict[str, jax.Array]:
     values = (bound, found.log_likelihood, found.total_kl, found.scale_x, found.scale_z)
-    parts = {name: value.mean() for name, value in zip(PARTS, values, strict=True)}
-    return jax.lax.stop_gradient({"step": step + 1, **parts})
+    parts = {**dict(zip(PARTS, values, strict=True)), **own}
+    means = {name: value.mean() for name, value in parts.items()}
+    return jax.lax.stop_gradient({"step": step + 1, **means})

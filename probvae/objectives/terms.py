@@ -1,5 +1,6 @@
 """The one reader of traces: every objective and every bound is made of these terms."""
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -19,7 +20,7 @@ class Terms(NamedTuple):
     is elementwise, or else the sampled log q - log p of shape ``(batch,)``. ``log_global`` is log p -
     log q of what belongs to no datum (weights with priors). ``scale_x`` and ``scale_z`` are the mean
     standard deviations of p(x|z) and q(z|x), of the first ``SHOWN`` data; ``plate_scale`` is the
-    plate's size over the batch.
+    plate's size over the batch. ``seen`` is what else an objective looked up in the traces.
     """
 
     log_likelihood: jax.Array
@@ -31,6 +32,7 @@ class Terms(NamedTuple):
     scale_z: jax.Array
     plate_scale: jax.Array
     state: dict[str, Any]
+    seen: Any = None
 
     @property
     def total_kl(self) -> jax.Array:
@@ -52,6 +54,8 @@ def terms(
     guide: Any,
     *args: Any,
     closed_form: bool = True,
+    traces: Callable | None = None,
+    look: Callable | None = None,
     **kwargs: Any,
 ) -> Terms:
     """Run guide and model once and read their terms (one particle; vmap over keys for more).
@@ -67,17 +71,13 @@ def terms(
         guide: the guide program.
         args: the programs' arguments.
         closed_form: whether to use closed forms at all.
+        traces: how the two programs are run; by default :func:`traced`. Gradient estimators differ.
+        look: what else to read, ``(guide_trace, model_trace, rng_key) -> pytree``, kept as ``seen``.
         kwargs: the programs' keyword arguments.
     """
-    traces = traced(rng_key, params, model, guide, args, kwargs)
-    return read(*traces, closed_form=closed_form)
-
-
-def read(guide_trace: dict, model_trace: dict, *, closed_form: bool = True) -> Terms:
-    """Return the terms of a guide's trace and of the model's replayed against it."""
-    latents = [name for name, site in model_trace.items() if _is_latent(site)]
-    order = [name for name, site in guide_trace.items() if _is_latent(site)]
-    local = [name for name in latents if _in_plate(model_trace[name])]
+    guide_trace, model_trace = (traces or traced)(rng_key, params, model, guide, args, kwargs)
+    latents, order = latent_sites(model_trace), latent_sites(guide_trace)
+    local = [name for name in latents if in_plate(model_trace[name])]
     log_prior = {name: _log_prob(model_trace[name]) for name in latents}
     log_guide = {name: _log_prob(guide_trace[name]) for name in latents}
     kl = {name: log_guide[name] - log_prior[name] for name in local}
@@ -88,7 +88,7 @@ def read(guide_trace: dict, model_trace: dict, *, closed_form: bool = True) -> T
     observed = [site for site in observed if site["is_observed"]]
     log_global = [log_prior[name] - log_guide[name] for name in latents if name not in local]
     return Terms(
-        log_likelihood=sum((_log_prob(s) for s in observed if _in_plate(s)), jnp.zeros(())),
+        log_likelihood=sum((_log_prob(s) for s in observed if in_plate(s)), jnp.zeros(())),
         log_prior={name: log_prior[name] for name in local},
         log_guide={name: log_guide[name] for name in local},
         kl=kl,
@@ -96,7 +96,8 @@ def read(guide_trace: dict, model_trace: dict, *, closed_form: bool = True) -> T
         scale_x=_mean_scale(model_trace["x"]["fn"]),
         scale_z=jnp.stack([_mean_scale(guide_trace[name]["fn"]) for name in local]).mean(),
         plate_scale=_plate_scale(model_trace),
-        state=_state(guide_trace) | _state(model_trace),
+        state=state_of(guide_trace) | state_of(model_trace),
+        seen=None if look is None else look(guide_trace, model_trace, rng_key),
     )
 
 
@@ -105,12 +106,23 @@ def traced(
 ) -> tuple[dict, dict]:
     """Return the traces of the guide, and of the model replayed against it."""
     model_key, guide_key = jax.random.split(rng_key)
-    seeded = handlers.seed(guide, guide_key)
-    guide_trace = handlers.trace(handlers.substitute(seeded, params)).get_trace(*args, **kwargs)
-    params = {**params, **_state(guide_trace)}
-    replayed = handlers.replay(handlers.seed(model, model_key), guide_trace)
-    model_trace = handlers.trace(handlers.substitute(replayed, params)).get_trace(*args, **kwargs)
-    return guide_trace, model_trace
+    guide_trace = guide_traced(guide_key, params, guide, args, kwargs)
+    return guide_trace, model_traced(model_key, params, model, guide_trace, args, kwargs)
+
+
+def guide_traced(rng_key: RngKey, values: Params, guide: Any, args: tuple, kwargs: dict) -> dict:
+    """Run the guide with values put in, by site."""
+    seeded = handlers.seed(guide, rng_key)
+    return handlers.trace(handlers.substitute(seeded, values)).get_trace(*args, **kwargs)
+
+
+def model_traced(
+    rng_key: RngKey, params: Params, model: Any, guide_trace: dict, args: tuple, kwargs: dict
+) -> dict:
+    """Run the model with the guide's draws."""
+    params = {**params, **state_of(guide_trace)}
+    replayed = handlers.replay(handlers.seed(model, rng_key), guide_trace)
+    return handlers.trace(handlers.substitute(replayed, params)).get_trace(*args, **kwargs)
 
 
 def closed_form_is_exact(name: str, model_order: list[str], guide_order: list[str]) -> bool:
@@ -121,7 +133,7 @@ def closed_form_is_exact(name: str, model_order: list[str], guide_order: list[st
 
 def closed_form_kl(q: Distribution, p: Distribution) -> jax.Array | None:
     """Return KL(q || p), per unit where it is elementwise; None where NumPyro knows no form."""
-    q, p = _unexpanded(q), _unexpanded(p)
+    q, p = unexpanded(q), unexpanded(p)
     if isinstance(q, Independent) and isinstance(p, Independent):
         if q.reinterpreted_batch_ndims == p.reinterpreted_batch_ndims:
             q, p = q.base_dist, p.base_dist
@@ -141,7 +153,8 @@ def _closed_forms(names: list[str], guide_trace: dict, model_trace: dict) -> dic
     }
 
 
-def _unexpanded(d: Distribution) -> Distribution:
+def unexpanded(d: Distribution) -> Distribution:
+    """Return the distribution below a plate's expansion."""
     return d.base_dist if isinstance(d, ExpandedDistribution) else d
 
 
@@ -149,7 +162,7 @@ def _log_prob(site: dict) -> jax.Array:
     """Log density of a site's value: per datum inside the plate, one number outside it."""
     told = (site["intermediates"],) if site["intermediates"] else ()
     log_prob = site["fn"].log_prob(site["value"], *told)
-    return _per_datum(log_prob) if _in_plate(site) else log_prob.sum()
+    return _per_datum(log_prob) if in_plate(site) else log_prob.sum()
 
 
 def _per_datum(value: jax.Array) -> jax.Array:
@@ -157,12 +170,16 @@ def _per_datum(value: jax.Array) -> jax.Array:
     return value.reshape(-1, value.shape[-1]).sum(0) if value.ndim > 1 else value
 
 
-def _in_plate(site: dict) -> bool:
+def in_plate(site: dict) -> bool:
+    """Tell whether a site belongs to the data, one by one."""
     return any(frame.name == "data" for frame in site["cond_indep_stack"])
 
 
-def _is_latent(site: dict) -> bool:
-    return site["type"] == "sample" and not site["is_observed"]
+def latent_sites(trace: dict) -> list[str]:
+    """Return the names of the latent sites, in order of drawing."""
+    return [
+        name for name, site in trace.items() if site["type"] == "sample" and not site["is_observed"]
+    ]
 
 
 def _mean_scale(d: Distribution) -> jax.Array:
@@ -178,5 +195,6 @@ def _plate_scale(trace: dict) -> jax.Array:
     return jnp.asarray(size / batch)
 
 
-def _state(trace: dict) -> dict[str, Any]:
+def state_of(trace: dict) -> dict[str, Any]:
+    """Return the running state, by site."""
     return {name: site["value"] for name, site in trace.items() if site["type"] == "mutable"}

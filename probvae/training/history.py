@@ -11,7 +11,8 @@ class History(NamedTuple):
 
     ``steps`` holds, for every step, ``loss`` and the parts: ``bound`` (what the objective maximises),
     ``log_likelihood``, ``kl`` and the mean standard deviations ``scale_x`` of p(x|z) and ``scale_z``
-    of q(z|x), over the first data of the batch. ``train`` holds their means over each epoch, and the
+    of q(z|x), over the first data of the batch, and what the objective reports of its own (``BetaTC``,
+    ``InfoVAE``). ``train`` holds their means over each epoch, and the
     ``elbo``, log_likelihood - kl; ``validation`` the same of the validation data, at the epoch's end,
     and nothing where there are none. NumPyro's own objectives report the loss alone. A likelihood with
     a training-set value (the optimal scale) is looked at with the value gathered over the epoch, while

@@ -10,7 +10,7 @@ from numpyro import handlers
 from numpyro.distributions import Distribution
 
 from probvae.evidence import ROWS, Batch
-from probvae.objectives.terms import read, traced
+from probvae.objectives.terms import terms
 from probvae.typing import Params, RngKey
 from probvae.vae import VAE
 
@@ -90,10 +90,9 @@ def impute(
     """Draw (z, x) pairs of all particles, and of these ``num_samples`` in proportion to w."""
 
     def particle(key: RngKey, datum: Batch) -> tuple[jax.Array, jax.Array]:
-        program_key, x_key = jax.random.split(key)
-        args = tuple(jax.tree.map(lambda a: a[None], datum))
-        traces = traced(program_key, values, vae.model, vae.guide, args, {})
-        return read(*traces).log_weight[0], traces[1]["x"]["fn"].sample(x_key)[0]
+        batch = jax.tree.map(lambda a: a[None], datum)
+        found = terms(key, values, vae.model, vae.guide, *batch, look=_drawn_x)
+        return found.log_weight[0], found.seen[0]
 
     def one_datum(key: RngKey, datum: Batch) -> tuple[jax.Array, jax.Array]:
         choice, particle_key = jax.random.split(key)
@@ -107,3 +106,7 @@ def impute(
     at_a_time = max(ROWS // num_particles, 1)
     x, effective = jax.lax.map(lambda row: one_datum(*row), (keys, data), batch_size=at_a_time)
     return Imputed(jnp.moveaxis(x, 1, 0), effective)
+
+
+def _drawn_x(guide_trace: dict, model_trace: dict, rng_key: RngKey) -> jax.Array:
+    return model_trace["x"]["fn"].sample(jax.random.fold_in(rng_key, 2))
