@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpyro.distributions as dist
 from numpyro.distributions import constraints
 
-from probvae.typing import RngKey, Shape
+from probvae.typing import Shape
 
 
 class Autoregressive(dist.Distribution):
@@ -58,7 +58,7 @@ class Autoregressive(dist.Distribution):
         p = self.conditional(self._rows(x, 0), self._features(shape))
         return p.log_prob(self._rows(x, 0)).reshape(*shape, -1).sum(-1)
 
-    def sample(self, key: RngKey, sample_shape: Shape = ()) -> jax.Array:
+    def sample(self, key: jax.Array, sample_shape: Shape = ()) -> jax.Array:
         """Draw the entries one after the other, each given those before it."""
         return _draw(self, key, tuple(sample_shape))
 
@@ -72,7 +72,7 @@ class Autoregressive(dist.Distribution):
         """
         return self.estimated_mean(jax.random.key(0), self.mean_draws)
 
-    def estimated_mean(self, rng_key: RngKey, num_draws: int) -> jax.Array:
+    def estimated_mean(self, rng_key: jax.Array, num_draws: int) -> jax.Array:
         """Return the mean over ``num_draws`` draws x of E[x_i | x_<i, h], by noise of ``rng_key``."""
         return _estimated_mean(self, rng_key, num_draws)
 
@@ -92,7 +92,7 @@ class Autoregressive(dist.Distribution):
 
 
 @partial(jax.jit, static_argnames="sample_shape")
-def _draw(p: Autoregressive, rng_key: RngKey, sample_shape: Shape) -> jax.Array:
+def _draw(p: Autoregressive, rng_key: jax.Array, sample_shape: Shape) -> jax.Array:
     shape = (*sample_shape, *p.batch_shape)
     h = p._features(shape)
     size = math.prod(p.event_shape)
@@ -107,7 +107,7 @@ def _draw(p: Autoregressive, rng_key: RngKey, sample_shape: Shape) -> jax.Array:
 
 
 @partial(jax.jit, static_argnames="num_draws")
-def _estimated_mean(p: Autoregressive, rng_key: RngKey, num_draws: int) -> jax.Array:
+def _estimated_mean(p: Autoregressive, rng_key: jax.Array, num_draws: int) -> jax.Array:
     def one_datum(h: jax.Array) -> jax.Array:
         alone = Autoregressive(p.conditional, h, event_dim=p.event_dim)
         x = alone.sample(rng_key, (num_draws,))
