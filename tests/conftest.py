@@ -1,5 +1,6 @@
 """What all tests share: strictness, haste, and double precision where a test asks for it."""
 
+import os
 import sys
 from pathlib import Path
 
@@ -7,7 +8,11 @@ import jax
 import pytest
 
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parent.parent)]
-jax.config.update("jax_disable_most_optimizations", True)  # half the tests' time is compilation
+jax.config.update("jax_disable_most_optimizations", True)  # most of the tests' time is compilation
+if jax.__version_info__ < (0, 11):  # and half of that the fusion emitters'; an unknown flag is fatal
+    os.environ["XLA_FLAGS"] = (
+        "--xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1"
+    )
 
 
 @pytest.fixture

@@ -153,7 +153,7 @@ def objective_fits(objective, guide):
     if objective == "FreeBits":
         return guide in BY_UNIT
     if objective.startswith("BetaTC"):
-        return guide in BY_UNIT - {"TwoLevelTopDown"}  # which has two sites
+        return guide in BY_UNIT - {"TwoLevelTopDown"} | {"RelaxedBernoulli"}  # one site, no closed KL
     if objective.startswith("InfoVAE"):
         return guide not in DISCRETE | {"TwoLevelTopDown", "TwoLevelBottomUp"}
     return objective in SUMS or guide not in DISCRETE
@@ -165,5 +165,9 @@ def first_guide(prior):
 
 
 def first_prior(guide):
-    """The name of the first prior that fits a guide."""
-    return next(prior for prior in PRIORS if fit_together(prior, guide))
+    """The name of the prior of a guide's own name, or of the first one that fits it."""
+    return (
+        guide
+        if guide in PRIORS and fit_together(guide, guide)
+        else next(prior for prior in PRIORS if fit_together(prior, guide))
+    )
