@@ -83,7 +83,7 @@ def figure(fitted: Fitted, test: Batch):
     """Return images, what is observed of them, and three draws of the rest."""
     few = jax.tree.map(lambda a: a[:10], test)
     drawn = fitted.impute(few.x, few.mask, rng_key=jax.random.key(2), num_samples=3).x
-    groups = {"image": few.x, "observed": np.where(few.mask, few.x, np.nan)}
+    groups = {"image": few.x, "observed (else grey)": np.where(few.mask, few.x, 0.5)}
     groups |= {f"draw {k + 1}": np.asarray(x) for k, x in enumerate(drawn)}
     return side_by_side(groups, title="Draws of what is missing", item="a test image")
 
