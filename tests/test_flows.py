@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpyro import handlers
 
-from probvae import VAE, flows, guides, nets, priors
+from probvae import VAE, fit, flows, guides, nets, priors
 from probvae.distributions.spline import RationalQuadraticSpline
 from probvae.objectives import terms
 
@@ -162,3 +162,16 @@ def test_coupling_of_one_dimension_is_refused_at_the_join():
 def test_bad_flows(part):
     with pytest.raises(ValueError, match="depth=.*positive integer; got 0"):
         part(depth=0)
+
+
+def test_the_posterior_of_a_fitted_flow_guide_can_be_drawn_from_and_scored():
+    x = np.asarray(jax.random.bernoulli(jax.random.key(0), 0.5, (8, 6)), np.float32)
+    net = nets.MLP((8,))
+    posterior = guides.Flow(flows.Autoregressive((8,)))
+    vae = VAE(event_shape=(6,), latent_dim=3, posterior=posterior, encoder=net, decoder=net)
+    fitted = fit(vae, x, rng_key=jax.random.key(1), epochs=1, batch_size=8, progress=False)
+    q = fitted.encode(x)
+    z = q.sample(jax.random.key(2), (5,))
+    assert q.log_prob(z).shape == (5, 8)
+    again = fitted.decode(q.sample(jax.random.key(2))).sample(jax.random.key(3))
+    assert bool(vae.likelihood.support(again).all())

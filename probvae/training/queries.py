@@ -43,9 +43,8 @@ def _substituted(vae: VAE, values: Params, program: str) -> Callable:
     return handlers.substitute(getattr(vae, program), data=dict(values))
 
 
-@partial(jax.jit, static_argnames=("vae",))
 def encode(vae: VAE, values: Params, x: Any, context: Any, mask: Any) -> Distribution:
-    """Return q(z|x)."""
+    """Return q(z|x). Not compiled: a flow's layers hold their nets, which no compiled program returns."""
     guide = handlers.seed(_substituted(vae, values, "guide"), jax.random.key(0))
     return handlers.trace(guide).get_trace(x, context, mask)["z"]["fn"]
 
