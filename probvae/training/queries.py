@@ -44,7 +44,7 @@ def _substituted(vae: VAE, values: Params, program: str) -> Callable:
 
 
 def encode(vae: VAE, values: Params, x: Any, context: Any, mask: Any) -> Distribution:
-    """Return q(z|x). Not compiled: a flow's layers hold their nets, which no compiled program returns."""
+    """Return q(z|x). Not compiled: a flow's layers hold nets, which no compiled program returns."""
     guide = handlers.seed(_substituted(vae, values, "guide"), jax.random.key(0))
     return handlers.trace(guide).get_trace(x, context, mask)["z"]["fn"]
 
