@@ -31,6 +31,7 @@ FITTING = {
     "sphere": "guides.PowerSpherical()",
     "log-simplex": "guides.RelaxedCategorical()",
 }
+PARAMETERS = ("encoder", "decoder", "prior", "guide", "likelihood")  # first halves of sites' names
 PACKAGE = {"prior": "priors", "posterior": "guides", "likelihood": "likelihoods"}
 
 
@@ -61,6 +62,7 @@ def check_fields(vae: Any) -> None:
         raise ValueError("event_shape expects at least one dimension, such as (8, 8); got ().")
     if not isinstance(vae.latent_dim, int) or isinstance(vae.latent_dim, bool) or vae.latent_dim < 1:
         raise ValueError(f"latent_dim expects a positive integer; got {vae.latent_dim!r}.")
+    object.__setattr__(vae, "frozen", checked_roles("frozen", vae.frozen))
     for role, kinds in ROLES.items():
         _check_kind(role, getattr(vae, role), kinds)
     for role in ("encoder", "decoder"):
@@ -71,6 +73,16 @@ def _as_shape(name: str, value: Any) -> Shape:
     if isinstance(value, list | tuple) and all(isinstance(n, int) and n > 0 for n in value):
         return tuple(value)
     raise ValueError(f"{name} expects a tuple of positive integers; got {value!r}.")
+
+
+def checked_roles(name: str, roles: Any) -> tuple[str, ...]:
+    """Return roles that own parameters, as a tuple; raise for any other."""
+    if isinstance(roles, list | tuple | set | frozenset) and set(roles) <= set(PARAMETERS):
+        return tuple(role for role in PARAMETERS if role in roles)
+    raise ValueError(
+        f"{name} expects a tuple of a VAE's parts, by the first half of their parameters' names: "
+        f"{', '.join(PARAMETERS)}; got {roles!r}. (The posterior's own are those of 'guide'.)"
+    )
 
 
 def _check_kind(role: str, part: Any, kinds: tuple[type, ...]) -> None:

@@ -1,5 +1,6 @@
 """fit: SVI over data, as one compiled program."""
 
+from dataclasses import replace
 from typing import Any
 
 import jax
@@ -15,9 +16,11 @@ from probvae.objectives.checks import check_objective, check_terms
 from probvae.training import checks, loop
 from probvae.training.fitted import Fitted
 from probvae.training.history import Recorder
+from probvae.training.warm_start import held
 from probvae.typing import Params, RngKey
 from probvae.vae import VAE
 
+PASS = checks.PASS_STATE
 ADAM = optax.adam(1e-3)  # one object: a fit with the same parts reuses the compiled program
 
 
@@ -41,6 +44,7 @@ def fit(
     epochs: int = 100,
     batch_size: int = 128,
     init_params: Params | None = None,
+    freeze: tuple[str, ...] = (),
     progress: bool = True,
 ) -> Fitted:
     """Fit a VAE by stochastic variational inference (NumPyro's ``SVI.update``).
@@ -63,8 +67,11 @@ def fit(
         optimizer: an optax optimizer; by default ``optax.adam(1e-3)``.
         epochs: passes through the training data.
         batch_size: data per step; at most n.
-        init_params: values to start from, by site, such as ``fitted.params`` or
-            ``vae.prior.start_at(...)``.
+        init_params: values to start from, by site: ``vae.prior.start_at(...)``, ``fitted.params``,
+            ``fitted.values`` (with running state), or ``shared_params(fitted, vae)`` after a swap.
+        freeze: parts that keep their values in ``init_params`` while the rest trains, by the first
+            half of their parameters' names, such as ``("decoder",)``. A frozen part is the function
+            that it was: its running state does not move, and it has no dropout.
         progress: show a bar.
 
     Returns:
@@ -79,6 +86,9 @@ def fit(
     observation = sources.Cast() if observation is None else observation
     optimizer = ADAM if optimizer is None else optimizer
     checks.check_options(vae, rng_key, optimizer, epochs, batch_size)
+    roles = join.checked_roles("freeze", freeze)
+    if roles:
+        vae, optimizer = replace(vae, frozen=roles), held(optimizer, roles)
     found = join.structure(vae)
     check_objective(objective, found.model, found.guide, found.state, type(vae.posterior).__name__)
     train = checks.checked_batch(vae, train, "train", observation)
@@ -116,22 +126,25 @@ def _run(
             for index in range(epochs):
                 after, *looked = loop.epoch(run, state, fresh, train, valid, epoch_key, index)
                 row = _row(jax.device_get(looked))
-                _check_finite(row[0], index, lambda: _fitted(run, state, recorder))  # noqa: B023
+                _check_finite(row[0], index, lambda: _fitted(run, start, state, recorder))  # noqa: B023
                 state = after
                 recorder.add(*row)
                 shown.set_postfix_str(_postfix(row[1], row[2]), refresh=False)
                 shown.update()
         except KeyboardInterrupt:
             shown.write(f"interrupted: the fit is that of epoch {recorder.history().num_epochs}")
-    fitted = _fitted(run, state, recorder)
-    if loop.PASS_STATE not in fresh:
+    fitted = _fitted(run, start, state, recorder)
+    if PASS not in fresh or checks.is_frozen(run.vae, PASS):
         return fitted
-    held = loop.whole_pass(run, fitted.values, fresh, train, pass_key)
-    return fitted.with_values({**fitted.values, loop.PASS_STATE: held})
+    gathered = loop.whole_pass(run, fitted.values, fresh, train, pass_key)
+    return fitted.with_values({**fitted.values, PASS: gathered})
 
 
-def _fitted(run: loop.Run, state: Any, recorder: Recorder) -> Fitted:
-    return Fitted(run.vae, loop.parameters(run, state), recorder.history())
+def _fitted(run: loop.Run, start: Params, state: Any, recorder: Recorder) -> Fitted:
+    """Return the VAE as it is now; what is frozen has not been through a constraint and back."""
+    frozen = {name: start[name] for name in start if checks.is_frozen(run.vae, name)}
+    vae = replace(run.vae, frozen=())
+    return Fitted(vae, {**loop.parameters(run, state), **frozen}, recorder.history())
 
 
 def _row(looked: list) -> tuple[dict, dict, dict | None]:

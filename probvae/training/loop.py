@@ -11,9 +11,8 @@ from numpyro.infer.svi import SVIState
 from probvae.evidence import Batch
 from probvae.objectives.objective import STATE, AbstractObjective
 from probvae.objectives.terms import terms
+from probvae.training.checks import PASS_STATE
 from probvae.typing import Params, RngKey
-
-PASS_STATE = "likelihood$state"  # gathered over a pass through the training set, begun anew each epoch
 
 ONCE = {"xla_backend_optimization_level": 0}  # what runs once should compile fast: half the time
 
@@ -128,9 +127,12 @@ def _begun_anew(state: Any, fresh: Params) -> Any:
 
 
 def parameters(run: Run, state: SVIState) -> dict[str, Any]:
-    """Return parameters and running state by site, as the programs take them."""
-    held = {k: v for k, v in (state.mutable_state or {}).items() if k != STATE}
-    return {**engine(run).get_params(state), **held}
+    """Return the VAE's parameters and running state by site, as its programs take them.
+
+    What the objective owns (its state, a discriminator) is left out.
+    """
+    values = {**engine(run).get_params(state), **(state.mutable_state or {})}
+    return {name: value for name, value in values.items() if not name.startswith("objective$")}
 
 
 def summary(vae: Any, params: Params, rng_key: RngKey, data: Batch, batch_size: int) -> Summary:
