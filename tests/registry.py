@@ -102,6 +102,7 @@ OBJECTIVES = {
         0.5, kernel=objectives.InverseMultiquadratic(objectives.Median())
     ),
     "Capacity": lambda: objectives.Capacity(1.0, gamma=2.0),
+    "MultiRate": lambda: objectives.MultiRate(),
 }
 EVERY = {
     "priors": PRIORS,
@@ -110,6 +111,8 @@ EVERY = {
     "nets": NETS,
     "objectives": OBJECTIVES,
 }
+
+ASKS = {"MultiRate": {"context_shape": (1,)}}  # what an objective needs of the VAE
 
 # Where a prior's code lives. Those not named live in the plane: any guide of the plane fits. A VampPrior
 # lives where the guide does, if that is one distribution.
@@ -132,6 +135,7 @@ SUMS = {  # over the states of a discrete code
     "ELBO(num_particles=3)",
     "FreeBits(PerSite)",
     "Capacity",
+    "MultiRate",
 }
 BY_UNIT = {"MeanField", "SemiAmortized", "TwoLevelTopDown"}  # guides with a KL for each unit
 PROGRAMS = {"TwoLevelTopDown", "TwoLevelBottomUp", "SemiAmortized"}

@@ -204,13 +204,17 @@ def test_masked_gradients_are_those_of_the_observed_part_alone(likelihood):
 
 
 def values_of(vae, x):
-    guide = handlers.trace(handlers.seed(vae.guide, 0)).get_trace(x)
-    model = handlers.trace(handlers.seed(vae.model, 1)).get_trace(x)
     return {
-        name: site["value"]
-        for name, site in {**model, **guide}.items()
-        if site["type"] in ("param", "mutable")
+        name: value
+        for kind in ("param", "mutable")
+        for name, value in values_in(vae.model, vae.guide, x, kind=kind).items()
     }
+
+
+def values_in(model, guide, *data, kind):
+    seeded = (handlers.seed(model, 1), handlers.seed(guide, 0))
+    sites = [site for run in seeded for site in handlers.trace(run).get_trace(*data).values()]
+    return {site["name"]: site["value"] for site in sites if site["type"] == kind}
 
 
 def read(vae, values, *data):
@@ -226,15 +230,19 @@ TERMS = {(o, g) for o in registry.OBJECTIVES for g in registry.GUIDES if registr
 )
 def test_objective_with_guide(objective, guide):
     """One fit: compiled equals eager, gradients are finite and reach every parameter."""
-    vae = joined(registry.first_prior(guide), registry.GUIDES[guide]())
+    asked = registry.ASKS.get(objective, {})
+    vae = joined(registry.first_prior(guide), registry.GUIDES[guide](), **asked)
     x, objective = rows(vae.likelihood), registry.OBJECTIVES[objective]()
-    values = values_of(vae, x)
+    context = objective.drawn_context(jax.random.key(1), jnp.asarray(x), None)
+    told = (x,) if context is None else (x, context)
+    programs = objective.programs(vae.model, vae.guide)
+    params, state = (values_in(*programs, *told, kind=kind) for kind in ("param", "mutable"))
 
-    def loss(values):
-        return objective.loss(jax.random.key(0), values, vae.model, vae.guide, x)
+    def loss(params):
+        return objective.loss(jax.random.key(0), {**params, **state}, *programs, *told)
 
-    assert loss(values) == pytest.approx(float(jax.jit(loss)(values)), rel=1e-5)
-    for path, slope in jax.tree_util.tree_leaves_with_path(jax.grad(loss)(values)):
+    assert loss(params) == pytest.approx(float(jax.jit(loss)(params)), rel=1e-5)
+    for path, slope in jax.tree_util.tree_leaves_with_path(jax.grad(loss)(params)):
         assert np.isfinite(slope).all(), path
         assert np.abs(slope).max() > 0, path
     fitted = fit(

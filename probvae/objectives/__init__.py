@@ -15,6 +15,7 @@ from probvae.objectives.kernels import (
     InverseMultiquadratic,
     Median,
 )
+from probvae.objectives.multi_rate import MultiRate
 from probvae.objectives.objective import AbstractObjective
 from probvae.objectives.schedules import CosineWarmUp, Cyclical
 from probvae.objectives.terms import Terms, terms
@@ -38,6 +39,7 @@ __all__ = [
     "InfoVAE",
     "InverseMultiquadratic",
     "Median",
+    "MultiRate",
     "PerSite",
     "PerUnit",
     "RBF",

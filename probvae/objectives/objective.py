@@ -12,7 +12,7 @@ from numpyro.primitives import mutable
 from probvae.objectives.enumeration import enumerated
 from probvae.objectives.particles import over_particles
 from probvae.objectives.terms import Terms, terms, traced
-from probvae.typing import Params, RngKey
+from probvae.typing import Params, RngKey, Shape
 
 STATE = "objective$state"
 PARTS = ("bound", "log_likelihood", "kl", "scale_x", "scale_z")
@@ -49,6 +49,14 @@ class AbstractObjective(NumPyroELBO):
     def look(self, guide_trace: dict, model_trace: dict, rng_key: RngKey) -> Any:
         """Return what else the bound needs of the traces (``read.seen``); raise if it is not there."""
         return None
+
+    def data_context_shape(self, context_shape: Shape) -> Shape:
+        """Return the shape of the context that training data bring, given the VAE's."""
+        return context_shape
+
+    def drawn_context(self, rng_key: RngKey, x: jax.Array, context: Any) -> Any:
+        """Return the context that both programs are told at a training step, given the data's."""
+        return context
 
     def programs(self, model: Callable, guide: Callable) -> tuple[Callable, Callable]:
         """Return the programs with what this objective needs and reports registered in them."""

@@ -1,5 +1,6 @@
 """fit: SVI over data, as one compiled program."""
 
+from copy import copy
 from dataclasses import replace
 from typing import Any
 
@@ -11,7 +12,7 @@ from tqdm.auto import tqdm
 from probvae import data as sources
 from probvae import join
 from probvae.evidence import Batch
-from probvae.objectives import ELBO
+from probvae.objectives import ELBO, AbstractObjective
 from probvae.objectives.checks import check_objective, check_terms
 from probvae.training import checks, loop
 from probvae.training.fitted import Fitted
@@ -91,7 +92,8 @@ def fit(
         vae, optimizer = replace(vae, frozen=roles), held(optimizer, roles)
     found = join.structure(vae)
     check_objective(objective, found.model, found.guide, found.state, type(vae.posterior).__name__)
-    train = checks.checked_batch(vae, train, "train", observation)
+    bare = _data_side(vae, objective)
+    train = checks.checked_batch(bare, train, "train", observation)
     checks.check_batch_size(batch_size, len(train.x))
     check_terms(objective, vae, batch_size)
     if validation is not None:
@@ -102,6 +104,15 @@ def fit(
         observation = sources.Compose((observation, vae.likelihood.observation))
     run = loop.Run(vae, objective, optimizer, observation, batch_size)
     return _run(run, train, validation, rng_key, epochs, start, bar=progress)
+
+
+def _data_side(vae: VAE, objective: Any) -> VAE:
+    """Return the VAE as the training data see it: an objective may add to their context."""
+    if not isinstance(objective, AbstractObjective):
+        return vae
+    bare = copy(vae)  # its parts are not joined anew: it only says what shapes data have
+    object.__setattr__(bare, "context_shape", objective.data_context_shape(vae.context_shape))
+    return bare
 
 
 def _run(
@@ -117,8 +128,7 @@ def _run(
     init_key, epoch_key, pass_key = jax.random.split(rng_key, 3)
     train, valid = jax.device_put((train, valid))
     first = jax.tree.map(lambda a: a[: run.batch_size], train)
-    first = first._replace(x=run.observation(init_key, first.x))
-    state = loop.start(run, init_key, first, start)
+    state = loop.start(run, init_key, loop.observed(run, init_key, first), start)
     fresh = dict(state.mutable_state or {})
     recorder = Recorder()
     with tqdm(total=epochs, unit="epoch", disable=not bar) as shown:
