@@ -102,6 +102,7 @@ OBJECTIVES = {
         0.5, kernel=objectives.InverseMultiquadratic(objectives.Median())
     ),
     "Capacity": lambda: objectives.Capacity(1.0, gamma=2.0),
+    "FactorVAE": lambda: objectives.FactorVAE(2.0, discriminator=nets.MLP((8,))),
     "MultiRate": lambda: objectives.MultiRate(),
 }
 EVERY = {
@@ -155,8 +156,14 @@ def objective_fits(objective, guide):
     if objective == "FreeBits":
         return guide in BY_UNIT
     if objective.startswith("BetaTC"):
-        return guide in BY_UNIT - {"TwoLevelTopDown"}  # which has two sites
-    if objective.startswith("InfoVAE"):
+        return guide in {
+            "MeanField",
+            "SemiAmortized",
+            "RelaxedBernoulli",
+        }  # one site, of units each alone
+    if objective == "FactorVAE" and CODES.get(guide) in ("sphere", "log-simplex"):
+        return False  # whose units are tied
+    if objective in ("FactorVAE", "InfoVAE", "InfoVAE(InverseMultiquadratic)"):
         return guide not in DISCRETE | {"TwoLevelTopDown", "TwoLevelBottomUp"}
     return objective in SUMS or guide not in DISCRETE
 

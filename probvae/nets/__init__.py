@@ -5,7 +5,7 @@ from probvae.nets.conv import Conv, ConvTranspose
 from probvae.nets.dense import MLP, GatedMLP, Linear
 from probvae.nets.equinox import Equinox
 from probvae.nets.linen import Linen
-from probvae.nets.module import Recipe, register
+from probvae.nets.module import Recipe, function, register
 from probvae.nets.resnet import ResNet, ResNetTranspose
 from probvae.nets.transformed import Transformed
 from probvae.nets.transformer import Transformer, TransformerDecoder
@@ -25,5 +25,6 @@ __all__ = [
     "Transformed",
     "Transformer",
     "TransformerDecoder",
+    "function",
     "register",
 ]

@@ -85,16 +85,44 @@ def register(
         y = module(x)
         if training and form.state:
             holder["value"] = jax.lax.stop_gradient(nnx.to_pure_dict(_split(module).state))
-        if y.shape != (x.shape[0], *out_shape):
-            raise ValueError(
-                f"the {role}'s net {recipe} returned shape {y.shape} for an input of shape "
-                f"{x.shape}; expected {(x.shape[0], *out_shape)}. A net is a recipe "
-                "`recipe(in_shape, out_shape, *, rngs)`: let its last layer have the size of "
-                "`out_shape` and reshape to it."
-            )
+        _check_output(f"the {role}'s net {recipe}", x, y, out_shape)
         return y
 
     return apply
+
+
+def function(
+    recipe: Recipe, in_shape: Shape, out_shape: Shape
+) -> Callable[[dict, jax.Array], jax.Array]:
+    """Return a net as a function ``(params, x)`` of its weights, which :func:`register` registers.
+
+    For nets that run several times in a step, each time with other gradients.
+
+    Raises:
+        ValueError: for a net with running state or dropout, which several runs would not share.
+    """
+    form = _structure(recipe, in_shape, out_shape, training=True)
+    if form.state or jax.tree.leaves(form.rngs):
+        raise ValueError(
+            f"expected a net without running state and dropout, as it runs several times in a step; "
+            f"got {recipe}. Take LayerNorm instead of BatchNorm, and no dropout."
+        )
+
+    def apply(params: dict, x: jax.Array) -> jax.Array:
+        y = nnx.merge(form.graph, _filled(form.params, params), form.rngs, form.state)(x)
+        _check_output(recipe, x, y, out_shape)
+        return y
+
+    return apply
+
+
+def _check_output(what: Any, x: jax.Array, y: jax.Array, out_shape: Shape) -> None:
+    if y.shape != (x.shape[0], *out_shape):
+        raise ValueError(
+            f"{what} returned shape {y.shape} for an input of shape {x.shape}; expected "
+            f"{(x.shape[0], *out_shape)}. A net is a recipe `recipe(in_shape, out_shape, *, rngs)`: "
+            "let its last layer have the size of `out_shape` and reshape to it."
+        )
 
 
 def _running_state(role: str, draw: Callable[[jax.Array], dict]) -> dict:

@@ -4,6 +4,7 @@ from probvae.objectives.beta_tc import AbstractSampling, BetaTC, Stratified, Wei
 from probvae.objectives.capacity import Capacity
 from probvae.objectives.elbo import ELBO
 from probvae.objectives.estimators import STL, AbstractEstimator, DReG
+from probvae.objectives.factor_vae import FactorVAE
 from probvae.objectives.free_bits import AbstractGroups, FreeBits, PerSite, PerUnit
 from probvae.objectives.info_vae import InfoVAE
 from probvae.objectives.iwae import IWAE, Renyi
@@ -33,6 +34,7 @@ __all__ = [
     "Cyclical",
     "DReG",
     "ELBO",
+    "FactorVAE",
     "Fixed",
     "FreeBits",
     "IWAE",
