@@ -14,6 +14,7 @@ from probvae.training import (
     fit,
     load,
     paths,
+    refit,
     shared_params,
 )
 from probvae.vae import VAE
@@ -39,6 +40,7 @@ __all__ = [
     "objectives",
     "paths",
     "priors",
+    "refit",
     "shared_params",
     "to_datatree",
 ]

@@ -43,6 +43,7 @@ class Site(NamedTuple):
     reparametrised: bool
     support: str
     scaled: bool
+    point: bool = False  # all mass on one value, which is no density
 
 
 class Structure(NamedTuple):
@@ -174,14 +175,19 @@ def structure(vae: Any) -> Structure:
 
 
 def _check_density(vae: Any, p: Distribution) -> None:
-    while isinstance(p, Independent | ExpandedDistribution):
-        p = p.base_dist
-    if isinstance(p, Delta):
+    if isinstance(_below(p), Delta):
         raise ValueError(
             f"the likelihood {type(vae.likelihood).__name__} puts all mass on one point and has no "
             "density. Add noise to data and model: likelihoods.Spread(likelihoods.Delta(), "
             "noise=data.GaussianNoise(...))."
         )
+
+
+def _below(p: Distribution) -> Distribution:
+    """Return the distribution below plates' expansions and event dimensions."""
+    while isinstance(p, Independent | ExpandedDistribution):
+        p = p.base_dist
+    return p
 
 
 def _values(trace: dict, kind: str) -> dict[str, Any]:
@@ -204,4 +210,5 @@ def _site(site: dict) -> Site:
         reparametrised=site["fn"].has_rsample,
         support=named(support),
         scaled=site["scale"] is not None,
+        point=isinstance(_below(site["fn"]), Delta),
     )

@@ -209,7 +209,7 @@ class VAE:
         guide: Any = self.posterior
         whole = isinstance(guide, AbstractDistributionGuide)
         q = (guide.distribution if whole else guide.top)(outputs, scope)
-        if q is None:
+        if q is None or not guide.is_density:
             raise TypeError(
                 f"the prior {type(self.prior).__name__} mixes q(z|x) as a distribution, but the "
                 f"posterior {type(self.posterior).__name__} has none for the code on top. Take a "

@@ -43,6 +43,7 @@ GUIDES = {
     "RelaxedBernoulli": lambda: guides.RelaxedBernoulli(),
     "RelaxedCategorical": lambda: guides.RelaxedCategorical(),
     "SemiAmortized": lambda: guides.SemiAmortized(steps=2),
+    "PointMass": lambda: guides.PointMass(),
     "PowerSpherical": lambda: guides.PowerSpherical(),
 }
 LIKELIHOODS = {
@@ -67,6 +68,7 @@ LIKELIHOODS = {
     "Beta": lambda: likelihoods.Beta(),
     "Joint": lambda: likelihoods.Joint(a=(1, likelihoods.Gaussian()), b=(1, likelihoods.Bernoulli())),
     "ContinuousBernoulli": lambda: likelihoods.ContinuousBernoulli(),
+    "Perceptual": lambda: likelihoods.Perceptual(jnp.tanh, scale=0.5),
     "Autoregressive(MADE)": lambda: likelihoods.Autoregressive(nets.MADE((8,))),
     "Autoregressive(MaskedConv)": lambda: likelihoods.Autoregressive(nets.MaskedConv((4,), 3)),
 }
@@ -140,6 +142,14 @@ SUMS = {  # over the states of a discrete code
     "Capacity",
     "MultiRate",
 }
+ONE_POINT = {  # means something where q(z|x) is a point
+    "ELBO",
+    "ELBO(closed_form=False)",
+    "ELBO(num_particles=3)",
+    "FactorVAE",
+    "InfoVAE",
+    "InfoVAE(InverseMultiquadratic)",
+}
 BY_UNIT = {"MeanField", "SemiAmortized", "TwoLevelTopDown"}  # guides with a KL for each unit
 PROGRAMS = {"TwoLevelTopDown", "TwoLevelBottomUp", "SemiAmortized"}
 
@@ -147,7 +157,7 @@ PROGRAMS = {"TwoLevelTopDown", "TwoLevelBottomUp", "SemiAmortized"}
 def fit_together(prior, guide):
     """Whether a prior and a guide make a VAE, by name."""
     if prior.startswith("VampPrior"):
-        return guide not in PROGRAMS
+        return guide not in PROGRAMS | {"PointMass"}
     if prior == "TwoLevel(VampPrior)":
         return guide == "TwoLevelTopDown"
     return CODES.get(prior) == CODES.get(guide)
@@ -155,6 +165,8 @@ def fit_together(prior, guide):
 
 def objective_fits(objective, guide):
     """Whether an objective has the terms it needs, with a guide and the first prior that fits it."""
+    if guide == "PointMass":
+        return objective in ONE_POINT
     if objective == "FreeBits":
         return guide in BY_UNIT
     if objective.startswith("BetaTC"):

@@ -139,8 +139,8 @@ def function(
         )
 
     def apply(params: dict, x: jax.Array) -> jax.Array:
-        net = Registered(params, {"value": {}}, None, "objective", recipe, in_shape, out_shape, True)
-        return net(x)
+        told = ("objective", recipe, in_shape, out_shape)
+        return Registered(params, {"value": {}}, None, *told, training=True)(x)
 
     return apply
 

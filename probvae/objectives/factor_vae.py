@@ -49,6 +49,7 @@ class FactorVAE(AbstractObjective):
     Reference: Kim and Mnih 2018, arXiv:1802.05983, equations 2 and 3, algorithm 2.
     """
 
+    fits_points = True
     reports: ClassVar[tuple[str, ...]] = ("total_correlation", "discriminator_loss")
 
     gamma: float | Schedule = 10.0

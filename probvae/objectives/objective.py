@@ -24,7 +24,8 @@ class AbstractObjective(NumPyroELBO):
     ``can_infer_discrete`` says that the bound is a function of the terms' expectations, so that exact
     ones over a discrete code may stand in for draws. ``fits_any`` says that its terms exist for every
     prior and guide; where not, :meth:`look` or :meth:`bound` raise as they are traced, and ``fit``
-    finds it before it starts. A subclass is a frozen dataclass with ``num_particles`` and a method
+    finds it before it starts. ``fits_points`` says that it means something where q(z|x) is a point, and
+    its KL -log p(z). A subclass is a frozen dataclass with ``num_particles`` and a method
     ``bound``. What it needs beyond traces (the step, for schedules) and what it reports (its parts)
     lives at the mutable site ``"objective$state"``, which :meth:`programs` adds to the model; ``fit``
     does so by itself.
@@ -32,6 +33,7 @@ class AbstractObjective(NumPyroELBO):
 
     can_infer_discrete: ClassVar[bool] = False
     fits_any: ClassVar[bool] = False
+    fits_points: ClassVar[bool] = False
     reports: ClassVar[tuple[str, ...]] = ()  # the names of its own parts, beside PARTS
     num_particles: int
     closed_form: bool

@@ -4,6 +4,7 @@ from probvae.training.fit import NonFiniteLossError, fit
 from probvae.training.fitted import Fitted, load
 from probvae.training.history import History
 from probvae.training.queries import Imputed, Samples
+from probvae.training.refit import refit
 from probvae.training.warm_start import shared_params
 
 __all__ = [
@@ -14,5 +15,6 @@ __all__ = [
     "Samples",
     "fit",
     "load",
+    "refit",
     "shared_params",
 ]

@@ -135,7 +135,7 @@ def _run(
         try:
             for index in range(epochs):
                 after, *looked = loop.epoch(run, state, fresh, train, valid, epoch_key, index)
-                row = _row(jax.device_get(looked))
+                row = _row(jax.device_get(looked), bounded=_bounded(run.vae))
                 _check_finite(row[0], index, lambda: _fitted(run, start, state, recorder))  # noqa: B023
                 state = after
                 recorder.add(*row)
@@ -157,16 +157,22 @@ def _fitted(run: loop.Run, start: Params, state: Any, recorder: Recorder) -> Fit
     return Fitted(vae, {**loop.parameters(run, state), **frozen}, recorder.history())
 
 
-def _row(looked: list) -> tuple[dict, dict, dict | None]:
-    """Return one epoch's record: steps, means over them, validation."""
+def _bounded(vae: VAE) -> bool:
+    return vae.likelihood.is_density and vae.posterior.is_density
+
+
+def _row(looked: list, *, bounded: bool) -> tuple[dict, dict, dict | None]:
+    """Return one epoch's record: steps, means over them, validation; no ELBO where there is none."""
     steps, valid = looked
     train = {name: float(values.mean(dtype=np.float64)) for name, values in steps.items()}
-    if "kl" in train:
+    if "kl" in train and bounded:
         train["elbo"] = train["log_likelihood"] - train["kl"]
     return (
         steps,
         train,
-        None if valid is None else {k: float(v) for k, v in valid._asdict().items()},
+        None
+        if valid is None
+        else {k: float(v) for k, v in valid._asdict().items() if bounded or k != "elbo"},
     )
 
 
@@ -174,8 +180,9 @@ def _postfix(train: dict, valid: dict | None) -> str:
     shown = valid or train
     if "kl" not in shown:
         return f"train loss {shown['loss']:.4g}"
+    bound = f" ELBO {shown['elbo']:.2f} =" if "elbo" in shown else ""
     return (
-        f"{'validation' if valid else 'train'} ELBO {shown['elbo']:.2f} = "
+        f"{'validation' if valid else 'train'}{bound} "
         f"log-likelihood {shown['log_likelihood']:.2f} - KL {shown['kl']:.2f} nats"
     )
 
