@@ -107,6 +107,9 @@ OBJECTIVES = {
     ),
     "Capacity": lambda: objectives.Capacity(1.0, gamma=2.0),
     "FactorVAE": lambda: objectives.FactorVAE(2.0, discriminator=nets.MLP((8,))),
+    "Adversarial": lambda: objectives.Adversarial(
+        discriminator=objectives.Discriminator(nets.MLP((8,)), 4)
+    ),
     "MultiRate": lambda: objectives.MultiRate(),
 }
 EVERY = {
@@ -146,6 +149,7 @@ ONE_POINT = {  # means something where q(z|x) is a point
     "ELBO",
     "ELBO(closed_form=False)",
     "ELBO(num_particles=3)",
+    "Adversarial",
     "FactorVAE",
     "InfoVAE",
     "InfoVAE(InverseMultiquadratic)",

@@ -1,5 +1,6 @@
 """Objectives: what SVI minimises. NumPyro's own are accepted wherever they are right."""
 
+from probvae.objectives.adversarial import Adversarial, Discriminator
 from probvae.objectives.beta_tc import AbstractSampling, BetaTC, Stratified, Weighted
 from probvae.objectives.capacity import Capacity
 from probvae.objectives.elbo import ELBO
@@ -28,11 +29,13 @@ __all__ = [
     "AbstractObjective",
     "AbstractSampling",
     "AbstractWidth",
+    "Adversarial",
     "BetaTC",
     "Capacity",
     "CosineWarmUp",
     "Cyclical",
     "DReG",
+    "Discriminator",
     "ELBO",
     "FactorVAE",
     "Fixed",
