@@ -7,7 +7,7 @@ import optax
 import oracle
 import pytest
 
-from probvae import VAE, fit, guides, likelihoods, nets
+from probvae import VAE, fit, guides, likelihoods, nets, to_datatree
 from probvae.data import Data
 from probvae.distributions import FeatureDistance
 from probvae.objectives import ELBO, IWAE, STL, FreeBits
@@ -101,8 +101,12 @@ def test_bounds_are_refused_by_name(part, request):
     for bound in (fitted.log_prob, fitted.elbo):
         with pytest.raises(ValueError, match=f"needs a density .*{part} is none"):
             bound(X, rng_key=KEY, num_particles=2)
-    with pytest.raises(ValueError, match=f"needs a density .*{part} is none"):
-        fitted.impute(X, np.ones_like(X, bool), rng_key=KEY)
+    for asked in (
+        lambda: fitted.impute(X, np.ones_like(X, bool), rng_key=KEY),
+        lambda: to_datatree(fitted, X, rng_key=KEY),
+    ):
+        with pytest.raises(ValueError, match=f"needs a density .*{part} is none"):
+            asked()
     given = Data("rows", train=X, test=X)
     found = evaluate(fitted, given, rng_key=KEY, num_particles=2, max_test=5)
     assert sentences(found, 10) == ["test log p(x): none, since a part of this model is no density"]

@@ -46,10 +46,12 @@ def equal(a, b):
 )
 def test_what_is_frozen_stays_bit_for_bit_and_the_rest_moves(fitted, freeze):
     """Constrained parameters (the mixture's scales) and running state (batch statistics) included."""
-    again = quick(FIRST, init_params=fitted.values, freeze=freeze, optimizer=optax.adamw(1e-2))
+    scale = jax.random.uniform(KEY, (3, 2), minval=0.01, maxval=3.0)  # not exact there and back
+    values = {**fitted.values, "prior$scale": scale}
+    again = quick(FIRST, init_params=values, freeze=freeze, optimizer=optax.adamw(1e-2))
     assert again.vae == FIRST
-    assert set(again.values) == set(fitted.values)
-    for name, value in fitted.values.items():
+    assert set(again.values) == set(values)
+    for name, value in values.items():
         assert equal(again.values[name], value) == (name.split("$")[0] in freeze), name
 
 
@@ -92,6 +94,19 @@ def test_shared_params_are_those_of_the_parts_that_were_kept(fitted):
         assert all(equal(value, fitted.values[name]) for name, value in shared.items())
     again = quick(swapped, init_params=shared, freeze=("decoder",))
     assert equal(again.values["decoder$params"], fitted.values["decoder$params"])
+
+
+def test_the_optimizer_takes_no_step_for_what_is_held():
+    """In each step, and not only in what is returned; momentum and weight decay included."""
+    params = {
+        "decoder$params": {"w": jnp.ones(2)},
+        "decoders$w": jnp.ones(2),
+        "objective$params": jnp.ones(2),
+    }
+    optimizer = held(optax.adamw(1e-2), ("decoder",))
+    steps, _ = optimizer.update(jax.tree.map(jnp.ones_like, params), optimizer.init(params), params)
+    moved = {name: bool(jax.tree.leaves(step)[0].any()) for name, step in steps.items()}
+    assert moved == {"decoder$params": False, "decoders$w": True, "objective$params": True}
 
 
 def test_equal_arguments_share_one_optimizer():
