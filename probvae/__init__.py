@@ -5,7 +5,18 @@ __version__ = "0.1.0"
 from probvae import data, flows, guides, likelihoods, nets, objectives, priors
 from probvae.criticism import to_datatree
 from probvae.evidence import Batch, Evidence
-from probvae.training import Fitted, History, Imputed, NonFiniteLossError, Samples, fit, load, paths
+from probvae.training import (
+    Fitted,
+    History,
+    Imputed,
+    NonFiniteLossError,
+    Samples,
+    fit,
+    load,
+    paths,
+    refit,
+    shared_params,
+)
 from probvae.vae import VAE
 from probvae.variant import Variant
 
@@ -29,5 +40,7 @@ __all__ = [
     "objectives",
     "paths",
     "priors",
+    "refit",
+    "shared_params",
     "to_datatree",
 ]

@@ -66,6 +66,25 @@ def datum_terms(vae: Any, params: Params, rng_key: RngKey, datum: Batch) -> Term
     return terms(rng_key, params, vae.model, vae.guide, *batch)
 
 
+def check_density(vae: Any) -> None:
+    """Raise, by its name, where a part of a VAE is no density: there is nothing to bound.
+
+    Raises:
+        ValueError: for a likelihood that scores reconstructions only, or a guide that is a point mass.
+    """
+    if not vae.likelihood.is_density:
+        raise ValueError(
+            f"log p(x) needs a density p(x|z), and {type(vae.likelihood).__name__} is none: it scores "
+            "reconstructions only. Compare models by a likelihood such as Gaussian or Bernoulli."
+        )
+    if not vae.posterior.is_density:
+        raise ValueError(
+            f"a bound on log p(x) needs a density q(z|x), and {type(vae.posterior).__name__} is none: "
+            "it puts all mass on one code. Take a guide such as guides.MeanField(), and fit it to the "
+            'decoder that is there already: fit(..., freeze=("decoder",)).'
+        )
+
+
 def log_prob(
     vae: Any,
     params: Params,
@@ -83,11 +102,7 @@ def log_prob(
     Reference: Burda, Grosse and Salakhutdinov 2016, arXiv:1509.00519, equation 8. The standard error
     is the delta method's: sqrt(sum w^2 / (sum w)^2 - 1/K), times sqrt(K / (K - 1)).
     """
-    if not vae.likelihood.is_density:
-        raise ValueError(
-            f"log p(x) needs a density p(x|z), and {type(vae.likelihood).__name__} is none: it scores "
-            "reconstructions only. Compare models by a likelihood such as Gaussian or Bernoulli."
-        )
+    check_density(vae)
     run = partial(_importance, vae.eval(), num_particles=num_particles)
     value, second = _in_blocks(run, params, data, rng_key, num_particles, progress)
     spread = np.maximum(np.exp(second - 2 * value) - 1.0, 0.0) / max(num_particles - 1, 1)
@@ -105,6 +120,7 @@ def elbo(
     progress: Any = None,
 ) -> Evidence:
     """E_q[log p(x|z)] - KL(q(z|x) || p(z)) per datum, as a mean over particles."""
+    check_density(vae)
     run = partial(_elbo, vae.eval(), num_particles=num_particles)
     mean, square = _in_blocks(run, params, data, rng_key, num_particles, progress)
     spread = np.maximum(square - mean**2, 0.0) / max(num_particles - 1, 1)

@@ -65,7 +65,12 @@ class AbstractProgramPrior(AbstractPrior):
 
 
 class AbstractGuide(abc.ABC):
-    """q(z given x): how many outputs it needs of the encoder, and what they mean."""
+    """q(z given x): how many outputs it needs of the encoder, and what they mean.
+
+    ``is_density`` is false for one that puts all mass on a point.
+    """
+
+    is_density: ClassVar[bool] = True
 
     @abc.abstractmethod
     def output_shape(self, latent_dim: int) -> Shape:

@@ -31,6 +31,7 @@ FITTING = {
     "sphere": "guides.PowerSpherical()",
     "log-simplex": "guides.RelaxedCategorical()",
 }
+PARAMETERS = ("encoder", "decoder", "prior", "guide", "likelihood")  # first halves of sites' names
 PACKAGE = {"prior": "priors", "posterior": "guides", "likelihood": "likelihoods"}
 
 
@@ -42,6 +43,7 @@ class Site(NamedTuple):
     reparametrised: bool
     support: str
     scaled: bool
+    point: bool = False  # all mass on one value, which is no density
 
 
 class Structure(NamedTuple):
@@ -61,6 +63,7 @@ def check_fields(vae: Any) -> None:
         raise ValueError("event_shape expects at least one dimension, such as (8, 8); got ().")
     if not isinstance(vae.latent_dim, int) or isinstance(vae.latent_dim, bool) or vae.latent_dim < 1:
         raise ValueError(f"latent_dim expects a positive integer; got {vae.latent_dim!r}.")
+    object.__setattr__(vae, "frozen", checked_roles("frozen", vae.frozen))
     for role, kinds in ROLES.items():
         _check_kind(role, getattr(vae, role), kinds)
     for role in ("encoder", "decoder"):
@@ -77,6 +80,16 @@ def _as_shape(name: str, value: Any) -> Shape:
     if isinstance(value, list | tuple) and all(isinstance(n, int) and n > 0 for n in value):
         return tuple(value)
     raise ValueError(f"{name} expects a tuple of positive integers; got {value!r}.")
+
+
+def checked_roles(name: str, roles: Any) -> tuple[str, ...]:
+    """Return roles that own parameters, as a tuple; raise for any other."""
+    if isinstance(roles, list | tuple | set | frozenset) and set(roles) <= set(PARAMETERS):
+        return tuple(role for role in PARAMETERS if role in roles)
+    raise ValueError(
+        f"{name} expects a tuple of a VAE's parts, by the first half of their parameters' names: "
+        f"{', '.join(PARAMETERS)}; got {roles!r}. (The posterior's own are those of 'guide'.)"
+    )
 
 
 def _check_kind(role: str, part: Any, kinds: tuple[type, ...]) -> None:
@@ -162,14 +175,19 @@ def structure(vae: Any) -> Structure:
 
 
 def _check_density(vae: Any, p: Distribution) -> None:
-    while isinstance(p, Independent | ExpandedDistribution):
-        p = p.base_dist
-    if isinstance(p, Delta):
+    if isinstance(_below(p), Delta):
         raise ValueError(
             f"the likelihood {type(vae.likelihood).__name__} puts all mass on one point and has no "
             "density. Add noise to data and model: likelihoods.Spread(likelihoods.Delta(), "
             "noise=data.GaussianNoise(...))."
         )
+
+
+def _below(p: Distribution) -> Distribution:
+    """Return the distribution below plates' expansions and event dimensions."""
+    while isinstance(p, Independent | ExpandedDistribution):
+        p = p.base_dist
+    return p
 
 
 def _values(trace: dict, kind: str) -> dict[str, Any]:
@@ -192,4 +210,5 @@ def _site(site: dict) -> Site:
         reparametrised=site["fn"].has_rsample,
         support=named(support),
         scaled=site["scale"] is not None,
+        point=isinstance(_below(site["fn"]), Delta),
     )

@@ -44,6 +44,7 @@ class VAE:
             encoder, decoder and prior. ``()`` is none.
         encode_mask: whether the encoder is also told which entries are observed.
         training: how dropout, batch statistics and training-set quantities behave.
+        frozen: roles that are in evaluation mode even in training (``fit(freeze=...)`` says which).
 
     Raises:
         TypeError, ValueError: where two parts do not fit, naming both and the remedy.
@@ -61,6 +62,7 @@ class VAE:
     context_shape: Shape = ()
     encode_mask: bool = False
     training: bool = True
+    frozen: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         join.check_fields(self)
@@ -86,15 +88,14 @@ class VAE:
             the value at site ``"x"``.
         """
         scope = self._scope(x, context, mask)
-        draw = _drawer(self.prior, AbstractDistributionPrior, scope)
+        draw = _drawer(self.prior, AbstractDistributionPrior, self._held("prior", scope))
         decode = self._decoder()
         with self._plate(scope, num_data):
             return numpyro.sample("x", self._p_x(decode, draw(), scope), obs=scope.x)
 
     def p_x(self, z: jax.Array, context: jax.Array | None = None) -> Distribution:
         """Return p(x|z) for codes ``(batch, code_dim)``, inside a program or a handler with weights."""
-        scope = self._scope(None, context, None)
-        return self._p_x(self._decoder(), z, scope)
+        return self._p_x(self._decoder(), z, self._scope(None, context, None))
 
     def guide(
         self,
@@ -116,7 +117,7 @@ class VAE:
         encode = self._encoder(training=self.training)
         with self._plate(scope, num_data):
             outputs = encode(scope.x, scope.context, scope.mask)
-            _drawer(self.posterior, AbstractDistributionGuide, outputs, scope)()
+            _drawer(self.posterior, AbstractDistributionGuide, outputs, self._held("guide", scope))()
 
     def eval(self) -> "VAE":
         """Return the same VAE in evaluation mode (nets, running state, training-set quantities)."""
@@ -162,7 +163,11 @@ class VAE:
         )
 
     def _net(self, role: str, in_shape: Shape, out_shape: Shape, *, training: bool) -> Any:
+        training = training and role not in self.frozen
         return nets.register(role, getattr(self, role), in_shape, out_shape, training=training)
+
+    def _held(self, role: str, scope: Scope) -> Scope:
+        return scope._replace(training=False) if role in self.frozen else scope
 
     def _encoder(self, *, training: bool) -> Callable[..., jax.Array]:
         """Register the encoder: a function of (x, context, mask), joined into its one input."""
@@ -192,7 +197,7 @@ class VAE:
 
     def _p_x(self, decoder: Callable, z: jax.Array, scope: Scope) -> Distribution:
         code = inputs.join([self.prior.code(z)] + [scope.context] * self._has_context, spatial=False)
-        p = self.likelihood.distribution(decoder(code), scope)
+        p = self.likelihood.distribution(decoder(code), self._held("likelihood", scope))
         if scope.mask is not None:
             p = p.mask(scope.mask)
         return p.to_event(len(self.event_shape) - p.event_dim)
@@ -204,7 +209,7 @@ class VAE:
         guide: Any = self.posterior
         whole = isinstance(guide, AbstractDistributionGuide)
         q = (guide.distribution if whole else guide.top)(outputs, scope)
-        if q is None:
+        if q is None or not guide.is_density:
             raise TypeError(
                 f"the prior {type(self.prior).__name__} mixes q(z|x) as a distribution, but the "
                 f"posterior {type(self.posterior).__name__} has none for the code on top. Take a "

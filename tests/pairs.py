@@ -50,7 +50,7 @@ def check_pair(vae, objective=None):
     objective = objective or default_objective(vae)
     refuse(vae, objective)
     x = rows(vae.likelihood)
-    context = x[:, 0, :2] if vae.context_shape else None
+    context = x[:, 0, : vae.context_shape[0]] if vae.context_shape else None
     found = jax.device_get(jax.jit(_pair, static_argnums=(0, 1))(vae, objective, x, context))
     losses, elbo, log_w, drawn = found
     assert np.isfinite(losses).all()

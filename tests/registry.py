@@ -43,6 +43,7 @@ GUIDES = {
     "RelaxedBernoulli": lambda: guides.RelaxedBernoulli(),
     "RelaxedCategorical": lambda: guides.RelaxedCategorical(),
     "SemiAmortized": lambda: guides.SemiAmortized(steps=2),
+    "PointMass": lambda: guides.PointMass(),
     "PowerSpherical": lambda: guides.PowerSpherical(),
 }
 LIKELIHOODS = {
@@ -67,6 +68,7 @@ LIKELIHOODS = {
     "Beta": lambda: likelihoods.Beta(),
     "Joint": lambda: likelihoods.Joint(a=(1, likelihoods.Gaussian()), b=(1, likelihoods.Bernoulli())),
     "ContinuousBernoulli": lambda: likelihoods.ContinuousBernoulli(),
+    "Perceptual": lambda: likelihoods.Perceptual(jnp.tanh, scale=0.5),
     "Autoregressive(MADE)": lambda: likelihoods.Autoregressive(nets.MADE((8,))),
     "Autoregressive(MaskedConv)": lambda: likelihoods.Autoregressive(nets.MaskedConv((4,), 3)),
 }
@@ -104,6 +106,11 @@ OBJECTIVES = {
         0.5, kernel=objectives.InverseMultiquadratic(objectives.Median())
     ),
     "Capacity": lambda: objectives.Capacity(1.0, gamma=2.0),
+    "FactorVAE": lambda: objectives.FactorVAE(2.0, discriminator=nets.MLP((8,))),
+    "Adversarial": lambda: objectives.Adversarial(
+        discriminator=objectives.Discriminator(nets.MLP((8,)), 4)
+    ),
+    "MultiRate": lambda: objectives.MultiRate(),
 }
 EVERY = {
     "priors": PRIORS,
@@ -112,6 +119,8 @@ EVERY = {
     "nets": NETS,
     "objectives": OBJECTIVES,
 }
+
+ASKS = {"MultiRate": {"context_shape": (1,)}}  # what an objective needs of the VAE
 
 # Where a prior's code lives. Those not named live in the plane: any guide of the plane fits. A VampPrior
 # lives where the guide does, if that is one distribution.
@@ -134,6 +143,16 @@ SUMS = {  # over the states of a discrete code
     "ELBO(num_particles=3)",
     "FreeBits(PerSite)",
     "Capacity",
+    "MultiRate",
+}
+ONE_POINT = {  # means something where q(z|x) is a point
+    "ELBO",
+    "ELBO(closed_form=False)",
+    "ELBO(num_particles=3)",
+    "Adversarial",
+    "FactorVAE",
+    "InfoVAE",
+    "InfoVAE(InverseMultiquadratic)",
 }
 BY_UNIT = {"MeanField", "SemiAmortized", "TwoLevelTopDown"}  # guides with a KL for each unit
 PROGRAMS = {"TwoLevelTopDown", "TwoLevelBottomUp", "SemiAmortized"}
@@ -142,7 +161,7 @@ PROGRAMS = {"TwoLevelTopDown", "TwoLevelBottomUp", "SemiAmortized"}
 def fit_together(prior, guide):
     """Whether a prior and a guide make a VAE, by name."""
     if prior.startswith("VampPrior"):
-        return guide not in PROGRAMS
+        return guide not in PROGRAMS | {"PointMass"}
     if prior == "TwoLevel(VampPrior)":
         return guide == "TwoLevelTopDown"
     return CODES.get(prior) == CODES.get(guide)
@@ -150,11 +169,19 @@ def fit_together(prior, guide):
 
 def objective_fits(objective, guide):
     """Whether an objective has the terms it needs, with a guide and the first prior that fits it."""
+    if guide == "PointMass":
+        return objective in ONE_POINT
     if objective == "FreeBits":
         return guide in BY_UNIT
     if objective.startswith("BetaTC"):
-        return guide in BY_UNIT - {"TwoLevelTopDown"} | {"RelaxedBernoulli"}  # one site, no closed KL
-    if objective.startswith("InfoVAE"):
+        return guide in {
+            "MeanField",
+            "SemiAmortized",
+            "RelaxedBernoulli",
+        }  # one site, of units each alone
+    if objective == "FactorVAE" and CODES.get(guide) in ("sphere", "log-simplex"):
+        return False  # whose units are tied
+    if objective in ("FactorVAE", "InfoVAE", "InfoVAE(InverseMultiquadratic)"):
         return guide not in DISCRETE | {"TwoLevelTopDown", "TwoLevelBottomUp"}
     return objective in SUMS or guide not in DISCRETE
 

@@ -24,7 +24,7 @@ MAY = {
     "priors": PARTS,
     "guides": PARTS,
     "likelihoods": PARTS,
-    "objectives": PARTS - {"nets", "flows"},
+    "objectives": PARTS - {"flows"},
     "inputs": LOW,
     "join": LOW | {"nets", "distributions"},
     "vae": CORE,

@@ -46,7 +46,7 @@ def test_every_public_part_is_registered():
         helpers |= {"Delta", "FreeMean", "LibrarySize"}  # stand in other parts alone
         helpers |= {"CosineWarmUp", "Cyclical", "STL", "DReG", "PerSite", "PerUnit"}
         helpers |= {"Stratified", "Weighted", "RBF", "InverseMultiquadratic", "Fixed", "Median"}
-        helpers |= {"MADE", "MaskedConv"}
+        helpers |= {"MADE", "MaskedConv", "Discriminator"}
         assert public - helpers <= named, f"{package}: register {public - helpers - named}"
     scales = {
         type(make().scale).__name__ for name, make in registry.LIKELIHOODS.items() if "Scale" in name
@@ -152,13 +152,17 @@ def test_masked_gradients_are_those_of_the_observed_part_alone(likelihood):
 
 
 def values_of(vae, x):
-    guide = handlers.trace(handlers.seed(vae.guide, 0)).get_trace(x)
-    model = handlers.trace(handlers.seed(vae.model, 1)).get_trace(x)
     return {
-        name: site["value"]
-        for name, site in {**model, **guide}.items()
-        if site["type"] in ("param", "mutable")
+        name: value
+        for kind in ("param", "mutable")
+        for name, value in values_in(vae.model, vae.guide, x, kind=kind).items()
     }
+
+
+def values_in(model, guide, *data, kind):
+    seeded = (handlers.seed(model, 1), handlers.seed(guide, 0))
+    sites = [site for run in seeded for site in handlers.trace(run).get_trace(*data).values()]
+    return {site["name"]: site["value"] for site in sites if site["type"] == kind}
 
 
 def read(vae, values, *data):
@@ -178,16 +182,20 @@ BESIDE = {  # each objective with the mean field, and the ELBO with every guide
 def test_objective_with_guide(objective, guide):
     """One fit: compiled equals eager, gradients are finite and reach every parameter."""
     plain = guide == "MeanField"  # eager runs of the others take seconds each
-    vae = joined(registry.first_prior(guide), registry.GUIDES[guide]())
+    asked = registry.ASKS.get(objective, {})
+    vae = joined(registry.first_prior(guide), registry.GUIDES[guide](), **asked)
     x, objective = rows(vae.likelihood), registry.OBJECTIVES[objective]()
-    values = values_of(vae, x)
+    context = objective.drawn_context(jax.random.key(1), jnp.asarray(x), None)
+    told = (x,) if context is None else (x, context)
+    programs = objective.programs(vae.model, vae.guide)
+    params, state = (values_in(*programs, *told, kind=kind) for kind in ("param", "mutable"))
 
-    def loss(values):
-        return objective.loss(jax.random.key(0), values, vae.model, vae.guide, x)
+    def loss(params):
+        return objective.loss(jax.random.key(0), {**params, **state}, *programs, *told)
 
-    value, slopes = jax.jit(jax.value_and_grad(loss))(values)
+    value, slopes = jax.jit(jax.value_and_grad(loss))(params)
     if plain:
-        assert loss(values) == pytest.approx(float(value), rel=1e-5)
+        assert loss(params) == pytest.approx(float(value), rel=1e-5)
     for path, slope in jax.tree_util.tree_leaves_with_path(slopes):
         assert np.isfinite(slope).all(), path
         assert np.abs(slope).max() > 0, path

@@ -50,7 +50,9 @@ def with_net(likelihood, net):
 
 
 def with_objective(objective, guide):
-    return joined(registry.first_prior(guide), registry.GUIDES[guide]()), OBJECTIVES[objective]()
+    asked = registry.ASKS.get(objective, {})
+    vae = joined(registry.first_prior(guide), registry.GUIDES[guide](), **asked)
+    return vae, OBJECTIVES[objective]()
 
 
 TABLES = {  # what a row is, what a column is, and the VAE of both

@@ -7,7 +7,7 @@ import jax
 import numpy as np
 from numpyro import handlers
 
-from probvae.evidence import Batch
+from probvae.evidence import Batch, check_density
 from probvae.objectives import terms
 from probvae.objectives.terms import traced
 from probvae.training import Fitted, checks
@@ -31,11 +31,13 @@ def to_datatree(fitted: Fitted, x: Any, *, rng_key: RngKey, num_samples: int = 1
 
     Raises:
         ImportError: without ``arviz-base``: ``pip install 'probvae[arviz]'``.
+        ValueError: where a part is no density: there are no log weights.
     """
     try:
         from arviz_base import from_dict
     except ImportError as error:
         raise ImportError("to_datatree needs arviz-base: pip install 'probvae[arviz]'.") from error
+    check_density(fitted.vae)
     checks.check_key(rng_key)
     checks.check_count("num_samples", num_samples)
     data = checks.checked_batch(fitted.vae, x, "x", checks.AS_IT_IS)

@@ -10,6 +10,7 @@ from probvae.distributions.concrete import ExpConcrete, check_temperature
 from probvae.distributions.continuous_bernoulli import ContinuousBernoulli
 from probvae.distributions.counts import NegativeBinomialLogMean, PoissonLogMean
 from probvae.distributions.discretized_logistic import DiscretizedLogistic
+from probvae.distributions.features import FeatureDistance
 from probvae.distributions.mixture import NormalMixture, mixture
 from probvae.distributions.normal import bounded_scale, check_bound, diagonal_normal
 from probvae.distributions.sphere import PowerSpherical, SphericalUniform
@@ -23,6 +24,7 @@ __all__ = [
     "ContinuousBernoulli",
     "DiscretizedLogistic",
     "ExpConcrete",
+    "FeatureDistance",
     "NegativeBinomialLogMean",
     "NormalMixture",
     "OneHotCategorical",

@@ -6,6 +6,7 @@ from probvae.guides.flow import Flow
 from probvae.guides.full_rank import FullRank
 from probvae.guides.low_rank import LowRank
 from probvae.guides.mean_field import MeanField
+from probvae.guides.point_mass import PointMass
 from probvae.guides.power_spherical import PowerSpherical
 from probvae.guides.relaxed import RelaxedBernoulli, RelaxedCategorical
 from probvae.guides.semi_amortized import SemiAmortized
@@ -18,6 +19,7 @@ __all__ = [
     "FullRank",
     "LowRank",
     "MeanField",
+    "PointMass",
     "PowerSpherical",
     "RelaxedBernoulli",
     "RelaxedCategorical",

@@ -15,6 +15,7 @@ from probvae.likelihoods.joint import Joint
 from probvae.likelihoods.laplace import Laplace
 from probvae.likelihoods.means import FreeMean, LibrarySize
 from probvae.likelihoods.negative_binomial import NegativeBinomial
+from probvae.likelihoods.perceptual import Perceptual
 from probvae.likelihoods.poisson import Poisson
 from probvae.likelihoods.scales import FixedScale, LearnedScale, OptimalScale, PixelScale
 from probvae.likelihoods.spread import Spread
@@ -39,6 +40,7 @@ __all__ = [
     "LibrarySize",
     "NegativeBinomial",
     "OptimalScale",
+    "Perceptual",
     "PixelScale",
     "Poisson",
     "Spread",

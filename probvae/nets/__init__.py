@@ -7,7 +7,7 @@ from probvae.nets.equinox import Equinox
 from probvae.nets.linen import Linen
 from probvae.nets.made import MADE
 from probvae.nets.masked_conv import MaskedConv
-from probvae.nets.module import Recipe, register
+from probvae.nets.module import Recipe, function, register
 from probvae.nets.resnet import ResNet, ResNetTranspose
 from probvae.nets.transformed import Transformed
 from probvae.nets.transformer import Transformer, TransformerDecoder
@@ -29,5 +29,6 @@ __all__ = [
     "Transformed",
     "Transformer",
     "TransformerDecoder",
+    "function",
     "register",
 ]

@@ -121,6 +121,30 @@ def register(
     return Registered(params, holder, rng_key, role, recipe, in_shape, out_shape, training)
 
 
+def function(
+    recipe: Recipe, in_shape: Shape, out_shape: Shape
+) -> Callable[[dict, jax.Array], jax.Array]:
+    """Return a net as a function ``(params, x)`` of its weights, which :func:`register` registers.
+
+    For nets that run several times in a step, each time with other gradients.
+
+    Raises:
+        ValueError: for a net with running state or dropout, which several runs would not share.
+    """
+    form = _structure(recipe, in_shape, out_shape, training=True)
+    if form.state or jax.tree.leaves(form.rngs):
+        raise ValueError(
+            f"expected a net without running state and dropout, as it runs several times in a step; "
+            f"got {recipe}. Take LayerNorm instead of BatchNorm, and no dropout."
+        )
+
+    def apply(params: dict, x: jax.Array) -> jax.Array:
+        told = ("objective", recipe, in_shape, out_shape)
+        return Registered(params, {"value": {}}, None, *told, training=True)(x)
+
+    return apply
+
+
 def _running_state(role: str, draw: Callable[[jax.Array], dict]) -> dict:
     return mutable(f"{role}$state", {"value": draw(jax.random.key(0))})
 

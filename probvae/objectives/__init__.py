@@ -1,9 +1,11 @@
 """Objectives: what SVI minimises. NumPyro's own are accepted wherever they are right."""
 
+from probvae.objectives.adversarial import Adversarial, Discriminator
 from probvae.objectives.beta_tc import AbstractSampling, BetaTC, Stratified, Weighted
 from probvae.objectives.capacity import Capacity
 from probvae.objectives.elbo import ELBO
 from probvae.objectives.estimators import STL, AbstractEstimator, DReG
+from probvae.objectives.factor_vae import FactorVAE
 from probvae.objectives.free_bits import AbstractGroups, FreeBits, PerSite, PerUnit
 from probvae.objectives.info_vae import InfoVAE
 from probvae.objectives.iwae import IWAE, Renyi
@@ -15,6 +17,7 @@ from probvae.objectives.kernels import (
     InverseMultiquadratic,
     Median,
 )
+from probvae.objectives.multi_rate import MultiRate
 from probvae.objectives.objective import AbstractObjective
 from probvae.objectives.schedules import CosineWarmUp, Cyclical
 from probvae.objectives.terms import Terms, terms
@@ -26,18 +29,22 @@ __all__ = [
     "AbstractObjective",
     "AbstractSampling",
     "AbstractWidth",
+    "Adversarial",
     "BetaTC",
     "Capacity",
     "CosineWarmUp",
     "Cyclical",
     "DReG",
+    "Discriminator",
     "ELBO",
+    "FactorVAE",
     "Fixed",
     "FreeBits",
     "IWAE",
     "InfoVAE",
     "InverseMultiquadratic",
     "Median",
+    "MultiRate",
     "PerSite",
     "PerUnit",
     "RBF",

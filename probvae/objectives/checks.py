@@ -89,6 +89,14 @@ def check_objective(objective: Any, model: dict, guide: dict, state: dict, guide
         )
     if stuck and isinstance(objective, AbstractObjective):
         _check_enumerable(guide, state, guide_name)
+    points = [site for site, q in guide.items() if q.point]
+    scored = isinstance(objective, Trace_ELBO | TraceMeanField_ELBO | AbstractObjective)
+    if points and not (scored and plain and getattr(objective, "fits_points", True)):
+        raise ValueError(
+            f"{name} needs a density q(z|x), and the guide {guide_name} puts all mass on one point at "
+            f"{points}. Take objectives.ELBO(beta=0.0), which makes it a plain autoencoder, "
+            "objectives.InfoVAE(), or a guide with a density such as guides.MeanField()."
+        )
     inexact = [site for site in model if not closed_form_is_exact(site, list(model), list(guide))]
     if isinstance(objective, TraceMeanField_ELBO) and inexact:
         raise ValueError(

@@ -30,6 +30,7 @@ class ELBO(AbstractObjective):
 
     can_infer_discrete = True
     fits_any = True
+    fits_points = True
 
     beta: float | Schedule = 1.0
     num_particles: int = 1

@@ -35,6 +35,7 @@ class InfoVAE(AbstractObjective):
     Reference: Zhao, Song and Ermon 2019, arXiv:1706.02262; Gretton et al. 2012, JMLR 13, lemma 6.
     """
 
+    fits_points = True
     reports: ClassVar[tuple[str, ...]] = ("mmd",)
 
     alpha: float = 1.0

@@ -12,7 +12,7 @@ from numpyro.primitives import mutable
 from probvae.objectives.enumeration import enumerated
 from probvae.objectives.particles import over_particles
 from probvae.objectives.terms import Terms, terms, traced
-from probvae.typing import Params, RngKey
+from probvae.typing import Params, RngKey, Shape
 
 STATE = "objective$state"
 PARTS = ("bound", "log_likelihood", "kl", "scale_x", "scale_z")
@@ -24,7 +24,8 @@ class AbstractObjective(NumPyroELBO):
     ``can_infer_discrete`` says that the bound is a function of the terms' expectations, so that exact
     ones over a discrete code may stand in for draws. ``fits_any`` says that its terms exist for every
     prior and guide; where not, :meth:`look` or :meth:`bound` raise as they are traced, and ``fit``
-    finds it before it starts. A subclass is a frozen dataclass with ``num_particles`` and a method
+    finds it before it starts. ``fits_points`` says that it means something where q(z|x) is a point, and
+    its KL -log p(z). A subclass is a frozen dataclass with ``num_particles`` and a method
     ``bound``. What it needs beyond traces (the step, for schedules) and what it reports (its parts)
     lives at the mutable site ``"objective$state"``, which :meth:`programs` adds to the model; ``fit``
     does so by itself.
@@ -32,6 +33,7 @@ class AbstractObjective(NumPyroELBO):
 
     can_infer_discrete: ClassVar[bool] = False
     fits_any: ClassVar[bool] = False
+    fits_points: ClassVar[bool] = False
     reports: ClassVar[tuple[str, ...]] = ()  # the names of its own parts, beside PARTS
     num_particles: int
     closed_form: bool
@@ -49,6 +51,14 @@ class AbstractObjective(NumPyroELBO):
     def look(self, guide_trace: dict, model_trace: dict, rng_key: RngKey) -> Any:
         """Return what else the bound needs of the traces (``read.seen``); raise if it is not there."""
         return None
+
+    def data_context_shape(self, context_shape: Shape) -> Shape:
+        """Return the shape of the context that training data bring, given the VAE's."""
+        return context_shape
+
+    def drawn_context(self, rng_key: RngKey, x: jax.Array, context: Any) -> Any:
+        """Return the context that both programs are told at a training step, given the data's."""
+        return context
 
     def programs(self, model: Callable, guide: Callable) -> tuple[Callable, Callable]:
         """Return the programs with what this objective needs and reports registered in them."""

@@ -46,16 +46,15 @@ def evaluate(
 ) -> dict[str, Any]:
     """Return the test ELBO (all rows) and log p(x) (at most ``max_test`` random rows), in nats.
 
-    A likelihood that is no density has no log p(x): it is None.
+    Where a part is no density there is no log p(x) to bound: both are None.
     """
     elbo_key, log_prob_key = jax.random.split(rng_key)
     rows = test_rows(len(data.test), max_test)
     test, some = batch(fitted.vae, data, "test"), batch(fitted.vae, data, "test", rows)
-    found = {"test_elbo": _timed(fitted.elbo, test, elbo_key, ELBO_PARTICLES, progress=progress)}
-    if not fitted.vae.likelihood.is_density:
-        return {**found, "test_log_prob": None}
+    if not (fitted.vae.likelihood.is_density and fitted.vae.posterior.is_density):
+        return {"test_elbo": None, "test_log_prob": None}
     return {
-        **found,
+        "test_elbo": _timed(fitted.elbo, test, elbo_key, ELBO_PARTICLES, progress=progress),
         "test_log_prob": _timed(fitted.log_prob, some, log_prob_key, num_particles, progress=progress),
     }
 
@@ -84,9 +83,9 @@ def _timed(bound: Any, x: Batch, rng_key: RngKey, particles: int, *, progress: b
 def sentences(metrics: dict[str, Any], num_test: int) -> list[str]:
     """Return the numbers as lines of text."""
     elbo, log_prob = metrics["test_elbo"], metrics["test_log_prob"]
+    if elbo is None:
+        return ["test log p(x): none, since a part of this model is no density"]
     lines = [f"test ELBO {_words(elbo)}"]
-    if log_prob is None:
-        return [*lines, "test log p(x): none, since this likelihood is no density"]
     some = log_prob["num_data"] < num_test
     note = f"; rows drawn from {num_test:,} by PCG64({ROWS_SEED})" if some else ""
     return [*lines, f"test log p(x) >= {_words(log_prob, note)}"]

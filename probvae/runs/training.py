@@ -111,7 +111,12 @@ def _account(run: Run, seconds: float) -> str:
     history, asked = run.fitted.history, run.config["training"]["epochs"]
     last = {k: v[-1] for k, v in (history.validation or history.train).items()}
     which = "validation" if history.validation else "training"
-    number = f"{which} ELBO {last['elbo']:.2f} nats" if "elbo" in last else f"loss {last['loss']:.4g}"
+    shown = [name for name in ("elbo", "log_likelihood", "loss") if name in last][0]
+    number = {
+        "elbo": "{which} ELBO {value:.2f} nats",
+        "log_likelihood": "{which} reconstruction {value:.2f} (no density)",
+        "loss": "loss {value:.4g}",
+    }[shown].format(which=which, value=last[shown])
     early = "" if history.num_epochs == asked else f" of {asked}, interrupted"
     return f"fitted {history.num_epochs} epochs{early} in {seconds:.1f} s, {number}"
 

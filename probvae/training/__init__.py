@@ -4,5 +4,17 @@ from probvae.training.fit import NonFiniteLossError, fit
 from probvae.training.fitted import Fitted, load
 from probvae.training.history import History
 from probvae.training.queries import Imputed, Samples
+from probvae.training.refit import refit
+from probvae.training.warm_start import shared_params
 
-__all__ = ["Fitted", "History", "Imputed", "NonFiniteLossError", "Samples", "fit", "load"]
+__all__ = [
+    "Fitted",
+    "History",
+    "Imputed",
+    "NonFiniteLossError",
+    "Samples",
+    "fit",
+    "load",
+    "refit",
+    "shared_params",
+]

@@ -14,6 +14,7 @@ from probvae.typing import Params, Shape
 
 CHUNK = 512  # rows looked at together: the check must not decide the run's peak memory
 AS_IT_IS = Cast()
+PASS_STATE = "likelihood$state"  # gathered over a pass through the training set, anew each epoch
 
 
 def check_options(vae: Any, rng_key: Any, optimizer: Any, epochs: Any, batch_size: Any) -> None:
@@ -142,7 +143,10 @@ def _out_of_range(likelihood: Any, bad: np.ndarray, name: str) -> str:
 
 
 def checked_params(vae: Any, given: Params) -> dict[str, Any]:
-    """Return starting values whose names and shapes are those of the VAE's sites."""
+    """Return starting values, of parameters and running state, as the VAE's sites take them.
+
+    What is frozen must be among them. A training-set value is gathered anew, unless it is frozen.
+    """
     found = join.structure(vae)
     known = {**found.params, **found.state}
     unknown = sorted(set(given) - set(known))
@@ -152,7 +156,24 @@ def checked_params(vae: Any, given: Params) -> dict[str, Any]:
         )
     for name, value in given.items():
         _check_tree(name, value, known[name])
-    return {name: value for name, value in given.items() if name in found.params}
+    missing = [name for name in sorted(known) if is_frozen(vae, name) and name not in given]
+    if missing:
+        raise ValueError(
+            f"freeze={vae.frozen} holds a part at the values that init_params gives, and it has none "
+            f"for {missing}. Give init_params=fitted.values, or shared_params(fitted, vae) where "
+            "other parts were swapped."
+        )
+    return {k: v for k, v in given.items() if k != PASS_STATE or is_frozen(vae, k)}
+
+
+def is_frozen(vae: Any, name: str) -> bool:
+    """Tell whether a site belongs to a part that is frozen."""
+    return name.split("$")[0] in vae.frozen
+
+
+def same_shapes(value: Any, expected: Any) -> bool:
+    """Tell whether two trees have the same names and shapes."""
+    return _shapes(value) == _shapes(expected)
 
 
 def _check_tree(name: str, value: Any, expected: Any) -> None:

@@ -144,6 +144,7 @@ class Fitted:
         Reference: Mattei and Frellsen 2019, arXiv:1812.02633 (MIWAE), section 3.
         """
         checks.check_key(rng_key)
+        evidence.check_density(self.vae)
         for name, count in (("num_samples", num_samples), ("num_particles", num_particles)):
             checks.check_count(name, count)
         inputs.check_shape("mask", jnp.shape(mask), self.vae.event_shape, "event_shape")

@@ -11,9 +11,8 @@ from numpyro.infer.svi import SVIState
 from probvae.evidence import Batch
 from probvae.objectives.objective import STATE, AbstractObjective
 from probvae.objectives.terms import terms
+from probvae.training.checks import PASS_STATE
 from probvae.typing import Params, RngKey
-
-PASS_STATE = "likelihood$state"  # gathered over a pass through the training set, begun anew each epoch
 
 ONCE = {"xla_backend_optimization_level": 0}  # what runs once should compile fast: half the time
 
@@ -72,6 +71,15 @@ def _start(run: Run, rng_key: RngKey, batch: Batch, init_params: Params) -> SVIS
     return state
 
 
+def observed(run: Run, rng_key: RngKey, batch: Batch) -> Batch:
+    """Return a batch as a training step sees it: what is drawn for a datum outside the programs."""
+    batch = batch._replace(x=run.observation(rng_key, batch.x))
+    if not isinstance(run.objective, AbstractObjective):
+        return batch
+    told = (jax.random.fold_in(rng_key, 1), batch.x, batch.context)
+    return batch._replace(context=run.objective.drawn_context(*told))
+
+
 @partial(jax.jit, static_argnames=("run",))
 def epoch(
     run: Run,
@@ -94,8 +102,7 @@ def epoch(
 
     def step(state: SVIState, at: tuple) -> tuple[SVIState, dict]:
         number, row = at
-        batch, observe_key = _rows(train, row), jax.random.fold_in(keys[1], number)
-        batch = batch._replace(x=run.observation(observe_key, batch.x))
+        batch = observed(run, jax.random.fold_in(keys[1], number), _rows(train, row))
         state, loss = svi.update(state, *batch)
         parts = (state.mutable_state or {}).get(STATE, {})
         return state, {"loss": loss, **{k: v for k, v in parts.items() if k != "step"}}
@@ -128,9 +135,12 @@ def _begun_anew(state: Any, fresh: Params) -> Any:
 
 
 def parameters(run: Run, state: SVIState) -> dict[str, Any]:
-    """Return parameters and running state by site, as the programs take them."""
-    held = {k: v for k, v in (state.mutable_state or {}).items() if k != STATE}
-    return {**engine(run).get_params(state), **held}
+    """Return the VAE's parameters and running state by site, as its programs take them.
+
+    What the objective owns (its state, a discriminator) is left out.
+    """
+    values = {**engine(run).get_params(state), **(state.mutable_state or {})}
+    return {name: value for name, value in values.items() if not name.startswith("objective$")}
 
 
 def summary(vae: Any, params: Params, rng_key: RngKey, data: Batch, batch_size: int) -> Summary:
@@ -163,8 +173,7 @@ def whole_pass(run: Run, params: Params, fresh: Params, train: Batch, rng_key: R
 
     def gather(held: Any, row: jax.Array) -> tuple[Any, None]:
         keys = jax.random.split(jax.random.fold_in(rng_key, row[0]))
-        batch = jax.tree.map(lambda a: a[row], train)
-        batch = batch._replace(x=run.observation(keys[0], batch.x))
+        batch = observed(run, keys[0], jax.tree.map(lambda a: a[row], train))
         values = {**params, PASS_STATE: held}
         read = terms(keys[1], values, run.vae.model, run.vae.guide, *batch)
         return read.state[PASS_STATE], None
