@@ -65,6 +65,12 @@ def check_fields(vae: Any) -> None:
         _check_kind(role, getattr(vae, role), kinds)
     for role in ("encoder", "decoder"):
         _check_net(role, getattr(vae, role))
+    if vae.encode_mask and not vae.likelihood.factorises:
+        raise ValueError(
+            "encode_mask=True tells the encoder which entries of x are observed, but the likelihood "
+            f"{type(vae.likelihood).__name__} does not factorise over them, so that no mask can be "
+            "given. Take encode_mask=False, or a likelihood that does (Bernoulli, Gaussian)."
+        )
 
 
 def _as_shape(name: str, value: Any) -> Shape:

@@ -13,6 +13,7 @@ from numpyro.infer import SVI, Predictive, Trace_ELBO
 from probvae import VAE, nets
 from probvae.join import structure
 from probvae.objectives import ELBO, AbstractObjective, terms
+from probvae.objectives.checks import check_objective, check_terms
 
 SHAPE = (3, 2)
 STEPS, END = 150, 20
@@ -47,6 +48,7 @@ def check_pair(vae, objective=None):
     """SVI lowers the loss by more than its noise; the ELBO is below log p(x); generation has all sites."""
     sites = structure(vae).guide
     objective = objective or default_objective(vae)
+    refuse(vae, objective)
     x = rows(vae.likelihood)
     context = x[:, 0, :2] if vae.context_shape else None
     found = jax.device_get(jax.jit(_pair, static_argnums=(0, 1))(vae, objective, x, context))
@@ -62,10 +64,22 @@ def check_pair(vae, objective=None):
     assert bool(np.all(vae.likelihood.support(drawn["x"])))
 
 
+def guide_of(prior):
+    """The first guide that fits a prior, by the prior's name."""
+    return registry.GUIDES[registry.first_guide(prior)]()
+
+
 def default_objective(vae):
     """NumPyro's ELBO where draws carry gradients; ours, which sums over a discrete code, elsewhere."""
     fixed = all(site.reparametrised for site in structure(vae).guide.values())
     return Trace_ELBO() if fixed else ELBO()
+
+
+def refuse(vae, objective):
+    """Raise where `fit` would: an objective that is silently wrong for a VAE."""
+    found, name = structure(vae), type(vae.posterior).__name__
+    check_objective(objective, found.model, found.guide, found.state, name)
+    check_terms(objective, vae, 12)
 
 
 def _pair(vae, objective, x, context):

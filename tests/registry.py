@@ -67,6 +67,8 @@ LIKELIHOODS = {
     "Beta": lambda: likelihoods.Beta(),
     "Joint": lambda: likelihoods.Joint(a=(1, likelihoods.Gaussian()), b=(1, likelihoods.Bernoulli())),
     "ContinuousBernoulli": lambda: likelihoods.ContinuousBernoulli(),
+    "Autoregressive(MADE)": lambda: likelihoods.Autoregressive(nets.MADE((8,))),
+    "Autoregressive(MaskedConv)": lambda: likelihoods.Autoregressive(nets.MaskedConv((4,), 3)),
 }
 NETS = {  # encoder and decoder
     "Linear": lambda: (nets.Linear(), nets.Linear()),

@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 import numpy as np
+import pairs
 import pytest
 import test_contracts as contracts
 
@@ -37,8 +38,8 @@ def test_each_part_is_short():
 def test_the_new_parts_pass_the_contract_tests(page, role):
     part = dict(zip(("prior", "posterior", "likelihood"), PARTS, strict=False)).get(role, "Residual")
     made = page[part] if part == "Residual" else page[part]()
-    vae = contracts.tiny(**{role: made})
-    contracts.check_trains(vae)
+    vae = pairs.tiny(**{role: made})
+    pairs.check_pair(vae)
 
 
 def test_the_new_likelihood_takes_a_mask(page):
@@ -48,5 +49,5 @@ def test_the_new_likelihood_takes_a_mask(page):
 
 
 def test_the_new_guide_serves_the_vamp_prior(page):
-    vae = contracts.tiny(posterior=page["SharedScale"](), prior=priors.VampPrior(3))
-    contracts.check_trains(vae)
+    vae = pairs.tiny(posterior=page["SharedScale"](), prior=priors.VampPrior(3))
+    pairs.check_pair(vae)

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import registry
 from numpyro import handlers
+from pairs import rows
 from scipy import integrate, special, stats
-from test_contracts import rows
 
 from probvae import VAE, Batch, data, fit, join, likelihoods, nets
 from probvae.distributions import (

@@ -1,6 +1,7 @@
 """NumPyro distributions that NumPyro lacks, or has with a fault."""
 
 from probvae.distributions import kl as kl  # registers closed forms
+from probvae.distributions.autoregressive import Autoregressive
 from probvae.distributions.bernoulli import BernoulliLogits
 from probvae.distributions.blocks import Blocks
 from probvae.distributions.categorical import CategoricalLevels
@@ -14,6 +15,7 @@ from probvae.distributions.normal import bounded_scale, check_bound, diagonal_no
 from probvae.distributions.sphere import PowerSpherical, SphericalUniform
 
 __all__ = [
+    "Autoregressive",
     "BernoulliLogits",
     "Bits",
     "Blocks",

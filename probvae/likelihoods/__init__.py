@@ -1,5 +1,6 @@
 """Likelihoods: the family of p(x|z), normalising constant included."""
 
+from probvae.likelihoods.autoregressive import Autoregressive
 from probvae.likelihoods.bernoulli import Bernoulli
 from probvae.likelihoods.beta import Beta
 from probvae.likelihoods.categorical import Categorical
@@ -21,6 +22,7 @@ from probvae.likelihoods.student_t import StudentT
 from probvae.likelihoods.zero_inflated import ZeroInflatedNegativeBinomial
 
 __all__ = [
+    "Autoregressive",
     "Bernoulli",
     "Beta",
     "Categorical",

@@ -5,6 +5,8 @@ from probvae.nets.conv import Conv, ConvTranspose
 from probvae.nets.dense import MLP, GatedMLP, Linear
 from probvae.nets.equinox import Equinox
 from probvae.nets.linen import Linen
+from probvae.nets.made import MADE
+from probvae.nets.masked_conv import MaskedConv
 from probvae.nets.module import Recipe, register
 from probvae.nets.resnet import ResNet, ResNetTranspose
 from probvae.nets.transformed import Transformed
@@ -18,7 +20,9 @@ __all__ = [
     "GatedMLP",
     "Linear",
     "Linen",
+    "MADE",
     "MLP",
+    "MaskedConv",
     "Recipe",
     "ResNet",
     "ResNetTranspose",

@@ -45,9 +45,9 @@ def described(net: Any, **sizes: Any) -> str:
     """Name a recipe as it would be written: functions by name, defaults left out."""
     told = [f"{name}={value}" for name, value in sizes.items()]
     told.append(f"activation={getattr(net.activation, '__name__', net.activation)}")
-    norm = getattr(net, "norm", None)
+    norm, dropout = getattr(net, "norm", None), getattr(net, "dropout", 0.0)
     told += [f"norm={getattr(norm, '__name__', norm)}"] if norm else []
-    told += [f"dropout={net.dropout}"] if net.dropout else []
+    told += [f"dropout={dropout}"] if dropout else []
     return f"{type(net).__name__}({', '.join(told)})"
 
 

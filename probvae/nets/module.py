@@ -6,7 +6,8 @@ a ``numpyro.param`` that is drawn when SVI asks for it.
 """
 
 from collections.abc import Callable
-from functools import lru_cache
+from dataclasses import dataclass
+from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
 import jax
@@ -51,9 +52,51 @@ def _structure(recipe: Recipe, in_shape: Shape, out_shape: Shape, *, training: b
     return _split(abstract)
 
 
+@partial(
+    jax.tree_util.register_dataclass,
+    data_fields=("params", "state", "rng_key"),
+    meta_fields=("role", "recipe", "in_shape", "out_shape", "training"),
+)
+@dataclass(frozen=True, eq=False)
+class Registered:
+    """A net with its weights: a function from ``(batch, *in_shape)`` to ``(batch, *out_shape)``.
+
+    A pytree of its arrays, so that a distribution can hold it and be returned from a compiled function.
+    """
+
+    params: Any
+    state: Any  # {"value": running state}, written to in training
+    rng_key: Any  # of dropout; None without
+    role: str
+    recipe: Any
+    in_shape: Shape
+    out_shape: Shape
+    training: bool
+
+    def __call__(self, x: jax.Array) -> jax.Array:
+        form = _structure(self.recipe, self.in_shape, self.out_shape, training=self.training)
+        module = nnx.merge(
+            form.graph,
+            _filled(form.params, self.params),
+            _seeded(form.rngs, self.rng_key),
+            _filled(form.state, self.state["value"]),
+        )
+        y = module(x)
+        if self.training and form.state:
+            self.state["value"] = jax.lax.stop_gradient(nnx.to_pure_dict(_split(module).state))
+        if y.shape != (x.shape[0], *self.out_shape):
+            raise ValueError(
+                f"the {self.role}'s net {self.recipe} returned shape {y.shape} for an input of shape "
+                f"{x.shape}; expected {(x.shape[0], *self.out_shape)}. A net is a recipe "
+                "`recipe(in_shape, out_shape, *, rngs)`: let its last layer have the size of "
+                "`out_shape` and reshape to it."
+            )
+        return y
+
+
 def register(
     role: str, recipe: Recipe, in_shape: Shape, out_shape: Shape, *, training: bool = True
-) -> Callable[[jax.Array], jax.Array]:
+) -> Registered:
     """Register a net's weights at ``role$params`` (and its running state at ``role$state``).
 
     Args:
@@ -74,27 +117,8 @@ def register(
 
     params = numpyro.param(f"{role}$params", draw("params")) if form.params else {}
     holder = _running_state(role, draw("state")) if form.state else {"value": {}}
-
-    def apply(x: jax.Array) -> jax.Array:
-        module = nnx.merge(
-            form.graph,
-            _filled(form.params, params),
-            _seeded(form.rngs, training=training),
-            _filled(form.state, holder["value"]),
-        )
-        y = module(x)
-        if training and form.state:
-            holder["value"] = jax.lax.stop_gradient(nnx.to_pure_dict(_split(module).state))
-        if y.shape != (x.shape[0], *out_shape):
-            raise ValueError(
-                f"the {role}'s net {recipe} returned shape {y.shape} for an input of shape "
-                f"{x.shape}; expected {(x.shape[0], *out_shape)}. A net is a recipe "
-                "`recipe(in_shape, out_shape, *, rngs)`: let its last layer have the size of "
-                "`out_shape` and reshape to it."
-            )
-        return y
-
-    return apply
+    rng_key = numpyro.prng_key() if training and jax.tree.leaves(form.rngs) else None
+    return Registered(params, holder, rng_key, role, recipe, in_shape, out_shape, training)
 
 
 def _running_state(role: str, draw: Callable[[jax.Array], dict]) -> dict:
@@ -107,12 +131,9 @@ def _filled(abstract: Any, values: dict) -> Any:
     return jax.tree.unflatten(jax.tree.structure(abstract), leaves)
 
 
-def _seeded(abstract: Any, *, training: bool) -> Any:
-    """Give dropout's streams a key of this run of the program; without dropout, draw none."""
-    if not jax.tree.leaves(abstract):
-        return abstract
-    key = numpyro.prng_key() if training else None
-    key = jax.random.key(0) if key is None else key
+def _seeded(abstract: Any, rng_key: jax.Array | None) -> Any:
+    """Give dropout's streams the key of this run of the program."""
+    key = jax.random.key(0) if rng_key is None else rng_key
     return jax.tree.map(
         lambda leaf: (
             key

@@ -9,7 +9,7 @@ from numpyro import handlers
 from numpyro.infer import ELBO, RenyiELBO, Trace_ELBO, TraceGraph_ELBO, TraceMeanField_ELBO
 
 from probvae.distributions.support import states
-from probvae.objectives.enumeration import check_state, refusal
+from probvae.objectives.enumeration import SUMS, check_state, refusal
 from probvae.objectives.objective import AbstractObjective
 from probvae.objectives.terms import closed_form_is_exact
 
@@ -110,7 +110,7 @@ def _check_enumerable(guide: dict, state: dict, guide_name: str) -> None:
     ((name, site),) = guide.items()
     if states(site.support, site.event_shape) is None:
         raise ValueError(refusal(name, site.support, site.event_shape))
-    check_state(state)
+    check_state(state, f"with the guide {guide_name}, {SUMS}")
 
 
 def _check_state(objective: Any, name: str, state: dict) -> None:

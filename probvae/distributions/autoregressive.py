@@ -1,0 +1,117 @@
+"""A distribution over whole data by the conditionals of their entries, in order."""
+
+import math
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpyro.distributions as dist
+from numpyro.distributions import constraints
+
+from probvae.typing import Shape
+
+
+class Autoregressive(dist.Distribution):
+    """p(x | h) = prod_i p(x_i | x_<i, h), the entries of x in row-major order.
+
+    The density is one pass, a draw one pass per entry. The mean has no closed form: see :attr:`mean`.
+
+    Args:
+        conditional: a pytree, called with x ``(rows, *event)`` and h ``(rows, *event, c)``; returns a
+            distribution elementwise over ``(rows, *event)`` whose entry i depends on x_<i and h only.
+            Its ``support`` is that of an entry.
+        features: h, of shape ``(*batch, *event, c)``.
+        event_dim: the number of axes of x.
+        mean_draws: S, over how many draws the mean is taken.
+    """
+
+    arg_constraints: dict = {}
+    pytree_data_fields = ("conditional", "features")
+    pytree_aux_fields = ("mean_draws",)
+
+    def __init__(
+        self,
+        conditional: Any,
+        features: jax.Array,
+        *,
+        event_dim: int,
+        mean_draws: int = 1,
+        validate_args: bool | None = None,
+    ) -> None:
+        self.conditional, self.features, self.mean_draws = conditional, features, mean_draws
+        end = features.ndim - 1
+        shapes = features.shape[: end - event_dim], features.shape[end - event_dim : end]
+        super().__init__(*shapes, validate_args=validate_args)
+
+    @constraints.dependent_property
+    def support(self) -> constraints.Constraint:
+        """The support of an entry, for all of them."""
+        return constraints.independent(self.conditional.support, self.event_dim)
+
+    def log_prob(self, value: jax.typing.ArrayLike) -> jax.Array:
+        """Return sum_i log p(x_i | x_<i, h): x is given, so that all terms are one pass."""
+        value = jnp.asarray(value)
+        leading = value.shape[: value.ndim - self.event_dim]
+        shape = jnp.broadcast_shapes(leading, self.batch_shape)
+        x = jnp.broadcast_to(value, (*shape, *self.event_shape)).astype(self.features.dtype)
+        p = self.conditional(self._rows(x, 0), self._features(shape))
+        return p.log_prob(self._rows(x, 0)).reshape(*shape, -1).sum(-1)
+
+    def sample(self, key: jax.Array, sample_shape: Shape = ()) -> jax.Array:
+        """Draw the entries one after the other, each given those before it."""
+        return _draw(self, key, tuple(sample_shape))
+
+    @property
+    def mean(self) -> jax.Array:
+        """An unbiased estimate: the mean over S draws of E[x_i | x_<i, h], with fixed noise.
+
+        E[x_i | h] = E[E[x_i | x_<i, h]]. The noise is the same for all data, so that the estimate is
+        one function of h: exact where the entries are independent given h, and else as rough as S
+        draws of x_<i make it.
+        """
+        return self.estimated_mean(jax.random.key(0), self.mean_draws)
+
+    def estimated_mean(self, rng_key: jax.Array, num_draws: int) -> jax.Array:
+        """Return the mean over ``num_draws`` draws x of E[x_i | x_<i, h], by noise of ``rng_key``."""
+        return _estimated_mean(self, rng_key, num_draws)
+
+    @property
+    def variance(self) -> jax.Array:
+        """Not given: it has no closed form, and the training step asks for it."""
+        raise NotImplementedError("the variance of an autoregressive distribution is not known.")
+
+    def _rows(self, a: jax.Array, extra: int) -> jax.Array:
+        """Put all axes before the event's (and ``extra`` after it) in one."""
+        kept = a.shape[a.ndim - self.event_dim - extra :]
+        return a.reshape(-1, *kept)
+
+    def _features(self, shape: Shape) -> jax.Array:
+        wide = jnp.broadcast_to(self.features, (*shape, *self.features.shape[len(self.batch_shape) :]))
+        return self._rows(wide, 1)
+
+
+@partial(jax.jit, static_argnames="sample_shape")
+def _draw(p: Autoregressive, rng_key: jax.Array, sample_shape: Shape) -> jax.Array:
+    shape = (*sample_shape, *p.batch_shape)
+    h = p._features(shape)
+    size = math.prod(p.event_shape)
+
+    def draw_entry(i: jax.Array, x: jax.Array) -> jax.Array:
+        given = p.conditional(x.reshape(h.shape[:-1]), h)
+        drawn = given.sample(jax.random.fold_in(rng_key, i)).reshape(x.shape)
+        return x.at[:, i].set(drawn[:, i].astype(x.dtype))
+
+    x = jax.lax.fori_loop(0, size, draw_entry, jnp.zeros((len(h), size), h.dtype))
+    return x.reshape(*shape, *p.event_shape)
+
+
+@partial(jax.jit, static_argnames="num_draws")
+def _estimated_mean(p: Autoregressive, rng_key: jax.Array, num_draws: int) -> jax.Array:
+    def one_datum(h: jax.Array) -> jax.Array:
+        alone = Autoregressive(p.conditional, h, event_dim=p.event_dim)
+        x = alone.sample(rng_key, (num_draws,))
+        return p.conditional(x, alone._features((num_draws,))).mean.mean(0)
+
+    means = jax.vmap(one_datum)(p._features(p.batch_shape))
+    return means.reshape(*p.batch_shape, *p.event_shape)

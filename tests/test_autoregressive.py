@@ -1,0 +1,269 @@
+"""Autoregressive p(x|z): masses that sum to 1, draws in the order of the density, strictly causal nets."""
+
+import itertools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+import scipy.stats
+from numpyro import handlers
+from numpyro.infer import Predictive
+
+from probvae import VAE, Batch, distributions, fit, likelihoods, load, nets
+from probvae.distributions import BernoulliLogits
+from probvae.join import structure
+from probvae.likelihoods import Autoregressive, Gaussian
+from probvae.nets.module import build
+from probvae.objectives import terms
+
+KEY = jax.random.key(0)
+IMAGES = jnp.array(list(itertools.product((0.0, 1.0), repeat=4))).reshape(16, 2, 2)
+NETS = {
+    "MADE": nets.MADE((16, 16), start=1.0),
+    "MaskedConv": nets.MaskedConv((4, 4), kernel=3, activation=jnp.tanh),
+}
+
+
+def vae_of(likelihood, event_shape=(2, 2), **parts):
+    small = {"encoder": nets.MLP((8,)), "decoder": nets.MLP((8,)), **parts}
+    return VAE(event_shape=event_shape, latent_dim=2, likelihood=likelihood, **small)
+
+
+def wild(vae, size=1.0):
+    """Weights that are random, biases included: large in the masked net, so that x_<i matters."""
+    noise = np.random.default_rng(3)
+
+    def draw(name, shapes):
+        scale = size if name.startswith("likelihood") else 0.3
+        return jax.tree.map(
+            lambda a: jnp.asarray(scale * noise.normal(size=a.shape), jnp.float32), shapes
+        )
+
+    params = structure(vae).params.items()
+    return {name: draw(name, shapes) for name, shapes in params if not name.startswith("encoder")}
+
+
+def p_x(vae, values, z):
+    with handlers.substitute(data=values):
+        return vae.eval().p_x(z)
+
+
+@pytest.fixture(scope="module", params=NETS.values(), ids=list(NETS))
+def law(request):
+    """p(x|z) of three codes over the 2 x 2 images, as a compiled function returns it; its 16 masses."""
+    vae = vae_of(Autoregressive(request.param))
+    z = jnp.array([[0.0, 0.0], [1.0, 0.5], [-1.0, 2.0]])
+    p = jax.jit(lambda values: p_x(vae, values, z))(wild(vae))
+    return p, np.exp(np.asarray(p.log_prob(IMAGES[:, None]), float))
+
+
+def test_masses_sum_to_one_and_the_entries_depend_on_each_other(law):
+    p, mass = law
+    assert (p.batch_shape, p.event_shape) == ((3,), (2, 2))
+    np.testing.assert_allclose(mass.sum(0), 1.0, rtol=1e-5)
+    flat = np.asarray(IMAGES).reshape(16, 4)
+    on = np.einsum("ib,id->bd", mass, flat)
+    alone = np.prod(np.where(flat[:, None] == 1, on, 1 - on), axis=-1)
+    assert np.abs(mass - alone).max() > 0.1
+    assert np.abs(mass[:, 0] - mass[:, 1]).max() > 0.02  # and on the code
+
+
+def test_draws_have_the_frequencies_of_the_density(law):
+    p, mass = law
+    draws = np.asarray(p.sample(jax.random.key(5), (4000,)), int).reshape(4000, 3, 4)
+    index = draws @ np.array([8, 4, 2, 1])
+    for b in range(3):
+        counts, expected = np.bincount(index[:, b], minlength=16), 4000 * mass[:, b]
+        assert (np.abs(counts - expected) < 5 * np.sqrt(expected * (1 - mass[:, b])) + 1e-3).all()
+
+
+def test_mean_is_unbiased_and_a_function_of_the_code_alone(law):
+    p, mass = law
+    truth = np.einsum("ib,ide->bde", mass, np.asarray(IMAGES))
+    rough = np.stack([p.estimated_mean(jax.random.key(i), 20) for i in range(60)])
+    error = rough.std(0, ddof=1) / np.sqrt(60)
+    assert (np.abs(rough.mean(0) - truth) < 4.5 * error + 1e-6).all()
+    alone = distributions.Autoregressive(p.conditional, p.features[1:2], event_dim=2)
+    np.testing.assert_allclose(alone.mean[0], p.mean[1], rtol=1e-4)
+    with pytest.raises(NotImplementedError):
+        p.variance  # noqa: B018
+
+
+CAUSAL = {
+    "MADE": (nets.MADE((16, 32), start=1.0), (12 + 3,), (12, 2), 12),
+    "MADE, narrow": (nets.MADE((5,), start=1.0), (12,), (12, 2), 12),
+    "MaskedConv": (nets.MaskedConv((4, 4, 4, 4), 3, activation=jnp.tanh), (3, 4, 1 + 3), (3, 4, 2), 12),
+    "MaskedConv, one layer": (
+        nets.MaskedConv((4,), 7, activation=jnp.tanh, residual=False), (3, 4, 1), (3, 4, 2), 12),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", CAUSAL)
+def test_output_i_depends_on_inputs_before_i_and_on_all_of_them(name):
+    """By the Jacobian: no later entry, none at i itself, no blind spot, all of the context."""
+    recipe, in_shape, out_shape, n = CAUSAL[name]
+    net = build(recipe, in_shape, out_shape, jax.random.key(3))
+
+    def outputs(x):
+        return net(x[None])[0].reshape(n, -1)
+
+    slopes = jax.jit(jax.vmap(jax.jacobian(outputs)))(jax.random.normal(KEY, (4, *in_shape)))
+    sizes = jnp.abs(slopes).sum((0, 2))  # output, then the input's axes
+    seen, told = (
+        (sizes[..., :1].reshape(n, n), sizes[..., 1:].reshape(n, n, -1))
+        if len(in_shape) == 3
+        else (sizes[:, :n], sizes[:, n:])
+    )
+    before = np.tril(np.ones((n, n), bool), -1)
+    assert (np.asarray(seen)[~before] == 0).all()
+    if "narrow" in name:  # too few units to see all, but the last rows see far
+        assert (np.asarray(seen)[-1] > 0).sum() >= 9
+    else:
+        assert (np.asarray(seen)[before] > 0).all()
+    own = told[jnp.arange(n), jnp.arange(n)] if len(in_shape) == 3 else told
+    assert (np.asarray(own) > 0).all()
+
+
+def test_every_layer_is_told_the_context():
+    net = build(nets.MaskedConv((4, 4)), (3, 3, 3), (3, 3, 1), KEY)
+    for layer in net.layers:
+        assert layer.told.kernel.shape == (2, 8)
+
+
+def test_without_weights_it_is_its_base():
+    """The limit: a masked net of zeros but for its last bias is the same Bernoulli for every entry."""
+    vae = vae_of(Autoregressive(nets.MADE((8,))))
+    values = jax.tree.map(jnp.zeros_like, wild(vae))
+    bias = jnp.array([1.0, -2.0, 0.5, 3.0])
+    values["likelihood$net$params"]["layers"][1]["bias"] = bias
+    p = p_x(vae, values, jnp.zeros((1, 2)))
+    twin = BernoulliLogits(bias.reshape(2, 2))
+    np.testing.assert_allclose(p.log_prob(IMAGES), twin.log_prob(IMAGES).sum((1, 2)), rtol=1e-5)
+    np.testing.assert_allclose(p.mean[0], twin.mean, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("net", "base", "levels", "shape"),
+    [
+        ("MADE", likelihoods.Categorical(3), range(3), (3,)),
+        ("MaskedConv", likelihoods.DiscretizedLogistic(3), (0.0, 0.5, 1.0), (1, 3, 1)),
+    ],
+    ids=["Categorical", "DiscretizedLogistic"],
+)
+def test_levels_sum_to_one(net, base, levels, shape):
+    vae = vae_of(Autoregressive(NETS[net], base), shape)
+    x = jnp.array(list(itertools.product(levels, repeat=3)), float).reshape(27, *shape)
+    p = p_x(vae, wild(vae, 0.3), jnp.ones((1, 2)))
+    assert float(jnp.exp(p.log_prob(x)).sum()) == pytest.approx(1.0, rel=1e-5)
+    drawn = p.sample(KEY, (50,))
+    assert bool(vae.likelihood.support(drawn).all())
+    assert len(np.unique(np.asarray(drawn).round(3))) == 3
+
+
+def test_a_base_with_a_parameter_of_its_own_scores_by_it():
+    """p(x) = prod_i Normal(x_i; g_i(x_<i, z), sigma): by hand, and moved by the learned sigma."""
+    vae = vae_of(
+        Autoregressive(nets.MADE((16,), start=1.0), Gaussian(scale=likelihoods.LearnedScale())), (3,)
+    )
+    values = {**wild(vae), "likelihood$log_scale": jnp.array(-0.4)}
+    p, x = p_x(vae, values, jnp.ones((1, 2))), jnp.array([[0.3, -1.0, 2.0]])
+    loc = p.conditional(x, p.features).mean
+    sigma = np.exp(-6 + np.logaddexp(0.0, -0.4 + 6))
+    want = scipy.stats.norm.logpdf(x, loc, sigma).sum()
+    assert float(p.log_prob(x)[0]) == pytest.approx(want, rel=1e-4)
+
+    def score(values):
+        return p_x(vae, values, jnp.ones((1, 2))).log_prob(x).sum()
+
+    slope = jax.grad(score)(values)["likelihood$log_scale"]
+    outer = jax.nn.sigmoid(-0.4 + 6)  # d log sigma / d log_scale
+    assert float(slope) == pytest.approx(float(outer * (((x - loc) / sigma) ** 2 - 1).sum()), rel=1e-4)
+
+
+@pytest.fixture(scope="module")
+def pairs():
+    """Bits that agree with their left neighbour, whatever z is: 2 log 2 nats a datum."""
+    left = np.asarray(jax.random.bernoulli(KEY, 0.5, (256, 2, 1)), np.float32)
+    return np.concatenate([left, left], axis=2)
+
+
+@pytest.fixture(scope="module")
+def fitted(pairs):
+    vae = vae_of(Autoregressive(nets.MaskedConv((8,), 3)))
+    return fit(
+        vae, pairs, rng_key=KEY, epochs=60, batch_size=64, optimizer=optax.adam(1e-2), progress=False
+    )
+
+
+def test_it_learns_what_the_code_does_not_say(fitted, pairs):
+    bound = fitted.log_prob(pairs, rng_key=KEY, num_particles=20)
+    assert bound.mean == pytest.approx(-2 * np.log(2), abs=0.1)
+    assert fitted.elbo(pairs, rng_key=KEY, num_particles=20).mean <= bound.mean + 1e-3
+    drawn = np.asarray(fitted.sample(200, rng_key=KEY).x)
+    assert (drawn[..., 0] == drawn[..., 1]).mean() > 0.95
+    assert np.isnan(fitted.history.steps["scale_x"]).all()  # not known, and said so
+
+
+def test_fitted_vae_reconstructs_interpolates_and_comes_back_from_a_file(fitted, pairs, tmp_path):
+    for image in (fitted.reconstruct(pairs[:3]), fitted.reconstruct(pairs[:3], rng_key=KEY)):
+        assert image.shape == (3, 2, 2)
+        assert bool(((image >= 0) & (image <= 1)).all())
+    path = fitted.interpolate(pairs[0], pairs[1], num_points=4)
+    np.testing.assert_allclose(path[0], fitted.reconstruct(pairs[:1])[0], rtol=1e-4)
+    p = fitted.decode(jnp.zeros((2, 2)))
+    assert p.sample(KEY, (5,)).shape == (5, 2, 2, 2)
+    fitted.save(tmp_path / "a.safetensors")
+    again = load(tmp_path / "a.safetensors", fitted.vae)
+    np.testing.assert_array_equal(
+        again.decode(jnp.zeros((2, 2))).log_prob(pairs[:2]), p.log_prob(pairs[:2])
+    )
+    drawn = Predictive(fitted.model, num_samples=6)(KEY)
+    assert drawn["x"].shape == (6, 1, 2, 2)
+
+
+def test_terms_are_the_distributions(fitted, pairs):
+    read = terms(KEY, fitted.values, fitted.vae.eval().model, fitted.vae.eval().guide, pairs[:4])
+    assert read.log_likelihood.shape == (4,)
+    with pytest.raises(ValueError, match="Autoregressive does not factorise .* a mask cannot"):
+        fit(fitted.vae, Batch(pairs, mask=np.ones_like(pairs)), rng_key=KEY, epochs=1, progress=False)
+
+
+ERRORS = {
+    "a net that is not masked": (
+        lambda: Autoregressive(nets.MLP()), TypeError, r"masked net.*MaskedConv.*MADE.*got MLP.*sum to 1"),
+    "a class": (lambda: Autoregressive(nets.MADE), TypeError, "expects a masked net"),
+    "nested": (
+        lambda: Autoregressive(nets.MADE(), Autoregressive(nets.MADE())), ValueError, "family of single entries"),
+    "coupled": (
+        lambda: Autoregressive(nets.MADE(), likelihoods.Poisson(likelihoods.LibrarySize())), ValueError,
+        "family of single entries"),
+    "columns": (
+        lambda: Autoregressive(nets.MADE(), likelihoods.Joint(a=(2, Gaussian()))), ValueError, "family of single entries"),
+    "a kept quantity": (
+        lambda: vae_of(Autoregressive(nets.MADE(), Gaussian(scale=likelihoods.OptimalScale()))), ValueError,
+        "Gaussian keeps a training-set quantity.*LearnedScale"),
+    "colours": (
+        lambda: vae_of(Autoregressive(nets.MaskedConv()), (2, 2, 3)), ValueError,
+        r"MaskedConv orders the pixels of images of one channel; got event_shape=\(2, 2, 3\).*MADE"),
+    "a vector": (lambda: vae_of(Autoregressive(nets.MaskedConv()), (4,)), ValueError, r"event_shape=\(4,\).*MADE"),
+    "no features": (lambda: Autoregressive(nets.MADE(), features=0), ValueError, r"features=...\) .*positive integer; got 0"),
+    "no draws": (lambda: Autoregressive(nets.MADE(), mean_draws=0), ValueError, r"mean_draws=...\) .*positive integer; got 0"),
+    "even kernel": (lambda: nets.MaskedConv(kernel=4), ValueError, "odd side of 3 or more; got 4"),
+    "no layers": (lambda: nets.MaskedConv(()), ValueError, r"at least one layer.*got \(\)"),
+    "an encoder that is masked": (
+        lambda: vae_of(likelihoods.Bernoulli(), encoder=nets.MADE()), ValueError, r"MADE expects a vector.*\(2, 2\).*nets.MLP"),
+    "an encoder of masked convolutions": (
+        lambda: vae_of(likelihoods.Bernoulli(), encoder=nets.MaskedConv()), ValueError, "MaskedConv expects an image.*nets.Conv"),
+    "an encoder that is told a mask": (
+        lambda: vae_of(Autoregressive(nets.MADE()), encode_mask=True), ValueError,
+        "encode_mask=True .* Autoregressive does not factorise .*encode_mask=False"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ERRORS)
+def test_errors(name):
+    call, kind, message = ERRORS[name]
+    with pytest.raises(kind, match=f"(?s){message}"):
+        call()

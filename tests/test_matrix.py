@@ -1,0 +1,131 @@
+"""Every pair of parts: joined, trained, generated from and bounded, or refused by name (slow).
+
+    python -m pytest -m slow tests/test_matrix.py                       # every joins; one in nine trains
+    PROBVAE_ALL_PAIRS=1 python -m pytest -n 2 -m slow tests/test_matrix.py   # every pair trains
+
+The table of what fits goes into `docs/compatibility.md`.
+"""
+
+import os
+import zlib
+from pathlib import Path
+
+import pytest
+import registry
+from numpyro.infer import RenyiELBO, Trace_ELBO, TraceGraph_ELBO, TraceMeanField_ELBO
+from pairs import check_pair, default_objective, guide_of, joined, refuse, tiny
+
+PAGE = Path(__file__).parent.parent / "docs" / "compatibility.md"
+ALL = os.environ.get("PROBVAE_ALL_PAIRS")
+ONE_IN = 9  # of the pairs are trained where not all are asked for
+NUMPYRO = {
+    "numpyro Trace_ELBO": Trace_ELBO,
+    "numpyro TraceMeanField_ELBO": TraceMeanField_ELBO,
+    "numpyro RenyiELBO": lambda: RenyiELBO(0.5, num_particles=2),
+    "numpyro TraceGraph_ELBO": TraceGraph_ELBO,
+}
+OBJECTIVES = {**NUMPYRO, **registry.OBJECTIVES}
+REFUSALS = (TypeError, ValueError)
+pytestmark = pytest.mark.slow
+
+
+def with_guide(prior, guide):
+    return joined(prior, registry.GUIDES[guide]()), None
+
+
+def with_prior(likelihood, prior):
+    return joined(prior, guide_of(prior), likelihood=registry.LIKELIHOODS[likelihood]()), None
+
+
+def likelihood_with_guide(likelihood, guide):
+    prior = registry.first_prior(guide)
+    part = registry.LIKELIHOODS[likelihood]()
+    return joined(prior, registry.GUIDES[guide](), likelihood=part), None
+
+
+def with_net(likelihood, net):
+    encoder, decoder = registry.NETS[net]()
+    part = registry.LIKELIHOODS[likelihood]()
+    return tiny(encoder=encoder, decoder=decoder, likelihood=part), None
+
+
+def with_objective(objective, guide):
+    return joined(registry.first_prior(guide), registry.GUIDES[guide]()), OBJECTIVES[objective]()
+
+
+TABLES = {  # what a row is, what a column is, and the VAE of both
+    "prior x guide": (registry.PRIORS, registry.GUIDES, with_guide),
+    "likelihood x prior": (registry.LIKELIHOODS, registry.PRIORS, with_prior),
+    "likelihood x guide": (registry.LIKELIHOODS, registry.GUIDES, likelihood_with_guide),
+    "likelihood x net": (registry.LIKELIHOODS, registry.NETS, with_net),
+    "objective x guide": (OBJECTIVES, registry.GUIDES, with_objective),
+}
+ROWS = [pytest.param(t, row, id=f"{t}-{row}") for t, (rows, *_) in TABLES.items() for row in rows]
+
+
+def refusal(table, row, column):
+    """None where a pair fits; else the words of the error that the join or the fit raises."""
+    try:
+        vae, objective = TABLES[table][2](row, column)
+        refuse(vae, objective or default_objective(vae))
+    except REFUSALS as error:
+        return str(error)
+    return None
+
+
+@pytest.mark.parametrize(("table", "row"), ROWS)
+def test_pairs_train_and_stay_below_log_prob(table, row):
+    _, columns, make = TABLES[table]
+    failed = []
+    for column in columns:
+        chosen = ALL or zlib.crc32(f"{table} {row} {column}".encode()) % ONE_IN == 0
+        if not chosen or refusal(table, row, column):
+            continue
+        try:
+            check_pair(*make(row, column))
+        except Exception as error:  # every pair of the row is to be seen
+            failed.append(f"{column}: {error!r}"[:400])
+    assert not failed, "\n".join(failed)
+
+
+def test_what_does_not_fit_is_refused_by_name_and_the_page_says_so():
+    lines = [HEAD]
+    for table, (rows, columns, _) in TABLES.items():
+        found = {row: {c: refusal(table, row, c) for c in columns} for row in rows}
+        lines += [f"## {table.capitalize()}", "", *_table(found, columns)]
+    PAGE.write_text("\n".join(lines).rstrip() + "\n")
+
+
+def _table(found, columns):
+    numbers = {name: str(i + 1) for i, name in enumerate(columns)}
+    yield "Columns: " + ", ".join(f"{number} {name}" for name, number in numbers.items()) + "."
+    yield ""
+    yield "| | " + " | ".join(numbers.values()) + " |"
+    yield "| --- |" + " --- |" * len(columns)
+    for row, cells in found.items():
+        marks = ["-" if words else "yes" for words in cells.values()]
+        yield f"| {row} | " + " | ".join(marks) + " |"
+    yield ""
+    for row, cells in found.items():
+        for column, words in cells.items():
+            if words:
+                assert any(hint in words for hint in ("Take", "needs", "Give", "Build")), words
+                assert _named(row, words) or _named(column, words), (row, column, words)
+
+
+def _named(part, words):
+    """Whether an error names a part by its class: without its settings, and without NumPyro's."""
+    return part.split("(")[0].removeprefix("numpyro ") in words
+
+
+HEAD = """# Which parts go together
+
+Written by `tests/test_matrix.py` from the registry of all parts (`tests/registry.py`). *yes*: the two are joined and
+train; *-*: refused, where they are joined or before the fit starts, by an error that names both and what to take
+instead. The VAE around a pair: an event of 3 x 2, two latent units, the first parts of the registry that fit.
+
+What *yes* was tested for: 150 SVI steps lower the loss by more than its noise; the mean ELBO of 100 draws is at most the
+importance-weighted bound of 400 others; `Predictive` gives the sites and shapes of the model, in the likelihood's
+support. One pair in nine is trained with the slow tests; all are by `PROBVAE_ALL_PAIRS=1` (the last whole run is in
+`CHANGELOG.md`).
+"""
