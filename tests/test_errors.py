@@ -50,8 +50,8 @@ TABLE = {
     "one prior with a hierarchy": (
         joining(posterior=guides.TwoLevelTopDown()), ValueError, "StandardNormal and the posterior TwoLevelTopDown"),
     "VampPrior with a program": (
-        joining(prior=priors.VampPrior(3), posterior=guides.TwoLevelTopDown()), TypeError,
-        "VampPrior mixes q.* the posterior TwoLevelTopDown is a program.*MeanField"),
+        joining(prior=priors.VampPrior(3), posterior=guides.TwoLevelBottomUp()), TypeError,
+        "VampPrior mixes q.* the posterior TwoLevelBottomUp has none.*MeanField"),
     "discrete prior, continuous guide": (
         joining(prior=priors.Bernoulli()), ValueError,
         r"Bernoulli and the posterior MeanField .*lives on boolean, the posterior on real. Take guides.Bernoulli\(\)"),

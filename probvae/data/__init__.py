@@ -1,5 +1,6 @@
 """Data sets and what happens to a datum before it is scored."""
 
+from probvae.data import dsprites
 from probvae.data.dataset import Data
 from probvae.data.loading import KnownData, known, load
 from probvae.data.noise import GaussianNoise, LaplaceNoise
@@ -25,6 +26,7 @@ __all__ = [
     "KnownData",
     "LaplaceNoise",
     "Rescale",
+    "dsprites",
     "known",
     "load",
 ]

@@ -1,6 +1,7 @@
 """A run's numbers on the test data."""
 
 import time
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import jax
@@ -27,6 +28,21 @@ class Keys(NamedTuple):
 def keys(seed: int) -> Keys:
     """Return the keys of a seed."""
     return Keys(*jax.random.split(jax.random.key(seed), 3))
+
+
+def told(vae: VAE, data: Data) -> Data:
+    """Return the data with their labels, one-hot, as the context of a VAE of as many classes.
+
+    Data that bring a context, or labels that are not 0, 1, ... K - 1 for ``context_shape=(K,)``, stay
+    as they are.
+    """
+    if data.context or set(data.labels) != set(data.splits) or len(vae.context_shape) != 1:
+        return data
+    every, classes = np.concatenate(list(data.labels.values())), np.arange(*vae.context_shape)
+    if every.ndim != 1 or set(every.tolist()) != set(classes.tolist()):
+        return data
+    one_hot = np.eye(len(classes), dtype=np.float32)
+    return replace(data, context={split: one_hot[rows] for split, rows in data.labels.items()})
 
 
 def batch(vae: VAE, data: Data, split: str, rows: Any = slice(None)) -> Batch:

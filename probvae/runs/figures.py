@@ -75,8 +75,14 @@ PSEUDO_INPUTS = (
 
 
 def codes_are_distributions(run: Run) -> bool:
-    """Tell whether q(z|x) is one distribution, so that a datum has a mean code."""
-    return isinstance(run.fitted.vae.posterior, AbstractDistributionGuide)
+    """Tell whether q(z|x) is one distribution with a known mean (a flow has none): a datum's code."""
+    if not isinstance(run.fitted.vae.posterior, AbstractDistributionGuide):
+        return False
+    x, context, _ = batch(run.fitted.vae, run.data, "test", slice(1))
+    try:
+        return bool(run.fitted.encode(x, context).mean.size)
+    except NotImplementedError:
+        return False
 
 
 def reconstructions(run: Run, num: int, rng_key: RngKey) -> Any:

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 from numpyro.distributions import constraints
 
 from probvae.data import Data, Rescale, load
+from probvae.runs.evaluation import told
 from probvae.runs.model_file import ModelFile
 from probvae.training.checks import check_count
 from probvae.vae import VAE
@@ -74,6 +75,7 @@ def assembled(file: ModelFile, settings: Settings) -> tuple[Variant, Data, str |
     if settings.binarize == "auto" and binary and isinstance(data.observation, Rescale):
         chosen = "dynamic"
         data = load(settings.data, binarize=chosen, data_dir=settings.data_dir)
+    data = told(variant.vae, data)
     _check_context(variant.vae, data)
     return variant, data, chosen
 
@@ -82,7 +84,7 @@ def _check_context(vae: VAE, data: Data) -> None:
     if vae.context_shape and not data.context:
         raise ValueError(
             f"this VAE has context_shape={vae.context_shape}, and the data {data.name!r} bring no "
-            "context. Take data that do, or a model file without."
+            "context (nor labels of as many classes). Take data that do, or a model file without."
         )
 
 

@@ -1,10 +1,11 @@
 """Training: fit and what serves it."""
 
 from probvae.training.fit import NonFiniteLossError, fit
-from probvae.training.fitted import Fitted, load
+from probvae.training.fitted import Fitted
 from probvae.training.history import History
 from probvae.training.queries import Imputed, Samples
 from probvae.training.refit import refit
+from probvae.training.saved import load
 from probvae.training.warm_start import shared_params
 
 __all__ = [

@@ -155,6 +155,23 @@ class Fitted:
         counts = {"num_samples": num_samples, "num_particles": num_particles}
         return queries.impute(self.vae.eval(), self.values, keys, data, **counts)
 
+    def responsibilities(self, x: Any, *, rng_key: RngKey, num_particles: int = 100) -> jax.Array:
+        """Return E[p(k | z)], z ~ q(z|x), for the components k of a mixture prior: ``(n, K)``.
+
+        p(k | z) = w_k p_k(z) / p(z); each row sums to 1. Arguments as in ``log_prob`` (with ``Spread``
+        x is noisy data). In a hierarchy the mixture is the one on top.
+
+        Raises:
+            TypeError: for a prior that is no mixture.
+
+        Reference: Jiang et al. 2017, arXiv:1611.05148.
+        """
+        checks.check_key(rng_key)
+        checks.check_count("num_particles", num_particles)
+        data = checks.checked_batch(self.vae, x, "x", checks.AS_IT_IS)
+        keys = jax.random.split(rng_key, num_particles)
+        return queries.responsibilities(self.vae.eval(), self.values, keys, data)
+
     def interpolate(
         self,
         start: ArrayLike,
@@ -247,17 +264,6 @@ class Fitted:
             FileExistsError: if the file exists and ``overwrite`` is not asked for.
         """
         store.save(path, self.vae, self.values, self.history, overwrite=overwrite)
-
-
-def load(path: str | os.PathLike, vae: VAE) -> Fitted:
-    """Read what :meth:`Fitted.save` wrote, for the VAE that it was written from.
-
-    Raises:
-        FileNotFoundError: if there is no such file.
-        ValueError: for a file that is damaged or of another kind, or was saved from another VAE
-            (names and shapes of all sites are compared).
-    """
-    return Fitted(vae, *store.load(path, vae))
 
 
 def _repeated(context: ArrayLike | None, rows: int) -> jax.Array | None:

@@ -7,10 +7,10 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 from numpyro import handlers
-from numpyro.distributions import Distribution
+from numpyro.distributions import Distribution, MixtureSameFamily
 
 from probvae.evidence import ROWS, Batch
-from probvae.objectives.terms import terms
+from probvae.objectives.terms import latent_sites, terms, traced, unexpanded
 from probvae.typing import Params, RngKey
 from probvae.vae import VAE
 
@@ -80,6 +80,30 @@ def reconstruct(vae: VAE, values: Params, rng_key: RngKey, *data: Any) -> jax.Ar
     drawn = handlers.trace(guide).get_trace(*data)
     model = handlers.replay(_substituted(vae, values, "model"), drawn)
     return handlers.trace(model).get_trace(*data)["x"]["fn"].mean
+
+
+@partial(jax.jit, static_argnames=("vae",))
+def responsibilities(vae: VAE, values: Params, keys: jax.Array, data: Batch) -> jax.Array:
+    """Return the mean over draws of z of p(k | z), for the components k of the prior."""
+
+    def draw(key: RngKey) -> jax.Array:
+        guide, model = traced(key, values, vae.model, vae.guide, tuple(data), {})
+        name, p = _mixture(vae, model)
+        return jax.nn.softmax(p.component_log_probs(guide[name]["value"]), axis=-1)
+
+    return jax.lax.map(draw, keys).mean(0)
+
+
+def _mixture(vae: VAE, model_trace: dict) -> tuple[str, Any]:
+    """Return the site whose prior is a mixture, and that prior."""
+    for name in latent_sites(model_trace):
+        p = unexpanded(model_trace[name]["fn"])
+        if isinstance(p, MixtureSameFamily):
+            return name, p
+    raise TypeError(
+        f"responsibilities are those of the components of a mixture, and the prior "
+        f"{type(vae.prior).__name__} has none. Take priors.GaussianMixture(components=...)."
+    )
 
 
 @partial(jax.jit, static_argnames=("vae", "num_samples", "num_particles"))

@@ -121,7 +121,8 @@ def test_digits_keep_every_row_of_their_source():
 def test_known_says_what_is_found(tmp_path, monkeypatch):
     miniatures.binarized_mnist(tmp_path)
     found = known(data_dir=tmp_path)
-    assert {name for name, entry in found.items() if entry.found} == {"digits", "binarized-mnist"}
+    there = {name for name, entry in found.items() if entry.found}
+    assert there == {"digits", "dsprites", "binarized-mnist"}
     monkeypatch.setenv("PROBVAE_DATA", str(tmp_path))
     assert known() == found
     monkeypatch.delenv("PROBVAE_DATA")
