@@ -19,6 +19,8 @@ from probvae.runs import Settings, load_model_file, open_run, train
 
 MODELS = Path(__file__).parent.parent / "models"
 FILES = sorted(MODELS.glob("*.py"))
+NAMES = [path.stem for path in FILES]
+ALWAYS = {"vae", "gaussian_vae", "sigma_vae", "vampprior", "linear_vae", "beta_vae", "free_bits"}
 TINY = {"hidden": (32,), "latent_dim": 4}
 SMALL = {
     "annealed": {"steps": 200},
@@ -102,7 +104,9 @@ def trained(name):
     )
 
 
-@pytest.mark.parametrize("name", [path.stem for path in FILES])
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.slow] * (name not in ALWAYS)) for name in NAMES]
+)
 def test_model_trains_and_does_what_its_paper_is_about(name):
     given, fitted = trained(name)
     history = fitted.history
