@@ -45,6 +45,7 @@ def test_the_mean_field_reaches_its_closed_form_best():
     assert np.abs(scale / np.sqrt(np.diag(covariance)) - 1).max() > 0.1  # not the marginals
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("float64")
 @pytest.mark.parametrize("guide_class", [AutoMultivariateNormal, AutoLaplaceApproximation])
 def test_full_normals_reach_the_exact_posterior(guide_class):

@@ -58,25 +58,30 @@ def test_every_public_part_is_registered():
     assert masked == {"MADE", "MaskedConv"}
 
 
-# Each part once, beside the first parts that fit; every pair is in tests/test_matrix.py (slow).
+# Each part once, beside the first parts that fit (most are slow); every pair is in tests/test_matrix.py.
 
 
-@pytest.mark.parametrize("prior", registry.PRIORS)
+def some(parts, always):
+    """Names of parts: those named always run, the others with the slow tests."""
+    return [pytest.param(n, marks=[pytest.mark.slow] * (n not in always)) for n in parts]
+
+
+@pytest.mark.parametrize("prior", some(registry.PRIORS, {"StandardNormal", "VampPrior", "Bernoulli"}))
 def test_prior_trains_and_generates(prior):
     check_pair(joined(prior, guide_of(prior)))
 
 
-@pytest.mark.parametrize("guide", [name for name in registry.GUIDES if name != "MeanField"])
+@pytest.mark.parametrize("guide", some(registry.GUIDES, {"FullRank", "TwoLevelTopDown"}))
 def test_guide_trains_and_generates(guide):
     check_pair(joined(registry.first_prior(guide), registry.GUIDES[guide]()))
 
 
-@pytest.mark.parametrize("likelihood", [name for name in registry.LIKELIHOODS if name != "Bernoulli"])
+@pytest.mark.parametrize("likelihood", some(registry.LIKELIHOODS, {"Gaussian", "Joint"}))
 def test_likelihood_trains_and_generates(likelihood):
     check_pair(tiny(likelihood=registry.LIKELIHOODS[likelihood]()))
 
 
-@pytest.mark.parametrize("net", [name for name in registry.NETS if name != "MLP"])
+@pytest.mark.parametrize("net", some(registry.NETS, {"Conv", "user's NNX class"}))
 def test_net_trains_and_generates(net):
     encoder, decoder = registry.NETS[net]()
     check_pair(tiny(encoder=encoder, decoder=decoder))
@@ -178,7 +183,10 @@ BESIDE = {  # each objective with the mean field, and the ELBO with every guide
 }
 
 
-@pytest.mark.parametrize(("objective", "guide"), sorted(BESIDE))
+@pytest.mark.parametrize(
+    ("objective", "guide"),
+    [pytest.param(o, g, marks=[pytest.mark.slow] * (g != "MeanField")) for o, g in sorted(BESIDE)],
+)
 def test_objective_with_guide(objective, guide):
     """One fit: compiled equals eager, gradients are finite and reach every parameter."""
     plain = guide == "MeanField"  # eager runs of the others take seconds each
@@ -212,6 +220,7 @@ def test_objective_with_guide(objective, guide):
         assert np.isfinite(fitted.history.steps[name]).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("guide", registry.GUIDES)
 def test_objective_has_its_terms_or_is_refused_before_the_fit(guide):
     """By an error that names both, and what to take instead; every pair is traced."""

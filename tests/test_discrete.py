@@ -95,6 +95,7 @@ def test_enumerated_gradient_is_finite_differences(name):
     assert all(np.abs(g).max() > 1e-3 for g in jax.tree.leaves(encoder))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["Bernoulli", "Categorical"])
 def test_trace_graph_elbo_agrees_in_expectation(name):
     vae = vae_of(name)

@@ -26,6 +26,7 @@ def run(script, *args):
     return done.stdout
 
 
+@pytest.mark.slow
 def test_vampprior_digits_says_whether_the_difference_is_noise():
     printed = run("vampprior_digits", "--quick")
     assert re.search(r"\| VampPrior \| -\d+\.\d+ \+- \d+\.\d+ \|", printed)

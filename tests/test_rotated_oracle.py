@@ -134,6 +134,7 @@ BEST = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", BEST)
 def test_trained_guide_reaches_its_closed_form_best(name):
     """The model stays at the optimum; the encoder starts off its best, with the covariance unknown."""

@@ -70,6 +70,7 @@ def test_a_datum_climbs_the_same_alone_and_in_company():
     np.testing.assert_allclose(alone[1][0], company[1][0], rtol=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("float64")
 def test_gradient_through_the_steps_is_finite_differences():
     vae, values = setting(2, rate=0.1)
