@@ -122,12 +122,11 @@ def _named(part, words):
 
 HEAD = """# Which parts go together
 
-Written by `tests/test_matrix.py` from the registry of all parts (`tests/registry.py`). *yes*: the two are joined and
-train; *-*: refused, where they are joined or before the fit starts, by an error that names both and what to take
-instead. The VAE around a pair: an event of 3 x 2, two latent units, the first parts of the registry that fit.
+Written by `tests/test_matrix.py` from the registry of all parts (`tests/registry.py`). *yes*: the two are joined, and
+`fit` takes them; *-*: refused, where they are joined or before the fit starts, by an error that names a part and what to
+take instead. The VAE around a pair: an event of 3 x 2, two latent units, the first parts of the registry that fit.
 
-What *yes* was tested for: 150 SVI steps lower the loss by more than its noise; the mean ELBO of 100 draws is at most the
-importance-weighted bound of 400 others; `Predictive` gives the sites and shapes of the model, in the likelihood's
-support. One pair in fifteen is trained with the slow tests; all are by `PROBVAE_ALL_PAIRS=1` (the last whole run is in
-`CHANGELOG.md`).
+One pair in fifteen is trained by the slow tests, all pairs with `PROBVAE_ALL_PAIRS=1`: 150 SVI steps must lower the loss by
+more than its noise; the mean ELBO of 100 draws be at most the importance-weighted bound of 400 others; `Predictive` give the
+sites and shapes of the model, in the likelihood's support.
 """
