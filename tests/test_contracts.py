@@ -90,6 +90,7 @@ def test_net_trains_and_generates(net):
 FIT = {(p, g) for p in registry.PRIORS for g in registry.GUIDES if registry.fit_together(p, g)}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("prior", registry.PRIORS)
 def test_prior_with_a_guide_that_does_not_fit_is_refused_at_the_join(prior):
     """By an error that names both, and a part that would fit."""
@@ -101,6 +102,7 @@ def test_prior_with_a_guide_that_does_not_fit_is_refused_at_the_join(prior):
             joined(prior, registry.GUIDES[guide]())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("likelihood", each(registry.LIKELIHOODS))
 def test_density_of_a_datum_is_the_same_alone_and_in_company(likelihood):
     vae = tiny(likelihood=likelihood()).eval()

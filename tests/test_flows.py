@@ -70,6 +70,7 @@ def test_log_determinant_is_autodiffs_and_the_inverse_inverts(name, n, told):
     np.testing.assert_allclose(back, x, atol=1e-8)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", LAYERS)
 @pytest.mark.usefixtures("strong")
 def test_intermediates_of_sampling_give_the_density_of_the_sample(name):
@@ -84,6 +85,7 @@ def test_intermediates_of_sampling_give_the_density_of_the_sample(name):
     np.testing.assert_allclose(jnp.diag(mixed), q.log_prob(z), rtol=1e-3, atol=1e-3)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("float64", "strong")
 @pytest.mark.parametrize("name", LAYERS)
 def test_a_prior_integrates_to_one(name):

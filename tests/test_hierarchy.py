@@ -84,6 +84,7 @@ def test_numpyro_closed_form_is_refused_with_a_bottom_up_guide(x):
         fit(two_level(top_down=False), x, rng_key=jax.random.key(0), objective=TraceMeanField_ELBO())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("top_down", [True, False])
 def test_a_hierarchy_trains_and_its_bounds_are_in_order(x, top_down):
     vae = two_level(top_down=top_down)

@@ -135,6 +135,7 @@ def test_the_guides_gradient_vanishes_at_the_exact_posterior(objective, vae):
         assert max(float(jnp.abs(a).max()) for a in jax.tree.leaves(noisy[name])) > 0.1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("plain", "better", "vae"),
     [

@@ -74,6 +74,7 @@ def test_the_rounded_lognormal_is_a_mass_function():
         np.testing.assert_allclose((drawn == 1).mean(0), mass[1], atol=0.01)
 
 
+@pytest.mark.slow
 @needs_data
 def test_flax_example_runs():
     assert "| 1 | 119.74 |" in run("flax_example", "--quick")

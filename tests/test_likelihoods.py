@@ -441,6 +441,7 @@ def test_refused(call, error, message):
 # All of them
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("make", FAMILIES.values(), ids=FAMILIES)
 @pytest.mark.parametrize("size", [0.0, 50.0, -50.0])
 def test_gradients_are_finite_at_extreme_outputs(make, size):

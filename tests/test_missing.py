@@ -29,6 +29,7 @@ def conditional(x):
     return mu[~seen] + gain @ (x - mu)[seen], whole[~seen][:, ~seen] - gain @ whole[seen][:, ~seen]
 
 
+@pytest.mark.slow
 def test_draws_have_the_conditional_mean_and_covariance(exact):
     x = oracle.dataset()[:1]
     mask = SEEN[None]

@@ -75,6 +75,7 @@ def sampled(vae, values, x):
     return np.asarray(mcmc.get_samples()["z"])[:, 0]
 
 
+@pytest.mark.slow
 def test_nuts_agrees_with_the_exact_guide_and_not_with_untrained_weights():
     x, vae = oracle.dataset().astype(np.float32)[:1], oracle.vae()
     values = oracle.params(*oracle.optimum(oracle.dataset()))

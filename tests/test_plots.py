@@ -57,6 +57,7 @@ def drawn(figure):
     return words(figure)
 
 
+@pytest.mark.slow
 def test_every_figure_of_data_draws_for_every_event_shape(shaped):
     fitted, x = shaped
     assert "E[x|z]" in drawn(plots.reconstructions(fitted, x[:5]))

@@ -85,6 +85,7 @@ PAIRS = {
 }  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pair", PAIRS)
 def test_discrete_parts_start_from_the_relaxed_ones(pair):
     prior, guide, hard_prior, hard_guide = PAIRS[pair]

@@ -192,6 +192,7 @@ def read_kl(at, *, closed_form):
     return np.asarray(jax.vmap(kl)(jax.random.split(jax.random.key(1), 4000)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", EXACT)
 def test_closed_form_kl_to_the_standard_normal_is_the_sampled_one(name):
     guide, values = EXACT[name]

@@ -122,6 +122,7 @@ def fitted():
     )
 
 
+@pytest.mark.slow
 def test_fit_gives_every_step_fresh_noise_and_the_model_takes_it_away(fitted):
     per_entry = float(stats.norm(0, 0.5).entropy())
     x = np.zeros((2_000, 3), np.float32)

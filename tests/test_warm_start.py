@@ -67,6 +67,7 @@ def test_a_frozen_net_is_the_function_that_it_was(fitted):
     assert abs(loss - trained) > 1e-2
 
 
+@pytest.mark.slow
 def test_running_state_is_taken_up_where_it_is_given(fitted):
     """A training-set value is gathered anew instead, unless it is frozen."""
     vae = replace(FIRST, likelihood=likelihoods.Gaussian(scale=likelihoods.OptimalScale()))
