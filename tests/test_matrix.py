@@ -65,6 +65,16 @@ TABLES = {  # what a row is, what a column is, and the VAE of both
 ROWS = [pytest.param(t, row, id=f"{t}-{row}") for t, (rows, *_) in TABLES.items() for row in rows]
 
 
+FITS = {  # what the registry expects, so that a page of refusals alone is no success
+    "prior x guide": {
+        (p, g): registry.fit_together(p, g) for p in registry.PRIORS for g in registry.GUIDES
+    },
+    "objective x guide": {
+        (o, g): registry.objective_fits(o, g) for o in registry.OBJECTIVES for g in registry.GUIDES
+    },
+}
+
+
 def refusal(table, row, column):
     """None where a pair fits; else the words of the error that the join or the fit raises."""
     try:
@@ -94,6 +104,8 @@ def test_what_does_not_fit_is_refused_by_name_and_the_page_says_so():
     lines = [HEAD]
     for table, (rows, columns, _) in TABLES.items():
         found = {row: {c: refusal(table, row, c) for c in columns} for row in rows}
+        for (row, column), fits in FITS.get(table, {}).items():
+            assert (found[row][column] is None) == fits, (row, column, found[row][column])
         lines += [f"## {table.capitalize()}", "", *_table(found, columns)]
     PAGE.write_text("\n".join(lines).rstrip() + "\n")
 
