@@ -14,7 +14,7 @@ from dataclasses import replace
 import jax
 import optax
 
-from inference.comparison import differences, options, table, trainings
+from inference.comparison import compare, options
 from probvae import VAE, fit, flows, guides, nets, priors
 from probvae.data import load
 
@@ -76,9 +76,7 @@ def main() -> None:
         name: lambda seed, vae=vae: score(vae, data, seed, epochs, particles)
         for name, vae in vaes.items()
     }
-    results = trainings(scores, seeds)
-    print(table(results, what="parts", score="test log p(x), nats"))
-    print("\n" + differences(results, BASELINE))
+    compare(scores, seeds, baseline=BASELINE, what="parts", score="test log p(x), nats")
 
 
 if __name__ == "__main__":

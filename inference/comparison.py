@@ -16,6 +16,15 @@ def options(doc: str, *, seeds: int, quick: str) -> argparse.ArgumentParser:
     return parser
 
 
+def compare(
+    variants: Mapping[str, Callable[[int], float]], seeds: int, *, baseline: str, what: str, score: str
+) -> None:
+    """Train every variant, print the table, and say which differences exceed two standard errors."""
+    results = trainings(variants, seeds)
+    print(table(results, what=what, score=score))
+    print("\n" + differences(results, baseline))
+
+
 def trainings(variants: Mapping[str, Callable[[int], float]], seeds: int) -> Results:
     """Train every variant from keys 0, 1, ...; return the scores (nats per datum) by variant."""
     found: dict[str, list[float]] = {name: [] for name in variants}

@@ -22,7 +22,7 @@ import numpyro.distributions as dist
 from jax.scipy.special import log_ndtr
 from numpyro.distributions import constraints, util
 
-from inference.comparison import differences, options, table, trainings
+from inference.comparison import compare, options
 from probvae import VAE, Batch, fit, likelihoods, nets
 from probvae.data import load
 from probvae.interfaces import AbstractLikelihood
@@ -141,9 +141,8 @@ def main() -> None:
         name: lambda seed, vae=vae: score(vae, data, seed, epochs, particles)
         for name, vae in vaes.items()
     }
-    results = trainings(scores, seeds)
-    print(table(results, what="law of the counts", score="test log p(x), nats per cell"))
-    print("\n" + differences(results, BASELINE))
+    what, unit = "law of the counts", "test log p(x), nats per cell"
+    compare(scores, seeds, baseline=BASELINE, what=what, score=unit)
 
 
 if __name__ == "__main__":

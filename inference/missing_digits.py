@@ -18,7 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.scipy.special import logsumexp
 
-from inference.comparison import differences, options, table, trainings
+from inference.comparison import compare, options
 from probvae import VAE, Batch, fit, nets
 from probvae.data import load
 from probvae.plots.canvas import side_by_side
@@ -99,7 +99,7 @@ def main() -> None:
     seeds, epochs, particles = (2, 2, 20) if args.quick else (args.seeds, args.epochs, 2000)
     told = vae(data.event_shape, 16 if args.quick else 200)
     plain = replace(told, encode_mask=False)
-    results = trainings(
+    compare(
         {
             TOLD: lambda s: predicted(trained(told, train, s, epochs), test, particles),
             ZERO: lambda s: predicted_by_zeros(
@@ -108,9 +108,10 @@ def main() -> None:
             PIXELS: lambda s: by_frequency(train, test),
         },
         seeds,
+        baseline=TOLD,
+        what="model",
+        score="log p(missing given observed), nats per image",
     )
-    print(table(results, what="model", score="log p(missing given observed), nats per image"))
-    print("\n" + differences(results, TOLD))
     if args.figure:
         figure(trained(told, train, 0, epochs), test).savefig(args.figure, dpi=150)
 
