@@ -1,6 +1,7 @@
 """Bounds on log p(x) from the programs alone: the ELBO and the importance-weighted bound."""
 
 import math
+from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -60,10 +61,12 @@ class Evidence(NamedTuple):
         )
 
 
-def datum_terms(vae: Any, params: Params, rng_key: RngKey, datum: Batch) -> Terms:
+def datum_terms(
+    vae: Any, params: Params, rng_key: RngKey, datum: Batch, look: Callable | None = None
+) -> Terms:
     """Return the terms of one datum, its arrays without a batch axis (vmap over keys and data)."""
     batch = jax.tree.map(lambda a: a[None], datum)
-    return terms(rng_key, params, vae.model, vae.guide, *batch)
+    return terms(rng_key, params, vae.model, vae.guide, *batch, look=look)
 
 
 def check_density(vae: Any) -> None:

@@ -7,11 +7,19 @@ from probvae.criticism.disentanglement import (
     factor_vae_score,
     mutual_information_gap,
 )
+from probvae.criticism.population import Holes, Surgery, elbo_surgery, holes
+from probvae.criticism.units import Units, units
 
 __all__ = [
     "FactorScore",
+    "Holes",
     "InformationGap",
+    "Surgery",
+    "Units",
+    "elbo_surgery",
     "factor_vae_score",
+    "holes",
     "mutual_information_gap",
     "to_datatree",
+    "units",
 ]

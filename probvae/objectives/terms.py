@@ -78,8 +78,8 @@ def terms(
     guide_trace, model_trace = (traces or traced)(rng_key, params, model, guide, args, kwargs)
     latents, order = latent_sites(model_trace), latent_sites(guide_trace)
     local = [name for name in latents if in_plate(model_trace[name])]
-    log_prior = {name: _log_prob(model_trace[name]) for name in latents}
-    log_guide = {name: _log_prob(guide_trace[name]) for name in latents}
+    log_prior = {name: site_log_prob(model_trace[name]) for name in latents}
+    log_guide = {name: site_log_prob(guide_trace[name]) for name in latents}
     kl = {name: log_guide[name] - log_prior[name] for name in local}
     if closed_form:
         exact = [name for name in local if closed_form_is_exact(name, latents, order)]
@@ -88,7 +88,7 @@ def terms(
     observed = [site for site in observed if site["is_observed"]]
     log_global = [log_prior[name] - log_guide[name] for name in latents if name not in local]
     return Terms(
-        log_likelihood=sum((_log_prob(s) for s in observed if in_plate(s)), jnp.zeros(())),
+        log_likelihood=sum((site_log_prob(s) for s in observed if in_plate(s)), jnp.zeros(())),
         log_prior={name: log_prior[name] for name in local},
         log_guide={name: log_guide[name] for name in local},
         kl=kl,
@@ -158,7 +158,7 @@ def unexpanded(d: Distribution) -> Distribution:
     return d.base_dist if isinstance(d, ExpandedDistribution) else d
 
 
-def _log_prob(site: dict) -> jax.Array:
+def site_log_prob(site: dict) -> jax.Array:
     """Log density of a site's value: per datum inside the plate, one number outside it."""
     told = (site["intermediates"],) if site["intermediates"] else ()
     log_prob = site["fn"].log_prob(site["value"], *told)

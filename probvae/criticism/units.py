@@ -1,0 +1,105 @@
+"""What each unit of the code says of the data, and which say nothing."""
+
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from probvae.evidence import ROWS, Batch, check_density, datum_terms
+from probvae.objectives.terms import latent_sites
+from probvae.training import Fitted, checks
+from probvae.typing import Params, RngKey
+
+ACTIVE = 0.01  # Burda et al. 2016: the variances are either well above it or well below
+
+
+class Units(NamedTuple):
+    """By latent site: ``kl`` ``(n, units)`` in nats; ``variance`` ``(units,)`` over x of E_q[z_u | x].
+
+    ``kl`` is E_q[log q(z_u|x) - log p(z_u)] per datum where the KL has parts by unit; else that of the
+    whole site, ``(n, 1)``.
+    """
+
+    kl: dict[str, np.ndarray]
+    variance: dict[str, np.ndarray]
+
+    def active(self, threshold: float = ACTIVE) -> dict[str, np.ndarray]:
+        """Tell which units are active: Var_x E_q[z_u | x] > threshold (Burda et al. 2016)."""
+        return {site: variance > threshold for site, variance in self.variance.items()}
+
+    def collapsed(self, epsilon: float = 0.01, delta: float = 0.01) -> dict[str, np.ndarray]:
+        """Tell which units have P_x(KL_u < epsilon nats) >= 1 - delta (Lucas et al. 2019)."""
+        return {site: (kl < epsilon).mean(0) >= 1 - delta for site, kl in self.kl.items()}
+
+
+def units(fitted: Fitted, x: Any, *, rng_key: RngKey, num_samples: int = 100) -> Units:
+    """Return the KL and the activity of every unit of the code.
+
+    The variance over data of E_q[z_u|x] is the covariance of two means of ``num_samples`` / 2 draws
+    each, which has no bias, whatever the guide: it may come out a little below 0 for a dead unit.
+
+    Args:
+        fitted: a fitted VAE.
+        x: data ``(n, *event_shape)``, n >= 2, or a ``Batch(x, context, mask)``.
+        rng_key: a typed key.
+        num_samples: draws of z per datum, at least 2.
+
+    Raises:
+        ValueError: for fewer than two data or draws, or a guide that is no density.
+
+    Reference: Burda, Grosse and Salakhutdinov 2016, arXiv:1509.00519, section 5.2 (activity); Lucas,
+    Tucker, Grosse and Norouzi 2019, arXiv:1911.02469 ((epsilon, delta)-collapse).
+    """
+    data = observed(fitted, x, rng_key, least=2)
+    if num_samples < 2:
+        raise ValueError(f"num_samples expects at least 2 draws of z per datum; got {num_samples!r}.")
+    keys = jax.vmap(partial(jax.random.fold_in, rng_key))(jnp.arange(len(data.x)))
+    kl, first, second = jax.device_get(
+        _read(fitted.vae.eval(), fitted.values, keys, data, num_samples // 2)
+    )
+    variance = {site: _covariance(first[site], second[site]) for site in first}
+    return Units({site: np.asarray(value, np.float64) for site, value in kl.items()}, variance)
+
+
+def observed(fitted: Fitted, x: Any, rng_key: RngKey, *, least: int = 1) -> Batch:
+    """Return checked data, seen once through the likelihood's own noise; raise for too few.
+
+    Raises:
+        ValueError: for data that do not fit or are too few, or a part that is no density.
+    """
+    checks.check_key(rng_key)
+    check_density(fitted.vae)
+    data = checks.checked_batch(fitted.vae, x, "x", checks.AS_IT_IS)
+    if len(data.x) < least:
+        raise ValueError(f"x expects at least {least} data here; got {len(data.x)}. Give more of them.")
+    return data._replace(x=fitted.vae.observe(jax.random.fold_in(rng_key, len(data.x)), data.x))
+
+
+@partial(jax.jit, static_argnames=("vae", "half"))
+def _read(vae: Any, params: Params, keys: jax.Array, data: Batch, half: int) -> tuple:
+    """Return per datum the mean KL, and two means of z over ``half`` draws each, by site."""
+
+    def draw(key: RngKey, datum: Batch) -> tuple[dict, dict]:
+        found = datum_terms(vae, params, key, datum, look=_drawn)
+        kl = {site: value.reshape(-1) for site, value in found.kl.items()}
+        return kl, {site: z[0].reshape(-1) for site, z in found.seen.items()}
+
+    def one_datum(key: RngKey, datum: Batch) -> tuple[dict, dict, dict]:
+        kl, z = jax.vmap(draw, in_axes=(0, None))(jax.random.split(key, 2 * half), datum)
+        mean = partial(jax.tree.map, lambda a: a.mean(0))
+        halves = {site: value.reshape(2, half, -1).mean(1) for site, value in z.items()}
+        return mean(kl), *({site: pair[i] for site, pair in halves.items()} for i in (0, 1))
+
+    at_a_time = max(ROWS // (2 * half), 1)
+    return jax.lax.map(lambda row: one_datum(*row), (keys, data), batch_size=at_a_time)
+
+
+def _drawn(guide_trace: dict, model_trace: dict, rng_key: RngKey) -> dict[str, jax.Array]:
+    return {name: guide_trace[name]["value"] for name in latent_sites(model_trace)}
+
+
+def _covariance(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    a, b = (np.asarray(value, np.float64) for value in (a, b))
+    return ((a - a.mean(0)) * (b - b.mean(0))).sum(0) / (len(a) - 1)

@@ -1,0 +1,84 @@
+"""What each unit says of the data: against the closed forms of the linear-Gaussian oracle."""
+
+import jax
+import numpy as np
+import optax
+import oracle
+import pytest
+import registry
+from numpyro.infer import SVI
+from pairs import joined, rows
+
+from probvae import Fitted, History, criticism, guides
+from probvae.criticism import units
+from probvae.objectives import ELBO
+
+X = oracle.dataset(200).astype(np.float32)
+WEIGHTS, MU, VARIANCE = oracle.optimum(oracle.dataset(200))
+DEAD = WEIGHTS * [1, 1, 0]
+NONE = History({}, {}, {})
+KEY = jax.random.key(3)
+
+
+def fitted(weights=WEIGHTS, scale=1.0):
+    return Fitted(oracle.vae(), oracle.params(weights, MU, VARIANCE, scale), NONE)
+
+
+def means_and_variances(weights):
+    m = weights.T @ weights + VARIANCE * np.eye(3)
+    return (X - MU) @ np.linalg.solve(m, weights.T).T, VARIANCE * np.diag(np.linalg.inv(m))
+
+
+@pytest.mark.parametrize("scale", [1.0, 0.5])
+def test_kl_and_activity_are_the_closed_forms(scale):
+    mean, variance = means_and_variances(WEIGHTS)
+    variance = scale**2 * variance
+    found = units(fitted(scale=scale), X, rng_key=KEY)
+    kl = 0.5 * (mean**2 + variance - 1 - np.log(variance))
+    np.testing.assert_allclose(found.kl["z"], kl, rtol=2e-3, atol=1e-3)
+    np.testing.assert_allclose(found.variance["z"], mean.var(0, ddof=1), rtol=0.02)
+    assert found.active()["z"].all()
+    assert not found.collapsed()["z"].any()
+
+
+def test_a_dead_unit_is_neither_active_nor_anything_but_collapsed():
+    found = units(fitted(DEAD), X, rng_key=KEY)
+    assert found.active()["z"].tolist() == [True, True, False]
+    assert found.collapsed()["z"].tolist() == [False, False, True]
+    np.testing.assert_allclose(found.kl["z"][:, 2], 0, atol=1e-5)
+    assert abs(found.variance["z"][2]) < 0.004  # 0, where draws of z itself would say 1 / samples
+
+
+def test_collapse_counts_the_data():
+    """A unit that is told of one datum in fifty is collapsed at delta = 0.05, not at 0.01."""
+    kl = np.zeros((50, 1))
+    kl[0] = 1.0
+    found = criticism.Units({"z": kl}, {"z": np.zeros(1)})
+    assert not found.collapsed(delta=0.01)["z"][0]
+    assert found.collapsed(delta=0.05)["z"][0]
+
+
+@pytest.mark.parametrize("guide", ["TwoLevelTopDown", "Bernoulli", "FullRank"])
+def test_every_kind_of_guide_has_units(guide):
+    vae = joined(registry.first_prior(guide), registry.GUIDES[guide]())
+    x = rows(vae.likelihood)
+    values = _start(vae, x)
+    found = units(Fitted(vae, values, NONE), x, rng_key=KEY, num_samples=4)
+    assert set(found.kl) == set(found.variance)
+    assert all(value.shape == (2,) for value in found.variance.values())
+    assert all(len(value) == len(x) and np.isfinite(value).all() for value in found.kl.values())
+
+
+def _start(vae, x):
+    svi = SVI(vae.model, vae.guide, optax.adam(1e-3), ELBO())
+    return svi.get_params(svi.init(KEY, x))
+
+
+def test_bad_input_is_refused():
+    with pytest.raises(ValueError, match="at least 2 data"):
+        units(fitted(), X[:1], rng_key=KEY)
+    with pytest.raises(ValueError, match="at least 2 draws"):
+        units(fitted(), X, rng_key=KEY, num_samples=1)
+    vae = oracle.vae(posterior=guides.PointMass())
+    with pytest.raises(ValueError, match="PointMass"):
+        units(Fitted(vae, {}, NONE), X, rng_key=KEY)
