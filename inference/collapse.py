@@ -1,0 +1,159 @@
+"""Question: which remedies keep the code of a VAE whose decoder could do without it?
+
+The decoder sees the pixels before a pixel (a MADE of one layer), and can model digits without any code:
+the plain ELBO then gives the code up. Against it, at equal nets and steps: the KL's weight raised from
+0 to 1 once or in cycles, free bits, a committed rate, a capacity, an importance-weighted bound, and
+decoders that see less. For each: active units (Burda et al. 2016), KL and mutual information in nats
+(ELBO surgery on 1,000 test images, where at most log 1000 = 6.9 can show), and test log p(x),
+importance weighted. The spread is over trainings.
+
+    python -m inference.collapse [--seeds 3] [--epochs 10] [--figure collapse.png] [--quick]
+"""
+
+from dataclasses import replace
+from typing import NamedTuple
+
+import jax
+import numpy as np
+import optax
+
+from inference.comparison import error, options
+from probvae import VAE, Fitted, fit, likelihoods, nets, objectives, priors
+from probvae.criticism import elbo_surgery, units
+from probvae.data import load
+
+BASELINE = "plain ELBO"
+BATCH = 128
+
+
+class Recipe(NamedTuple):
+    """A VAE and the objective it is trained by."""
+
+    vae: VAE
+    objective: objectives.AbstractObjective = objectives.ELBO()  # noqa: RUF009
+
+
+class Measured(NamedTuple):
+    """What is asked of a training, of test data; nats but for ``active``."""
+
+    active: float
+    kl: float
+    mutual_information: float
+    log_prob: float
+
+
+HEADS = ("active units", "KL, nats", "mutual information, nats", "test log p(x), nats")
+
+
+def recipes(event_shape: tuple[int, ...], size: int, latent_dim: int, steps: int) -> dict[str, Recipe]:
+    """Return what is compared, by the remedy's name; ``steps`` are those of a training."""
+    net, half = nets.MLP((size, size)), steps // 2
+    sees_all = likelihoods.Autoregressive(nets.MADE((size,)), features=1)
+    sees_near = likelihoods.Autoregressive(nets.MaskedConv((16,), 5), features=1)
+    plain = VAE(
+        event_shape=event_shape,
+        latent_dim=latent_dim,
+        encoder=net,
+        decoder=net,
+        likelihood=sees_all,
+    )
+    return {
+        BASELINE: Recipe(plain),
+        "KL weight 0 to 1 in half the steps": Recipe(
+            plain, objectives.ELBO(optax.linear_schedule(0.0, 1.0, half))
+        ),
+        "the same in 4 cycles": Recipe(plain, objectives.ELBO(objectives.Cyclical(half, 4))),
+        "free bits, 8 nats in all": Recipe(plain, objectives.FreeBits(8.0 / latent_dim)),
+        "committed rate, 5 nats": Recipe(replace(plain, prior=priors.AutoregressiveNormal(5.0))),
+        "capacity, 8 nats": Recipe(plain, objectives.Capacity(8.0, gamma=2.0)),
+        "IWAE, 5 particles": Recipe(plain, objectives.IWAE(5)),
+        "decoder sees near pixels only": Recipe(replace(plain, likelihood=sees_near)),
+        "decoder sees no pixels": Recipe(replace(plain, likelihood=likelihoods.Bernoulli())),
+    }
+
+
+def trained(recipe: Recipe, data, seed: int, epochs: int) -> Fitted:
+    """Train from a key."""
+    return fit(
+        recipe.vae,
+        data.train,
+        rng_key=jax.random.key(seed),
+        objective=recipe.objective,
+        epochs=epochs,
+        batch_size=BATCH,
+        progress=False,
+    )
+
+
+def measured(fitted: Fitted, x: np.ndarray, particles: int) -> Measured:
+    """Ask a fitted VAE what its code says of test data, and how likely they are."""
+    keys = jax.random.split(jax.random.key(99), 3)
+    found = units(fitted, x, rng_key=keys[0], num_samples=20)
+    return Measured(
+        float(sum(active.sum() for active in found.active().values())),
+        float(sum(kl.sum(1).mean() for kl in found.kl.values())),
+        elbo_surgery(fitted, x, rng_key=keys[1], num_samples=1).mutual_information,
+        fitted.log_prob(x, rng_key=keys[2], num_particles=particles).mean,
+    )
+
+
+def table(results: dict[str, list[Measured]]) -> str:
+    """Return the means, their standard errors over trainings, and which exceed two of them."""
+    lines = ["| remedy | " + " | ".join(HEADS) + " |", "| --- |" + " --- |" * len(HEADS)]
+    base = np.array(results[BASELINE])
+    for name, values in results.items():
+        rows = np.array(values)
+        cells = [
+            f"{rows[:, i].mean():.2f} +- {error(rows[:, i]):.2f}{_sign(rows[:, i], base[:, i])}"
+            for i in range(len(HEADS))
+        ]
+        lines.append(f"| {name} | " + " | ".join(cells) + " |")
+    return "\n".join(
+        [*lines, "", "(+) and (-): differs from the plain ELBO by over two standard errors."]
+    )
+
+
+def _sign(values: np.ndarray, base: np.ndarray) -> str:
+    gain, both = values.mean() - base.mean(), np.hypot(error(values), error(base))
+    return "" if abs(gain) <= 2 * both else " (+)" if gain > 0 else " (-)"
+
+
+def draw(results: dict[str, list[Measured]], path: str) -> None:
+    """Write the table as a figure: one panel for each quantity, one dot for each training."""
+    import matplotlib.pyplot as plt
+
+    names = list(results)[::-1]
+    figure, axes = plt.subplots(1, len(HEADS), figsize=(13, 4.2), sharey=True, layout="constrained")
+    for i, (axis, head) in enumerate(zip(axes, HEADS, strict=True)):
+        for row, name in enumerate(names):
+            values = [each[i] for each in results[name]]
+            axis.plot(values, [row] * len(values), "o", ms=5, alpha=0.7)
+        axis.set(title=head, yticks=range(len(names)), yticklabels=names)
+        axis.grid(alpha=0.3)
+    figure.suptitle("A decoder that can do without its code, and what is done about it")
+    figure.savefig(path, dpi=110)
+
+
+def main() -> None:
+    """Train all, print the table, draw it."""
+    parser = options(__doc__, seeds=3, quick="digits, two seeds, two epochs, 20 particles")
+    parser.add_argument("--epochs", type=int, default=10)
+    parser.add_argument("--figure", help="where to write the picture (PNG)")
+    args = parser.parse_args()
+    data = load("digits" if args.quick else "binarized-mnist")
+    seeds, epochs, particles = (2, 2, 20) if args.quick else (args.seeds, args.epochs, 200)
+    steps = epochs * (len(data.train) // BATCH)
+    compared = recipes(data.event_shape, *((32, 8) if args.quick else (300, 40)), steps)
+    results: dict[str, list[Measured]] = {}
+    for seed in range(seeds):
+        for name, recipe in compared.items():
+            fitted = trained(recipe, data, seed, epochs)
+            results.setdefault(name, []).append(measured(fitted, data.test[:1000], particles))
+            print(f"{name}, key {seed}: {results[name][-1]}", flush=True)
+    print(table(results))
+    if args.figure:
+        draw(results, args.figure)
+
+
+if __name__ == "__main__":
+    main()

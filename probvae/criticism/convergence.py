@@ -1,0 +1,72 @@
+"""Whether a fit was over when it ended: read off its history."""
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+
+from probvae.training import Fitted
+
+TAIL = 0.2  # of the epochs, at least 5: what the trend is read off
+
+
+class Convergence(NamedTuple):
+    """The trend at the end, in nats per datum, of the validation ELBO (of the training's, without one).
+
+    ``gain`` is what a straight line through the last fifth of the epochs rises by in a tenth of all
+    epochs, with its standard error; ``lost`` what the last epoch (mean of three) is below the best mean
+    of three; ``best_epoch`` where that was. ``kl_weight`` is (log_likelihood - bound) / kl of
+    the last epoch: 1 for the ELBO, beta where the KL is weighted by it; nan where the history does not
+    say.
+    """
+
+    gain: float
+    gain_error: float
+    lost: float
+    best_epoch: int
+    kl_weight: float
+    num_epochs: int
+    is_validation: bool
+
+
+def convergence(fitted: Fitted) -> Convergence:
+    """Return whether the ELBO was still rising, or past its best, when the fit ended.
+
+    Raises:
+        ValueError: for a history of fewer than 5 epochs, or without an ELBO (NumPyro's own objectives
+            record the loss alone).
+    """
+    history = fitted.history
+    found = "elbo" in history.validation
+    elbo = np.asarray((history.validation if found else history.train).get("elbo", ()), float)
+    if len(elbo) < 5:
+        raise ValueError(
+            f"convergence expects a history with the ELBO of at least 5 epochs; got {len(elbo)}. "
+            "Train on, by an objective of this package: NumPyro's own record the loss alone."
+        )
+    tail = max(5, round(TAIL * len(elbo)))
+    slope, slope_error = _line(elbo[-tail:])
+    smooth = np.convolve(elbo, np.full(3, 1 / 3), mode="valid")
+    return Convergence(
+        slope * len(elbo) / 10,
+        slope_error * len(elbo) / 10,
+        float(smooth.max() - smooth[-1]),
+        int(smooth.argmax()) + 2,
+        _kl_weight(history.train),
+        len(elbo),
+        found,
+    )
+
+
+def _line(y: np.ndarray) -> tuple[float, float]:
+    """Return the slope of the least-squares line over the index, and its standard error."""
+    t = np.arange(len(y)) - (len(y) - 1) / 2
+    slope = (t * y).sum() / (t**2).sum()
+    residual = y - y.mean() - slope * t
+    return float(slope), math.sqrt((residual**2).sum() / (len(y) - 2) / (t**2).sum())
+
+
+def _kl_weight(train: dict[str, np.ndarray]) -> float:
+    if not {"bound", "kl", "log_likelihood"} <= set(train) or not train["kl"][-1] > 0:
+        return math.nan
+    return float((train["log_likelihood"][-1] - train["bound"][-1]) / train["kl"][-1])

@@ -1,0 +1,69 @@
+"""How p(x|z) answers to the code, and whether a fit was over: against closed forms."""
+
+import dataclasses
+
+import jax
+import numpy as np
+import oracle
+import pytest
+
+from probvae import Fitted, History
+from probvae.criticism import convergence, response
+
+X = oracle.dataset(500).astype(np.float32)
+WEIGHTS, MU, VARIANCE = oracle.optimum(X)
+KEY = jax.random.key(1)
+
+
+def fitted(weights=WEIGHTS, history=None):
+    values = oracle.params(weights, MU, VARIANCE)
+    return Fitted(oracle.vae(), values, history or History({}, {}, {}))
+
+
+def test_response_is_that_of_the_linear_decoder():
+    """z over the data is N(0, I) nearly: E[x|z] = W z + mu moves by the norm of W over sqrt(d)."""
+    found = response(fitted(), X, rng_key=KEY)
+    assert found.moved == pytest.approx(np.sqrt((WEIGHTS**2).sum() / 10), rel=0.05)
+    assert found.mean_scale == pytest.approx(np.sqrt(VARIANCE), rel=1e-4)
+    assert found.least_scale == pytest.approx(np.sqrt(VARIANCE), rel=1e-4)
+    assert found.data_scale == pytest.approx(np.sqrt(X.var(0).mean()), rel=1e-4)
+
+
+def test_a_dead_decoder_does_not_answer():
+    assert response(fitted(0 * WEIGHTS), X, rng_key=KEY).moved < 1e-6
+
+
+def history(elbo, **train):
+    return History({}, {"elbo": elbo, **train}, {"elbo": elbo})
+
+
+def test_convergence_reads_the_slope_and_what_was_lost():
+    rising = convergence(fitted(history=history(np.arange(100.0))))
+    assert rising.gain == pytest.approx(10.0)
+    assert rising.gain_error == pytest.approx(0.0, abs=1e-9)
+    assert (rising.lost, rising.num_epochs, rising.is_validation) == (0.0, 100, True)
+    turned = convergence(fitted(history=history(-np.abs(np.arange(100.0) - 60))))
+    assert turned.gain == pytest.approx(-10.0)
+    assert turned.lost == pytest.approx(38 - 2 / 3)
+    assert turned.best_epoch == 61
+
+
+def test_convergence_knows_noise_from_a_trend():
+    noise = np.random.default_rng(0).normal(size=(200, 100))
+    found = [convergence(fitted(history=history(row))) for row in noise]
+    z = np.array([each.gain / each.gain_error for each in found])
+    assert z.std() == pytest.approx(1.05, abs=0.15)  # t with 18 degrees of freedom
+    assert abs(z.mean()) < 0.25
+
+
+def test_convergence_reads_the_weight_of_the_kl():
+    parts = {"log_likelihood": np.full(9, -70.0), "kl": np.full(9, 20.0), "bound": np.full(9, -75.0)}
+    assert convergence(fitted(history=history(np.zeros(9), **parts))).kl_weight == 0.25
+    assert np.isnan(convergence(fitted(history=history(np.zeros(9)))).kl_weight)
+
+
+def test_a_short_history_is_refused():
+    with pytest.raises(ValueError, match="at least 5 epochs; got 4"):
+        convergence(fitted(history=history(np.zeros(4))))
+    with pytest.raises(ValueError, match="got 0"):
+        convergence(dataclasses.replace(fitted(), history=History({}, {"loss": np.zeros(9)}, {})))
