@@ -10,6 +10,7 @@ import os
 import zlib
 from pathlib import Path
 
+import jax
 import pytest
 import registry
 from numpyro.infer import RenyiELBO, Trace_ELBO, TraceGraph_ELBO, TraceMeanField_ELBO
@@ -62,6 +63,15 @@ TABLES = {  # what a row is, what a column is, and the VAE of both
     "likelihood x net": (registry.LIKELIHOODS, registry.NETS, with_net),
     "objective x guide": (OBJECTIVES, registry.GUIDES, with_objective),
 }
+
+
+@pytest.fixture(autouse=True)
+def _forget_programs():
+    """A thousand compiled programs in one process are more mappings than Linux grants it."""
+    yield
+    jax.clear_caches()
+
+
 ROWS = [pytest.param(t, row, id=f"{t}-{row}") for t, (rows, *_) in TABLES.items() for row in rows]
 
 
