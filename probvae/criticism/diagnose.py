@@ -1,0 +1,180 @@
+"""Everything that there is to measure of a fit, and what it amounts to."""
+
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from probvae.criticism import calibration, inference_gap, pareto
+from probvae.criticism.convergence import Convergence, convergence
+from probvae.criticism.decoder import Response, response
+from probvae.criticism.population import Surgery, elbo_surgery
+from probvae.criticism.predictive import PredictiveChecks, predictive_checks
+from probvae.criticism.prior_gap import TwoSamples, prior_against_codes
+from probvae.criticism.units import Units, units
+from probvae.criticism.verdict import Finding, Kind, Verdict, verdict
+from probvae.evidence import Batch, Evidence, check_density
+from probvae.training import Fitted, checks
+from probvae.typing import RngKey
+
+
+class Budget(NamedTuple):
+    """What a diagnosis may cost: counts, of data and of draws for each.
+
+    ``num_data`` is for what needs a pass or some (units, surgery, codes, predictive checks, bounds);
+    ``num_local`` for the best local guides, which take ``num_steps`` gradients each.
+    """
+
+    num_data: int = 500
+    num_particles: int = 1000
+    num_replicates: int = 50
+    num_local: int = 64
+    num_steps: int = 300
+    num_simulations: int = 500
+
+
+QUICK = Budget(200, 200, 20, 16, 100, 200)
+USUAL = Budget()
+THOROUGH = Budget(2000, 5000, 200, 256, 1000, 2000)
+
+
+class Measured(NamedTuple):
+    """What was measured; None where it could not be, for the reason that ``missing`` gives."""
+
+    num_data: int
+    elbo: Evidence
+    log_prob: Evidence
+    units: Units | None = None
+    surgery: Surgery | None = None
+    codes: TwoSamples | None = None
+    response: Response | None = None
+    convergence: Convergence | None = None
+    pareto: Any = None
+    gap: Any = None
+    train_gap: Any = None
+    calibration: Any = None
+    predictive: PredictiveChecks | None = None
+    missing: dict[str, str] = {}  # noqa: RUF012
+    seconds: dict[str, float] = {}  # noqa: RUF012
+
+
+class Diagnosis(NamedTuple):
+    """What was measured, as a tree and as numbers, and what it amounts to. Prints as the verdict.
+
+    ``tree`` is ``to_datatree`` of the data that were looked at, with the groups ``diagnostics`` and
+    ``verdict``: ``tree.to_netcdf(...)`` keeps all of it.
+    """
+
+    tree: Any
+    measured: Measured
+    verdict: Verdict
+
+    def __str__(self) -> str:
+        return str(self.verdict)
+
+
+def diagnose(
+    fitted: Fitted,
+    x: Any,
+    *,
+    rng_key: RngKey,
+    train: Any = None,
+    budget: Budget = USUAL,
+    say: Callable[[str], None] | None = None,
+) -> Diagnosis:
+    """Measure all there is to measure of a fit on held-out data, and judge it.
+
+    A *fault* is broken, and has a remedy; a *limit* is a number not to be relied on, with the size of
+    the effect: an ordinary mean-field VAE has some; a *note* helps. That no fault was found says that
+    none of those looked for was seen, with as many data and draws as the budget has.
+
+    Args:
+        fitted: a fitted VAE.
+        x: held-out data ``(n, *event_shape)``, n >= 50, or a ``Batch(x, context, mask)``.
+        rng_key: a typed key.
+        train: the data that it was fitted to: tells a lagging encoder from one that knows the training
+            data by heart.
+        budget: how many data, draws and steps: ``QUICK``, ``USUAL``, ``THOROUGH`` or one's own. The
+            cost is, in passes through the decoder: ``num_data`` (2 ``num_particles`` + 2
+            ``num_replicates``) + ``num_local`` (24 ``num_steps`` + 4 ``num_particles``), the second
+            term twice with ``train``, and some more.
+        say: called with a line of progress for each measure.
+
+    Raises:
+        ImportError: without ArviZ: ``pip install 'probvae[arviz]'``.
+        ValueError: for data that do not fit or are too few, or a part that is no density.
+    """
+    checks.check_key(rng_key)
+    check_density(fitted.vae)
+    data = _first(fitted, x, "x", budget.num_data)
+    if len(data.x) < LEAST:
+        raise ValueError(f"diagnose expects at least {LEAST} held-out data; got {len(data.x)}.")
+    told = None if train is None else _first(fitted, train, "train", budget.num_local)
+    measured = measure(fitted, data, told, rng_key=rng_key, budget=budget, say=say)
+    found = judged(measured)
+    return Diagnosis(diagnosed_tree(fitted, data, measured, found, rng_key), measured, found)
+
+
+def measure(
+    fitted: Fitted,
+    data: Batch,
+    train: Batch | None,
+    *,
+    rng_key: RngKey,
+    budget: Budget,
+    say: Callable[[str], None] | None,
+) -> Measured:
+    """Return all measures; where one cannot be had of this fit, the reason in its place."""
+    few = jax.tree.map(lambda a: a[: budget.num_local], data)
+    local = {"num_steps": budget.num_steps, "num_particles": budget.num_particles}
+    particles = {"num_particles": budget.num_particles}
+    steps: dict[str, Callable] = {
+        "elbo": partial(fitted.elbo, data, num_particles=20),
+        "log_prob": partial(fitted.log_prob, data, **particles),
+        "units": partial(units, fitted, data),
+        "surgery": partial(elbo_surgery, fitted, data),
+        "codes": partial(prior_against_codes, fitted, data),
+        "response": partial(response, fitted, data),
+        "convergence": lambda rng_key: convergence(fitted),
+        "pareto": partial(pareto.measure, fitted, data, **particles),
+        "gap": partial(inference_gap.measure, fitted, few, **local),
+        "calibration": partial(calibration.measure, fitted, num_simulations=budget.num_simulations),
+        "predictive": partial(predictive_checks, fitted, data, num_replicates=budget.num_replicates),
+    }
+    if train is not None:
+        steps["train_gap"] = partial(inference_gap.measure, fitted, train, **local)
+    found, missing, seconds = {}, {}, {}
+    for i, (name, step) in enumerate(steps.items()):
+        start = time.perf_counter()
+        try:
+            found[name] = step(rng_key=jax.random.fold_in(rng_key, i))
+        except REFUSALS as reason:
+            if name in ("elbo", "log_prob"):
+                raise
+            missing[name] = str(reason)
+        seconds[name] = time.perf_counter() - start
+        if say:
+            say(f"{name.replace('_', ' ')}: {seconds[name]:.1f} s")
+    return Measured(len(data.x), **found, missing=missing, seconds=seconds)
+
+
+def judged(measured: Measured) -> Verdict:
+    """Return what all rules find, and a note for each measure that could not be had."""
+    found = [finding for rule in RULES if (finding := rule(measured)) is not None]
+    return verdict([*found, *(_not_measured(*each) for each in measured.missing.items())])
+
+
+def _not_measured(name: str, reason: str) -> Finding:
+    return Finding(
+        Kind.NOTE, f"{name} not measured", reason, np.nan, np.nan, "none", "See the reason above."
+    )
+
+
+def _first(fitted: Fitted, x: Any, name: str, most: int) -> Batch:
+    """Return checked data, or ``most`` of them evenly spread."""
+    data = checks.checked_batch(fitted.vae, x, name, checks.AS_IT_IS)
+    rows = np.unique(np.linspace(0, len(data.x) - 1, min(most, len(data.x))).astype(int))
+    return jax.tree.map(lambda a: a[rows], data)

@@ -1,0 +1,47 @@
+"""A diagnosis in ArviZ's form: the draws, and beside them all that was measured and found."""
+
+from typing import Any
+
+import jax
+import numpy as np
+
+from probvae.criticism.datatree import to_datatree
+from probvae.criticism.verdict import Verdict
+from probvae.evidence import Batch
+from probvae.training import Fitted
+from probvae.typing import RngKey
+
+NUM_SAMPLES = 100
+
+
+def diagnosed_tree(fitted: Fitted, data: Batch, measured: Any, found: Verdict, rng_key: RngKey) -> Any:
+    """Return ``to_datatree`` with the groups ``diagnostics`` (numbers) and ``verdict`` (words)."""
+    import xarray as xr
+
+    key = jax.random.fold_in(rng_key, NUM_SAMPLES)
+    tree = to_datatree(fitted, data, rng_key=key, num_samples=NUM_SAMPLES)
+    numbers = {name: _variable(name, value) for name, value in numbers_of(measured).items()}
+    tree["diagnostics"] = xr.DataTree(xr.Dataset(numbers))
+    tree["verdict"] = xr.DataTree(xr.Dataset(_words(found)))
+    return tree
+
+
+def numbers_of(value: Any, name: str = "") -> dict[str, np.ndarray]:
+    """Return all numbers below a named tuple or a dict, by the names on the way joined by ``_``."""
+    below = value._asdict() if hasattr(value, "_asdict") else value
+    if isinstance(below, dict):
+        parts = (numbers_of(v, f"{name}_{k}" if name else str(k)) for k, v in below.items())
+        return {k: v for part in parts for k, v in part.items()}
+    held = None if value is None else np.asarray(value)
+    return {name: held} if held is not None and held.dtype.kind in "bifu" else {}
+
+
+def _variable(name: str, value: np.ndarray) -> tuple[list[str], np.ndarray]:
+    return [f"{name}_dim_{i}" for i in range(value.ndim)], value
+
+
+def _words(found: Verdict) -> dict[str, tuple[list[str], np.ndarray]]:
+    fields = ("kind", "name", "evidence", "source", "remedy")
+    words = {f: np.array([str(getattr(each, f)) for each in found], dtype=object) for f in fields}
+    numbers = {f: np.array([getattr(each, f) for each in found], float) for f in ("value", "threshold")}
+    return {name: (["finding"], values) for name, values in {**words, **numbers}.items()}

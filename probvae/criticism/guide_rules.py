@@ -1,0 +1,156 @@
+"""What counts as a fault or a limit of q(z|x): rules as in ``rules``, on the guide's side."""
+
+from typing import Any
+
+import numpy as np
+
+from probvae.criticism.verdict import Finding, Kind
+
+NARROW = 0.5  # of the best local guide's scale
+GAP, GAP_SHARE = 1.0, 0.2  # nats, and of the KL: the larger counts
+WEIGHT = 0.5  # of the KL, in what was maximised
+CALIBRATED = 0.2  # posterior standard deviations, and of the logarithm of their ratio
+CREMER = "Cremer et al. 2018, arXiv:1801.03558"
+
+
+def narrow_guide(m: Any) -> Finding | None:
+    """The guide is narrower than the best of its own family, on every side."""
+    if m.gap is None:
+        return None
+    ratio = float(np.median(m.gap.scale_ratio))
+    if ratio >= NARROW:
+        return None
+    weight = m.convergence.kl_weight if m.convergence else 1.0
+    evidence = (
+        f"the encoder's standard deviations are {ratio:.2f} (median) of those of the best local "
+        "guide of "
+        f"the same family; the ELBO loses {_mean(m.gap.amortization):.3g} nats by it."
+    )
+    source = "half the best local scale, by convention; the local guide: " + CREMER
+    if weight < WEIGHT:
+        return Finding(
+            Kind.FAULT,
+            "KL underweighted",
+            f"{evidence} The objective counted {weight:.2g} of the KL.",
+            ratio,
+            NARROW,
+            source,
+            "objectives.ELBO() with beta=1, at least at the end. With a lower beta this is an "
+            "autoencoder: "
+            "neither its prior nor its q(z|x) means what it says.",
+        )
+    return Finding(
+        Kind.FAULT,
+        "guide too narrow",
+        evidence,
+        ratio,
+        NARROW,
+        source,
+        "Fit the guide alone to the model as it stands: fit(..., init_params=fitted.values, "
+        'freeze=("decoder", "prior", "likelihood")), with objectives.ELBO().',
+    )
+
+
+def lagging_encoder(m: Any) -> Finding | None:
+    """The encoder is far from the best local guide, on the data that it was trained on too."""
+    gap = m.train_gap if m.train_gap is not None else m.gap
+    if gap is None or narrow_guide(m) or overfitted_encoder(m):
+        return None
+    nats, error, threshold = _mean(gap.amortization), _error(gap.amortization), _threshold(m)
+    large = nats > threshold
+    if not nats - 2 * error > min(GAP, threshold):
+        return None
+    where = "training" if m.train_gap is not None else "held-out"
+    return Finding(
+        Kind.FAULT if large else Kind.LIMIT,
+        "lagging encoder" if large else "amortization gap",
+        f"on {where} data the best local guide of the same family has an ELBO {nats:.3g} +- "
+        f"{error:.2g} nats "
+        "above the encoder's.",
+        nats,
+        threshold if large else GAP,
+        f"a fifth of the KL, at least 1 nat, is a fault; 1 nat a limit, by convention; {CREMER} report "
+        "some nats on digits",
+        "A larger encoder, more of its steps (fit(..., init_params=fitted.values, "
+        'freeze=("decoder", "prior", "likelihood"))), or guides.SemiAmortized(...).',
+    )
+
+
+def overfitted_encoder(m: Any) -> Finding | None:
+    """The encoder is good on the training data, and not on others."""
+    if m.gap is None or m.train_gap is None or narrow_guide(m):
+        return None
+    more = _mean(m.gap.amortization) - _mean(m.train_gap.amortization)
+    error = float(np.hypot(_error(m.gap.amortization), _error(m.train_gap.amortization)))
+    threshold = _threshold(m)
+    if not (more > threshold and more > 2 * error):
+        return None
+    return Finding(
+        Kind.FAULT,
+        "overfitted encoder",
+        f"the encoder loses {_mean(m.gap.amortization):.3g} nats to the best local guide on held-out "
+        "data, and "
+        f"{_mean(m.train_gap.amortization):.3g} on training data: {more:.3g} +- {error:.2g} more.",
+        more,
+        threshold,
+        "a fifth of the KL, at least 1 nat, by convention; the comparison: Wu et al. 2017, "
+        "arXiv:1611.04273",
+        "Dropout or noise in the encoder (nets.MLP(dropout=0.2)), fewer epochs, more data, or an "
+        "encoder "
+        'fitted to draws of the model: fit(vae, fitted.sample(...).x, freeze=("decoder", ...)).',
+    )
+
+
+def untrusted_weights(m: Any) -> Finding | None:
+    """The importance-weighted log p(x) is a bound of unknown slack."""
+    if m.pareto is None or m.pareto.share_above == 0:
+        return None
+    found = m.pareto
+    return Finding(
+        Kind.LIMIT,
+        "k-hat above its threshold",
+        f"for {found.share_above:.0%} of {len(found.k_hat)} data the importance weights' tail is too "
+        "heavy "
+        f"(median k-hat {np.median(found.k_hat):.2f}, {found.num_particles} particles): their log "
+        "p(x) is a "
+        f"lower bound of unknown slack. It exceeds the ELBO by {m.log_prob.mean - m.elbo.mean:.3g} "
+        "nats.",
+        float(np.median(found.k_hat)),
+        found.threshold,
+        "min(1 - 1/log10 S, 0.7), Vehtari et al. 2024, arXiv:1507.02646",
+        "Compare models by criticism.annealed_log_prob(...), or take a guide that comes closer: "
+        "guides.FullRank(), guides.Flow(...), objectives.IWAE(...).",
+    )
+
+
+def approximation_gap(m: Any) -> Finding | None:
+    """The guide's family is what costs."""
+    if m.gap is None:
+        return None
+    nats, error = _mean(m.gap.approximation), _error(m.gap.approximation)
+    if not nats - 2 * error > GAP:
+        return None
+    return Finding(
+        Kind.LIMIT,
+        "approximation gap",
+        f"log p(x) is at least {nats:.3g} +- {error:.2g} nats above the ELBO of the best local "
+        "guide: the "
+        "family is too small for the posterior.",
+        nats,
+        GAP,
+        f"1 nat, by convention; the split: {CREMER}",
+        "guides.FullRank(), guides.LowRank(...) or guides.Flow(...).",
+    )
+
+
+def _mean(nats: np.ndarray) -> float:
+    return float(np.mean(nats))
+
+
+def _error(nats: np.ndarray) -> float:
+    return float(np.std(nats, ddof=1) / np.sqrt(len(nats))) if len(nats) > 1 else float("nan")
+
+
+def _threshold(m: Any) -> float:
+    kl = sum(float(kl.sum(1).mean()) for kl in m.units.kl.values())
+    return max(GAP, GAP_SHARE * kl)

@@ -1,0 +1,212 @@
+"""What counts as a fault or a limit: each rule reads numbers, names their meaning, and says what to do.
+
+The thresholds stand here, each with where it comes from. A rule returns None where all is well, or
+where what it reads was not measured.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from probvae.criticism.verdict import Finding, Kind
+
+RESPONSE = 1e-6  # of the data's scale: rounding of float32
+LEAST_SCALE = 0.01  # of the data's scale
+MARGINAL = 0.1  # of the entries' mass, as a Kolmogorov-Smirnov distance
+COVERED = 0.1  # below the nominal 0.9
+TRANSPORT = 0.5  # of the prior's mass, as total variation
+RISE, RISE_SHARE = 0.5, 0.002  # nats, and of the ELBO: the larger counts
+
+Rule = Callable[[Any], Finding | None]
+
+
+def dead_decoder(m: Any) -> Finding | None:
+    """Nothing that the code does reaches x."""
+    if m.response is None or m.response.moved > RESPONSE * m.response.data_scale:
+        return None
+    return Finding(
+        Kind.FAULT,
+        "dead decoder",
+        f"over codes of {m.num_data} data, E[x|z] moves by {m.response.moved:.2g} (data: "
+        f"{m.response.data_scale:.3g}, in their own units): the code cannot reach x.",
+        m.response.moved,
+        RESPONSE * m.response.data_scale,
+        "1e-6 of the data's scale, the rounding of float32",
+        "Start anew with another key or a lower learning rate; take an activation without a dead side "
+        "(nets.MLP(activation=jax.nn.gelu)), or norm=nnx.LayerNorm.",
+    )
+
+
+def collapse(m: Any) -> Finding | None:
+    """No unit of the code says anything of the datum."""
+    if m.units is None:
+        return None
+    active = np.concatenate([a for a in m.units.active().values()])
+    count, most = int(active.sum()), max(v.max() for v in m.units.variance.values())
+    if count == len(active) or (count == 0 and dead_decoder(m)):
+        return None
+    kl = sum(float(kl.sum(1).mean()) for kl in m.units.kl.values())
+    evidence = (
+        f"{count} of {len(active)} units are active; the largest variance over data of a unit's "
+        f"posterior mean is {most:.2g}, the KL {kl:.3g} nats."
+    )
+    source = "0.01 (Burda et al. 2016, arXiv:1509.00519)"
+    if count:
+        remedy = "None needed: what is not used costs nothing. A smaller latent_dim would do as well."
+        return Finding(Kind.NOTE, "unused units", evidence, count, len(active), source, remedy)
+    return Finding(
+        Kind.FAULT,
+        "posterior collapse",
+        evidence,
+        most,
+        0.01,
+        source,
+        "objectives.FreeBits(...), objectives.ELBO(beta=optax.linear_schedule(0.0, 1.0, steps)), "
+        "priors.AutoregressiveNormal(delta) (a committed rate), or a decoder that sees less.",
+    )
+
+
+def scale_to_zero(m: Any) -> Finding | None:
+    """p(x|z) has become a point in some direction: log p(x) has no finite maximum."""
+    if m.response is None or not m.response.least_scale < LEAST_SCALE * m.response.data_scale:
+        return None
+    return Finding(
+        Kind.FAULT,
+        "scale running to 0",
+        f"an entry of x has standard deviation {m.response.least_scale:.2g} given z; that of the "
+        "data is "
+        f"{m.response.data_scale:.3g}. A density over x that lies on a surface, or on levels, has no "
+        "largest log p(x): its value says how far training went.",
+        m.response.least_scale,
+        LEAST_SCALE * m.response.data_scale,
+        "1 % of the data's scale, by convention",
+        "likelihoods.Spread(...) with noise of fixed scale, likelihoods.Gaussian(FixedScale(...)), "
+        "or for "
+        "data on levels likelihoods.DiscretizedLogistic() or Categorical(...).",
+    )
+
+
+def wrong_likelihood(m: Any) -> Finding | None:
+    """Draws of the model have entries that the data do not, or lack some that they have."""
+    if m.predictive is None:
+        return None
+    found = m.predictive.posterior.marginal
+    if found.distance <= MARGINAL:
+        return None
+    worst, name = _furthest(m.predictive.posterior.statistics)
+    return Finding(
+        Kind.FAULT,
+        "wrong likelihood",
+        f"the entries of the data and of posterior predictive draws differ by {found.distance:.2f} in "
+        f"their distribution functions (draws among themselves: {found.replicates.max():.3f} at most); "
+        f"{name} {worst}.",
+        found.distance,
+        MARGINAL,
+        "a tenth of the entries' mass is elsewhere (Kolmogorov-Smirnov distance), by convention",
+        "Choose the family by what the data are: counts: likelihoods.NegativeBinomial(); levels: "
+        "DiscretizedLogistic() or Categorical(...); shares in (0, 1): Beta() or ContinuousBernoulli(); "
+        "0 and 1: Bernoulli(); real numbers with outliers: StudentT(). See docs/compatibility.md.",
+    )
+
+
+def narrow_predictions(m: Any) -> Finding | None:
+    """Intervals of held-out data cover less than they say."""
+    if m.predictive is None or wrong_likelihood(m):
+        return None
+    found = m.predictive.posterior.coverage
+    share, error = float(found.share[-1]), float(found.standard_error[-1])
+    level = float(found.levels[-1])
+    if not share + 2 * error < level - COVERED:
+        return None
+    return Finding(
+        Kind.LIMIT,
+        "predictive intervals too narrow",
+        f"{level:.0%} intervals of p(x|z), z ~ q(z|x), hold {share:.0%} +- {error:.0%} of held-out "
+        "entries.",
+        share,
+        level - COVERED,
+        "10 percentage points below nominal, by convention",
+        "A learned scale (likelihoods.LearnedScale(), PixelScale()), heavier tails (StudentT()), or "
+        "fewer "
+        "epochs: the decoder may have learnt the training data by heart.",
+    )
+
+
+def not_converged(m: Any) -> Finding | None:
+    """The ELBO was still rising."""
+    found = m.convergence
+    if found is None:
+        return None
+    threshold = max(RISE, RISE_SHARE * abs(m.elbo.mean))
+    if not (found.gain > threshold and found.gain > 2 * found.gain_error):
+        return None
+    return Finding(
+        Kind.FAULT,
+        "not converged",
+        f"the {_which(found)} ELBO rises by {found.gain:.3g} +- {found.gain_error:.2g} nats in a "
+        "tenth of "
+        f"the {found.num_epochs} epochs at the end.",
+        found.gain,
+        threshold,
+        "0.5 nats or 0.2 % of the ELBO, whichever is larger, by convention",
+        "Train for more epochs, or with a higher learning rate.",
+    )
+
+
+def past_its_best(m: Any) -> Finding | None:
+    """The validation ELBO had been better before."""
+    found = m.convergence
+    if found is None or not found.is_validation:
+        return None
+    threshold = max(RISE, RISE_SHARE * abs(m.elbo.mean))
+    if found.lost <= threshold or found.gain > 0:
+        return None
+    return Finding(
+        Kind.FAULT,
+        "overfitted",
+        f"the validation ELBO was best at epoch {found.best_epoch} of {found.num_epochs}, and has lost "
+        f"{found.lost:.3g} nats since.",
+        found.lost,
+        threshold,
+        "0.5 nats or 0.2 % of the ELBO, whichever is larger, by convention",
+        "Fewer epochs, a smaller net, dropout (nets.MLP(dropout=0.1)), or more data.",
+    )
+
+
+def hole(m: Any) -> Finding | None:
+    """The prior and the population of codes are told apart by a classifier."""
+    if m.codes is None or not m.codes.transported > 0.1 + 2 * m.codes.standard_error:
+        return None
+    far = m.codes.transported > TRANSPORT
+    split = m.surgery
+    return Finding(
+        Kind.FAULT if far else Kind.LIMIT,
+        "hole in the prior" if far else "prior off the population of codes",
+        "a classifier tells codes of data from draws of the prior with accuracy "
+        f"{m.codes.accuracy:.2f} "
+        f"+- {m.codes.standard_error / 2:.2f}: at least {m.codes.transported:.0%} of the prior lies "
+        "where codes "
+        f"do not (total variation). KL(q(z) || p(z)) is {split.population_kl:.3g} nats of "
+        f"{split.kl:.3g} (by {m.num_data} data).",
+        m.codes.transported,
+        TRANSPORT if far else 0.1,
+        "a half of the prior's mass is a fault, a tenth a limit (total variation), by convention; the "
+        "test: Lopez-Paz and Oquab 2017, arXiv:1610.06545",
+        "priors.VampPrior(...), priors.GaussianMixture(...), priors.Flow(...), or "
+        "refit(fitted, prior, x, rng_key=...), which leaves all else as it is; "
+        "objectives.InfoVAE(...).",
+    )
+
+
+def _which(found: Any) -> str:
+    return "validation" if found.is_validation else "training"
+
+
+def _furthest(statistics: dict[str, Any]) -> tuple[str, str]:
+    """Say the statistic that is furthest off, in standard deviations of the replicates."""
+    off = {name: float(np.max(np.abs(check.deviations))) for name, check in statistics.items()}
+    name = max(off, key=lambda each: off[each])
+    check = statistics[name]
+    seen, drawn = (float(np.mean(value)) for value in (check.observed, check.replicates))
+    return f"is {seen:.3g} in the data and {drawn:.3g} in draws", f"their {name}"

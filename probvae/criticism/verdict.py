@@ -1,0 +1,60 @@
+"""What was found: faults, limits and notes, each with its evidence and its remedy."""
+
+from enum import StrEnum
+from typing import NamedTuple
+
+
+class Kind(StrEnum):
+    """How bad: a *fault* is broken, mend it; a *limit* is a number not to be relied on; a *note* "
+    "helps.
+    """
+
+    FAULT = "fault"
+    LIMIT = "limit"
+    NOTE = "note"
+
+
+class Finding(NamedTuple):
+    """One finding: its name, the number against its threshold with the source, and what to do.
+
+    ``value`` and ``threshold`` are in the unit that ``evidence`` says.
+    """
+
+    kind: Kind
+    name: str
+    evidence: str
+    value: float
+    threshold: float
+    source: str
+    remedy: str
+
+    def __str__(self) -> str:
+        lines = [f"{self.kind.upper()}  {self.name}", self.evidence]
+        return "\n  ".join([*lines, f"threshold: {self.source}", f"remedy: {self.remedy}"])
+
+
+class Verdict(tuple[Finding, ...]):
+    """The findings, faults first; prints as what to read."""
+
+    __slots__ = ()
+
+    def of(self, kind: Kind) -> list[Finding]:
+        """Return the findings of a kind."""
+        return [finding for finding in self if finding.kind is kind]
+
+    @property
+    def names(self) -> list[str]:
+        """The names of the faults and limits."""
+        return [finding.name for finding in self if finding.kind is not Kind.NOTE]
+
+    def __str__(self) -> str:
+        counts = [f"{len(self.of(kind))} {kind}s" for kind in Kind]
+        head = f"Verdict: {', '.join(counts)}."
+        if not self.of(Kind.FAULT):
+            head += " No fault found: of those that are looked for, at these sample sizes."
+        return "\n\n".join([head, *(str(finding) for finding in self)])
+
+
+def verdict(findings: list[Finding]) -> Verdict:
+    """Return findings in the order of their kinds."""
+    return Verdict(sorted(findings, key=lambda finding: list(Kind).index(finding.kind)))

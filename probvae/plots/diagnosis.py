@@ -1,0 +1,117 @@
+"""Figures of a diagnosis: each shows one of its measures against what it should be."""
+
+from typing import Any
+
+import numpy as np
+
+from probvae.plots.canvas import BLUE, GREY, ORANGE, new_figure, tidy
+
+SHOWN = 80  # units in one figure: more are told by the numbers alone
+
+
+def unit_use(units: Any) -> Any:
+    """Return the KL and the activity of every unit (``criticism.Units``), the busiest first."""
+    kl = np.concatenate([value.mean(0) for value in units.kl.values()])
+    variance = np.concatenate([np.maximum(v, 1e-6) for v in units.variance.values()])
+    figure = new_figure(height=2.8)
+    left, right = figure.subplots(1, 2)
+    tidy(left, title="KL of each unit, mean over data", x="unit, by rank", y="nats")
+    left.bar(np.arange(1, len(kl) + 1)[:SHOWN], np.sort(kl)[::-1][:SHOWN], color=BLUE)
+    tidy(
+        right,
+        title=r"activity: variance over data of $E_q[z|x]$",
+        x="unit, by rank",
+        y="units of z squared",
+    )
+    ranked = np.sort(variance)[::-1][:SHOWN]
+    right.semilogy(np.arange(1, len(ranked) + 1), ranked, "o", ms=3.5, color=BLUE)
+    right.axhline(0.01, color=ORANGE, lw=1.2, label="0.01: below, inactive")
+    right.legend(fontsize=8, frameon=False)
+    for axes in (left, right):
+        axes.xaxis.get_major_locator().set_params(integer=True)
+    return figure
+
+
+def tails(pareto: Any) -> Any:
+    """Return k-hat of every datum, sorted (``criticism.ParetoShape``); -inf is drawn at the foot."""
+    k_hat = np.sort(np.nan_to_num(pareto.k_hat, nan=np.inf, neginf=-0.5))
+    shown = np.minimum(k_hat, 3.0)
+    figure = new_figure(height=2.8)
+    axes = tidy(
+        figure.add_subplot(),
+        title=f"k-hat of the importance weights, {pareto.num_particles} particles",
+        x="datum, by rank",
+        y="k-hat (no unit)",
+    )
+    axes.plot(np.arange(1, len(shown) + 1), shown, ".", ms=4, color=BLUE)
+    axes.axhline(pareto.threshold, color=ORANGE, lw=1.2, label=f"threshold {pareto.threshold:.2f}")
+    axes.legend(fontsize=8, frameon=False)
+    return figure
+
+
+def gaps(gap: Any, train_gap: Any = None) -> Any:
+    """Return the two parts of log p(x) - ELBO (``criticism.InferenceGap``), each datum a dot."""
+    figure = new_figure(height=2.8)
+    left, right = figure.subplots(1, 2)
+    tidy(left, title="log p(x) - ELBO, in two parts", y="nats per datum")
+    parts = {"approximation\n(family)": gap.approximation, "amortization\n(encoder)": gap.amortization}
+    if train_gap is not None:
+        parts["amortization,\ntraining data"] = train_gap.amortization
+    left.boxplot(list(parts.values()), showfliers=False, medianprops={"color": ORANGE})
+    left.set_xticks(range(1, len(parts) + 1), list(parts), fontsize=8)
+    left.axhline(0.0, color=GREY, lw=0.8)
+    tidy(
+        right,
+        title="the encoder's scale over the best local one",
+        x="ratio (no unit)",
+        y="units of data",
+    )
+    right.hist(np.clip(gap.scale_ratio.ravel(), 0, 3), bins=40, color=BLUE)
+    right.axvline(1.0, color=GREY, lw=1.0)
+    right.axvline(0.5, color=ORANGE, lw=1.2, label="0.5: below, too narrow")
+    right.legend(fontsize=8, frameon=False)
+    return figure
+
+
+def ranks(u: np.ndarray) -> Any:
+    """Return the ECDF of ranks in [0, 1], less the diagonal, with the band of a uniform sample.
+
+    Args:
+        u: ranks of true codes among draws of the guide, ``(simulations, units)``.
+    """
+    figure = new_figure(height=3.0)
+    axes = tidy(
+        figure.add_subplot(),
+        title="simulation-based calibration: ranks of codes that made the data",
+        x="rank of the code among draws of q(z|x), as a share",
+        y="ECDF less the diagonal",
+    )
+    at = np.linspace(0, 1, 201)
+    for column in u.T[:SHOWN]:
+        ecdf = np.searchsorted(np.sort(column), at, side="right") / len(column)
+        axes.plot(at, ecdf - at, color=BLUE, lw=0.8, alpha=0.6)
+    band = 1.36 / np.sqrt(len(u))  # Kolmogorov's 95 % bound
+    axes.fill_between(at, -band, band, color=GREY, alpha=0.25, lw=0, label="95 % band of one unit")
+    axes.legend(fontsize=8, frameon=False)
+    return figure
+
+
+def predictions(checks: Any) -> Any:
+    """Return what the data look like beside posterior predictive draws (``PredictiveChecks``)."""
+    found = checks.posterior
+    figure = new_figure(height=2.9)
+    left, right = figure.subplots(1, 2)
+    tidy(left, title="test statistics of the data", x="standard deviations from draws' mean")
+    names = list(found.statistics)
+    off = [float(np.clip(np.mean(found.statistics[name].deviations), -20, 20)) for name in names]
+    left.barh(range(len(names)), off, color=BLUE)
+    left.set_yticks(range(len(names)), [name.replace("_", " ") for name in names], fontsize=8)
+    left.axvspan(-2, 2, color=GREY, alpha=0.25, lw=0)
+    tidy(right, title="central predictive intervals", x="nominal mass", y="share of entries inside")
+    levels = found.coverage.levels
+    right.plot([0, 1], [0, 1], color=GREY, lw=0.8)
+    for name, colour in (("prior", ORANGE), ("posterior", BLUE)):
+        share = getattr(checks, name).coverage.share
+        right.plot(levels, share, "o-", ms=4, lw=1.2, color=colour, label=f"{name} predictive")
+    right.legend(fontsize=8, frameon=False)
+    return figure
