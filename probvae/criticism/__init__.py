@@ -1,5 +1,6 @@
 """Criticism: the evidence of whether to trust a fit."""
 
+from probvae.criticism import pareto
 from probvae.criticism.datatree import to_datatree
 from probvae.criticism.disentanglement import (
     FactorScore,
@@ -7,11 +8,14 @@ from probvae.criticism.disentanglement import (
     factor_vae_score,
     mutual_information_gap,
 )
+from probvae.criticism.pareto import ParetoShape
 
 __all__ = [
     "FactorScore",
     "InformationGap",
+    "ParetoShape",
     "factor_vae_score",
     "mutual_information_gap",
+    "pareto",
     "to_datatree",
 ]
