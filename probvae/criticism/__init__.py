@@ -1,6 +1,8 @@
 """Criticism: the evidence of whether to trust a fit."""
 
-from probvae.criticism import pareto
+from probvae.criticism import annealing, pareto
+from probvae.criticism.annealer import AnnealedEvidence
+from probvae.criticism.annealing import Bracket
 from probvae.criticism.datatree import to_datatree
 from probvae.criticism.disentanglement import (
     FactorScore,
@@ -11,9 +13,12 @@ from probvae.criticism.disentanglement import (
 from probvae.criticism.pareto import ParetoShape
 
 __all__ = [
+    "AnnealedEvidence",
+    "Bracket",
     "FactorScore",
     "InformationGap",
     "ParetoShape",
+    "annealing",
     "factor_vae_score",
     "mutual_information_gap",
     "pareto",
