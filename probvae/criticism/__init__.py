@@ -1,31 +1,58 @@
 """Criticism: the evidence of whether to trust a fit."""
 
+from probvae.criticism import annealing, inference_gap, pareto
+from probvae.criticism.annealer import AnnealedEvidence
+from probvae.criticism.annealing import Bracket
 from probvae.criticism.convergence import Convergence, convergence
 from probvae.criticism.datatree import to_datatree
 from probvae.criticism.decoder import Response, response
-from probvae.criticism.disentanglement import (
-    FactorScore,
-    InformationGap,
-    factor_vae_score,
-    mutual_information_gap,
-)
+from probvae.criticism.disentanglement import FactorScore, InformationGap, factor_vae_score, mutual_information_gap
+from probvae.criticism.features import ClassifierFeatures, classifier_features
+from probvae.criticism.frechet import frechet_distance
+from probvae.criticism.inference_gap import InferenceGap
+from probvae.criticism.neighbourhoods import Neighbourhoods, neighbourhoods
+from probvae.criticism.pareto import ParetoShape
 from probvae.criticism.population import Holes, Surgery, elbo_surgery, holes
+from probvae.criticism.predictive import PredictiveChecks, predictive_checks
+from probvae.criticism.sample_quality import SampleQuality, sample_quality
+from probvae.criticism.two_sample import TwoSample, two_sample_test
+from probvae.criticism.typicality import Typicality, typicality
 from probvae.criticism.units import Units, units
 
 __all__ = [
+    "AnnealedEvidence",
+    "Bracket",
+    "ClassifierFeatures",
     "Convergence",
     "FactorScore",
     "Holes",
+    "InferenceGap",
     "InformationGap",
+    "Neighbourhoods",
+    "ParetoShape",
+    "PredictiveChecks",
     "Response",
+    "SampleQuality",
     "Surgery",
+    "TwoSample",
+    "Typicality",
     "Units",
+    "annealing",
+    "classifier_features",
     "convergence",
     "elbo_surgery",
     "factor_vae_score",
+    "frechet_distance",
     "holes",
+    "inference_gap",
     "mutual_information_gap",
+    "neighbourhoods",
+    "pareto",
+    "predictive_checks",
     "response",
+    "sample_quality",
     "to_datatree",
+    "two_sample_test",
+    "typicality",
     "units",
 ]

@@ -1,0 +1,168 @@
+"""k-hat per datum: whether an importance-weighted log p(x) can be relied on."""
+
+import math
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from probvae.evidence import ROWS, Batch, check_density, datum_terms
+from probvae.training import Fitted, checks
+from probvae.typing import ArrayLike, Params, RngKey
+
+LEAST_PARTICLES = 100  # the fit is of the largest fifth: 20 points
+ROUNDING = 256  # weights that differ by so many units in the last place are one weight
+VANISHING = -600.0  # a log weight so far below the largest is no weight
+BLOCK = 2_000_000  # log weights held at a time
+
+
+class ParetoShape(NamedTuple):
+    """The tail of each datum's importance weights w = p(x, z) / q(z|x), z ~ q(z|x).
+
+    ``k_hat`` ``(n,)``: the shape of a generalised Pareto fitted to the largest weights, about which
+    moments above 1/k are infinite; -inf where all weights are equal (q is the posterior); inf where a
+    few weights are all there is; nan where no fit can be made (weights that are nan, all zero, or
+    largely tied, as with few states of z).
+    ``threshold``: min(1 - 1/log10 S, 0.7); above it, log p(x) by S particles is a bound of unknown
+    slack. ``effective_sample_size`` ``(n,)``: (sum w)^2 / sum w^2, between 1 and S, which looks good
+    where q misses a part of the posterior altogether. ``num_particles``: S.
+    """
+
+    k_hat: np.ndarray
+    threshold: float
+    effective_sample_size: np.ndarray
+    num_particles: int
+
+    @property
+    def share_above(self) -> float:
+        """The share of data whose k-hat is above the threshold, or for which there is none."""
+        return float(np.mean(~(self.k_hat <= self.threshold)))
+
+
+def threshold(num_particles: int) -> float:
+    """Return min(1 - 1/log10 S, 0.7), the largest k-hat at which S particles are enough.
+
+    Reference: Vehtari et al. 2024, arXiv:1507.02646.
+    """
+    return min(1.0 - 1.0 / math.log10(num_particles), 0.7)
+
+
+def measure(fitted: Fitted, x: Any, *, rng_key: RngKey, num_particles: int = 2000) -> ParetoShape:
+    """Return k-hat of p(x, z) / q(z|x) for each datum.
+
+    These are the very weights that ``fitted.log_prob`` averages, given the same key and particles
+    (except with ``Spread``, whose noise is drawn here once, from the same key).
+
+    Args:
+        fitted: a fitted VAE.
+        x: data ``(n, *event_shape)``, or a ``Batch(x, context, mask)``.
+        rng_key: a typed key.
+        num_particles: S, for each datum; at least 100.
+
+    Raises:
+        ImportError: without ``arviz-stats``: ``pip install 'probvae[arviz]'``.
+        ValueError: for too few particles, data that do not fit, or a part that is no density.
+
+    Reference: Vehtari et al. 2024, arXiv:1507.02646; for q(z|x), Yao et al. 2018, arXiv:1802.02538.
+    """
+    checks.check_key(rng_key)
+    checks.check_count("num_particles", num_particles)
+    _check_particles(num_particles)
+    psislw = _psislw()
+    check_density(fitted.vae)
+    data = checks.checked_batch(fitted.vae, x, "x", checks.AS_IT_IS)
+    data = data._replace(x=fitted.vae.observe(jax.random.fold_in(rng_key, len(data.x)), data.x))
+    n, rows = len(data.x), max(min(BLOCK // num_particles, len(data.x)), 1)
+    found = []
+    for start in range(0, n, rows):
+        index = np.minimum(np.arange(start, start + rows), n - 1)
+        keys = jax.vmap(partial(jax.random.fold_in, rng_key))(index)
+        block = jax.tree.map(lambda a: jnp.asarray(a)[index], data)  # noqa: B023
+        log_w = _log_weights(fitted.vae.eval(), fitted.values, keys, block, num_particles)
+        found.append(_shapes(psislw, np.asarray(log_w)))
+    k_hat, effective = (np.concatenate(parts)[:n] for parts in zip(*found, strict=True))
+    return ParetoShape(k_hat, threshold(num_particles), effective, num_particles)
+
+
+def from_log_weights(log_weights: ArrayLike) -> ParetoShape:
+    """Return k-hat of given log weights ``(particles, n)``, log p(x, z) - log q(z|x) in nats.
+
+    The fit is ArviZ's. Weights that differ by no more than rounding, of the precision that they are
+    given in, are equal. Raises as :func:`measure`.
+    """
+    log_w = np.asarray(log_weights)
+    if log_w.ndim != 2 or log_w.dtype.kind != "f":
+        raise ValueError(
+            f"log_weights expects real numbers (particles, n); got {log_w.dtype} of shape "
+            f"{log_w.shape}."
+        )
+    _check_particles(len(log_w))
+    k_hat, effective = _shapes(_psislw(), log_w.T)
+    return ParetoShape(k_hat, threshold(len(log_w)), effective, len(log_w))
+
+
+def _check_particles(num_particles: int) -> None:
+    if num_particles < LEAST_PARTICLES:
+        raise ValueError(
+            f"k-hat expects at least {LEAST_PARTICLES} particles, for a tail to fit; got "
+            f"{num_particles}. Take num_particles=2000 or so."
+        )
+
+
+def _psislw() -> Any:
+    try:
+        from arviz_stats.base import array_stats
+    except ImportError as error:
+        raise ImportError("k-hat needs arviz-stats: pip install 'probvae[arviz]'.") from error
+    return array_stats.psislw
+
+
+def _shapes(psislw: Any, log_w: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return k-hat and the effective sample size of log weights ``(n, particles)``."""
+    k_hat = np.full(len(log_w), np.nan)
+    largest = np.abs(np.where(np.isfinite(log_w), log_w, 0.0)).max(1)
+    rounding = ROUNDING * np.finfo(log_w.dtype).eps * np.maximum(largest, 1.0)
+    log_w = log_w.astype(np.float64)
+    usable = ~np.isnan(log_w).any(1) & np.isfinite(log_w.max(1))
+    top = log_w[usable].max(1, keepdims=True)
+    log_w = np.where(usable[:, None], log_w, 0.0)
+    log_w[usable] -= top
+    equal = log_w.min(1) >= -rounding
+    k_hat[usable & equal] = -np.inf
+    quartile, cutoff = _tail(log_w)
+    few = quartile < VANISHING
+    k_hat[usable & few] = np.inf
+    tied = np.exp(quartile) == np.exp(cutoff)  # ArviZ's fit would divide by 0
+    tailed = usable & ~equal & ~few & ~tied
+    if tailed.any():  # ArviZ takes minus the log weights, and no batch of none
+        k_hat[tailed] = psislw(-log_w[tailed])[1]
+    effective = np.exp(2 * np.logaddexp.reduce(log_w, axis=1) - np.logaddexp.reduce(2 * log_w, axis=1))
+    return k_hat, np.where(usable, effective, np.nan)
+
+
+def _tail(log_w: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the lower quartile of ArviZ's tail, and the largest log weight below the tail."""
+    size = log_w.shape[1]
+    tail = int(3 * size**0.5) if size > 225 else size // 5
+    ordered = np.sort(log_w, axis=1)
+    return ordered[:, size - tail + int(tail / 4 + 0.5) - 1], ordered[:, size - tail - 1]
+
+
+@partial(jax.jit, static_argnames=("vae", "num_particles"))
+def _log_weights(
+    vae: Any, params: Params, keys: jax.Array, data: Batch, num_particles: int
+) -> jax.Array:
+    """Return log weights ``(n, particles)``, their keys those of ``evidence.log_prob``."""
+
+    def one_datum(key: RngKey, datum: Batch) -> jax.Array:
+        keys = jax.vmap(partial(jax.random.fold_in, key))(jnp.arange(num_particles))
+
+        def one(key: RngKey) -> jax.Array:
+            return datum_terms(vae, params, key, datum).log_weight[0]
+
+        return jax.lax.map(one, keys, batch_size=min(num_particles, ROWS))
+
+    at_a_time = max(ROWS // num_particles, 1)
+    return jax.lax.map(lambda row: one_datum(*row), (keys, data), batch_size=at_a_time)

@@ -1,0 +1,147 @@
+"""k-hat on the linear-Gaussian oracle, whose weights' tails are known, and on weights drawn by hand."""
+
+import sys
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import oracle
+import pytest
+import test_rotated_oracle as rotated
+
+from probvae import VAE, Batch, Fitted, History, guides, nets, priors
+from probvae.criticism import pareto
+
+pytest.importorskip("arviz_stats", reason="arviz-stats is not installed: pip install 'probvae[arviz]'")
+
+X = oracle.dataset().astype(np.float32)[:60]
+PARTICLES = 2000
+
+
+def fitted(scale):
+    values = oracle.params(*oracle.optimum(oracle.dataset()), scale=scale)
+    return Fitted(oracle.vae(), jax.tree.map(jnp.float32, values), History({}, {}, {}))
+
+
+def shape(scale, seed=0):
+    return pareto.measure(fitted(scale), X, rng_key=jax.random.key(seed), num_particles=PARTICLES)
+
+
+def test_exact_posterior_has_no_tail():
+    found = shape(1.0)
+    assert (found.k_hat == -np.inf).all()
+    np.testing.assert_allclose(found.effective_sample_size, PARTICLES, rtol=1e-3)
+    assert found.share_above == 0
+    assert found.threshold == pytest.approx(1 - 1 / np.log10(PARTICLES))
+
+
+def test_exact_correlated_posterior_has_no_tail():
+    guide, values = rotated.EXACT["FullRank"]
+    x = rotated.X[:20].astype(np.float32)
+    found = pareto.measure(rotated.fitted(guide, values()), x, rng_key=jax.random.key(0))
+    assert (found.k_hat == -np.inf).all()
+
+
+def test_wide_guide_has_light_tails():
+    """Weights are bounded. E[w^2] / E[w]^2 of a scale s in 3 dimensions: (s^2 / sqrt(2 s^2 - 1))^3."""
+    found = shape(1.2)
+    assert (found.k_hat < 0.3).all()
+    assert (found.k_hat > -np.inf).all()
+    s = 1.2
+    inflation = (s**2 / np.sqrt(2 * s**2 - 1)) ** 3
+    np.testing.assert_allclose(found.effective_sample_size.mean(), PARTICLES / inflation, rtol=0.02)
+
+
+def test_narrow_guide_has_heavy_tails():
+    """log w = (1 - s^2) |e|^2 / 2 for e ~ N(0, I): w's tail is a Pareto of k = 1 - s^2, up to logs."""
+    found = shape(0.25)
+    assert np.mean(found.k_hat > 0.7) >= 0.8
+    assert np.median(found.k_hat) == pytest.approx(1 - 0.25**2, abs=0.2)
+    assert found.share_above == np.mean(found.k_hat > found.threshold) >= 0.8
+
+
+def test_weights_are_those_that_log_prob_averages():
+    key = jax.random.key(4)
+    at = fitted(1.2)
+    keys = jax.vmap(lambda i: jax.random.fold_in(key, i))(jnp.arange(5))
+    log_w = pareto._log_weights(at.vae.eval(), at.values, keys, Batch(X[:5]), 1300)
+    bound = at.log_prob(X[:5], rng_key=key, num_particles=1300)
+    np.testing.assert_allclose(jax.nn.logsumexp(log_w, axis=1) - np.log(1300), bound.value, rtol=1e-5)
+
+
+def test_blocks_change_nothing(monkeypatch):
+    whole = shape(1.2)
+    monkeypatch.setattr(pareto, "BLOCK", 7 * PARTICLES)
+    np.testing.assert_allclose(shape(1.2).k_hat, whole.k_hat, rtol=1e-3)
+
+
+@pytest.mark.parametrize("k", [0.2, 0.5, 0.9])
+def test_known_pareto_tails(k):
+    """W = U^-k has the tail of a generalised Pareto of shape k; the sign of log w matters."""
+    u = np.random.default_rng(0).random((4000, 30))
+    found = pareto.from_log_weights(-k * np.log(u))
+    assert found.k_hat.mean() == pytest.approx(k, abs=0.08)
+
+
+def test_each_datum_by_itself():
+    """Equal, zero, nan and tied weights of one datum do not touch the others."""
+    rng = np.random.default_rng(1)
+    good = rng.normal(size=(400, 2))
+    odd = np.stack([np.full(400, -3.0), np.full(400, -np.inf), np.full(400, np.nan)], 1)
+    tied = rng.integers(2, size=(400, 1)).astype(float)
+    few = np.where(np.arange(400) < 3, 0.0, -np.inf)[:, None]
+    far = np.where(np.arange(400) < 3, 0.0, -rng.random(400) * 1e4 - 1e4)[:, None]
+    found = pareto.from_log_weights(np.concatenate([odd, good, tied, few, far], axis=1))
+    np.testing.assert_array_equal(found.k_hat[:3], [-np.inf, np.nan, np.nan])
+    np.testing.assert_array_equal(found.k_hat[3:5], pareto.from_log_weights(good).k_hat)
+    np.testing.assert_array_equal(found.k_hat[5:], [np.nan, np.inf, np.inf])
+    np.testing.assert_allclose(found.effective_sample_size[[0, 6, 7]], [400, 3, 3])
+    assert found.share_above >= 5 / 8
+
+
+def test_far_from_zero_is_the_same():
+    log_w = np.random.default_rng(2).normal(size=(500, 4))
+    np.testing.assert_allclose(
+        pareto.from_log_weights(log_w - 3e3).k_hat, pareto.from_log_weights(log_w).k_hat, rtol=1e-6
+    )
+
+
+def test_hierarchy_and_context_are_measured():
+    vae = VAE(
+        event_shape=(3,), latent_dim=2, context_shape=(1,), prior=priors.TwoLevel(net=nets.Linear()),
+        posterior=guides.TwoLevelTopDown(net=nets.Linear()), encoder=nets.Linear(),
+        decoder=nets.Linear(),
+    )  # fmt: skip
+    x = np.eye(3, dtype=np.float32)
+    data = Batch(x, np.zeros((3, 1), np.float32), np.ones((3, 3), bool))
+    found = pareto.measure(started(vae, data), data, rng_key=jax.random.key(0), num_particles=100)
+    assert np.isfinite(found.k_hat).all()
+
+
+def started(vae, data):
+    from numpyro.infer import SVI, Trace_ELBO
+    from numpyro.optim import Adam
+
+    svi = SVI(vae.model, vae.guide, Adam(1e-3), Trace_ELBO())
+    return Fitted(vae, svi.get_params(svi.init(jax.random.key(0), *data)), History({}, {}, {}))
+
+
+def test_wrong_input():
+    at, key = fitted(1.0), jax.random.key(0)
+    with pytest.raises(ValueError, match="at least 100 particles"):
+        pareto.measure(at, X, rng_key=key, num_particles=99)
+    with pytest.raises(ValueError, match="at least 100 particles"):
+        pareto.from_log_weights(np.zeros((99, 2)))
+    with pytest.raises(ValueError, match=r"\(particles, n\)"):
+        pareto.from_log_weights(np.zeros(200))
+    with pytest.raises(ValueError, match="event_shape"):
+        pareto.measure(at, X[:, :4], rng_key=key)
+    point = Fitted(oracle.vae(posterior=guides.PointMass()), {}, History({}, {}, {}))
+    with pytest.raises(ValueError, match="PointMass"):
+        pareto.measure(point, X, rng_key=key)
+
+
+def test_without_arviz(monkeypatch):
+    monkeypatch.setitem(sys.modules, "arviz_stats.base", None)
+    with pytest.raises(ImportError, match=r"probvae\[arviz\]"):
+        pareto.from_log_weights(np.zeros((200, 2)))
