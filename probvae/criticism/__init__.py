@@ -1,5 +1,6 @@
 """Criticism: the evidence of whether to trust a fit."""
 
+from probvae.criticism import inference_gap
 from probvae.criticism.datatree import to_datatree
 from probvae.criticism.disentanglement import (
     FactorScore,
@@ -7,11 +8,14 @@ from probvae.criticism.disentanglement import (
     factor_vae_score,
     mutual_information_gap,
 )
+from probvae.criticism.inference_gap import InferenceGap
 
 __all__ = [
     "FactorScore",
+    "InferenceGap",
     "InformationGap",
     "factor_vae_score",
+    "inference_gap",
     "mutual_information_gap",
     "to_datatree",
 ]
