@@ -97,6 +97,11 @@ class VAE:
         """Return p(x|z) for codes ``(batch, code_dim)``, inside a program or a handler with weights."""
         return self._p_x(self._decoder(), z, self._scope(None, context, None))
 
+    def encoded(self, x: ArrayLike, context: Any = None, mask: Any = None) -> jax.Array:
+        """Return what the encoder tells the posterior, ``(batch, *output_shape)``, as :meth:`p_x`."""
+        scope = self._scope(x, context, mask)
+        return self._encoder(training=self.training)(scope.x, scope.context, scope.mask)
+
     def guide(
         self,
         x: ArrayLike | None = None,
@@ -107,9 +112,8 @@ class VAE:
         """Run the guide: z ~ q(z|x). Arguments as for :meth:`model`; x is required."""
         if x is None:
             raise ValueError(
-                "the guide q(z|x) expects data x of shape "
-                f"(batch, {', '.join(map(str, self.event_shape))}); got None. To generate, run "
-                "`Predictive(vae.model, params=...)`, which needs no guide."
+                f"the guide expects data x of shape (batch, {', '.join(map(str, self.event_shape))}); "
+                "got None. To generate, run `Predictive(vae.model, params=...)`: it needs no guide."
             )
         scope = self._scope(x, context, mask)
         if getattr(self.posterior, "uses_log_joint", False):
@@ -212,9 +216,8 @@ class VAE:
         if q is None or not guide.is_density:
             raise TypeError(
                 f"the prior {type(self.prior).__name__} mixes q(z|x) as a distribution, but the "
-                f"posterior {type(self.posterior).__name__} has none for the code on top. Take a "
-                "distribution guide such as guides.MeanField() (guides.TwoLevelTopDown() in a "
-                "hierarchy), or another prior."
+                f"posterior {type(self.posterior).__name__} has none for the code on top. Take another "
+                "prior, or such as guides.MeanField() (in a hierarchy, guides.TwoLevelTopDown())."
             )
         return q
 
@@ -239,25 +242,22 @@ class VAE:
                 )
             if "z" not in log_probs:
                 raise ValueError(
-                    f"the prior {type(self.prior).__name__} and the posterior "
-                    f"{type(self.posterior).__name__} do not fit: the posterior climbs log p(x, z) at "
-                    f'the site "z", and the prior has none. Take a prior that is one distribution, '
-                    "such as priors.StandardNormal()."
+                    f"the posterior {type(self.posterior).__name__} climbs log p(x, z) at the site "
+                    f'"z", and the prior {type(self.prior).__name__} has none. Take a prior that is '
+                    "one distribution, such as priors.StandardNormal()."
                 )
             return log_probs["z"] + log_probs["x"]
 
         return log_joint
 
     def __str__(self) -> str:
-        shape = "x".join(map(str, self.event_shape))
-        given = ", context" if self.context_shape else ""
+        shape, given = "x".join(map(str, self.event_shape)), ", context" * self._has_context
         lines = [
             f"z ~ {self.prior}",
             f"x | z{given} ~ {self.likelihood}",
             f"q(z | x{given}) = {self.posterior}",
             f"z in R^{self.latent_dim}, x of shape {shape}",
-            f"encoder {self.encoder}",
-            f"decoder {self.decoder}",
+            f"encoder {self.encoder}\ndecoder {self.decoder}",
         ]
         return "\n".join(lines)
 
