@@ -7,11 +7,17 @@ from probvae.criticism.disentanglement import (
     factor_vae_score,
     mutual_information_gap,
 )
+from probvae.criticism.predictive import PredictiveChecks, predictive_checks
+from probvae.criticism.typicality import Typicality, typicality
 
 __all__ = [
     "FactorScore",
     "InformationGap",
+    "PredictiveChecks",
+    "Typicality",
     "factor_vae_score",
     "mutual_information_gap",
+    "predictive_checks",
     "to_datatree",
+    "typicality",
 ]
