@@ -7,17 +7,31 @@ from probvae.criticism.disentanglement import (
     factor_vae_score,
     mutual_information_gap,
 )
+from probvae.criticism.features import ClassifierFeatures, classifier_features
+from probvae.criticism.frechet import frechet_distance
+from probvae.criticism.neighbourhoods import Neighbourhoods, neighbourhoods
 from probvae.criticism.predictive import PredictiveChecks, predictive_checks
+from probvae.criticism.sample_quality import SampleQuality, sample_quality
+from probvae.criticism.two_sample import TwoSample, two_sample_test
 from probvae.criticism.typicality import Typicality, typicality
 
 __all__ = [
+    "ClassifierFeatures",
     "FactorScore",
     "InformationGap",
+    "Neighbourhoods",
     "PredictiveChecks",
+    "SampleQuality",
+    "TwoSample",
     "Typicality",
+    "classifier_features",
     "factor_vae_score",
+    "frechet_distance",
     "mutual_information_gap",
+    "neighbourhoods",
     "predictive_checks",
+    "sample_quality",
     "to_datatree",
+    "two_sample_test",
     "typicality",
 ]

@@ -83,8 +83,8 @@ def _drawn(
     """Return the bounds of draws of the model, given one datum's context, where its mask is true."""
     sample_key, bound_key = jax.random.split(rng_key)
     context = None if datum.context is None else datum.context[None]
-    x = fitted.sample(num_draws, rng_key=sample_key, context=context, noisy=True).x
-    x = np.asarray(x if context is None else x[:, 0])
+    drawn = fitted.sample(num_draws, rng_key=sample_key, context=context, noisy=True).x
+    x = np.asarray(drawn if context is None else drawn[:, 0])
     rows = [None if a is None else np.stack([a] * num_draws) for a in (datum.context, datum.mask)]
     data = Batch(x, *rows)
     if datum.mask is not None:
