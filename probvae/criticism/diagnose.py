@@ -8,17 +8,36 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from probvae.criticism import calibration, inference_gap, pareto
+from probvae.criticism import guide_rules, inference_gap, pareto, rules
 from probvae.criticism.convergence import Convergence, convergence
 from probvae.criticism.decoder import Response, response
+from probvae.criticism.diagnosis_tree import diagnosed_tree
 from probvae.criticism.population import Surgery, elbo_surgery
 from probvae.criticism.predictive import PredictiveChecks, predictive_checks
-from probvae.criticism.prior_gap import TwoSamples, prior_against_codes
+from probvae.criticism.prior_gap import PriorGap, prior_gap
 from probvae.criticism.units import Units, units
 from probvae.criticism.verdict import Finding, Kind, Verdict, verdict
 from probvae.evidence import Batch, Evidence, check_density
 from probvae.training import Fitted, checks
 from probvae.typing import RngKey
+
+LEAST = 50  # data
+REFUSALS = (TypeError, ValueError)  # what a measure raises that a part does not fit
+RULES = (
+    rules.dead_decoder,
+    rules.collapse,
+    rules.scale_to_zero,
+    rules.wrong_likelihood,
+    rules.not_converged,
+    rules.past_its_best,
+    rules.hole,
+    guide_rules.narrow_guide,
+    guide_rules.lagging_encoder,
+    guide_rules.overfitted_encoder,
+    guide_rules.untrusted_weights,
+    guide_rules.approximation_gap,
+    rules.narrow_predictions,
+)
 
 
 class Budget(NamedTuple):
@@ -49,7 +68,7 @@ class Measured(NamedTuple):
     log_prob: Evidence
     units: Units | None = None
     surgery: Surgery | None = None
-    codes: TwoSamples | None = None
+    prior_gap: PriorGap | None = None
     response: Response | None = None
     convergence: Convergence | None = None
     pareto: Any = None
@@ -136,12 +155,11 @@ def measure(
         "log_prob": partial(fitted.log_prob, data, **particles),
         "units": partial(units, fitted, data),
         "surgery": partial(elbo_surgery, fitted, data),
-        "codes": partial(prior_against_codes, fitted, data),
+        "prior_gap": partial(prior_gap, fitted, data),
         "response": partial(response, fitted, data),
         "convergence": lambda rng_key: convergence(fitted),
         "pareto": partial(pareto.measure, fitted, data, **particles),
         "gap": partial(inference_gap.measure, fitted, few, **local),
-        "calibration": partial(calibration.measure, fitted, num_simulations=budget.num_simulations),
         "predictive": partial(predictive_checks, fitted, data, num_replicates=budget.num_replicates),
     }
     if train is not None:

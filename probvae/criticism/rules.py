@@ -176,20 +176,20 @@ def past_its_best(m: Any) -> Finding | None:
 
 def hole(m: Any) -> Finding | None:
     """The prior and the population of codes are told apart by a classifier."""
-    if m.codes is None or not m.codes.transported > 0.1 + 2 * m.codes.standard_error:
+    if m.prior_gap is None or not m.prior_gap.transported > 0.1 + 2 * m.prior_gap.standard_error:
         return None
-    far = m.codes.transported > TRANSPORT
+    far = m.prior_gap.transported > TRANSPORT
     split = m.surgery
     return Finding(
         Kind.FAULT if far else Kind.LIMIT,
         "hole in the prior" if far else "prior off the population of codes",
         "a classifier tells codes of data from draws of the prior with accuracy "
-        f"{m.codes.accuracy:.2f} "
-        f"+- {m.codes.standard_error / 2:.2f}: at least {m.codes.transported:.0%} of the prior lies "
-        "where codes "
-        f"do not (total variation). KL(q(z) || p(z)) is {split.population_kl:.3g} nats of "
+        f"{m.prior_gap.accuracy:.2f}: "
+        f"{m.prior_gap.transported:.0%} +- {m.prior_gap.standard_error:.0%} of the prior or more "
+        "lies where "
+        f"codes do not (total variation). KL(q(z) || p(z)) is {split.population_kl:.3g} nats of "
         f"{split.kl:.3g} (by {m.num_data} data).",
-        m.codes.transported,
+        m.prior_gap.transported,
         TRANSPORT if far else 0.1,
         "a half of the prior's mass is a fault, a tenth a limit (total variation), by convention; the "
         "test: Lopez-Paz and Oquab 2017, arXiv:1610.06545",

@@ -5,9 +5,7 @@ from typing import NamedTuple
 
 
 class Kind(StrEnum):
-    """How bad: a *fault* is broken, mend it; a *limit* is a number not to be relied on; a *note* "
-    "helps.
-    """
+    """A *fault* is broken: mend it. A *limit* is a number not to rely on. A *note* helps."""
 
     FAULT = "fault"
     LIMIT = "limit"
