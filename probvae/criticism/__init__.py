@@ -6,6 +6,7 @@ from probvae.criticism.annealing import Bracket
 from probvae.criticism.convergence import Convergence, convergence
 from probvae.criticism.datatree import to_datatree
 from probvae.criticism.decoder import Response, response
+from probvae.criticism.diagnose import Budget, Diagnosis, diagnose
 from probvae.criticism.disentanglement import (
     FactorScore,
     InformationGap,
@@ -19,32 +20,41 @@ from probvae.criticism.neighbourhoods import Neighbourhoods, neighbourhoods
 from probvae.criticism.pareto import ParetoShape
 from probvae.criticism.population import Holes, Surgery, elbo_surgery, holes
 from probvae.criticism.predictive import PredictiveChecks, predictive_checks
+from probvae.criticism.prior_gap import PriorGap, prior_gap
 from probvae.criticism.sample_quality import SampleQuality, sample_quality
 from probvae.criticism.two_sample import TwoSample, two_sample_test
 from probvae.criticism.typicality import Typicality, typicality
 from probvae.criticism.units import Units, units
+from probvae.criticism.verdict import Finding, Kind, Verdict
 
 __all__ = [
     "AnnealedEvidence",
     "Bracket",
+    "Budget",
     "ClassifierFeatures",
     "Convergence",
+    "Diagnosis",
     "FactorScore",
+    "Finding",
     "Holes",
     "InferenceGap",
     "InformationGap",
+    "Kind",
     "Neighbourhoods",
     "ParetoShape",
     "PredictiveChecks",
+    "PriorGap",
     "Response",
     "SampleQuality",
     "Surgery",
     "TwoSample",
     "Typicality",
     "Units",
+    "Verdict",
     "annealing",
     "classifier_features",
     "convergence",
+    "diagnose",
     "elbo_surgery",
     "factor_vae_score",
     "frechet_distance",
@@ -54,6 +64,7 @@ __all__ = [
     "neighbourhoods",
     "pareto",
     "predictive_checks",
+    "prior_gap",
     "response",
     "sample_quality",
     "to_datatree",

@@ -148,8 +148,8 @@ def measure(
 ) -> Measured:
     """Return all measures; where one cannot be had of this fit, the reason in its place."""
     few = jax.tree.map(lambda a: a[: budget.num_local], data)
-    local = {"num_steps": budget.num_steps, "num_particles": budget.num_particles}
-    particles = {"num_particles": budget.num_particles}
+    local: dict[str, Any] = {"num_steps": budget.num_steps, "num_particles": budget.num_particles}
+    particles: dict[str, Any] = {"num_particles": budget.num_particles}
     steps: dict[str, Callable] = {
         "elbo": partial(fitted.elbo, data, num_particles=20),
         "log_prob": partial(fitted.log_prob, data, **particles),

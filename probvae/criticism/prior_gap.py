@@ -62,7 +62,7 @@ def boosted_trees() -> HistGradientBoostingClassifier:
 def _codes(vae: Any, params: Params, keys: jax.Array, data: Batch) -> tuple[jax.Array, jax.Array]:
     """Return a draw of q(z|x_n) and one of p(z) for each datum, sites side by side."""
 
-    def one_datum(key: RngKey, datum: Batch) -> tuple[jax.Array, jax.Array]:
+    def one_datum(key: RngKey, datum: Batch) -> tuple[jax.Array, ...]:
         batch = tuple(jax.tree.map(lambda a: a[None], datum))
         guide_key, model_key = jax.random.split(key)
         guide = guide_traced(guide_key, params, vae.guide, batch, {})

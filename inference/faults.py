@@ -1,0 +1,312 @@
+"""Fits that are broken in one known way, and fits that are not: what `planted_faults.py` diagnoses."""
+
+from dataclasses import dataclass, replace
+from functools import cache
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import numpyro.distributions as dist
+import optax
+
+from probvae import VAE, Fitted, fit, guides, likelihoods, nets, objectives, priors
+from probvae.data import load
+from probvae.interfaces import AbstractDistributionGuide, AbstractDistributionPrior
+
+
+class Case(NamedTuple):
+    """A fit, the data that it is judged on, and those that it was fitted to."""
+
+    fitted: Fitted
+    held_out: np.ndarray
+    train: np.ndarray
+
+
+class Settings(NamedTuple):
+    """How long fits are."""
+
+    epochs: int = 150
+
+
+def fitted(vae: VAE, data: Any, seed: int, epochs: int, **options: Any) -> Fitted:
+    """Fit, with a validation set, at the settings that all cases share."""
+    settings = {"optimizer": optax.adam(2e-3), "batch_size": 100, "progress": False, **options}
+    valid, key = data[1], jax.random.key(seed)
+    return fit(vae, data[0], validation=valid, rng_key=key, epochs=epochs, **settings)
+
+
+def digits(**options: Any) -> tuple[np.ndarray, ...]:
+    """Return the digits' training, validation and test images."""
+    data = load("digits", **options)
+    return tuple(np.asarray(getattr(data, split)) for split in ("train", "valid", "test"))
+
+
+def vae_of_digits(**changes: Any) -> VAE:
+    """Return the VAE that faults are planted in."""
+    net = nets.MLP((100,), dropout=0.1)
+    return VAE(**{"event_shape": (8, 8), "latent_dim": 8, "encoder": net, "decoder": net, **changes})
+
+
+@cache
+def healthy_digits(seed: int, epochs: int) -> Fitted:
+    """Return a fit of digits that nothing was done to."""
+    return fitted(vae_of_digits(), digits(), seed, epochs)
+
+
+def collapsed(seed: int, s: Settings) -> Case:
+    """The KL costs thirty times what it should: no unit pays."""
+    data = digits()
+    found = fitted(vae_of_digits(), data, seed, s.epochs, objective=objectives.ELBO(beta=30.0))
+    return Case(found, data[2], data[0])
+
+
+def lagging(seed: int, s: Settings) -> Case:
+    """The encoder is that of the first epochs, the decoder that of the last."""
+    data, late = digits(), healthy_digits(seed, s.epochs)
+    early = fitted(vae_of_digits(), data, seed, max(s.epochs // 30, 2))
+    values = {**late.values, "encoder$params": early.values["encoder$params"]}
+    return Case(late.with_values(values), data[2], data[0])
+
+
+def overfitted_encoder(seed: int, s: Settings) -> Case:
+    """The encoder learns sixty images by heart, under a decoder that knows all of them."""
+    data, late = digits(), healthy_digits(seed, s.epochs)
+    few = data[0][:60]
+    vae = replace(late.vae, encoder=nets.MLP((500, 500)))
+    start = {k: v for k, v in late.values.items() if not k.startswith("encoder")}
+    found = fit(
+        vae,
+        few,
+        rng_key=jax.random.key(seed),
+        init_params=start,
+        freeze=("decoder",),
+        epochs=10 * s.epochs,
+        batch_size=60,
+        optimizer=optax.adam(2e-3),
+        progress=False,
+    )
+    return Case(found, data[2], few)
+
+
+def scale_to_zero(seed: int, s: Settings) -> Case:
+    """Data on a plane in ten dimensions, and a scale that is learned."""
+    random = np.random.default_rng(seed)
+    z, w = random.normal(size=(1500, 2)), random.normal(size=(2, 10))
+    x = (z @ w).astype(np.float32)
+    vae = VAE(
+        event_shape=(10,),
+        latent_dim=2,
+        likelihood=likelihoods.Gaussian(scale=likelihoods.LearnedScale()),
+        encoder=nets.Linear(),
+        decoder=nets.Linear(),
+    )
+    data = (x[:1000], x[1000:1250], x[1250:])
+    return Case(fitted(vae, data, seed, 4 * s.epochs, optimizer=optax.adam(1e-2)), data[2], data[0])
+
+
+def gaussian_on_counts(seed: int, s: Settings) -> Case:
+    """Counts, most of them 0, under a Gaussian."""
+    x = _counts(seed)
+    vae = VAE(
+        event_shape=(20,),
+        latent_dim=3,
+        likelihood=likelihoods.Gaussian(scale=likelihoods.PixelScale()),
+        encoder=nets.MLP((64,)),
+        decoder=nets.MLP((64,)),
+    )
+    data = (x[:1000], x[1000:1250], x[1250:])
+    return Case(fitted(vae, data, seed, s.epochs), data[2], data[0])
+
+
+def _counts(seed: int) -> np.ndarray:
+    random = np.random.default_rng(seed)
+    rates = np.exp(random.normal(size=(1500, 2)) @ random.normal(size=(2, 20)) - 1.0)
+    return random.poisson(rates).clip(max=30).astype(np.float32)
+
+
+@dataclass(frozen=True)
+class PermissiveBernoulli(likelihoods.Bernoulli):
+    """A Bernoulli that scores grey values by the formula for 0 and 1: no probability of anything."""
+
+    support = dist.constraints.unit_interval
+
+
+def bernoulli_on_grey(seed: int, s: Settings) -> Case:
+    """Grey images under the formula of a Bernoulli."""
+    data = digits(binarize=None)
+    vae = vae_of_digits(likelihood=PermissiveBernoulli())
+    return Case(fitted(vae, data, seed, s.epochs), data[2], data[0])
+
+
+def hole_in_the_prior(seed: int, s: Settings) -> Case:
+    """A prior three times as wide, put in the fitted one's place."""
+    data, late = digits(), healthy_digits(seed, s.epochs)
+    vae = replace(late.vae, prior=WidePrior(3.0))
+    return Case(replace(late, vae=vae), data[2], data[0])
+
+
+@dataclass(frozen=True)
+class WidePrior(AbstractDistributionPrior):
+    """N(0, scale^2 I)."""
+
+    scale: float
+
+    def distribution(self, scope: Any) -> dist.Distribution:
+        """Return p(z)."""
+        return dist.Normal(jnp.zeros(scope.latent_dim), self.scale).to_event(1)
+
+
+def dead_decoder(seed: int, s: Settings) -> Case:
+    """The decoder's ReLUs start far below 0, and no gradient brings them back."""
+    data, late = digits(), healthy_digits(seed, 2)
+    values = jax.tree.map(jnp.asarray, late.params)
+    first = values["decoder$params"]["layers"][0]
+    first["bias"] = first["bias"] - 1e3
+    found = fitted(vae_of_digits(), data, seed, s.epochs, init_params=values)
+    return Case(found, data[2], data[0])
+
+
+def underweighted_kl(seed: int, s: Settings) -> Case:
+    """A thousandth of the KL is counted."""
+    data = digits()
+    found = fitted(vae_of_digits(), data, seed, s.epochs, objective=objectives.ELBO(beta=0.001))
+    return Case(found, data[2], data[0])
+
+
+def unconverged(seed: int, s: Settings) -> Case:
+    """Ten epochs at a low rate."""
+    data = digits()
+    found = fitted(vae_of_digits(), data, seed, 10, optimizer=optax.adam(1e-3))
+    return Case(found, data[2], data[0])
+
+
+@dataclass(frozen=True)
+class Scaled(AbstractDistributionGuide):
+    """A mean field whose standard deviations are ``factor`` times what the encoder says."""
+
+    factor: float
+    base: guides.MeanField = guides.MeanField()  # noqa: RUF009
+
+    def output_shape(self, latent_dim: int) -> tuple[int, ...]:
+        """Return the base's."""
+        return self.base.output_shape(latent_dim)
+
+    def distribution(self, outputs: Any, scope: Any) -> dist.Distribution:
+        """Return q(z|x)."""
+        q = self.base.distribution(outputs, scope).base_dist
+        return dist.Normal(q.loc, self.factor * q.scale).to_event(1)
+
+
+def narrow_guide(seed: int, s: Settings) -> Case:
+    """The guide is a quarter as wide as it was fitted."""
+    data, late = digits(), healthy_digits(seed, s.epochs)
+    vae = replace(late.vae, posterior=Scaled(0.25))
+    return Case(replace(late, vae=vae), data[2], data[0])
+
+
+def linear_gaussian(seed: int, s: Settings) -> Case:
+    """Healthy: the linear-Gaussian model with the guide that holds its posterior."""
+    random = np.random.default_rng(0)
+    w = random.normal(size=(10, 3)) * [3, 2, 1]
+    x = (random.normal(size=(1500, 3)) @ w.T + 0.5 * random.normal(size=(1500, 10))).astype(np.float32)
+    vae = VAE(
+        event_shape=(10,),
+        latent_dim=3,
+        posterior=guides.FullRank(),
+        likelihood=likelihoods.Gaussian(scale=likelihoods.LearnedScale()),
+        encoder=nets.Linear(),
+        decoder=nets.Linear(),
+    )
+    data = (x[:1000], x[1000:1250], x[1250:])
+    rate = optax.cosine_decay_schedule(1e-2, 30 * s.epochs)
+    return Case(fitted(vae, data, seed, 3 * s.epochs, optimizer=optax.adam(rate)), data[2], data[0])
+
+
+def mixture(seed: int, s: Settings) -> Case:
+    """Healthy: clusters, with a mixture for a prior."""
+    random = np.random.default_rng(0)
+    centres = 3 * random.normal(size=(3, 2))
+    z = centres[random.integers(0, 3, 1500)] + 0.4 * random.normal(size=(1500, 2))
+    x = z @ random.normal(size=(2, 6)) + 0.5 * random.normal(size=(1500, 6))
+    x = x.astype(np.float32)
+    vae = VAE(
+        event_shape=(6,),
+        latent_dim=2,
+        prior=priors.GaussianMixture(components=3),
+        posterior=guides.FullRank(),
+        likelihood=likelihoods.Gaussian(scale=likelihoods.LearnedScale()),
+        encoder=nets.MLP((64,)),
+        decoder=nets.Linear(),
+    )
+    data = (x[:1000], x[1000:1250], x[1250:])
+    rate = optax.cosine_decay_schedule(1e-2, 30 * s.epochs)
+    return Case(fitted(vae, data, seed, 3 * s.epochs, optimizer=optax.adam(rate)), data[2], data[0])
+
+
+def healthy(seed: int, s: Settings) -> Case:
+    """Healthy: digits."""
+    data = digits()
+    return Case(healthy_digits(seed, s.epochs), data[2], data[0])
+
+
+def mnist(seed: int, s: Settings) -> Case:
+    """Healthy: binarized MNIST (needs the data)."""
+    data = load("binarized-mnist")
+    net = nets.MLP((200,))
+    vae = VAE(event_shape=(28, 28), latent_dim=10, encoder=net, decoder=net)
+    found = fitted(vae, (data.train, data.valid[:1000]), seed, max(s.epochs // 8, 5))
+    return Case(found, data.test, data.train)
+
+
+def counts(seed: int, s: Settings) -> Case:
+    """Healthy: counts under a negative binomial."""
+    x = _counts(seed)
+    vae = VAE(
+        event_shape=(20,),
+        latent_dim=3,
+        likelihood=likelihoods.NegativeBinomial(),
+        encoder=nets.Transformed(nets.MLP((64,)), jnp.log1p),
+        decoder=nets.MLP((64,)),
+    )
+    data = (x[:1000], x[1000:1250], x[1250:])
+    return Case(fitted(vae, data, seed, s.epochs), data[2], data[0])
+
+
+def wide_guide(seed: int, s: Settings) -> Case:
+    """Further: the guide is three times as wide as it was fitted."""
+    data, late = digits(), healthy_digits(seed, s.epochs)
+    return Case(replace(late, vae=replace(late.vae, posterior=Scaled(3.0))), data[2], data[0])
+
+
+def shuffled_test_pixels(seed: int, s: Settings) -> Case:
+    """Further: held-out data whose pixels are in another order than the training data's."""
+    data, late = digits(), healthy_digits(seed, s.epochs)
+    order = np.random.default_rng(seed).permutation(64)
+    x = data[2].reshape(-1, 64)[:, order].reshape(-1, 8, 8)
+    return Case(late, x, data[0])
+
+
+def scale_too_small(seed: int, s: Settings) -> Case:
+    """Further: grey digits under a Gaussian of fixed scale 0.03, a tenth of what is left."""
+    data = digits(binarize=None)
+    fixed = likelihoods.Gaussian(scale=likelihoods.FixedScale(0.03))
+    found = fitted(vae_of_digits(likelihood=fixed), data, seed, s.epochs)
+    return Case(found, data[2], data[0])
+
+
+def trained_too_long(seed: int, s: Settings) -> Case:
+    """Further: a large net on eighty digits, long past its best epoch."""
+    data, net = digits(), nets.MLP((500, 500))
+    few = data[0][:80]
+    vae = vae_of_digits(encoder=net, decoder=net)
+    found = fitted(vae, (few, data[1]), seed, 4 * s.epochs, batch_size=80)
+    return Case(found, data[2], few)
+
+
+def encoder_of_noise(seed: int, s: Settings) -> Case:
+    """Further: an encoder that was never trained, under a decoder that was."""
+    data, late = digits(), healthy_digits(seed, s.epochs)
+    other = fitted(vae_of_digits(), data, seed + 100, 1, optimizer=optax.adam(1e-9))
+    values = {**late.values, "encoder$params": other.values["encoder$params"]}
+    return Case(late.with_values(values), data[2], data[0])
