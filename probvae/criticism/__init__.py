@@ -1,18 +1,14 @@
 """Criticism: the evidence of whether to trust a fit."""
 
-from probvae.criticism import annealing, inference_gap, pareto
+from probvae.criticism import annealing, inference_gap, pareto, reference_chains
 from probvae.criticism.annealer import AnnealedEvidence
 from probvae.criticism.annealing import Bracket
+from probvae.criticism.comparison import Comparison, compare, compare_values
 from probvae.criticism.convergence import Convergence, convergence
 from probvae.criticism.datatree import to_datatree
 from probvae.criticism.decoder import Response, response
 from probvae.criticism.diagnose import Budget, Diagnosis, diagnose
-from probvae.criticism.disentanglement import (
-    FactorScore,
-    InformationGap,
-    factor_vae_score,
-    mutual_information_gap,
-)
+from probvae.criticism.disentanglement import FactorScore, InformationGap, factor_vae_score, mutual_information_gap
 from probvae.criticism.features import ClassifierFeatures, classifier_features
 from probvae.criticism.frechet import frechet_distance
 from probvae.criticism.inference_gap import InferenceGap
@@ -21,6 +17,7 @@ from probvae.criticism.pareto import ParetoShape
 from probvae.criticism.population import Holes, Surgery, elbo_surgery, holes
 from probvae.criticism.predictive import PredictiveChecks, predictive_checks
 from probvae.criticism.prior_gap import PriorGap, prior_gap
+from probvae.criticism.reference_chains import ReferenceChains
 from probvae.criticism.sample_quality import SampleQuality, sample_quality
 from probvae.criticism.two_sample import TwoSample, two_sample_test
 from probvae.criticism.typicality import Typicality, typicality
@@ -32,6 +29,7 @@ __all__ = [
     "Bracket",
     "Budget",
     "ClassifierFeatures",
+    "Comparison",
     "Convergence",
     "Diagnosis",
     "FactorScore",
@@ -44,6 +42,7 @@ __all__ = [
     "ParetoShape",
     "PredictiveChecks",
     "PriorGap",
+    "ReferenceChains",
     "Response",
     "SampleQuality",
     "Surgery",
@@ -53,6 +52,8 @@ __all__ = [
     "Verdict",
     "annealing",
     "classifier_features",
+    "compare",
+    "compare_values",
     "convergence",
     "diagnose",
     "elbo_surgery",
@@ -65,6 +66,7 @@ __all__ = [
     "pareto",
     "predictive_checks",
     "prior_gap",
+    "reference_chains",
     "response",
     "sample_quality",
     "to_datatree",

@@ -9,6 +9,7 @@ import numpy as np
 from jax.scipy.special import logsumexp
 
 from probvae import join
+from probvae.criticism.draws import drawn
 from probvae.criticism.local_guide import (
     Plan,
     Programs,
@@ -19,7 +20,6 @@ from probvae.criticism.local_guide import (
     with_local_encoder,
 )
 from probvae.evidence import ROWS, Batch, Evidence, check_density
-from probvae.objectives.terms import guide_traced, latent_sites
 from probvae.training import Fitted, checks
 from probvae.typing import Params, RngKey
 
@@ -162,8 +162,7 @@ def _moments(
     """Return means and standard deviations of a guide's draws, ``(units,)``, all sites joined."""
 
     def draw(key: RngKey) -> jax.Array:
-        trace = guide_traced(key, {}, at.guide(outputs), tuple(at.batch), {})
-        return jnp.concatenate([trace[name]["value"].ravel() for name in sorted(latent_sites(trace))])
+        return drawn(key, {}, at.guide(outputs), at.batch)
 
     z = jax.lax.map(draw, keys, batch_size=min(at_a_time, MOMENT_DRAWS))
     return z.mean(0), z.std(0, ddof=1)
