@@ -1,5 +1,6 @@
 """Criticism: the evidence of whether to trust a fit."""
 
+from probvae.criticism.comparison import Comparison, compare, compare_values
 from probvae.criticism.datatree import to_datatree
 from probvae.criticism.disentanglement import (
     FactorScore,
@@ -17,6 +18,7 @@ from probvae.criticism.typicality import Typicality, typicality
 
 __all__ = [
     "ClassifierFeatures",
+    "Comparison",
     "FactorScore",
     "InformationGap",
     "Neighbourhoods",
@@ -25,6 +27,8 @@ __all__ = [
     "TwoSample",
     "Typicality",
     "classifier_features",
+    "compare",
+    "compare_values",
     "factor_vae_score",
     "frechet_distance",
     "mutual_information_gap",
