@@ -12,7 +12,8 @@ def elpd_data(values: np.ndarray) -> Any:
     """Return values of log p(x) ``(n,)``, in nats, as the installed ArviZ's ``ELPDData``.
 
     Its fields vary by version: those that it has and we know are given, others are None. The kind is
-    "loo", since ArviZ compares no other: nothing was left out, the data are held out.
+    "loo", since ArviZ compares no other, but nothing is left out: the data are held out, so that there
+    is no optimism (``p`` is 0) and no smoothing (each ``pareto_k`` is -inf).
 
     Raises:
         ImportError: without ``arviz-stats``: ``pip install 'probvae[arviz]'``.
@@ -26,12 +27,13 @@ def elpd_data(values: np.ndarray) -> Any:
         "kind": "loo",
         "elpd": float(values.sum()),
         "se": float(error_of_sum(values)),
-        "p": math.nan,
+        "p": 0.0,
         "n_samples": 1,
         "n_data_points": len(values),
         "scale": "log",
         "warning": False,
-        "good_k": math.nan,
+        "good_k": 0.7,
+        "pareto_k": DataArray(np.full(len(values), -np.inf), dims=["datum"]),
         "elpd_i": DataArray(values, dims=["datum"]),
     }
     fields = inspect.signature(ELPDData).parameters
@@ -53,10 +55,11 @@ def stacking_weights(values: np.ndarray) -> np.ndarray:
     except ImportError:
         return np.full(len(values), np.nan)
     relative = values - values.max(axis=0)
+    unrounded = {"round_to": "none"} if "round_to" in inspect.signature(compare).parameters else {}
     with warnings.catch_warnings():  # of what pandas deprecates, inside of ArviZ
         for kind in (DeprecationWarning, PendingDeprecationWarning, FutureWarning):
             warnings.simplefilter("ignore", kind)
-        found = compare({str(i): elpd_data(row) for i, row in enumerate(relative)})
+        found = compare({str(i): elpd_data(row) for i, row in enumerate(relative)}, **unrounded)
     return np.array([float(found.loc[str(i), "weight"]) for i in range(len(values))])
 
 
