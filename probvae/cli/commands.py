@@ -11,9 +11,9 @@ import jax
 import numpy as np
 
 from probvae import data as sources
-from probvae import runs
+from probvae import plots, runs
 from probvae.cli.model_options import model_arguments
-from probvae.runs import Run, Settings, figures
+from probvae.runs import Run, Settings, comparing, figures
 from probvae.runs import folder as files
 from probvae.runs.evaluation import batch, keys, sentences
 from probvae.runs.settings import check_seed
@@ -82,6 +82,25 @@ def interpolate(arguments: Namespace) -> None:
     _write(run, "interpolation", arrays, picture)
 
 
+def compare(arguments: Namespace) -> None:
+    """Print a table of runs by their log p(x), and draw it."""
+    for name in ("num_particles", "max_test"):
+        check_count(name, getattr(arguments, name))
+    check_seed(arguments.seed)
+    path = _new_picture(arguments.out)
+    opened = [runs.open_run(folder, data_dir=arguments.data_dir) for folder in arguments.run_folders]
+    key, particles = keys(arguments.seed).evaluation, arguments.num_particles
+    options = {"num_particles": particles, "max_test": arguments.max_test, "progress": _watched()}
+    found = runs.compare(opened, rng_key=key, **options)
+    _say(f"test data: {comparing.described(opened[0].config['data'])}")
+    _say(f"bounds on log p(x), in nats: {found.num_data:,} data, {particles} particles")
+    _say(found)
+    if figures.available():
+        _say(figures.save(plots.comparison(found), path))
+    else:
+        _say(f"no picture: {figures.HINT}")
+
+
 def data(arguments: Namespace) -> None:
     """List the known data sets, or describe one."""
     if arguments.name is not None:
@@ -97,6 +116,20 @@ def _run(arguments: Namespace) -> tuple[Run, int]:
     seed = run.seed if arguments.seed is None else arguments.seed
     check_seed(seed)
     return run, seed
+
+
+def _new_picture(out: str | None) -> Path:
+    """Return where a picture goes; raise, before anything is computed, where it cannot."""
+    if out is None:
+        return Path(f"{files.free_stem(Path(), 'comparison', suffixes=('.png',))}.png")
+    path = Path(out)
+    if path.exists() or not path.parent.is_dir():
+        got = "one that exists" if path.exists() else f"no folder {path.parent}"
+        raise FileExistsError(
+            f"--out {path}: expected a new file in a folder that is there, since nothing is ever "
+            f"overwritten; got {got}."
+        )
+    return path
 
 
 def _rows(run: Run, arguments: Namespace) -> tuple[int, int]:

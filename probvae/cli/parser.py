@@ -107,6 +107,15 @@ def _interpolate(parser: argparse.ArgumentParser) -> None:
     add("--num", type=int, default=10, metavar="N", help="points, ends included (default: 10)")
 
 
+def _compare(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("run_folders", metavar="DIR", nargs="+", help="folders of runs on the same test data")
+    add("--out", metavar="FILE.png", help="a new picture (default: comparison.png, numbered)")
+    add("--seed", type=int, default=0, metavar="S", help=_help("of the draws of z", "seed"))
+    _data_dir(parser)
+    _particles(parser, DEFAULTS["num_particles"])
+
+
 def _data(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("name", nargs="?", metavar="NAME|PATH", help="describe one of them")
     _data_dir(parser)
@@ -118,6 +127,7 @@ COMMANDS: dict[str, tuple[Callable, str, Callable]] = {
     "sample": (commands.sample, "Draw from a run's model.", _sample),
     "reconstruct": (commands.reconstruct, "Reconstruct a run's test data.", _reconstruct),
     "interpolate": (commands.interpolate, "Go from one test datum to another.", _interpolate),
+    "compare": (commands.compare, "Compare runs by their log p(x).", _compare),
     "data": (commands.data, "List the known data sets, or describe one.", _data),
 }
 

@@ -1,10 +1,12 @@
 """Figures of a fitted VAE, as matplotlib `Figure` objects (`pip install 'probvae[plots]'`)."""
 
+from probvae.plots.comparison import comparison
 from probvae.plots.curves import curves
 from probvae.plots.data_space import interpolation, pseudo_inputs, reconstructions, samples
 from probvae.plots.latent_space import latent_map
 
 __all__ = [
+    "comparison",
     "curves",
     "interpolation",
     "latent_map",

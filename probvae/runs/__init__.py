@@ -1,5 +1,6 @@
 """A run: a model file trained on data, kept as a folder that can be opened again."""
 
+from probvae.runs.comparing import compare
 from probvae.runs.evaluation import evaluate
 from probvae.runs.figures import drawn
 from probvae.runs.model_file import ModelFile, ModelFileError, load_model_file
@@ -12,6 +13,7 @@ __all__ = [
     "ModelFileError",
     "Run",
     "Settings",
+    "compare",
     "drawn",
     "evaluate",
     "load_model_file",

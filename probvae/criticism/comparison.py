@@ -1,0 +1,216 @@
+"""Fitted variants compared by their held-out log p(x), datum by datum."""
+
+import math
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from probvae.criticism.elpd_data import elpd_data, error_of_sum, stacking_weights
+from probvae.evidence import Evidence, check_density
+from probvae.training import Fitted, checks
+from probvae.typing import RngKey
+
+
+class Comparison(NamedTuple):
+    """Bounds on held-out log p(x) of several variants, in nats, best first.
+
+    ``elpd`` ``(m,)`` is the sum over data and ``standard_error`` ``(m,)`` its standard error, data
+    being draws from a population; ``difference`` ``(m,)`` is a variant's elpd less that of the best, 0
+    or negative, and ``difference_standard_error`` ``(m,)`` its own, of differences datum by datum: far
+    smaller than the errors of the two where variants find the same data hard. ``monte_carlo_error``
+    ``(m,)`` is the particles' part of the elpd's error (nan where none was given). ``weight`` ``(m,)``
+    is ArviZ's stacking weight, a mixture's share in the best predictions (nan without ``arviz-stats``).
+    ``values`` ``(m, n)`` are the bounds themselves; the mean per datum is ``elpd / n``. A bound with
+    more slack looks like a worse model: take particles enough, and see k-hat.
+    """
+
+    names: tuple[str, ...]
+    elpd: np.ndarray
+    standard_error: np.ndarray
+    difference: np.ndarray
+    difference_standard_error: np.ndarray
+    monte_carlo_error: np.ndarray
+    weight: np.ndarray
+    values: np.ndarray
+
+    @property
+    def num_data(self) -> int:
+        """The number n of data."""
+        return self.values.shape[1]
+
+    @property
+    def mean(self) -> np.ndarray:
+        """The elpd per datum, ``(m,)``."""
+        return self.elpd / self.num_data
+
+    def elpd_data(self) -> dict[str, Any]:
+        """Return ArviZ's ``ELPDData`` by name, for its own comparisons and plots.
+
+        Raises:
+            ImportError: without ``arviz-stats``: ``pip install 'probvae[arviz]'``.
+        """
+        return {name: elpd_data(row) for name, row in zip(self.names, self.values, strict=True)}
+
+    def __str__(self) -> str:
+        """Return a table, per datum and in sum."""
+        width = max(len("model"), *map(len, self.names))
+        head = ("rank", "log p(x) / datum", "difference / datum", "elpd", "difference", "weight")
+        lines = [f"{head[0]:>4}  {'model':<{width}}" + "".join(f"  {word:>20}" for word in head[1:])]
+        for i, name in enumerate(self.names):
+            n = self.num_data
+            cells = (
+                _pair(self.elpd[i] / n, self.standard_error[i] / n, 3),
+                _pair(self.difference[i] / n, self.difference_standard_error[i] / n, 3, first=i == 0),
+                _pair(self.elpd[i], self.standard_error[i], 1),
+                _pair(self.difference[i], self.difference_standard_error[i], 1, first=i == 0),
+                "" if math.isnan(self.weight[i]) else f"{self.weight[i]:.2f}",
+            )
+            lines.append(f"{i + 1:>4}  {name:<{width}}" + "".join(f"  {cell:>20}" for cell in cells))
+        return "\n".join(lines)
+
+
+def compare(
+    fitted: Mapping[str, Fitted],
+    x: Any,
+    *,
+    rng_key: RngKey,
+    num_particles: int = 5000,
+    num_noise_draws: int = 1,
+    progress: bool = False,
+) -> Comparison:
+    """Compare variants by their importance-weighted bounds on log p(x) of the same held-out data.
+
+    Args:
+        fitted: fitted variants by name, two or more.
+        x: data ``(n, *event_shape)``, or a ``Batch(x, context, mask)``. Where some variants take a
+            context and others none, the latter are not given it.
+        rng_key: a typed key, the same for all.
+        num_particles: as in ``Fitted.log_prob``, the same for all.
+        num_noise_draws: as in ``Fitted.log_prob``, for variants with ``Spread`` noise.
+        progress: show bars.
+
+    Raises:
+        ValueError: for one variant alone, a part that is no density, or variants whose log p(x) are of
+            different things: densities and probabilities, or data with different noise.
+    """
+    _check_several(fitted)
+    _check_alike(fitted)
+    found = {}
+    for name, one in fitted.items():
+        data = checks.checked_batch(one.vae, _told(one, x), f"x of {name!r}", checks.AS_IT_IS)
+        found[name] = one.log_prob(
+            data,
+            rng_key=rng_key,
+            num_particles=num_particles,
+            num_noise_draws=num_noise_draws,
+            progress=progress,
+        )
+    return compare_values(found)
+
+
+def compare_values(values: Mapping[str, Any]) -> Comparison:
+    """Compare variants by values of log p(x) that are there already, of the same data in one order.
+
+    Values do not know their data: only their number is checked.
+
+    Args:
+        values: by name, an ``Evidence`` or an array ``(n,)`` in nats, two or more.
+
+    Raises:
+        ValueError: for one alone, other numbers of data, fewer than two data, or what is not finite.
+    """
+    _check_several(values)
+    table = np.stack(_checked_values(values))
+    errors = [_monte_carlo(value) for value in values.values()]
+    order = np.argsort(-table.sum(1), kind="stable")
+    table = table[order]
+    paired = table - table[0]
+    names = tuple(np.array(list(values), object)[order])
+    return Comparison(
+        names,
+        table.sum(1),
+        error_of_sum(table),
+        paired.sum(1),
+        error_of_sum(paired),
+        np.array(errors)[order],
+        stacking_weights(table),
+        table,
+    )
+
+
+def _monte_carlo(value: Any) -> float:
+    """Return the particles' standard error of a sum over data."""
+    return math.sqrt((value.standard_error**2).sum()) if isinstance(value, Evidence) else math.nan
+
+
+def _told(fitted: Fitted, x: Any) -> Any:
+    """Return data without the context, for a variant that takes none."""
+    return x._replace(context=None) if hasattr(x, "context") and not fitted.vae.context_shape else x
+
+
+def _check_several(given: Any) -> None:
+    if not isinstance(given, Mapping) or len(given) < 2:
+        got = f"{len(given)}" if isinstance(given, Mapping) else repr(given)
+        raise ValueError(
+            "a comparison expects two or more by name, as {'mean field': ..., 'flow': ...}; got "
+            f"{got}. For one alone, fitted.log_prob(x) has its mean and standard error."
+        )
+
+
+def _checked_values(values: Mapping[str, Any]) -> list[np.ndarray]:
+    """Return values as arrays of one length."""
+    raw = (v.value if isinstance(v, Evidence) else v for v in values.values())
+    arrays = [np.asarray(v, np.float64) for v in raw]
+    for name, array in zip(values, arrays, strict=True):
+        if array.ndim != 1 or len(array) < 2 or not np.isfinite(array).all():
+            what = "values that are not finite" if array.ndim == 1 and len(array) > 1 else array.shape
+            raise ValueError(
+                f"log p(x) of {name!r} expects finite values (n,), n at least 2; got {what}."
+            )
+    sizes = {name: len(array) for name, array in zip(values, arrays, strict=True)}
+    if len(set(sizes.values())) > 1:
+        raise ValueError(
+            f"a comparison expects values of the same data; got {sizes} of them. Evaluate all on one "
+            "test set."
+        )
+    return arrays
+
+
+def _check_alike(fitted: Mapping[str, Fitted]) -> None:
+    """Raise unless all have a log p(x), and of the same kind of thing."""
+    for name, one in fitted.items():
+        try:
+            check_density(one.vae)
+        except ValueError as error:
+            error.add_note(f"(the model {name!r})")
+            raise
+    for what, of in (("event shape", _event_shape), ("noise", _noise), ("values", _kind)):
+        kinds = {name: of(one) for name, one in fitted.items()}
+        if len(set(kinds.values())) > 1:
+            words = "; ".join(f"{name!r}: {kind}" for name, kind in kinds.items())
+            raise ValueError(
+                f"a comparison expects log p(x) of the same data; these differ in {what}: {words}. "
+                "Compare those that agree."
+            )
+
+
+def _event_shape(fitted: Fitted) -> str:
+    return str(fitted.vae.event_shape)
+
+
+def _noise(fitted: Fitted) -> str:
+    noise = fitted.vae.likelihood.observation
+    return "none" if noise is None else str(noise)
+
+
+def _kind(fitted: Fitted) -> str:
+    """Say of each block of entries whether p(x|z) is a probability or a density, in units of 1 / x."""
+    support = fitted.vae.likelihood.support
+    parts = getattr(support, "parts", (support,))
+    kinds = ["probabilities" if part.is_discrete else "densities" for part in parts]
+    return " and ".join(dict.fromkeys(kinds))
+
+
+def _pair(value: float, error: float, digits: int, *, first: bool = False) -> str:
+    return "" if first else f"{value:.{digits}f} +- {error:.{digits}f}"
