@@ -28,6 +28,7 @@ table { border-collapse: collapse; width: 100%; font-size: .9rem; }
 th, td { text-align: left; vertical-align: top; padding: .3rem .8rem .3rem 0;
   overflow-wrap: anywhere; border-bottom: 1px solid #eceef2; }
 th { font-weight: 600; width: 11rem; }
+.fault { color: #b3261e; } .limit { color: #9a5b00; } .note { color: #5a6270; }
 @media (max-width: 36rem) { th { width: 7.5rem; } .number b { font-size: 1.3rem; } }
 """
 
@@ -38,7 +39,13 @@ TITLES = {
     "interpolation": "Interpolation",
     "latent_map": "The latent space as a map",
     "pseudo_inputs": "Pseudo-inputs",
+    "unit_use": "What each unit says",
+    "tails": "Whether log p(x) can be relied on",
+    "gaps": "What the guide costs",
+    "calibration": "Whether q(z|x) is the posterior",
+    "predictions": "Whether draws look like the data",
 }
+START, END = "<!-- diagnosis -->", "<!-- end of diagnosis -->"
 EXPLAINED = (
     "All numbers are in nats per datum, higher is better; the standard error (+-) is that of the "
     "mean over test data. The ELBO and the importance-weighted bound are both at most log p(x) in "
@@ -74,6 +81,29 @@ def page(config: dict[str, Any], metrics: dict[str, Any], pictures: list[Picture
         _section("How it was made", _made(config, metrics)),
     ]
     return _document(name, "\n".join(body))
+
+
+def with_diagnosis(page: str, verdict: Any, pictures: list[Picture]) -> str:
+    """Return a report with the section of a diagnosis, in the place of an earlier one's."""
+    body = f"{_findings(verdict)}\n{''.join(map(_picture, pictures))}"
+    made = f"{START}\n{_section('Diagnosis', body)}\n{END}\n"
+    before, found, after = page.partition(START)
+    if found:
+        return before + made + after.partition(f"{END}\n")[2]
+    at = page.find("<h2>Figures</h2>")
+    return page[:at] + made + page[at:] if at >= 0 else page.replace("</body>", f"{made}</body>")
+
+
+def _findings(verdict: Any) -> str:
+    head, *_ = str(verdict).splitlines()
+    rows = (
+        "<tr><th><b "
+        f"class={escape(str(each.kind))}>{escape(str(each.kind))}</b><br>{escape(each.name)}</th>"
+        f"<td>{escape(each.evidence)}<br><span class=quiet>threshold: {escape(each.source)}</span><br>"
+        f"<b>remedy:</b> {escape(each.remedy)}</td></tr>"
+        for each in verdict
+    )
+    return f"<p>{escape(head)}</p>\n<table>{''.join(rows)}</table>"
 
 
 def _document(title: str, body: str) -> str:

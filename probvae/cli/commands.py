@@ -13,7 +13,7 @@ import numpy as np
 from probvae import data as sources
 from probvae import plots, runs
 from probvae.cli.model_options import model_arguments
-from probvae.runs import Run, Settings, comparing, figures
+from probvae.runs import Run, Settings, comparing, diagnosing, figures
 from probvae.runs import folder as files
 from probvae.runs.evaluation import batch, keys, sentences
 from probvae.runs.settings import check_seed
@@ -99,6 +99,16 @@ def compare(arguments: Namespace) -> None:
         _say(figures.save(plots.comparison(found), path))
     else:
         _say(f"no picture: {figures.HINT}")
+
+
+def diagnose(arguments: Namespace) -> None:
+    """Say whether to trust a run: faults, limits, notes; write figures and a section of its report."""
+    run, seed = _run(arguments)
+    budget = diagnosing.BUDGETS[arguments.budget]
+    _say(f"budget {arguments.budget}: {budget}")
+    key = jax.random.fold_in(keys(seed).evaluation, 1)
+    found = diagnosing.diagnose_run(run, rng_key=key, budget=budget, say=_say)
+    _say(f"\n{found}")
 
 
 def data(arguments: Namespace) -> None:

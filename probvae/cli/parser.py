@@ -116,6 +116,13 @@ def _compare(parser: argparse.ArgumentParser) -> None:
     _particles(parser, DEFAULTS["num_particles"])
 
 
+def _diagnose(parser: argparse.ArgumentParser) -> None:
+    _run_folder(parser)
+    _data_dir(parser)
+    words = "how many data and draws: quick takes seconds to a minute, thorough half an hour or more"
+    parser.add_argument("--budget", default="usual", choices=tuple(BUDGETS), help=words)
+
+
 def _data(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("name", nargs="?", metavar="NAME|PATH", help="describe one of them")
     _data_dir(parser)
@@ -128,6 +135,7 @@ COMMANDS: dict[str, tuple[Callable, str, Callable]] = {
     "reconstruct": (commands.reconstruct, "Reconstruct a run's test data.", _reconstruct),
     "interpolate": (commands.interpolate, "Go from one test datum to another.", _interpolate),
     "compare": (commands.compare, "Compare runs by their log p(x).", _compare),
+    "diagnose": (commands.diagnose, "Say whether to trust a run, and why.", _diagnose),
     "data": (commands.data, "List the known data sets, or describe one.", _data),
 }
 

@@ -9,6 +9,7 @@ import jax
 import numpy as np
 
 from probvae.criticism import guide_rules, inference_gap, pareto, rules
+from probvae.criticism.budgets import USUAL, Budget
 from probvae.criticism.convergence import Convergence, convergence
 from probvae.criticism.decoder import Response, response
 from probvae.criticism.diagnosis_tree import diagnosed_tree
@@ -38,26 +39,6 @@ RULES = (
     guide_rules.approximation_gap,
     rules.narrow_predictions,
 )
-
-
-class Budget(NamedTuple):
-    """What a diagnosis may cost: counts, of data and of draws for each.
-
-    ``num_data`` is for what needs a pass or some (units, surgery, codes, predictive checks, bounds);
-    ``num_local`` for the best local guides, which take ``num_steps`` gradients each.
-    """
-
-    num_data: int = 500
-    num_particles: int = 1000
-    num_replicates: int = 50
-    num_local: int = 64
-    num_steps: int = 300
-    num_simulations: int = 500
-
-
-QUICK = Budget(200, 200, 20, 16, 100, 200)
-USUAL = Budget()
-THOROUGH = Budget(2000, 5000, 200, 256, 1000, 2000)
 
 
 class Measured(NamedTuple):

@@ -154,3 +154,36 @@ def _error(nats: np.ndarray) -> float:
 def _threshold(m: Any) -> float:
     kl = sum(float(kl.sum(1).mean()) for kl in m.units.kl.values())
     return max(GAP, GAP_SHARE * kl)
+
+
+def uncalibrated(m: Any) -> Finding | None:
+    """Codes that made the data do not lie in q(z|x) as its draws do."""
+    if m.calibration is None:
+        return None
+    sites = m.calibration.sites.values()
+    shift, spread = (np.concatenate([getattr(s, f) for s in sites]) for f in ("shift", "spread"))
+    noise = 2 / np.sqrt(m.calibration.num_data)
+    width = np.abs(np.log(np.maximum(spread, 1e-3)))
+    off = (np.abs(shift) > CALIBRATED + noise) | (width > CALIBRATED + noise)
+    if not off.any():
+        return None
+    worst = int(np.nanargmax(width))
+    return Finding(
+        Kind.LIMIT,
+        "q(z|x) off the posterior",
+        f"for data drawn from the model, {off.sum()} of {len(off)} units are off: the true code lies "
+        "up to "
+        f"{np.nanmax(np.abs(shift)):.2f} standard deviations of q from its mean on average, and its "
+        "spread "
+        f"about it is {np.nanmin(spread):.2f} to {np.nanmax(spread):.2f} times q's "
+        f"({m.calibration.num_data} "
+        "simulations; above 1: q is too narrow).",
+        float(spread[worst]),
+        1 + CALIBRATED,
+        "0.2 standard deviations, and 0.2 in the logarithm of the spread, by convention; ranks: "
+        "Talts et "
+        "al. 2018, arXiv:1804.06788",
+        "Do not read q(z|x) as the posterior. guides.FullRank() or guides.Flow(...) come closer; "
+        "NUTS on "
+        "fitted.model gives the posterior itself for a few data.",
+    )

@@ -3,9 +3,15 @@
 from probvae.plots.comparison import comparison
 from probvae.plots.curves import curves
 from probvae.plots.data_space import interpolation, pseudo_inputs, reconstructions, samples
+from probvae.plots.diagnosis import calibration, gaps, predictions, tails, unit_use
 from probvae.plots.latent_space import latent_map
 
 __all__ = [
+    "unit_use",
+    "tails",
+    "predictions",
+    "gaps",
+    "calibration",
     "comparison",
     "curves",
     "interpolation",

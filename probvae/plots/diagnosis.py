@@ -73,7 +73,7 @@ def gaps(gap: Any, train_gap: Any = None) -> Any:
     return figure
 
 
-def ranks(u: np.ndarray) -> Any:
+def calibration(u: np.ndarray) -> Any:
     """Return the ECDF of ranks in [0, 1], less the diagonal, with the band of a uniform sample.
 
     Args:

@@ -104,6 +104,17 @@ def write_text(path: Path, text: str) -> Path:
     return write(path, lambda partial: partial.write_text(text, encoding="utf-8"))
 
 
+def rewrite_text(path: Path, text: str) -> Path:
+    """Put a text file in the place of another, at once: the report, which grows."""
+    partial = path.with_name(f".{path.stem}.partial{path.suffix}")
+    try:
+        partial.write_text(text, encoding="utf-8")
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+    return path
+
+
 def write_json(path: Path, content: dict[str, Any]) -> Path:
     """Write a JSON file; numbers that are not finite become null."""
     return write_text(path, json.dumps(_finite(content), indent=2, allow_nan=False) + "\n")

@@ -1,0 +1,100 @@
+"""A run diagnosed: the verdict, its figures, and a section of the report."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from probvae import plots, report
+from probvae.criticism import Budget, Diagnosis, diagnose
+from probvae.criticism.budgets import QUICK, THOROUGH, USUAL
+from probvae.runs import figures
+from probvae.runs import folder as files
+from probvae.runs.evaluation import batch
+from probvae.runs.run import Run
+from probvae.typing import RngKey
+
+BUDGETS: dict[str, Budget] = {"quick": QUICK, "usual": USUAL, "thorough": THOROUGH}
+FILES = (".nc", ".txt")
+
+
+def diagnose_run(
+    run: Run, *, rng_key: RngKey, budget: Budget, say: Callable[[Any], None]
+) -> Diagnosis:
+    """Diagnose a run on its test data, beside its training data; write what was found into its folder.
+
+    ``diagnosis.txt`` is the verdict, ``diagnosis.nc`` the tree, ``diagnosis/`` the figures (each name
+    numbered where it is taken); the report's section is that of the last diagnosis.
+
+    Args:
+        run: a run.
+        rng_key: a typed key.
+        budget: what it may cost.
+        say: called with each line of progress, and with what was written.
+
+    Raises:
+        ValueError: for fewer than 50 test data, or a model with a part that is no density.
+    """
+    vae, data = run.fitted.vae, run.data
+    test, train = batch(vae, data, "test"), batch(vae, data, "train")
+    train = train._replace(x=figures.scored(run, train.x))
+    found = diagnose(run.fitted, test, train=train, rng_key=rng_key, budget=budget, say=say)
+    stem = files.free_stem(run.folder, "diagnosis", suffixes=("", *FILES))
+    say(files.write_text(Path(f"{stem}.txt"), f"{found}\n"))
+    say(files.write(Path(f"{stem}.nc"), found.tree.to_netcdf))
+    pictures = []
+    if figures.available():
+        stem.mkdir()
+        for each in drawn(found):
+            path = figures.save(each.figure, stem / f"{each.name}.png")
+            pictures.append(report.Picture(each.name, each.caption, path.read_bytes()))
+    else:
+        say(f"no figures: {figures.HINT}")
+    _into_report(run.folder / files.REPORT, found, pictures, say)
+    return found
+
+
+def drawn(found: Diagnosis) -> Iterator[figures.Drawn]:
+    """Yield the figures of a diagnosis, of what was measured."""
+    m = found.measured
+    if m.units is not None:
+        yield figures.Drawn("unit_use", UNIT_USE, plots.unit_use(m.units))
+    if m.pareto is not None:
+        yield figures.Drawn("tails", TAILS, plots.tails(m.pareto))
+    if m.gap is not None:
+        yield figures.Drawn("gaps", GAPS, plots.gaps(m.gap, m.train_gap))
+    if m.calibration is not None:
+        yield figures.Drawn("calibration", CALIBRATION, plots.calibration(m.calibration))
+    if m.predictive is not None:
+        yield figures.Drawn("predictions", PREDICTIONS, plots.predictions(m.predictive))
+
+
+UNIT_USE = (
+    "Units whose KL is near 0 and whose activity is below the line say nothing of the datum; some are "
+    "normal where the code is longer than the data need, all of them are posterior collapse."
+)
+TAILS = (
+    "Above the line, the importance-weighted log p(x) of a datum is a lower bound of unknown slack: do "
+    "not compare models by it."
+)
+GAPS = (
+    "What the ELBO lacks of log p(x): the part of the guide's family is mended by a richer guide, the "
+    "encoder's by a larger encoder or more training; scales well below 1 are those of a guide too narrow."
+)
+CALIBRATION = (
+    "Each line is a unit: inside the band the guide is the posterior as far as can be seen; an S that "
+    "falls, then rises says that it is too narrow, the reverse too wide, an arch that it is shifted."
+)
+PREDICTIONS = (
+    "Bars outside the grey are properties of the data that draws of the model do not have; points below "
+    "the diagonal are intervals that promise too much."
+)
+
+
+def _into_report(
+    path: Path, found: Diagnosis, pictures: list[report.Picture], say: Callable[[Any], None]
+) -> None:
+    if not path.is_file():
+        say(f"no section was added: {path} is not there")
+        return
+    page = report.with_diagnosis(path.read_text(), found.verdict, pictures)
+    say(files.rewrite_text(path, page))
