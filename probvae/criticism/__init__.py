@@ -1,8 +1,9 @@
 """Criticism: the evidence of whether to trust a fit."""
 
-from probvae.criticism import annealing, pareto
+from probvae.criticism import annealing, calibration, pareto
 from probvae.criticism.annealer import AnnealedEvidence
 from probvae.criticism.annealing import Bracket
+from probvae.criticism.calibration import Calibration, SiteCalibration
 from probvae.criticism.datatree import to_datatree
 from probvae.criticism.disentanglement import (
     FactorScore,
@@ -15,10 +16,13 @@ from probvae.criticism.pareto import ParetoShape
 __all__ = [
     "AnnealedEvidence",
     "Bracket",
+    "Calibration",
     "FactorScore",
     "InformationGap",
     "ParetoShape",
+    "SiteCalibration",
     "annealing",
+    "calibration",
     "factor_vae_score",
     "mutual_information_gap",
     "pareto",
