@@ -3,7 +3,7 @@
 __version__ = "0.1.0"
 
 from probvae import data, flows, guides, likelihoods, nets, objectives, priors
-from probvae.criticism import to_datatree
+from probvae.criticism import Diagnosis, diagnose, to_datatree
 from probvae.evidence import Batch, Evidence
 from probvae.training import (
     Fitted,
@@ -22,6 +22,7 @@ from probvae.variant import Variant
 
 __all__ = [
     "Batch",
+    "Diagnosis",
     "Evidence",
     "Fitted",
     "History",
@@ -31,6 +32,7 @@ __all__ = [
     "VAE",
     "Variant",
     "data",
+    "diagnose",
     "fit",
     "flows",
     "guides",

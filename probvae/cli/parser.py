@@ -8,6 +8,7 @@ import probvae
 from probvae.cli import commands
 from probvae.cli.model_options import add_model_options
 from probvae.runs import ModelFile, Settings, load_model_file
+from probvae.runs.diagnosing import BUDGETS
 from probvae.runs.settings import BINARIZE
 
 DEFAULTS = Settings._field_defaults

@@ -1,13 +1,15 @@
 """Criticism: the evidence of whether to trust a fit."""
 
-from probvae.criticism import annealing, inference_gap, pareto, reference_chains
+from probvae.criticism import annealing, calibration, inference_gap, pareto, reference_chains
 from probvae.criticism.annealer import AnnealedEvidence
 from probvae.criticism.annealing import Bracket
+from probvae.criticism.budgets import Budget
+from probvae.criticism.calibration import Calibration, SiteCalibration
 from probvae.criticism.comparison import Comparison, compare, compare_values
 from probvae.criticism.convergence import Convergence, convergence
 from probvae.criticism.datatree import to_datatree
 from probvae.criticism.decoder import Response, response
-from probvae.criticism.diagnose import Budget, Diagnosis, diagnose
+from probvae.criticism.diagnose import Diagnosis, diagnose
 from probvae.criticism.disentanglement import (
     FactorScore,
     InformationGap,
@@ -33,6 +35,7 @@ __all__ = [
     "AnnealedEvidence",
     "Bracket",
     "Budget",
+    "Calibration",
     "ClassifierFeatures",
     "Comparison",
     "Convergence",
@@ -50,12 +53,14 @@ __all__ = [
     "ReferenceChains",
     "Response",
     "SampleQuality",
+    "SiteCalibration",
     "Surgery",
     "TwoSample",
     "Typicality",
     "Units",
     "Verdict",
     "annealing",
+    "calibration",
     "classifier_features",
     "compare",
     "compare_values",

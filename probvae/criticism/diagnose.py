@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from probvae.criticism import guide_rules, inference_gap, pareto, rules
+from probvae.criticism import calibration, guide_rules, inference_gap, pareto, rules
 from probvae.criticism.budgets import USUAL, Budget
 from probvae.criticism.convergence import Convergence, convergence
 from probvae.criticism.decoder import Response, response
@@ -37,6 +37,7 @@ RULES = (
     guide_rules.overfitted_encoder,
     guide_rules.untrusted_weights,
     guide_rules.approximation_gap,
+    guide_rules.uncalibrated,
     rules.narrow_predictions,
 )
 
@@ -141,6 +142,13 @@ def measure(
         "convergence": lambda rng_key: convergence(fitted),
         "pareto": partial(pareto.measure, fitted, data, **particles),
         "gap": partial(inference_gap.measure, fitted, few, **local),
+        "calibration": partial(
+            calibration.measure,
+            fitted,
+            num_data=budget.num_simulations,
+            num_draws=100,
+            context=_contexts(data, budget.num_simulations),
+        ),
         "predictive": partial(predictive_checks, fitted, data, num_replicates=budget.num_replicates),
     }
     if train is not None:
@@ -158,6 +166,11 @@ def measure(
         if say:
             say(f"{name.replace('_', ' ')}: {seconds[name]:.1f} s")
     return Measured(len(data.x), **found, missing=missing, seconds=seconds)
+
+
+def _contexts(data: Batch, n: int) -> np.ndarray | None:
+    """Return a context for each simulation: those of the data, over and over."""
+    return None if data.context is None else np.asarray(data.context)[np.arange(n) % len(data.x)]
 
 
 def judged(measured: Measured) -> Verdict:

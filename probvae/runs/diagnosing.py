@@ -4,6 +4,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from probvae import plots, report
 from probvae.criticism import Budget, Diagnosis, diagnose
 from probvae.criticism.budgets import QUICK, THOROUGH, USUAL
@@ -17,9 +19,7 @@ BUDGETS: dict[str, Budget] = {"quick": QUICK, "usual": USUAL, "thorough": THOROU
 FILES = (".nc", ".txt")
 
 
-def diagnose_run(
-    run: Run, *, rng_key: RngKey, budget: Budget, say: Callable[[Any], None]
-) -> Diagnosis:
+def diagnose_run(run: Run, *, rng_key: RngKey, budget: Budget, say: Callable[[Any], None]) -> Diagnosis:
     """Diagnose a run on its test data, beside its training data; write what was found into its folder.
 
     ``diagnosis.txt`` is the verdict, ``diagnosis.nc`` the tree, ``diagnosis/`` the figures (each name
@@ -36,7 +36,6 @@ def diagnose_run(
     """
     vae, data = run.fitted.vae, run.data
     test, train = batch(vae, data, "test"), batch(vae, data, "train")
-    train = train._replace(x=figures.scored(run, train.x))
     found = diagnose(run.fitted, test, train=train, rng_key=rng_key, budget=budget, say=say)
     stem = files.free_stem(run.folder, "diagnosis", suffixes=("", *FILES))
     say(files.write_text(Path(f"{stem}.txt"), f"{found}\n"))
@@ -63,9 +62,13 @@ def drawn(found: Diagnosis) -> Iterator[figures.Drawn]:
     if m.gap is not None:
         yield figures.Drawn("gaps", GAPS, plots.gaps(m.gap, m.train_gap))
     if m.calibration is not None:
-        yield figures.Drawn("calibration", CALIBRATION, plots.calibration(m.calibration))
+        yield figures.Drawn("calibration", CALIBRATION, plots.calibration(_ranks(m.calibration)))
     if m.predictive is not None:
         yield figures.Drawn("predictions", PREDICTIONS, plots.predictions(m.predictive))
+
+
+def _ranks(found: Any) -> np.ndarray:
+    return np.concatenate([site.pit for site in found.sites.values()], axis=1)
 
 
 UNIT_USE = (
@@ -78,14 +81,16 @@ TAILS = (
 )
 GAPS = (
     "What the ELBO lacks of log p(x): the part of the guide's family is mended by a richer guide, the "
-    "encoder's by a larger encoder or more training; scales well below 1 are those of a guide too narrow."
+    "encoder's by a larger encoder or more training; scales well below 1 are those of a guide too "
+    "narrow."
 )
 CALIBRATION = (
     "Each line is a unit: inside the band the guide is the posterior as far as can be seen; an S that "
     "falls, then rises says that it is too narrow, the reverse too wide, an arch that it is shifted."
 )
 PREDICTIONS = (
-    "Bars outside the grey are properties of the data that draws of the model do not have; points below "
+    "Bars outside the grey are properties of the data that draws of the model do not have; points "
+    "below "
     "the diagonal are intervals that promise too much."
 )
 
