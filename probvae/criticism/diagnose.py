@@ -173,7 +173,7 @@ def _contexts(data: Batch, n: int) -> np.ndarray | None:
     return None if data.context is None else np.asarray(data.context)[np.arange(n) % len(data.x)]
 
 
-def judged(measured: Measured) -> Verdict:
+def judged(measured: Any) -> Verdict:
     """Return what all rules find, and a note for each measure that could not be had."""
     found = [finding for rule in RULES if (finding := rule(measured)) is not None]
     return verdict([*found, *(_not_measured(*each) for each in measured.missing.items())])

@@ -5,7 +5,6 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from sklearn.ensemble import HistGradientBoostingClassifier
 
 from probvae.criticism.two_sample import two_sample_test
 from probvae.criticism.units import observed
@@ -53,8 +52,10 @@ def prior_gap(fitted: Fitted, x: Any, *, rng_key: RngKey) -> PriorGap:
     return PriorGap(found.accuracy, transported, 2 * found.standard_error, len(data.x))
 
 
-def boosted_trees() -> HistGradientBoostingClassifier:
+def boosted_trees() -> Any:
     """Return a classifier that sees any difference of shape, in a second or so."""
+    from sklearn.ensemble import HistGradientBoostingClassifier
+
     return HistGradientBoostingClassifier(max_iter=60, random_state=0)
 
 

@@ -64,7 +64,7 @@ def gaps(gap: Any, train_gap: Any = None) -> Any:
         right,
         title="the encoder's scale over the best local one",
         x="ratio (no unit)",
-        y="units of data",
+        y="count, data x units",
     )
     right.hist(np.clip(gap.scale_ratio.ravel(), 0, 3), bins=40, color=BLUE)
     right.axvline(1.0, color=GREY, lw=1.0)

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
 
 from probvae import plots, report
@@ -36,6 +37,7 @@ def diagnose_run(run: Run, *, rng_key: RngKey, budget: Budget, say: Callable[[An
     """
     vae, data = run.fitted.vae, run.data
     test, train = batch(vae, data, "test"), batch(vae, data, "train")
+    train = train._replace(x=np.asarray(data.observation(jax.random.fold_in(rng_key, 0), train.x)))
     found = diagnose(run.fitted, test, train=train, rng_key=rng_key, budget=budget, say=say)
     stem = files.free_stem(run.folder, "diagnosis", suffixes=("", *FILES))
     say(files.write_text(Path(f"{stem}.txt"), f"{found}\n"))

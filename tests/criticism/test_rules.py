@@ -1,0 +1,161 @@
+"""Each rule speaks where its number passes its threshold, names it rightly, and is silent elsewhere."""
+
+from types import SimpleNamespace as Fake
+
+import numpy as np
+import pytest
+
+from probvae.criticism import Convergence, Finding, Kind, Units, Verdict, guide_rules, rules
+from probvae.criticism.diagnose import RULES, judged
+from probvae.criticism.verdict import verdict
+
+ONE = np.ones(20)
+
+
+def gap(amortization=0.1, approximation=0.1, ratio=1.0):
+    noise = np.linspace(-0.01, 0.01, 20)
+    return Fake(
+        amortization=amortization + noise,
+        approximation=approximation + noise,
+        scale_ratio=np.full((20, 2), ratio),
+    )
+
+
+def healthy(**changes):
+    """Numbers of a fit that nothing is wrong with; each test changes what its fault changes."""
+    check = Fake(deviations=ONE[:1], observed=ONE[0], replicates=ONE)
+    posterior = Fake(
+        marginal=Fake(distance=0.02, replicates=0.01 * ONE),
+        statistics={"mean": check},
+        coverage=Fake(levels=np.array([0.9]), share=np.array([0.9]), standard_error=np.array([0.01])),
+    )
+    numbers = {
+        "num_data": 20,
+        "elbo": Fake(mean=-25.0),
+        "log_prob": Fake(mean=-24.0),
+        "units": Units({"z": np.full((20, 2), 2.0)}, {"z": np.array([0.9, 0.8])}),
+        "surgery": Fake(population_kl=0.2, kl=4.0),
+        "prior_gap": Fake(accuracy=0.52, transported=0.04, standard_error=0.02),
+        "response": Fake(moved=0.3, mean_scale=0.3, least_scale=0.1, data_scale=0.5),
+        "convergence": Convergence(0.01, 0.01, 0.0, 99, 1.0, 100, True),  # noqa: FBT003
+        "pareto": Fake(share_above=0.0, k_hat=0.3 * ONE, threshold=0.7, num_particles=1000),
+        "gap": gap(),
+        "train_gap": gap(),
+        "calibration": Fake(num_data=1000, sites={"z": Fake(shift=np.zeros(2), spread=np.ones(2))}),
+        "predictive": Fake(posterior=posterior),
+        "missing": {},
+    }
+    return Fake(**{**numbers, **changes})
+
+
+def named(**changes):
+    return judged(healthy(**changes)).names
+
+
+def response(**changes):
+    return Fake(**{**healthy().response.__dict__, **changes})
+
+
+def convergence(**changes):
+    return healthy().convergence._replace(**changes)
+
+
+def predictive(distance=0.02, share=0.9):
+    found = healthy().predictive
+    found.posterior.marginal.distance = distance
+    found.posterior.coverage.share = np.array([share])
+    return found
+
+
+DEAD = Units({"z": np.zeros((20, 2))}, {"z": np.array([1e-3, -1e-3])})
+WIDE = Fake(accuracy=0.9, transported=0.8, standard_error=0.05)
+NEAR = Fake(accuracy=0.65, transported=0.3, standard_error=0.05)
+CASES = {
+    "posterior collapse": {"units": DEAD},
+    "dead decoder": {"response": response(moved=1e-8), "units": DEAD},
+    "scale running to 0": {"response": response(least_scale=0.004)},
+    "wrong likelihood": {"predictive": predictive(distance=0.3)},
+    "predictive intervals too narrow": {"predictive": predictive(share=0.7)},
+    "not converged": {"convergence": convergence(gain=1.0, gain_error=0.1)},
+    "overfitted": {"convergence": convergence(gain=-1.0, lost=3.0)},
+    "hole in the prior": {"prior_gap": WIDE},
+    "prior off the population of codes": {"prior_gap": NEAR},
+    "guide too narrow": {"gap": gap(3.0, ratio=0.3)},
+    "KL underweighted": {"gap": gap(3.0, ratio=0.3), "convergence": convergence(kl_weight=0.001)},
+    "lagging encoder": {"gap": gap(5.0), "train_gap": gap(5.0)},
+    "amortization gap": {
+        "gap": gap(1.1),
+        "train_gap": gap(1.1),
+        "units": Units({"z": np.full((20, 2), 10.0)}, {"z": np.ones(2)}),
+    },
+    "overfitted encoder": {"gap": gap(5.0), "train_gap": gap(0.2)},
+    "k-hat above its threshold": {
+        "pareto": Fake(share_above=0.5, k_hat=0.8 * ONE, threshold=0.7, num_particles=1000)
+    },
+    "approximation gap": {"gap": gap(approximation=2.0)},
+    "q(z|x) off the posterior": {
+        "calibration": Fake(
+            num_data=1000, sites={"z": Fake(shift=np.zeros(2), spread=np.array([1.0, 1.5]))}
+        )
+    },
+}
+
+
+def test_a_healthy_fit_is_left_alone():
+    assert judged(healthy()) == ()
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_each_fault_is_named_and_no_other(name):
+    (found,) = judged(healthy(**CASES[name]))
+    assert found.name == name
+    assert found.evidence.endswith(".")
+    assert found.remedy.endswith(".")
+    assert found.source
+    assert np.isfinite([found.value, found.threshold]).all()
+
+
+def test_every_rule_has_a_case():
+    spoken = {
+        rule
+        for rule in RULES
+        if any(rule(healthy(**changes)) is not None for changes in CASES.values())
+    }
+    assert spoken == set(RULES)
+
+
+def test_a_rule_is_silent_where_nothing_was_measured():
+    nothing = dict.fromkeys(("units", "prior_gap", "response", "convergence", "pareto", "gap"))
+    nothing |= dict.fromkeys(("train_gap", "calibration", "predictive"))
+    assert judged(healthy(**nothing)) == ()
+
+
+def test_noise_is_no_finding():
+    assert not named(convergence=convergence(gain=1.0, gain_error=0.8))
+    assert not named(prior_gap=Fake(accuracy=0.6, transported=0.2, standard_error=0.09))
+    assert guide_rules.overfitted_encoder(healthy(train_gap=None, gap=gap(9.0))) is None
+
+
+def test_some_unused_units_are_a_note():
+    some = Units({"z": np.array([[2.0, 0.0]] * 20)}, {"z": np.array([0.9, 0.0])})
+    (found,) = judged(healthy(units=some))
+    assert (found.kind, found.name) == (Kind.NOTE, "unused units")
+
+
+def test_the_verdict_prints_faults_first_and_says_what_it_did_not_look_at():
+    made = [Finding(kind, str(kind), "e.", 1.0, 0.5, "s", "r.") for kind in reversed(Kind)]
+    found = verdict(made)
+    assert [each.kind for each in found] == list(Kind)
+    assert str(found).startswith("Verdict: 1 faults, 1 limits, 1 notes.\n\nFAULT  fault")
+    assert found.names == ["fault", "limit"]
+    assert "of those that are looked for" in str(Verdict())
+    (note,) = judged(healthy(missing={"gap": "no local guide."}))
+    assert (note.kind, note.name, note.evidence) == (Kind.NOTE, "gap not measured", "no local guide.")
+
+
+def test_thresholds_are_relative_where_data_are_large():
+    """Half a nat is much of -25 nats, and nothing of -1500."""
+    rising = {"convergence": convergence(gain=1.0, gain_error=0.1)}
+    assert named(**rising) == ["not converged"]
+    assert not named(**rising, elbo=Fake(mean=-1500.0))
+    assert rules.RISE_SHARE * 1500 > 1
