@@ -10,7 +10,8 @@ import test_contracts as contracts
 
 from probvae import priors
 
-PAGE = Path(__file__).parent.parent / "docs" / "extending.md"
+DOCS = Path(__file__).parent.parent / "docs"
+PAGE = DOCS / "extending.md"
 BLOCKS = re.findall(r"```python\n(.*?)```", PAGE.read_text(), flags=re.DOTALL)
 PARTS = ("Laplace", "SharedScale", "LogNormal", "Residual")
 
@@ -51,3 +52,10 @@ def test_the_new_likelihood_takes_a_mask(page):
 def test_the_new_guide_serves_the_vamp_prior(page):
     vae = pairs.tiny(posterior=page["SharedScale"](), prior=priors.VampPrior(3))
     pairs.check_pair(vae)
+
+
+@pytest.mark.slow
+def test_the_page_on_diagnosis_runs(capsys):
+    (block,) = re.findall(r"```python\n(.*?)```", (DOCS / "diagnosis.md").read_text(), flags=re.DOTALL)
+    exec(compile(block, "diagnosis.md", "exec"), {})
+    assert capsys.readouterr().out.startswith("Verdict: ")

@@ -1,5 +1,6 @@
 """Each rule speaks where its number passes its threshold, names it rightly, and is silent elsewhere."""
 
+from pathlib import Path
 from types import SimpleNamespace as Fake
 
 import numpy as np
@@ -9,6 +10,7 @@ from probvae.criticism import Convergence, Finding, Kind, Units, Verdict, guide_
 from probvae.criticism.diagnose import RULES, judged
 from probvae.criticism.verdict import verdict
 
+PAGE = Path(__file__).parents[2] / "docs" / "diagnosis.md"
 ONE = np.ones(20)
 
 
@@ -159,3 +161,9 @@ def test_thresholds_are_relative_where_data_are_large():
     assert named(**rising) == ["not converged"]
     assert not named(**rising, elbo=Fake(mean=-1500.0))
     assert rules.RISE_SHARE * 1500 > 1
+
+
+def test_the_page_names_every_finding():
+    page = PAGE.read_text().replace("\\|", "|")
+    milder = {"amortization gap", "prior off the population of codes"}  # limits of rows that are there
+    assert all(name in page for name in set(CASES) - milder)
