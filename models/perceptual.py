@@ -12,7 +12,7 @@ from probvae import VAE, Variant, likelihoods, nets
 
 
 def _edges(x: jax.Array) -> list[jax.Array]:
-    """Phi: bright and dark edges down and across images (batch, height, width, ...), by scale; the rest."""
+    """Phi: bright and dark edges down and across (batch, height, width, ...), by scale; the rest."""
     found = []
     for _ in range(3):
         for steps in (jnp.diff(x, axis=1), jnp.diff(x, axis=2)):

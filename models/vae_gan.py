@@ -16,7 +16,7 @@ def vae_gan(
     *,
     latent_dim: int = 16,
     hidden: tuple[int, ...] = (300, 300),
-    features: float = 1.0,
+    features: float = 30.0,
     adversary: float = 1.0,
     discriminator: tuple[int, ...] = (256,),
     rate: float = 1e-3,
