@@ -37,6 +37,7 @@ class AbstractObjective(NumPyroELBO):
     fits_points: ClassVar[bool] = False
     reports: ClassVar[tuple[str, ...]] = ()  # the names of its own parts, beside PARTS
     scheduled: ClassVar[tuple[str, ...]] = ()  # fields that are weights: numbers >= 0, or schedules
+    asked_at: ClassVar[str] = ""  # what asked_context adds, in words
     least_batch: ClassVar[int] = 1  # data that it compares with each other
     num_particles: int
     closed_form: bool
@@ -65,6 +66,10 @@ class AbstractObjective(NumPyroELBO):
 
     def drawn_context(self, rng_key: RngKey, x: jax.Array, context: Any) -> Any:
         """Return the context that both programs are told at a training step, given the data's."""
+        return context
+
+    def asked_context(self, context: Any, rows: int) -> Any:
+        """Return the context that a fitted VAE is asked with, for ``rows`` data, given theirs."""
         return context
 
     def programs(self, model: Callable, guide: Callable) -> tuple[Callable, Callable]:
