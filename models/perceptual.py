@@ -1,8 +1,8 @@
 """The deep feature consistent VAE of Hou et al. 2017, arXiv:1610.00291, with fixed features.
 
 The idea: reconstructions are compared as an eye would, by features of neighbourhoods, and not pixel by
-pixel. The paper's are layers of a trained VGG net; here, without a download, rectified edges in two
-directions at three scales, and what is left. Any function of x does: ``Perceptual(lambda x: net(x))``.
+pixel. The paper's are layers of a trained VGG net; here, without a download, where edges are at three
+scales (less than how strong), and what is left. Any function does: ``Perceptual(lambda x: net(x))``.
 """
 
 import jax
@@ -12,11 +12,11 @@ from probvae import VAE, Variant, likelihoods, nets
 
 
 def _edges(x: jax.Array) -> list[jax.Array]:
-    """Phi: bright and dark edges down and across (batch, height, width, ...), by scale; the rest."""
+    """Phi: squashed steps down and across (batch, height, width, ...), by scale; the rest."""
     found = []
     for _ in range(3):
         for steps in (jnp.diff(x, axis=1), jnp.diff(x, axis=2)):
-            found += [jax.nn.relu(steps), jax.nn.relu(-steps)]
+            found.append(jnp.tanh(4 * steps))
         x = (x[:, 1:] + x[:, :-1])[:, ::2] / 2
         x = (x[:, :, 1:] + x[:, :, :-1])[:, :, ::2] / 2
     return [*found, x]
@@ -27,7 +27,7 @@ def perceptual(
     *,
     latent_dim: int = 16,
     hidden: tuple[int, ...] = (300, 300),
-    scale: float = 0.5,
+    scale: float = 0.6,
 ) -> Variant:
     """Return the VAE for images whose likelihood is a distance of edges, in units of ``scale``."""
     model = VAE(

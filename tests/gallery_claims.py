@@ -36,9 +36,9 @@ def refit(vae, x, epochs=60, optimizer=None, **options):
     return fit(vae, x, progress=False, **settings, **options)
 
 
-def gaussian(case):
+def gaussian(case, scale):
     """The variant's nets under the plain ELBO and a normal p(x|z): what it is held against."""
-    fixed = likelihoods.Gaussian(likelihoods.FixedScale(0.3))
+    fixed = likelihoods.Gaussian(likelihoods.FixedScale(scale))
     one = dataclasses.replace(case.fitted.vae, likelihood=fixed)
     return refit(one, case.data.observation(KEY, case.data.train), optimizer=optax.adam(3e-3))
 
@@ -272,18 +272,18 @@ def factor_vae(case):
     draw, flip = jax.random.split(KEY)
     u = jax.random.uniform(draw, (1000, 2), minval=-1, maxval=1)
     seen = jnp.stack([u[:, 0] + u[:, 1], u[:, 0] - u[:, 1]], axis=1)[..., None]
-    at = jax.nn.sigmoid(8 * (seen - jnp.linspace(-1.4, 1.4, 12))).reshape(1000, 24)
+    at = jax.nn.sigmoid(12 * (seen - jnp.linspace(-1.4, 1.4, 40))).reshape(1000, 80)
     x = np.asarray(jax.random.bernoulli(flip, at), np.float32)
     sizes = {"latent_dim": 2, "hidden": (32,), "discriminator": (64, 64)}
-    made = case.build_whole((24,), **sizes, rate=3e-3, discriminator_rate=3e-3)
+    made = case.build_whole((80,), **sizes, rate=3e-3, discriminator_rate=3e-3)
     options = {"objective": made.objective, "optimizer": made.optimizer}
     found = [
-        refit(made.vae, x, epochs=100, optimizer=optax.adam(3e-3)),
-        refit(made.vae, x, epochs=100, **options),
+        refit(made.vae, x, epochs=60, optimizer=optax.adam(3e-3)),
+        refit(made.vae, x, epochs=60, **options),
     ]
     plain, ours = (total_correlation(fitted, x) for fitted in found)
-    assert plain > 0.03
-    assert ours < 0.5 * plain
+    assert plain > 0.05
+    assert ours < 0.75 * plain
     assert error(found[1], x) < 1.07 * error(found[0], x)
 
 
@@ -395,14 +395,14 @@ def autoencoder(case):
 
 def perceptual(case):
     """Nearer in the features than a normal p(x|z) of a higher rate, and farther in the pixels."""
-    x, plain = case.data.valid, gaussian(case)
+    x, plain = case.data.valid, gaussian(case, 0.2)
     features = case.fitted.vae.likelihood.features
 
     def distance(fitted):
         pairs = zip(features(jnp.asarray(x)), features(fitted.reconstruct(x, rng_key=KEY)), strict=True)
         return float(sum(jnp.square(a - b).sum() for a, b in pairs)) / len(x)
 
-    assert distance(case.fitted) < 0.9 * distance(plain)
+    assert distance(case.fitted) < 0.85 * distance(plain)
     assert error(case.fitted, x) > error(plain, x)
     kl = [float(read(fitted, x).total_kl.mean()) for fitted in (case.fitted, plain)]
     assert kl[0] < kl[1]
@@ -412,11 +412,11 @@ def perceptual(case):
 
 def vae_gan(case):
     """Reconstructions are about as sharp as data, and vary as much; those of a normal p(x|z) are blurred."""
-    x, plain = jnp.asarray(case.data.valid), gaussian(case)
+    x, plain = jnp.asarray(case.data.valid), gaussian(case, 0.3)
     ours, blurred = (fitted.reconstruct(x, rng_key=KEY) for fitted in (case.fitted, plain))
     assert 0.65 < edges(ours) / edges(x) < 1.5
-    assert edges(blurred) / edges(x) < 0.55
-    assert ours.var(0).mean() > 1.3 * blurred.var(0).mean()
+    assert edges(ours) > 1.2 * edges(blurred)
+    assert ours.var(0).mean() > 1.15 * blurred.var(0).mean()
     apart = jnp.sqrt(jnp.square(ours - jnp.roll(x, 1, axis=0)).mean())
     assert error(case.fitted, x) < 0.8 * apart  # it is the datum's own that is drawn
 
