@@ -388,6 +388,7 @@ def autoencoder(case):
     x = case.data.valid
     assert error(case.fitted, x) < 0.96 * error(case.plain, x)
     assert last(case.fitted, "log_likelihood") > last(case.plain, "log_likelihood") + 1
+    assert last(case.fitted, "kl") > 10  # -log p(z): nothing holds the codes near a prior
     for bound in (case.fitted.log_prob, case.fitted.elbo):
         with pytest.raises(ValueError, match="log p.x. needs a density q.z.x., and PointMass is none"):
             bound(x, rng_key=KEY, num_particles=2)
