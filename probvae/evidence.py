@@ -75,17 +75,25 @@ def check_density(vae: Any) -> None:
     Raises:
         ValueError: for a likelihood that scores reconstructions only, or a guide that is a point mass.
     """
+    reason = no_density(vae)
+    if reason:
+        raise ValueError(reason)
+
+
+def no_density(vae: Any) -> str | None:
+    """Return why a VAE has no bound on log p(x): the part that is no density, and the remedy."""
     if not vae.likelihood.is_density:
-        raise ValueError(
+        return (
             f"log p(x) needs a density p(x|z), and {type(vae.likelihood).__name__} is none: it scores "
             "reconstructions only. Compare models by a likelihood such as Gaussian or Bernoulli."
         )
     if not vae.posterior.is_density:
-        raise ValueError(
+        return (
             f"a bound on log p(x) needs a density q(z|x), and {type(vae.posterior).__name__} is none: "
             "it puts all mass on one code. Take a guide such as guides.MeanField(), and fit it to the "
             'decoder that is there already: fit(..., freeze=("decoder",)).'
         )
+    return None
 
 
 def log_prob(

@@ -74,7 +74,7 @@ def page(config: dict[str, Any], metrics: dict[str, Any], pictures: list[Picture
         f"<h1>{escape(name)}</h1>",
         f"<p class=quiet>{escape(config['model']['summary'])}</p>",
         _numbers(metrics, config["data"]["sizes"]["test"]),
-        f"<p>{escape(EXPLAINED)}</p>",
+        f"<p>{escape(_explained(metrics))}</p>",
         _section("The model", f"<pre>{escape(config['model']['statement'])}</pre>"),
         _section("The data", f"<p>{escape(_protocol(config['data']))}</p>"),
         _section("Figures", "".join(map(_picture, pictures)) or "<p>None were drawn.</p>"),
@@ -125,6 +125,13 @@ def _numbers(metrics: dict[str, Any], num_test: int) -> str:
     return f"<div class=numbers>{''.join(cards)}</div>"
 
 
+def _explained(metrics: dict[str, Any]) -> str:
+    """Say how the numbers are read, or why there are none."""
+    if metrics["test_elbo"] is None:
+        return f"There is no test log p(x) and no ELBO: {metrics['no_log_prob']}"
+    return EXPLAINED
+
+
 def _number(label: str, number: dict[str, Any], num_test: int) -> str:
     value = f"{_shown(number['mean'])} \u00b1 {_shown(number['standard_error'])} nats"
     few = number["num_data"] < num_test
@@ -169,6 +176,7 @@ def _made(config: dict[str, Any], metrics: dict[str, Any]) -> str:
         "epochs": f"{done['epochs']} of {training['epochs']}, {done['seconds']:.1f} s",
         "batch size": str(training["batch_size"]),
         "seed": str(training["seed"]),
+        **({"asked at": training["asked_at"]} if "asked_at" in training else {}),
         "data": f"{config['data']['source']}, test data sha256 {config['data']['sha256'][:12]}",
         "versions": ", ".join(f"{name} {v}" for name, v in config["versions"].items()),
     }

@@ -109,7 +109,9 @@ def test_bounds_are_refused_by_name(part, request):
             asked()
     given = Data("rows", train=X, test=X)
     found = evaluate(fitted, given, rng_key=KEY, num_particles=2, max_test=5)
-    assert sentences(found, 10) == ["test log p(x): none, since a part of this model is no density"]
+    (line,) = sentences(found, 10)
+    assert line.startswith("test log p(x): none, for ")
+    assert f"{part} is none" in line
 
 
 @pytest.mark.parametrize("objective", [IWAE(), FreeBits(), ELBO(estimator=STL())], ids=repr)

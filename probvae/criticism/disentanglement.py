@@ -1,6 +1,6 @@
 """Disentanglement: whether each known factor of the data has a unit of the code to itself."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -128,8 +128,18 @@ def _information(a: np.ndarray, b: np.ndarray) -> float:
     return float((counts[seen] / n * np.log(counts[seen] * n / product[seen])).sum())
 
 
+def _array(name: str, given: ArrayLike, dtype: Any) -> np.ndarray:
+    try:
+        return np.asarray(given, dtype)
+    except (ValueError, TypeError) as error:  # rows of unequal length, text
+        raise ValueError(
+            f"{name} expects numbers in rows of one length, one row per datum; got what makes no such "
+            f"array ({error}). Give each datum the same columns: np.stack(columns, axis=1)."
+        ) from error
+
+
 def _checked(codes: ArrayLike, factors: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
-    z, v = np.asarray(codes, np.float64), np.asarray(factors)
+    z, v = _array("codes", codes, np.float64), _array("factors", factors, None)
     for name, array, columns in (("codes", z, "units"), ("factors", v, "factors")):
         if array.ndim != 2 or not array.size:
             raise ValueError(f"{name} expects an array (n, {columns}); got shape {array.shape}.")

@@ -10,7 +10,7 @@ from flax import nnx
 from numpyro import handlers
 
 from probvae import nets
-from probvae.objectives.checks import check_number, check_particles
+from probvae.objectives.checks import check_particles, check_weights
 from probvae.objectives.discriminator import for_gradient, log_loss, register, weights
 from probvae.objectives.objective import AbstractObjective
 from probvae.objectives.particles import over_particles
@@ -85,6 +85,7 @@ class Adversarial(AbstractObjective):
     """
 
     fits_points = True
+    scheduled = ("features", "adversary", "likelihood")
     reports: ClassVar[tuple[str, ...]] = Judged._fields
 
     features: float | Schedule = 1.0
@@ -96,8 +97,7 @@ class Adversarial(AbstractObjective):
 
     def __post_init__(self) -> None:
         check_particles(self)
-        for name in ("features", "adversary", "likelihood"):
-            check_number(self, name, getattr(self, name))
+        check_weights(self)
         if not isinstance(self.discriminator, Discriminator):
             raise TypeError(
                 "Adversarial(discriminator=...) expects objectives.Discriminator(features=..., "

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jax.scipy.special import logsumexp
 from numpyro.distributions import Independent
 
-from probvae.objectives.checks import check_number, check_particles
+from probvae.objectives.checks import check_company, check_particles, check_weights
 from probvae.objectives.objective import AbstractObjective
 from probvae.objectives.terms import Terms, latent_sites, unexpanded
 from probvae.typing import RngKey, Schedule
@@ -101,6 +101,8 @@ class BetaTC(AbstractObjective):
 
     reports: ClassVar[tuple[str, ...]] = PARTS
     closed_form: ClassVar[bool] = False
+    scheduled = ("beta", "alpha", "gamma")
+    least_batch = 2
 
     beta: float | Schedule = 6.0
     alpha: float | Schedule = 1.0
@@ -110,11 +112,11 @@ class BetaTC(AbstractObjective):
 
     def __post_init__(self) -> None:
         check_particles(self)
-        for name in ("beta", "alpha", "gamma"):
-            check_number(self, name, getattr(self, name))
+        check_weights(self)
 
     def look(self, guide_trace: dict, model_trace: dict, rng_key: RngKey) -> Any:
         site = guide_trace[_only_site(guide_trace)]
+        check_company(self, len(site["value"]))
         log_q = log_pairs(site["fn"], site["value"])
         return aggregate(log_q, self.sampling.log_weights(len(log_q)))
 
@@ -140,8 +142,6 @@ def log_pairs(q: Any, z: jax.Array) -> jax.Array:
             f"BetaTC needs q(z_j|x) for each unit alone, and this guide's q(z|x) is a "
             f"{type(base).__name__} whose units are not independent. Take guides.MeanField()."
         )
-    if len(z) < 2:
-        raise ValueError("BetaTC compares the data of a batch with each other, and got a batch of one.")
     return units.log_prob(z[:, None, :])
 
 

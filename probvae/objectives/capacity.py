@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import jax
 import jax.numpy as jnp
 
-from probvae.objectives.checks import check_number, check_particles
+from probvae.objectives.checks import check_particles, check_weights
 from probvae.objectives.objective import AbstractObjective
 from probvae.objectives.terms import Terms
 from probvae.typing import Schedule
@@ -32,6 +32,7 @@ class Capacity(AbstractObjective):
 
     can_infer_discrete = True
     fits_any = True
+    scheduled = ("capacity", "gamma")
 
     capacity: float | Schedule = 0.0
     gamma: float | Schedule = 100.0
@@ -40,8 +41,7 @@ class Capacity(AbstractObjective):
 
     def __post_init__(self) -> None:
         check_particles(self)
-        check_number(self, "capacity", self.capacity)
-        check_number(self, "gamma", self.gamma)
+        check_weights(self)
 
     def bound(self, read: Terms, step: jax.Array | None) -> jax.Array:
         excess = read.total_kl.mean(0) - self.weight(self.capacity, step)

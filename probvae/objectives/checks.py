@@ -5,6 +5,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from numpyro import handlers
 from numpyro.infer import ELBO, RenyiELBO, Trace_ELBO, TraceGraph_ELBO, TraceMeanField_ELBO
 
@@ -12,6 +13,9 @@ from probvae.distributions.support import states
 from probvae.objectives.enumeration import SUMS, check_state, refusal
 from probvae.objectives.objective import AbstractObjective
 from probvae.objectives.terms import closed_form_is_exact
+
+AT_ONCE = 2**18  # steps of a schedule
+ROUNDING = 1e-6  # below which a weight is not too low: a cosine in float32 may end just under 0
 
 
 def check_particles(objective: Any) -> None:
@@ -23,18 +27,62 @@ def check_particles(objective: Any) -> None:
         )
 
 
-def check_number(objective: Any, name: str, value: Any) -> None:
-    """Raise unless a weight is a finite number >= 0, or a schedule that starts at one."""
-    got = value(0) if callable(value) else value
+def check_weights(objective: Any) -> None:
+    """Raise unless each weight is a finite number >= 0, or a schedule that starts at one."""
+    for name in objective.scheduled:
+        value = getattr(objective, name)
+        got = value(0) if callable(value) else value
+        try:
+            fine = math.isfinite(got) and got >= 0
+        except TypeError:
+            fine = False
+        if not fine:
+            what = f"a schedule that gives {got!r} at step 0" if callable(value) else repr(value)
+            raise ValueError(_weight_refusal(objective, name, 0.0, what))
+
+
+def check_schedules(objective: Any, num_steps: int) -> None:
+    """Raise, before a fit starts, where a schedule gives no fit weight at any of the fit's steps.
+
+    All steps are evaluated in one vectorised call (``AT_ONCE`` of them at a time): a schedule that is
+    NaN from step 50,000 on costs no more than the error.
+    """
+    for name in objective.scheduled if isinstance(objective, AbstractObjective) else ():
+        if callable(getattr(objective, name)):
+            for start in range(0, num_steps, AT_ONCE):
+                _check_schedule(objective, name, start, min(start + AT_ONCE, num_steps))
+
+
+def _check_schedule(objective: Any, name: str, start: int, end: int) -> None:
+    schedule, least = getattr(objective, name), objective.least(name)
     try:
-        fine = math.isfinite(got) and got >= 0
-    except TypeError:
-        fine = False
-    if not fine:
-        what = f"a schedule that gives {got!r} at step 0" if callable(value) else repr(value)
+        values = np.asarray(jax.vmap(schedule)(jnp.arange(start, end)))
+    except TypeError as error:  # what JAX raises where a traced step meets `if` or a float
+        what = f"a schedule that cannot be traced, {schedule!r} ({str(error).splitlines()[0]})"
+        fix = " Write it with jax.numpy: jnp.where in place of `if`, jnp.cos in place of math.cos."
+        raise ValueError(_weight_refusal(objective, name, least, what) + fix) from error
+    bad = ~(np.isfinite(values) & (values >= least - ROUNDING))
+    if bad.any():
+        step = int(bad.argmax())
+        what = f"a schedule that gives {values[step]} at step {start + step} of this fit"
+        fix = " Steps count from 0, one per batch; see that it neither divides by 0 nor falls too low."
+        raise ValueError(_weight_refusal(objective, name, least, what) + fix)
+
+
+def _weight_refusal(objective: Any, name: str, least: float, got: str) -> str:
+    return (
+        f"{type(objective).__name__}({name}=...) expects a finite number >= {least:g}, or an optax "
+        f"schedule of the step that gives such numbers; got {got}."
+    )
+
+
+def check_company(objective: Any, batch: int) -> None:
+    """Raise where a batch holds fewer data than an objective compares with each other."""
+    if batch < objective.least_batch:
         raise ValueError(
-            f"{type(objective).__name__}({name}=...) expects a finite number >= 0, or an optax "
-            f"schedule of the step that gives such numbers; got {what}."
+            f"{type(objective).__name__} compares the data of a batch with each other, and got a batch "
+            f"of one; it expects at least {objective.least_batch}, better a hundred. Take a larger "
+            "batch_size, or objectives.ELBO()."
         )
 
 
@@ -43,7 +91,10 @@ def check_terms(objective: Any, vae: Any, batch_size: int) -> None:
 
     The loss is traced abstractly, on a batch of zeros: no arithmetic is done.
     """
-    if not isinstance(objective, AbstractObjective) or objective.fits_any:
+    if not isinstance(objective, AbstractObjective):
+        return
+    check_company(objective, batch_size)
+    if objective.fits_any:
         return
     x = jnp.zeros((batch_size, *vae.event_shape))
     context = jnp.zeros((batch_size, *vae.context_shape)) if vae.context_shape else None

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import jax
 
-from probvae.objectives.checks import check_number, check_particles
+from probvae.objectives.checks import check_particles, check_weights
 from probvae.objectives.estimators import AbstractEstimator, check_estimator
 from probvae.objectives.objective import AbstractObjective
 from probvae.objectives.terms import Terms
@@ -31,6 +31,7 @@ class ELBO(AbstractObjective):
     can_infer_discrete = True
     fits_any = True
     fits_points = True
+    scheduled = ("beta",)
 
     beta: float | Schedule = 1.0
     num_particles: int = 1
@@ -39,7 +40,7 @@ class ELBO(AbstractObjective):
 
     def __post_init__(self) -> None:
         check_particles(self)
-        check_number(self, "beta", self.beta)
+        check_weights(self)
         check_estimator(self)
 
     def bound(self, read: Terms, step: jax.Array | None) -> jax.Array:

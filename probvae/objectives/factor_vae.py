@@ -9,7 +9,7 @@ from numpyro import handlers
 
 from probvae import nets
 from probvae.distributions.support import named
-from probvae.objectives.checks import check_number, check_particles
+from probvae.objectives.checks import check_company, check_particles, check_weights
 from probvae.objectives.discriminator import for_gradient, log_loss, register, weights
 from probvae.objectives.objective import AbstractObjective
 from probvae.objectives.terms import Terms, latent_sites
@@ -50,6 +50,8 @@ class FactorVAE(AbstractObjective):
     """
 
     fits_points = True
+    scheduled = ("gamma",)
+    least_batch = 2
     reports: ClassVar[tuple[str, ...]] = ("total_correlation", "discriminator_loss")
 
     gamma: float | Schedule = 10.0
@@ -59,7 +61,7 @@ class FactorVAE(AbstractObjective):
 
     def __post_init__(self) -> None:
         check_particles(self)
-        check_number(self, "gamma", self.gamma)
+        check_weights(self)
 
     def programs(self, model: Callable, guide: Callable) -> tuple[Callable, Callable]:
         model, guide = super().programs(model, guide)
@@ -74,10 +76,7 @@ class FactorVAE(AbstractObjective):
 
     def look(self, guide_trace: dict, model_trace: dict, rng_key: RngKey) -> Any:
         z = guide_trace[_site(guide_trace)]["value"]
-        if len(z) < 2:
-            raise ValueError(
-                "FactorVAE exchanges units among the codes of a batch, and got a batch of one."
-            )
+        check_company(self, len(z))
         stop = jax.lax.stop_gradient
         d, phi = nets.function(self.discriminator, z.shape[1:], (1,)), weights(self, model_trace)
         exchanged = exchange(jax.random.fold_in(rng_key, 2), stop(z))

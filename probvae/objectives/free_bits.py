@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import jax
 import jax.numpy as jnp
 
-from probvae.objectives.checks import check_number, check_particles
+from probvae.objectives.checks import check_particles, check_weights
 from probvae.objectives.objective import AbstractObjective
 from probvae.objectives.terms import Terms
 from probvae.typing import Schedule
@@ -85,6 +85,7 @@ class FreeBits(AbstractObjective):
     """
 
     can_infer_discrete = True
+    scheduled = ("lam",)
 
     lam: float | Schedule = 0.1
     groups: AbstractGroups = field(default_factory=PerUnit)
@@ -93,7 +94,7 @@ class FreeBits(AbstractObjective):
 
     def __post_init__(self) -> None:
         check_particles(self)
-        check_number(self, "lam", self.lam)
+        check_weights(self)
 
     def bound(self, read: Terms, step: jax.Array | None) -> jax.Array:
         spent = jnp.maximum(self.weight(self.lam, step), self.groups.kl(read)).sum()

@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 import jax
 
-from probvae.objectives.checks import check_number, check_particles
+from probvae.objectives.checks import check_company, check_particles, check_weights
 from probvae.objectives.kernels import RBF, AbstractKernel, mmd
 from probvae.objectives.objective import AbstractObjective
 from probvae.objectives.terms import Terms, latent_sites
@@ -36,6 +36,8 @@ class InfoVAE(AbstractObjective):
     """
 
     fits_points = True
+    scheduled = ("lam",)
+    least_batch = 2
     reports: ClassVar[tuple[str, ...]] = ("mmd",)
 
     alpha: float = 1.0
@@ -48,7 +50,7 @@ class InfoVAE(AbstractObjective):
         check_particles(self)
         if not (math.isfinite(self.alpha) and 0 <= self.alpha <= 1):
             raise ValueError(f"InfoVAE(alpha=...) expects a number in [0, 1]; got {self.alpha!r}.")
-        check_number(self, "lam", self.lam)
+        check_weights(self)
         start = self.lam(0) if callable(self.lam) else self.lam
         if self.alpha + start < 1:
             raise ValueError(
@@ -56,13 +58,13 @@ class InfoVAE(AbstractObjective):
                 f"got alpha={self.alpha!r}, lam={start!r}."
             )
 
+    def least(self, name: str) -> float:
+        return 1 - self.alpha
+
     def look(self, guide_trace: dict, model_trace: dict, rng_key: RngKey) -> Any:
         name = _only_site(guide_trace)
         z, p = guide_trace[name]["value"], model_trace[name]["fn"]
-        if len(z) < 2:
-            raise ValueError(
-                "InfoVAE compares the codes of a batch with each other, and got a batch of one."
-            )
+        check_company(self, len(z))
         drawn = p.sample(jax.random.fold_in(rng_key, 2))  # 0 and 1 are the guide's and the model's
         return mmd(self.kernel, z, drawn if p.has_rsample else jax.lax.stop_gradient(drawn))
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from probvae.objectives.checks import check_particles
 from probvae.objectives.objective import AbstractObjective
@@ -71,6 +72,19 @@ class MultiRate(AbstractObjective):
         low, high = math.log(self.low), math.log(self.high)
         log_beta = jax.random.uniform(rng_key, (len(x), 1), minval=low, maxval=high)
         return log_beta if context is None else jnp.concatenate([context, log_beta], axis=-1)
+
+    def asked_context(self, context: Any, rows: int) -> Any:
+        """Return the context with beta = 1, or the nearest in [low, high]: the ELBO's weight."""
+        log_beta = np.full((rows, 1), math.log(self._nearest_to_1), np.float32)
+        return log_beta if context is None else np.concatenate([context, log_beta], axis=-1)
+
+    @property
+    def asked_at(self) -> str:  # type: ignore[override]
+        return f"beta = {self._nearest_to_1:g}"
+
+    @property
+    def _nearest_to_1(self) -> float:
+        return min(max(1.0, self.low), self.high)
 
     def read(
         self, rng_key: RngKey, params: Any, model: Any, guide: Any, *args: Any, **kwargs: Any

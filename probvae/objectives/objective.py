@@ -25,7 +25,8 @@ class AbstractObjective(NumPyroELBO):
     ones over a discrete code may stand in for draws. ``fits_any`` says that its terms exist for every
     prior and guide; where not, :meth:`look` or :meth:`bound` raise as they are traced, and ``fit``
     finds it before it starts. ``fits_points`` says that it means something where q(z|x) is a point, and
-    its KL -log p(z). A subclass is a frozen dataclass with ``num_particles`` and a method
+    its KL -log p(z). What ``scheduled`` names, ``fit`` evaluates over all its steps before the first
+    (:meth:`least` of each). A subclass is a frozen dataclass with ``num_particles`` and a method
     ``bound``. What it needs beyond traces (the step, for schedules) and what it reports (its parts)
     lives at the mutable site ``"objective$state"``, which :meth:`programs` adds to the model; ``fit``
     does so by itself.
@@ -35,6 +36,9 @@ class AbstractObjective(NumPyroELBO):
     fits_any: ClassVar[bool] = False
     fits_points: ClassVar[bool] = False
     reports: ClassVar[tuple[str, ...]] = ()  # the names of its own parts, beside PARTS
+    scheduled: ClassVar[tuple[str, ...]] = ()  # fields that are weights: numbers >= 0, or schedules
+    asked_at: ClassVar[str] = ""  # what asked_context adds, in words
+    least_batch: ClassVar[int] = 1  # data that it compares with each other
     num_particles: int
     closed_form: bool
     order: float = 1.0  # of the mean over particles (Renyi's alpha): 1 is of log w, 0 of w
@@ -52,12 +56,20 @@ class AbstractObjective(NumPyroELBO):
         """Return what else the bound needs of the traces (``read.seen``); raise if it is not there."""
         return None
 
+    def least(self, name: str) -> float:
+        """Return the least value that a weight may have, at any step."""
+        return 0.0
+
     def data_context_shape(self, context_shape: Shape) -> Shape:
         """Return the shape of the context that training data bring, given the VAE's."""
         return context_shape
 
     def drawn_context(self, rng_key: RngKey, x: jax.Array, context: Any) -> Any:
         """Return the context that both programs are told at a training step, given the data's."""
+        return context
+
+    def asked_context(self, context: Any, rows: int) -> Any:
+        """Return the context that a fitted VAE is asked with, for ``rows`` data, given theirs."""
         return context
 
     def programs(self, model: Callable, guide: Callable) -> tuple[Callable, Callable]:

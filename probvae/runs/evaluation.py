@@ -1,14 +1,13 @@
 """A run's numbers on the test data."""
 
 import time
-from dataclasses import replace
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
 from probvae.data import Data
-from probvae.evidence import Batch, Evidence
+from probvae.evidence import Batch, Evidence, no_density
 from probvae.training import Fitted
 from probvae.typing import RngKey
 from probvae.vae import VAE
@@ -30,24 +29,9 @@ def keys(seed: int) -> Keys:
     return Keys(*jax.random.split(jax.random.key(seed), 3))
 
 
-def told(vae: VAE, data: Data) -> Data:
-    """Return the data with their labels, one-hot, as the context of a VAE of as many classes.
-
-    Data that bring a context, or labels that are not 0, 1, ... K - 1 for ``context_shape=(K,)``, stay
-    as they are.
-    """
-    if data.context or set(data.labels) != set(data.splits) or len(vae.context_shape) != 1:
-        return data
-    every, classes = np.concatenate(list(data.labels.values())), np.arange(*vae.context_shape)
-    if every.ndim != 1 or set(every.tolist()) != set(classes.tolist()):
-        return data
-    one_hot = np.eye(len(classes), dtype=np.float32)
-    return replace(data, context={split: one_hot[rows] for split, rows in data.labels.items()})
-
-
 def batch(vae: VAE, data: Data, split: str, rows: Any = slice(None)) -> Batch:
-    """Return a split of the data, with its context where the VAE takes one."""
-    context = data.context[split][rows] if vae.context_shape else None
+    """Return a split of the data, with its context where the VAE takes one and the data have it."""
+    context = data.context[split][rows] if vae.context_shape and data.context else None
     return Batch(getattr(data, split)[rows], context)
 
 
@@ -62,13 +46,15 @@ def evaluate(
 ) -> dict[str, Any]:
     """Return the test ELBO (all rows) and log p(x) (at most ``max_test`` random rows), in nats.
 
-    Where a part is no density there is no log p(x) to bound: both are None.
+    Where a part is no density there is no log p(x) to bound: both are None, and ``no_log_prob`` says
+    why.
     """
     elbo_key, log_prob_key = jax.random.split(rng_key)
     rows = test_rows(len(data.test), max_test)
     test, some = batch(fitted.vae, data, "test"), batch(fitted.vae, data, "test", rows)
-    if not (fitted.vae.likelihood.is_density and fitted.vae.posterior.is_density):
-        return {"test_elbo": None, "test_log_prob": None}
+    reason = no_density(fitted.vae)
+    if reason:
+        return {"test_elbo": None, "test_log_prob": None, "no_log_prob": reason}
     return {
         "test_elbo": _timed(fitted.elbo, test, elbo_key, ELBO_PARTICLES, progress=progress),
         "test_log_prob": _timed(fitted.log_prob, some, log_prob_key, num_particles, progress=progress),
@@ -100,7 +86,7 @@ def sentences(metrics: dict[str, Any], num_test: int) -> list[str]:
     """Return the numbers as lines of text."""
     elbo, log_prob = metrics["test_elbo"], metrics["test_log_prob"]
     if elbo is None:
-        return ["test log p(x): none, since a part of this model is no density"]
+        return [f"test log p(x): none, for {metrics['no_log_prob']}"]
     lines = [f"test ELBO {_words(elbo)}"]
     some = log_prob["num_data"] < num_test
     note = f"; rows drawn from {num_test:,} by PCG64({ROWS_SEED})" if some else ""

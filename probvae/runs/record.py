@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from probvae.data import Data
+from probvae.runs.context import asked_at
 from probvae.runs.model_file import ModelFile
 from probvae.runs.settings import Settings, sizes
 from probvae.variant import Variant
@@ -44,7 +45,8 @@ def record(
             "objective": "ELBO()" if variant.objective is None else repr(variant.objective),
             "optimizer": _optimizer_words(settings, variant),
             "seed": settings.seed,
-        },
+        }
+        | ({"asked_at": asked_at(variant)} if asked_at(variant) else {}),
         "evaluation": {"num_particles": settings.num_particles, "max_test": settings.max_test},
         "versions": versions(),
     }

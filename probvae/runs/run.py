@@ -9,7 +9,7 @@ from typing import Any
 
 from probvae.data import Data, load
 from probvae.runs import folder as files
-from probvae.runs.evaluation import told
+from probvae.runs.context import asked, told
 from probvae.runs.model_file import load_model_file
 from probvae.runs.record import fingerprint
 from probvae.training import Fitted
@@ -71,7 +71,12 @@ def open_run(directory: str | os.PathLike, *, data_dir: str | None = None) -> Ru
             "run; put back what they were, or train anew."
         )
         raise
-    return Run(directory, config, fitted, lambda: told(variant.vae, _data(config["data"], data_dir)))
+    return Run(
+        directory,
+        config,
+        fitted,
+        lambda: asked(variant, told(variant, _data(config["data"], data_dir))),
+    )
 
 
 def _config(directory: Path) -> dict[str, Any]:

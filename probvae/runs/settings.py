@@ -7,10 +7,9 @@ from typing import Any, NamedTuple
 from numpyro.distributions import constraints
 
 from probvae.data import Data, Rescale, load
-from probvae.runs.evaluation import told
+from probvae.runs.context import asked_at, own_shape, told
 from probvae.runs.model_file import ModelFile
 from probvae.training.checks import check_count
-from probvae.vae import VAE
 from probvae.variant import Variant
 
 BINARIZE = ("auto", "none", "static", "dynamic")
@@ -75,27 +74,29 @@ def assembled(file: ModelFile, settings: Settings) -> tuple[Variant, Data, str |
     if settings.binarize == "auto" and binary and isinstance(data.observation, Rescale):
         chosen = "dynamic"
         data = load(settings.data, binarize=chosen, data_dir=settings.data_dir)
-    data = told(variant.vae, data)
-    _check_context(variant.vae, data)
+    data = told(variant, data)
+    _check_context(variant, data)
     return variant, data, chosen
 
 
-def _check_context(vae: VAE, data: Data) -> None:
-    if vae.context_shape and not data.context:
+def _check_context(variant: Variant, data: Data) -> None:
+    if own_shape(variant) and not data.context:
         raise ValueError(
-            f"this VAE has context_shape={vae.context_shape}, and the data {data.name!r} bring no "
-            "context (nor labels of as many classes). Take data that do, or a model file without."
+            f"this VAE has context_shape={variant.vae.context_shape}, and the data {data.name!r} "
+            "bring no context (nor labels of as many classes). Take data that do, or another model."
         )
 
 
-def protocol(data: Data, settings: Settings, vae: VAE) -> str:
+def protocol(data: Data, settings: Settings, variant: Variant) -> str:
     """Return what is done with the data, in one line."""
     sizes = ", ".join(f"{len(array):,} {split}" for split, array in data.splits.items())
     line = f"data {data.name}: {data.description} ({sizes})"
     low, high = data.range
     line += f"; values in [{low:.4g}, {high:.4g}]"
     if settings.binarize == "auto" and "dynamic" in str(data.description):
-        line += f"; binarised because {type(vae.likelihood).__name__} takes 0 and 1 only"
+        line += f"; binarised because {type(variant.vae.likelihood).__name__} takes 0 and 1 only"
+    if asked_at(variant):
+        line += f"; the fitted VAE is asked at {asked_at(variant)}"
     return line
 
 

@@ -13,6 +13,7 @@ from probvae import report
 from probvae.data import Data
 from probvae.runs import figures
 from probvae.runs import folder as files
+from probvae.runs.context import asked
 from probvae.runs.evaluation import batch, evaluate, keys, sentences
 from probvae.runs.model_file import ModelFile, load_model_file
 from probvae.runs.record import record
@@ -49,13 +50,13 @@ def train(
     variant, data, binarize = assembled(file, settings)
     name = f"{file.path.stem}-{Path(data.name).stem}"
     with files.new_folder(settings.out, name=name) as folder:
-        say(protocol(data, settings, variant.vae))
+        say(protocol(data, settings, variant))
         say(str(variant.vae))
         config = record(settings, file, variant, data, binarize, command)
         _write_start(folder, config, file)
         fitted, seconds = _fitted(folder, settings, variant, data, progress=progress)
         fitted.save(folder / files.FITTED)
-        run = Run(folder, config, fitted, lambda: data)
+        run = Run(folder, config, fitted, lambda: asked(variant, data))
         say(_account(run, seconds))
         try:
             metrics = _evaluated(run, seconds, progress=progress)
@@ -95,7 +96,7 @@ def _fit(settings: Settings, variant: Variant, data: Data, *, progress: bool) ->
     return fit(
         variant.vae,
         batch(variant.vae, data, "train"),
-        validation=None if data.valid is None else batch(variant.vae, data, "valid"),
+        validation=None if data.valid is None else batch(variant.vae, asked(variant, data), "valid"),
         observation=data.observation,
         objective=variant.objective,
         optimizer=variant.optimizer if rate is None else optax.adam(rate),

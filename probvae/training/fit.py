@@ -13,7 +13,7 @@ from probvae import data as sources
 from probvae import join
 from probvae.evidence import Batch
 from probvae.objectives import ELBO, AbstractObjective
-from probvae.objectives.checks import check_objective, check_terms
+from probvae.objectives.checks import check_objective, check_schedules, check_terms
 from probvae.training import checks, loop
 from probvae.training.fitted import Fitted
 from probvae.training.history import Recorder
@@ -96,6 +96,7 @@ def fit(
     train = checks.checked_batch(bare, train, "train", observation)
     checks.check_batch_size(batch_size, len(train.x))
     check_terms(objective, vae, batch_size)
+    check_schedules(objective, epochs * (len(train.x) // batch_size))
     if validation is not None:
         validation = checks.checked_batch(vae, validation, "validation", sources.Cast())
         validation = validation._replace(x=vae.observe(jax.random.key(0), validation.x))

@@ -1,0 +1,28 @@
+"""The multi-rate VAE of Bae et al. 2022, arXiv:2212.03905.
+
+The idea: beta need not be chosen before training: each datum draws one, encoder and decoder are told
+it, and one model answers for every beta, so that a rate-distortion curve costs one fit. In the paper
+log beta gates every layer; here it is one more input of both nets.
+"""
+
+from probvae import VAE, Variant, likelihoods, nets, objectives
+
+
+def multi_rate(
+    event_shape: tuple[int, ...],
+    *,
+    latent_dim: int = 16,
+    hidden: tuple[int, ...] = (300, 300),
+    low: float = 0.01,
+    high: float = 10.0,
+) -> Variant:
+    """Return the VAE for binary data whose context is log beta, from log ``low`` to log ``high``."""
+    model = VAE(
+        event_shape=event_shape,
+        latent_dim=latent_dim,
+        context_shape=(1,),
+        likelihood=likelihoods.Bernoulli(),
+        encoder=nets.MLP(hidden),
+        decoder=nets.MLP(hidden),
+    )
+    return Variant(model, objective=objectives.MultiRate(low, high), epochs=100, batch_size=100)

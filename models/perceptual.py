@@ -1,0 +1,40 @@
+"""The deep feature consistent VAE of Hou et al. 2017, arXiv:1610.00291, with fixed features.
+
+The idea: reconstructions are compared as an eye would, by features of neighbourhoods, and not pixel by
+pixel. The paper's are layers of a trained VGG net; here, without a download, where edges are at three
+scales (less than how strong), and what is left. Any function does: ``Perceptual(lambda x: net(x))``.
+"""
+
+import jax
+import jax.numpy as jnp
+
+from probvae import VAE, Variant, likelihoods, nets
+
+
+def _edges(x: jax.Array) -> list[jax.Array]:
+    """Phi: squashed steps down and across (batch, height, width, ...), by scale; the rest."""
+    found = []
+    for _ in range(3):
+        for steps in (jnp.diff(x, axis=1), jnp.diff(x, axis=2)):
+            found.append(jnp.tanh(4 * steps))
+        x = (x[:, 1:] + x[:, :-1])[:, ::2] / 2
+        x = (x[:, :, 1:] + x[:, :, :-1])[:, :, ::2] / 2
+    return [*found, x]
+
+
+def perceptual(
+    event_shape: tuple[int, ...],
+    *,
+    latent_dim: int = 16,
+    hidden: tuple[int, ...] = (300, 300),
+    scale: float = 0.6,
+) -> Variant:
+    """Return the VAE for images whose likelihood is a distance of edges, in units of ``scale``."""
+    model = VAE(
+        event_shape=event_shape,
+        latent_dim=latent_dim,
+        likelihood=likelihoods.Perceptual(_edges, scale=scale),
+        encoder=nets.MLP(hidden),
+        decoder=nets.MLP(hidden),
+    )
+    return Variant(model, epochs=100, batch_size=100)
