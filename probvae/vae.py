@@ -41,7 +41,7 @@ class VAE:
         encoder: a net, from a datum to what the posterior needs.
         decoder: a net, from a code to what the likelihood needs.
         context_shape: shape of what is known about a datum beside x (labels, covariates): it enters
-            encoder, decoder and prior. ``()`` is none.
+            encoder, decoder and prior (labels of a ``ClassAndStyle`` only that). ``()`` is none.
         encode_mask: whether the encoder is also told which entries are observed.
         training: how dropout, batch statistics and training-set quantities behave.
         frozen: roles that are in evaluation mode even in training (``fit(freeze=...)`` says which).
@@ -193,7 +193,8 @@ class VAE:
 
     @property
     def _has_context(self) -> bool:
-        return bool(self.context_shape)
+        """Whether the nets are told the context: not where it is a site's own value."""
+        return bool(self.context_shape) and not self.prior.observes_context
 
     def _p_x(self, decoder: Callable, z: jax.Array, scope: Scope) -> Distribution:
         code = inputs.join([self.prior.code(z)] + [scope.context] * self._has_context, spatial=False)
@@ -250,7 +251,7 @@ class VAE:
 
     def __str__(self) -> str:
         shape = "x".join(map(str, self.event_shape))
-        given = ", context" if self.context_shape else ""
+        given = ", context" if self._has_context else ""
         lines = [
             f"z ~ {self.prior}",
             f"x | z{given} ~ {self.likelihood}",

@@ -159,7 +159,7 @@ class Fitted:
         """Return E[p(k | z)], z ~ q(z|x), for the components k of a mixture prior: ``(n, K)``.
 
         p(k | z) = w_k p_k(z) / p(z); each row sums to 1. Arguments as in ``log_prob`` (with ``Spread``
-        x is noisy data). In a hierarchy the mixture is the one on top.
+        x is noisy data). In a hierarchy the mixture is on top; a code that is one of K has q(k | x).
 
         Raises:
             TypeError: for a prior that is no mixture.
