@@ -98,7 +98,7 @@ class Fitted:
         """
         checks.check_count("num_samples", num_samples)
         checks.check_key(rng_key)
-        context = inputs.checked_context(self.vae, context, None)
+        context = checks.checked_context(self.vae, context)
         vae = self.vae.eval() if noisy else self.vae.eval().without_noise()
         drawn = queries.sample(vae, self.values, jax.random.split(rng_key, num_samples), context)
         return drawn if context is not None else jax.tree.map(lambda a: a[:, 0], drawn)
