@@ -17,7 +17,7 @@ def semi_supervised(
     style: tuple[int, ...] = (100,),
     alpha: float = 5.0,
 ) -> Variant:
-    """Return the VAE for binary data, with ``alpha`` log q(y|x) for each label; ``style`` sizes q(z|x, y)."""
+    """Return the VAE for binary data: ``alpha`` weighs log q(y|x), ``style`` are sizes of its net."""
     model = VAE(
         event_shape=event_shape,
         latent_dim=latent_dim,

@@ -9,7 +9,7 @@ import jax
 import numpy as np
 import optax
 import pytest
-from gallery_claims import CLAIMS
+from gallery_claims import CLAIMS, labelled
 
 from probvae import Batch, data, fit
 from probvae.likelihoods import Autoregressive, Bernoulli, Gaussian, LearnedScale, OptimalScale
@@ -34,6 +34,7 @@ SMALL = {
     "iwae": {"num_particles": 5},
     "relaxed": {"latent_dim": 8},
     "semi_amortized": {"steps": 2},
+    "semi_supervised": {"hidden": (64,), "latent_dim": 8, "style": (32,)},
     "transformer": {"hidden": 8, "depth": 1, "heads": 2},
     "vampprior": {"components": 5},
 }
@@ -86,8 +87,11 @@ def trained(name):
     given, labels = digits(variant.vae), np.eye(10, dtype=np.float32)
 
     def batch(split):
+        x = getattr(given, split)
         context = labels[given.labels[split]] if variant.vae.context_shape else None
-        return Batch(getattr(given, split), context)
+        if variant.vae.prior.observes_context:  # a tenth of the training labels
+            context = context * labelled(len(x))[:, None] if split == "train" else None
+        return Batch(x, context)
 
     return given, fit(
         variant.vae,

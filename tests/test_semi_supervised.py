@@ -8,7 +8,19 @@ from numpyro import handlers
 from numpyro.infer import Predictive, TraceGraph_ELBO
 from scipy.stats import multivariate_normal
 
-from probvae import VAE, Batch, Fitted, History, fit, guides, join, likelihoods, nets, objectives, priors
+from probvae import (
+    VAE,
+    Batch,
+    Fitted,
+    History,
+    fit,
+    guides,
+    join,
+    likelihoods,
+    nets,
+    objectives,
+    priors,
+)
 from probvae.distributions import OneHotCategorical, PartlyObserved
 from probvae.objectives.terms import closed_form_kl
 
