@@ -193,7 +193,6 @@ class VAE:
 
     @property
     def _has_context(self) -> bool:
-        """Whether the nets are told the context: not where it is a site's own value."""
         return bool(self.context_shape) and not self.prior.observes_context
 
     def _p_x(self, decoder: Callable, z: jax.Array, scope: Scope) -> Distribution:

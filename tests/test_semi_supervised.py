@@ -20,6 +20,7 @@ from probvae import (
     nets,
     objectives,
     priors,
+    to_datatree,
 )
 from probvae.distributions import OneHotCategorical, PartlyObserved
 from probvae.objectives.terms import closed_form_kl
@@ -266,6 +267,18 @@ def test_plain_numpyro_draws_all_sites():
     assert model.reconstruct(x, rng_key=KEY).shape == X.shape
     with pytest.raises(TypeError, match="posterior ClassAndStyle is a program.*Predictive"):
         model.encode(x)
+
+
+def test_arviz_takes_class_and_style():
+    pytest.importorskip("arviz_base", reason="arviz-base is not installed")
+    x, label = np.float32(X), np.float32(LABEL)
+    tree = to_datatree(fitted(), Batch(x, label), rng_key=KEY, num_samples=10)
+    posterior = tree["posterior"]
+    assert posterior["y"].dims == ("sample", "datum", "y_dim")
+    assert posterior["z"].dims == ("sample", "datum", "latent")
+    np.testing.assert_array_equal(posterior["y"].values[:, KNOWN], np.tile(LABEL[KNOWN], (10, 1, 1)))
+    weight = tree["sample_stats"]["log_weight"].mean("sample")
+    np.testing.assert_allclose(weight, log_prob(X, LABEL), rtol=1e-4)
 
 
 @pytest.mark.parametrize("name", ["log_prob", "kl", "mean"])
