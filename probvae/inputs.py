@@ -33,7 +33,7 @@ def checked(vae: Any, x: Any, context: Any, mask: Any) -> tuple[Any, Any, Any]:
 
 def checked_context(vae: Any, context: Any, x: jax.Array | None) -> jax.Array | None:
     """Return the context as an array with a row per datum, or None where the VAE takes none."""
-    if context is None and vae.context_shape:
+    if context is None and vae.context_shape and not vae.prior.observes_context:
         raise ValueError(
             f"this VAE has context_shape={vae.context_shape}: give `context` of shape "
             f"{('batch', *vae.context_shape)}; got None."

@@ -37,7 +37,13 @@ class Scope(NamedTuple):
 
 
 class AbstractPrior(abc.ABC):  # noqa: B024 (its two kinds have the abstract methods)
-    """p(z), or p(z given context)."""
+    """p(z), or p(z given context).
+
+    ``observes_context`` says that the context holds what is known of a discrete site, and is told to
+    no net: rows are one-hot, or zeros where nothing is known; no context is nothing known.
+    """
+
+    observes_context: ClassVar[bool] = False
 
     def code_dim(self, latent_dim: int) -> int:
         """Return the length of the vector that the decoder is given."""

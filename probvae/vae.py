@@ -41,7 +41,7 @@ class VAE:
         encoder: a net, from a datum to what the posterior needs.
         decoder: a net, from a code to what the likelihood needs.
         context_shape: shape of what is known about a datum beside x (labels, covariates): it enters
-            encoder, decoder and prior. ``()`` is none.
+            encoder, decoder and prior (labels of a ``ClassAndStyle`` only that). ``()`` is none.
         encode_mask: whether the encoder is also told which entries are observed.
         training: how dropout, batch statistics and training-set quantities behave.
         frozen: roles that are in evaluation mode even in training (``fit(freeze=...)`` says which).
@@ -197,7 +197,7 @@ class VAE:
 
     @property
     def _has_context(self) -> bool:
-        return bool(self.context_shape)
+        return bool(self.context_shape) and not self.prior.observes_context
 
     def _p_x(self, decoder: Callable, z: jax.Array, scope: Scope) -> Distribution:
         code = inputs.join([self.prior.code(z)] + [scope.context] * self._has_context, spatial=False)

@@ -28,8 +28,8 @@ def tiny(**parts) -> VAE:
 
 def joined(prior, guide, **parts):
     """A tiny VAE of named prior and guide; with a context where the prior asks for one."""
-    context = {"context_shape": (2,)} if prior == "Conditional" else {}
-    return tiny(prior=registry.PRIORS[prior](), posterior=guide, **context, **parts)
+    context = {"context_shape": (2,)} if prior.startswith(("Conditional", "ClassAndStyle")) else {}
+    return tiny(prior=registry.PRIORS[prior](), posterior=guide, **{**context, **parts})
 
 
 @lru_cache(maxsize=64)
@@ -50,7 +50,7 @@ def check_pair(vae, objective=None):
     objective = objective or default_objective(vae)
     refuse(vae, objective)
     x = rows(vae.likelihood)
-    context = x[:, 0, : vae.context_shape[0]] if vae.context_shape else None
+    context = context_of(vae, x)
     found = jax.device_get(jax.jit(_pair, static_argnums=(0, 1))(vae, objective, x, context))
     losses, elbo, log_w, drawn = found
     assert np.isfinite(losses).all()
@@ -62,6 +62,16 @@ def check_pair(vae, objective=None):
     assert drawn["x"].shape == (4, 1, *SHAPE)
     assert all(drawn[site].shape == (4, 1, 2) for site in sites)
     assert bool(np.all(vae.likelihood.support(drawn["x"])))
+
+
+def context_of(vae, x):
+    """What is known beside x: a part of it, or the label of every third datum."""
+    if not vae.context_shape:
+        return None
+    if vae.prior.observes_context:
+        label = jax.nn.one_hot(jnp.arange(len(x)) // 3 % 2, *vae.context_shape)
+        return np.asarray(label * (jnp.arange(len(x)) % 3 == 0)[:, None])
+    return x[:, 0, : vae.context_shape[0]]
 
 
 def guide_of(prior):
@@ -109,7 +119,7 @@ def _pair(vae, objective, x, context):
         return found.log_likelihood - found.total_kl, found.log_weight
 
     elbo, log_w = jax.vmap(read)(jax.random.split(jax.random.key(1), PARTICLES))
-    given = {} if context is None else {"context": context[:1]}
+    given = {} if context is None or vae.prior.observes_context else {"context": context[:1]}
     drawn = Predictive(fixed.model, params=values, num_samples=4)(jax.random.key(3), **given)
     return losses, elbo[:100], log_w[100:], {k: v for k, v in drawn.items() if not k.endswith("$state")}
 

@@ -26,6 +26,10 @@ PRIORS = {
     "Bernoulli": lambda: priors.Bernoulli(),
     "Bernoulli(learned)": lambda: priors.Bernoulli(learned=True),
     "Categorical": lambda: priors.Categorical(learned=True),
+    "ClassAndStyle": lambda: priors.ClassAndStyle(2),
+    "ClassAndStyle(Conditional)": lambda: priors.ClassAndStyle(
+        2, priors.Conditional(nets.MLP((8,))), learned=True
+    ),
     "RelaxedBernoulli": lambda: priors.RelaxedBernoulli(),
     "RelaxedCategorical": lambda: priors.RelaxedCategorical(),
     "UniformSphere": lambda: priors.UniformSphere(),
@@ -40,6 +44,7 @@ GUIDES = {
     "TwoLevelBottomUp": lambda: guides.TwoLevelBottomUp(nets.MLP((8,))),
     "Bernoulli": lambda: guides.Bernoulli(),
     "Categorical": lambda: guides.Categorical(),
+    "ClassAndStyle": lambda: guides.ClassAndStyle(2, net=nets.MLP((8,))),
     "RelaxedBernoulli": lambda: guides.RelaxedBernoulli(),
     "RelaxedCategorical": lambda: guides.RelaxedCategorical(),
     "SemiAmortized": lambda: guides.SemiAmortized(steps=2),
@@ -111,6 +116,7 @@ OBJECTIVES = {
         discriminator=objectives.Discriminator(nets.MLP((8,)), 4)
     ),
     "MultiRate": lambda: objectives.MultiRate(),
+    "SemiSupervised": lambda: objectives.SemiSupervised(0.5),
 }
 EVERY = {
     "priors": PRIORS,
@@ -132,11 +138,13 @@ CODES = {
     "Bernoulli": "bits",
     "Bernoulli(learned)": "bits",
     "Categorical": "one-hot",
+    "ClassAndStyle": "class and style",
+    "ClassAndStyle(Conditional)": "class and style",
     "RelaxedCategorical": "log-simplex",
     "UniformSphere": "sphere",
     "PowerSpherical": "sphere",
 }
-DISCRETE = {"Bernoulli", "Categorical"}  # guides whose draws have no gradient
+DISCRETE = {"Bernoulli", "Categorical", "ClassAndStyle"}  # guides whose draws have no gradient
 SUMS = {  # over the states of a discrete code
     "ELBO",
     "ELBO(closed_form=False)",
@@ -155,7 +163,7 @@ ONE_POINT = {  # means something where q(z|x) is a point
     "InfoVAE(InverseMultiquadratic)",
 }
 BY_UNIT = {"MeanField", "SemiAmortized", "TwoLevelTopDown"}  # guides with a KL for each unit
-PROGRAMS = {"TwoLevelTopDown", "TwoLevelBottomUp", "SemiAmortized"}
+PROGRAMS = {"TwoLevelTopDown", "TwoLevelBottomUp", "SemiAmortized", "ClassAndStyle"}
 
 
 def fit_together(prior, guide):
@@ -171,6 +179,10 @@ def objective_fits(objective, guide):
     """Whether an objective has the terms it needs, with a guide and the first prior that fits it."""
     if guide == "PointMass":
         return objective in ONE_POINT
+    if objective == "SemiSupervised":
+        return guide == "ClassAndStyle"
+    if objective == "MultiRate" and guide == "ClassAndStyle":
+        return False  # both would own the context
     if objective == "FreeBits":
         return guide in BY_UNIT
     if objective.startswith("BetaTC"):

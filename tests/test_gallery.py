@@ -9,7 +9,7 @@ import jax
 import numpy as np
 import optax
 import pytest
-from gallery_claims import CLAIMS
+from gallery_claims import CLAIMS, labelled
 
 from probvae import data, fit
 from probvae.likelihoods import Autoregressive, Bernoulli, Gaussian, LearnedScale, OptimalScale
@@ -38,6 +38,7 @@ SMALL = {
     "multi_rate": {"low": 0.1},
     "relaxed": {"latent_dim": 8},
     "semi_amortized": {"steps": 2},
+    "semi_supervised": {"hidden": (64,), "latent_dim": 8, "style": (32,)},
     "transformer": {"hidden": 8, "depth": 1, "heads": 2},
     "vae_gan": {"rate": 3e-3, "discriminator": (64,)},
     "vampprior": {"components": 5},
@@ -92,10 +93,16 @@ def trained(name):
     """One fit of a variant: the plain one serves all others."""
     variant = small(name)
     given = told(variant, digits(variant.vae))
-    valid = batch(variant.vae, asked(variant, given), "valid")
+    train, valid = (
+        batch(variant.vae, split, name)
+        for split, name in ((given, "train"), (asked(variant, given), "valid"))
+    )
+    if variant.vae.prior.observes_context:  # a tenth of the training labels, and no others
+        train = train._replace(context=train.context * labelled(len(train.x))[:, None])
+        valid = valid._replace(context=None)
     return given, fit(
         variant.vae,
-        batch(variant.vae, given, "train"),
+        train,
         validation=valid,
         observation=given.observation,
         objective=variant.objective,

@@ -17,7 +17,8 @@ from probvae.typing import RngKey
 def to_datatree(fitted: Fitted, x: Any, *, rng_key: RngKey, num_samples: int = 100) -> Any:
     """Return draws of q(z|x) and what belongs to them as an ``xarray.DataTree``, ArviZ's own form.
 
-    Dimensions have names: ``sample``, ``datum``, ``latent`` and the event's own (``x_dim_0``, ...).
+    Dimensions have names: ``sample``, ``datum``, ``latent`` (``y_dim`` for a class ``y`` beside z) and
+    the event's own (``x_dim_0``, ...).
     Groups: ``posterior`` (draws of the guide's sites), ``posterior_predictive`` (the mean of p(x|z)),
     ``prior`` (as many draws of p(z)), ``observed_data``, ``log_likelihood`` (log p(x|z) per datum, in
     nats) and ``sample_stats`` (``log_weight``, log p(x, z) - log q(z|x), in nats).
@@ -45,7 +46,8 @@ def to_datatree(fitted: Fitted, x: Any, *, rng_key: RngKey, num_samples: int = 1
     groups = jax.device_get(_draws(fitted.vae.eval(), fitted.values, rng_key, data, num_samples))
     groups["observed_data"] = {"x": np.asarray(data.x)}
     axes = [f"x_dim_{i}" for i in range(len(fitted.vae.event_shape))]
-    dims = {name: ["datum", "latent"] for name in groups["posterior"]}
+    units = {name: "latent" if name.startswith("z") else f"{name}_dim" for name in groups["posterior"]}
+    dims = {name: ["datum", unit] for name, unit in units.items()}
     dims |= {"x": ["datum", *axes], "log_weight": ["datum"]}
     return from_dict(groups, sample_dims=["sample"], dims=dims)
 

@@ -13,6 +13,7 @@ from probvae.distributions.discretized_logistic import DiscretizedLogistic
 from probvae.distributions.features import FeatureDistance
 from probvae.distributions.mixture import NormalMixture, mixture
 from probvae.distributions.normal import bounded_scale, check_bound, diagonal_normal
+from probvae.distributions.partly_observed import PartlyObserved, partly_observed
 from probvae.distributions.sphere import PowerSpherical, SphericalUniform
 
 __all__ = [
@@ -28,6 +29,7 @@ __all__ = [
     "NegativeBinomialLogMean",
     "NormalMixture",
     "OneHotCategorical",
+    "PartlyObserved",
     "PoissonLogMean",
     "PowerSpherical",
     "SphericalUniform",
@@ -36,4 +38,5 @@ __all__ = [
     "check_temperature",
     "diagonal_normal",
     "mixture",
+    "partly_observed",
 ]

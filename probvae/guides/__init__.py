@@ -2,6 +2,7 @@
 
 from probvae.guides.bernoulli import Bernoulli
 from probvae.guides.categorical import Categorical
+from probvae.guides.class_and_style import ClassAndStyle
 from probvae.guides.flow import Flow
 from probvae.guides.full_rank import FullRank
 from probvae.guides.low_rank import LowRank
@@ -15,6 +16,7 @@ from probvae.guides.two_level import TwoLevelBottomUp, TwoLevelTopDown
 __all__ = [
     "Bernoulli",
     "Categorical",
+    "ClassAndStyle",
     "Flow",
     "FullRank",
     "LowRank",

@@ -20,6 +20,7 @@ from probvae.objectives.kernels import (
 from probvae.objectives.multi_rate import MultiRate
 from probvae.objectives.objective import AbstractObjective
 from probvae.objectives.schedules import CosineWarmUp, Cyclical
+from probvae.objectives.semi_supervised import SemiSupervised
 from probvae.objectives.terms import Terms, terms
 
 __all__ = [
@@ -50,6 +51,7 @@ __all__ = [
     "RBF",
     "Renyi",
     "STL",
+    "SemiSupervised",
     "Stratified",
     "Terms",
     "Weighted",

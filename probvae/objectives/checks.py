@@ -10,7 +10,7 @@ from numpyro import handlers
 from numpyro.infer import ELBO, RenyiELBO, Trace_ELBO, TraceGraph_ELBO, TraceMeanField_ELBO
 
 from probvae.distributions.support import states
-from probvae.objectives.enumeration import SUMS, check_state, refusal
+from probvae.objectives.enumeration import SUMS, check_one, check_state, refusal
 from probvae.objectives.objective import AbstractObjective
 from probvae.objectives.terms import closed_form_is_exact
 
@@ -94,6 +94,7 @@ def check_terms(objective: Any, vae: Any, batch_size: int) -> None:
     if not isinstance(objective, AbstractObjective):
         return
     check_company(objective, batch_size)
+    _check_context(objective, vae)
     if objective.fits_any:
         return
     x = jnp.zeros((batch_size, *vae.event_shape))
@@ -107,6 +108,17 @@ def check_terms(objective: Any, vae: Any, batch_size: int) -> None:
             f"{type(objective).__name__} does not work with the prior {type(vae.prior).__name__} and "
             f"the posterior {type(vae.posterior).__name__}: {error}"
         ) from error
+
+
+def _check_context(objective: AbstractObjective, vae: Any) -> None:
+    """Raise where an objective adds to a context that the prior reads labels from."""
+    told = objective.data_context_shape(vae.context_shape) != vae.context_shape
+    if told and vae.prior.observes_context:
+        raise ValueError(
+            f"{type(objective).__name__} adds to the context that nets are told, and the prior "
+            f"{type(vae.prior).__name__} and the posterior {type(vae.posterior).__name__} read labels "
+            "from it, which no net is told. Take objectives.ELBO(), or a prior without labels."
+        )
 
 
 def check_objective(objective: Any, model: dict, guide: dict, state: dict, guide_name: str) -> None:
@@ -161,12 +173,9 @@ def check_objective(objective: Any, model: dict, guide: dict, state: dict, guide
 
 def _check_enumerable(guide: dict, state: dict, guide_name: str) -> None:
     """Raise unless our objective can sum over the guide's states exactly."""
-    if len(guide) > 1:
-        raise ValueError(
-            f"ELBO enumerates one discrete site; the guide {guide_name} draws {list(guide)}. Take "
-            "numpyro.infer.TraceGraph_ELBO()."
-        )
-    ((name, site),) = guide.items()
+    stuck = [name for name, site in guide.items() if not site.reparametrised]
+    check_one(stuck, f"the guide {guide_name}")
+    name, site = stuck[0], guide[stuck[0]]
     if states(site.support, site.event_shape) is None:
         raise ValueError(refusal(name, site.support, site.event_shape))
     check_state(state, f"with the guide {guide_name}, {SUMS}")

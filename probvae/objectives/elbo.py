@@ -17,7 +17,7 @@ class ELBO(AbstractObjective):
 
     With ``beta=1`` it equals NumPyro's ``TraceMeanField_ELBO`` and, with ``closed_form=False``,
     ``Trace_ELBO``, key for key. A discrete code of at most 2^10 states is summed over exactly, weighted
-    by q: no draws, whatever ``num_particles``.
+    by q: no draws of it, whatever ``num_particles``; other codes beside it are drawn, given each state.
 
     Args:
         beta: weight of the KL: a number >= 0, or an optax schedule of the step.

@@ -1,60 +1,97 @@
-"""Exact expectations over a discrete code of few states: no draws, and no funsor."""
+"""Exact expectations over a discrete site of few states: no draws of it, and no funsor."""
 
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from numpyro import handlers
+from numpyro.distributions import Distribution
 
 from probvae.distributions.support import named, num_states, states
-from probvae.objectives.terms import Terms, terms
+from probvae.objectives.terms import Terms, guide_traced, latent_sites, terms
 from probvae.typing import Params, RngKey, Shape
 
 
-class _Site(NamedTuple):
-    batch_shape: Shape
-    event_shape: Shape
-    support: str
-    discrete: bool
+class Summed(NamedTuple):
+    """The discrete site of a guide, and whether other latent sites are drawn beside it."""
+
+    name: str
+    values: np.ndarray  # its states
+    shape: Shape  # of the site's value
+    alone: bool
+
+
+def summed_site(
+    rng_key: RngKey, params: Params, guide: Any, *args: Any, **kwargs: Any
+) -> Summed | None:
+    """Return the site that is summed over; None where no site is discrete.
+
+    Raises:
+        ValueError: if its states are too many, or there are several.
+    """
+    found = _latent_sites(rng_key, params, guide, args, kwargs)
+    discrete = [name for name, fn in found.items() if fn.support.is_discrete]
+    if not discrete:
+        return None
+    check_one(discrete)
+    fn = found[discrete[0]]
+    support = named(fn.support)
+    values = states(support, fn.event_shape)
+    if values is None:
+        raise ValueError(refusal(discrete[0], support, fn.event_shape))
+    return Summed(discrete[0], values, fn.batch_shape + fn.event_shape, len(found) == 1)
 
 
 def enumerated(
-    rng_key: RngKey, params: Params, model: Any, guide: Any, *args: Any, **kwargs: Any
-) -> Terms | None:
-    """Return terms that are expectations under q(z|x), summed over all states of z.
+    rng_key: RngKey,
+    site: Summed,
+    params: Params,
+    model: Any,
+    guide: Any,
+    *args: Any,
+    closed_form: bool = True,
+    look: Any = None,
+    **kwargs: Any,
+) -> Terms:
+    """Return terms that are expectations under q of the discrete site, summed over all its states.
 
-    E_q[f(x, z)] = sum_z q(z|x) f(x, z), with gradients through the weights: exact, where a draw of z
-    has none. The terms have a leading axis of one particle. None where no site is discrete.
+    E_q[f(x, y)] = sum_y q(y|x) f(x, y), with gradients through the weights: exact, where a draw of y
+    has none. Other sites are drawn, given each state of y, with the same noise; y's own KL is summed.
+    In rows where y is known (``PartlyObserved``) all states are the same, and weigh the same.
 
     Raises:
-        ValueError: if the states are too many, the discrete site is not the only latent one, or a
-            running state depends on it.
+        ValueError: if a running state depends on the site.
     """
-    found = _latent_sites(rng_key, params, guide, args, kwargs)
-    if not any(site.discrete for site in found.values()):
-        return None
-    name, site = _only(found)
-    values = states(site.support, site.event_shape)
-    if values is None:
-        raise ValueError(refusal(name, site.support, site.event_shape))
+    options = {"closed_form": closed_form, "look": look, **kwargs}
 
     def at(value: jax.Array) -> Terms:
-        z = jnp.broadcast_to(value, site.batch_shape + site.event_shape)
-        here = handlers.substitute(guide, data={name: z})
-        return terms(rng_key, params, model, here, *args, closed_form=False, **kwargs)
+        y = jnp.broadcast_to(value, site.shape)
+        here = handlers.substitute(guide, data={site.name: y})
+        return terms(rng_key, params, model, here, *args, **options)
 
-    read = jax.vmap(at)(jnp.asarray(values, jnp.zeros(()).dtype))
+    read = jax.vmap(at)(jnp.asarray(site.values, jnp.zeros(()).dtype))
     check_state(read.state)
-    weight = jnp.exp(read.log_guide[name])
+    log_q, log_p = read.log_guide[site.name], read.log_prior[site.name]
+    weight = jax.nn.softmax(log_q, axis=0)  # q itself, and uniform where it is masked
+    read = read._replace(kl={**read.kl, site.name: log_q - log_p})
 
     def expectation(term: Any) -> Any:
-        return jax.tree.map(lambda a: (weight * a).sum(0, keepdims=True), term)
+        return jax.tree.map(
+            lambda a: (jnp.expand_dims(weight, range(weight.ndim, a.ndim)) * a).sum(0), term
+        )
 
-    return read._replace(
+    return Terms(
         log_likelihood=expectation(read.log_likelihood),
         log_prior=expectation(read.log_prior),
         log_guide=expectation(read.log_guide),
         kl=expectation(read.kl),
+        log_global=read.log_global.mean(0),
+        scale_x=read.scale_x.mean(0),
+        scale_z=read.scale_z.mean(0),
+        plate_scale=read.plate_scale[0],
+        state=jax.tree.map(lambda a: a[0], read.state),  # the same for all states
+        seen=expectation(read.seen),
     )
 
 
@@ -81,30 +118,25 @@ def check_state(state: Any, why: str = SUMS, how: str = "weighted by q") -> None
         )
 
 
+def check_one(discrete: list[str], whose: str = "the guide") -> None:
+    """Raise unless one site alone is to be summed over."""
+    if len(discrete) > 1:
+        raise ValueError(
+            f"ELBO enumerates one discrete site, and {whose} draws {discrete} without gradients. Take "
+            "numpyro.infer.TraceGraph_ELBO()."
+        )
+
+
 def _latent_sites(
     rng_key: RngKey, params: Params, guide: Any, args: tuple, kwargs: dict
-) -> dict[str, _Site]:
+) -> dict[str, Distribution]:
     """Trace the guide abstractly: no arithmetic is done."""
-    found: dict[str, _Site] = {}
+    found: dict[str, Distribution] = {}
 
     def dry_run() -> None:
-        seeded = handlers.seed(guide, rng_key)
-        trace = handlers.trace(handlers.substitute(seeded, params)).get_trace(*args, **kwargs)
-        for name, site in trace.items():
-            if site["type"] == "sample" and not site["is_observed"]:
-                fn = site["fn"]
-                discrete = bool(fn.support.is_discrete)
-                found[name] = _Site(fn.batch_shape, fn.event_shape, named(fn.support), discrete)
+        trace = guide_traced(rng_key, params, guide, args, kwargs)
+        found.update({name: trace[name]["fn"] for name in latent_sites(trace)})
 
     with handlers.block():
         jax.eval_shape(dry_run)
     return found
-
-
-def _only(found: dict[str, _Site]) -> tuple[str, _Site]:
-    if len(found) == 1:
-        return next(iter(found.items()))
-    raise ValueError(
-        f"ELBO enumerates one discrete site, and the guide has the latent sites {sorted(found)}. Take "
-        "numpyro.infer.TraceGraph_ELBO()."
-    )

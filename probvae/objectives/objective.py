@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from numpyro.infer.elbo import ELBO as NumPyroELBO  # noqa: N811
 from numpyro.primitives import mutable
 
-from probvae.objectives.enumeration import enumerated
+from probvae.objectives.enumeration import enumerated, summed_site
 from probvae.objectives.particles import over_particles
 from probvae.objectives.terms import Terms, terms, traced
 from probvae.typing import Params, RngKey, Shape
@@ -91,7 +91,7 @@ class AbstractObjective(NumPyroELBO):
         *args: Any,
         **kwargs: Any,
     ) -> Terms:
-        """Return the terms with a leading axis of particles (one, where a code is summed over)."""
+        """Return the terms with a leading axis of particles (one, where no site is drawn)."""
         told = (params, model, guide, *args)
         closed_form = self.closed_form and self.estimator is None
 
@@ -101,8 +101,15 @@ class AbstractObjective(NumPyroELBO):
 
         if self.estimator is not None:
             return self.estimator.read(one, rng_key, self.num_particles, self.order)
-        found = enumerated(rng_key, *told, **kwargs) if self.can_infer_discrete else None
-        return over_particles(one, rng_key, self.num_particles) if found is None else found
+        site = summed_site(rng_key, *told[:1], *told[2:], **kwargs) if self.can_infer_discrete else None
+        if site is None:
+            return over_particles(one, rng_key, self.num_particles)
+
+        def summed(key: RngKey) -> Terms:
+            options = {"closed_form": closed_form, "look": self.look, **kwargs}
+            return enumerated(key, site, *told, **options)
+
+        return over_particles(summed, rng_key, 1 if site.alone else self.num_particles)
 
     def loss_with_mutable_state(
         self,

@@ -3,6 +3,7 @@
 from probvae.priors.autoregressive_normal import AutoregressiveNormal
 from probvae.priors.bernoulli import Bernoulli
 from probvae.priors.categorical import Categorical
+from probvae.priors.class_and_style import ClassAndStyle
 from probvae.priors.conditional import Conditional
 from probvae.priors.flow import Flow
 from probvae.priors.gaussian_mixture import GaussianMixture
@@ -18,6 +19,7 @@ __all__ = [
     "AutoregressiveNormal",
     "Bernoulli",
     "Categorical",
+    "ClassAndStyle",
     "Conditional",
     "Flow",
     "GaussianMixture",

@@ -67,9 +67,32 @@ def checked_batch(vae: Any, given: Any, name: str, observation: Any) -> Batch:
                 f"{name}: {what} has {len(array)} rows and x has {len(x)}; give one per datum."
             )
     context = None if batch.context is None else _finite(np.asarray(batch.context), f"{name} context")
+    _check_labels(vae, context)
     x = np.where(mask, x, np.asarray(vae.likelihood.fill, x.dtype)) if mask is not None else x
     _check_values(vae, _finite(x, name), mask, name, observation)
     return Batch(x, context, mask)
+
+
+def checked_context(vae: Any, context: Any) -> jax.Array | None:
+    """Return the context to generate with, as an array; None without one."""
+    rows = inputs.checked_context(vae, context, None)
+    _check_labels(vae, rows)
+    return rows
+
+
+def _check_labels(vae: Any, context: Any) -> None:
+    """Raise unless a context that is what is known of a discrete site is one-hot, or zeros."""
+    if context is None or not vae.prior.observes_context:
+        return
+    rows = np.asarray(context)
+    odd = ~((rows == 0) | (rows == 1)).all(-1) | (rows.sum(-1) > 1)
+    if odd.any():
+        row = int(odd.argmax())
+        raise ValueError(
+            f"the prior {type(vae.prior).__name__} reads labels from the context: each row is one-hot, "
+            f"or zeros where the label is not known; got {rows[row]} in row {row}. Take "
+            "np.eye(classes)[label], times 0 where there is none."
+        )
 
 
 def _checked_array(vae: Any, value: Any, name: str) -> np.ndarray:

@@ -98,7 +98,7 @@ class Fitted:
         """
         checks.check_count("num_samples", num_samples)
         checks.check_key(rng_key)
-        context = inputs.checked_context(self.vae, context, None)
+        context = checks.checked_context(self.vae, context)
         vae = self.vae.eval() if noisy else self.vae.eval().without_noise()
         drawn = queries.sample(vae, self.values, jax.random.split(rng_key, num_samples), context)
         return drawn if context is not None else jax.tree.map(lambda a: a[:, 0], drawn)
@@ -159,7 +159,7 @@ class Fitted:
         """Return E[p(k | z)], z ~ q(z|x), for the components k of a mixture prior: ``(n, K)``.
 
         p(k | z) = w_k p_k(z) / p(z); each row sums to 1. Arguments as in ``log_prob`` (with ``Spread``
-        x is noisy data). In a hierarchy the mixture is the one on top.
+        x is noisy data). In a hierarchy the mixture is on top; a code that is one of K has q(k | x).
 
         Raises:
             TypeError: for a prior that is no mixture.

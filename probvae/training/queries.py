@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from numpyro import handlers
 from numpyro.distributions import Distribution, MixtureSameFamily
 
+from probvae.distributions.support import named
 from probvae.evidence import ROWS, Batch
 from probvae.objectives.terms import latent_sites, terms, traced, unexpanded
 from probvae.typing import Params, RngKey
@@ -70,7 +71,7 @@ def sample(vae: VAE, values: Params, keys: jax.Array, context: Any) -> Samples:
 
 
 def _latent(site: dict) -> bool:
-    return site["type"] == "sample" and site["name"] != "x"
+    return site["type"] == "sample" and site["name"] != "x" and not site["is_observed"]
 
 
 @partial(jax.jit, static_argnames=("vae",))
@@ -84,14 +85,21 @@ def reconstruct(vae: VAE, values: Params, rng_key: RngKey, *data: Any) -> jax.Ar
 
 @partial(jax.jit, static_argnames=("vae",))
 def responsibilities(vae: VAE, values: Params, keys: jax.Array, data: Batch) -> jax.Array:
-    """Return the mean over draws of z of p(k | z), for the components k of the prior."""
+    """Return the mean over draws of z of p(k | z), or q of a site that is one of K."""
 
     def draw(key: RngKey) -> jax.Array:
         guide, model = traced(key, values, vae.model, vae.guide, tuple(data), {})
+        classes = [guide[name]["fn"] for name in guide if _of_classes(guide[name])]
+        if classes:
+            return classes[0].mean
         name, p = _mixture(vae, model)
         return jax.nn.softmax(p.component_log_probs(guide[name]["value"]), axis=-1)
 
     return jax.lax.map(draw, keys).mean(0)
+
+
+def _of_classes(site: dict) -> bool:
+    return site["type"] == "sample" and named(site["fn"].support) == "one-hot"
 
 
 def _mixture(vae: VAE, model_trace: dict) -> tuple[str, Any]:
