@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from probvae.distributions import PartlyObserved
-from probvae.objectives.checks import check_number, check_particles
+from probvae.objectives.checks import check_particles, check_weights
 from probvae.objectives.objective import AbstractObjective
 from probvae.objectives.terms import Terms, latent_sites, unexpanded
 from probvae.typing import RngKey, Schedule
@@ -30,6 +30,7 @@ class SemiSupervised(AbstractObjective):
     """
 
     can_infer_discrete = True
+    scheduled = ("alpha",)
     reports = ("log_q_label",)
 
     alpha: float | Schedule = 1.0
@@ -38,7 +39,7 @@ class SemiSupervised(AbstractObjective):
 
     def __post_init__(self) -> None:
         check_particles(self)
-        check_number(self, "alpha", self.alpha)
+        check_weights(self)
 
     def look(
         self, guide_trace: dict, model_trace: dict, rng_key: RngKey
