@@ -6,6 +6,7 @@ from probvae import data, flows, guides, likelihoods, nets, objectives, priors
 from probvae.criticism import to_datatree
 from probvae.evidence import Batch, Evidence
 from probvae.training import (
+    DecoderPrior,
     Fitted,
     History,
     Imputed,
@@ -22,6 +23,7 @@ from probvae.variant import Variant
 
 __all__ = [
     "Batch",
+    "DecoderPrior",
     "Evidence",
     "Fitted",
     "History",

@@ -72,6 +72,14 @@ def checked_batch(vae: Any, given: Any, name: str, observation: Any) -> Batch:
     return Batch(x, context, mask)
 
 
+def checked_missing(vae: Any, x: Any, context: Any, mask: Any) -> Batch:
+    """Return data with missing entries as a ``Batch`` that fits; what stands there is not looked at."""
+    for name, array in (("mask", mask), ("x", x)):
+        inputs.check_shape(name, np.shape(array), vae.event_shape, "event_shape")
+    seen = np.where(np.asarray(mask, bool), np.asarray(x), vae.likelihood.fill)
+    return checked_batch(vae, Batch(seen, context, mask), "x", AS_IT_IS)
+
+
 def _checked_array(vae: Any, value: Any, name: str) -> np.ndarray:
     if value is None or isinstance(value, str | dict):
         raise TypeError(f"{name} expects an array (n, *event_shape); got {value!r}.")
