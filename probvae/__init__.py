@@ -6,6 +6,7 @@ from probvae import data, flows, guides, likelihoods, nets, objectives, priors
 from probvae.criticism import Diagnosis, diagnose, to_datatree
 from probvae.evidence import Batch, Evidence
 from probvae.training import (
+    DecoderPrior,
     Fitted,
     History,
     Imputed,
@@ -22,7 +23,11 @@ from probvae.variant import Variant
 
 __all__ = [
     "Batch",
+<<<<<<< HEAD
     "Diagnosis",
+=======
+    "DecoderPrior",
+>>>>>>> gap
     "Evidence",
     "Fitted",
     "History",

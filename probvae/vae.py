@@ -242,9 +242,10 @@ class VAE:
                 )
             if "z" not in log_probs:
                 raise ValueError(
-                    f"the posterior {type(self.posterior).__name__} climbs log p(x, z) at the site "
-                    f'"z", and the prior {type(self.prior).__name__} has none. Take a prior that is '
-                    "one distribution, such as priors.StandardNormal()."
+                    f"the prior {type(self.prior).__name__} and the posterior "
+                    f"{type(self.posterior).__name__} do not fit: it climbs log p(x, z) at the site "
+                    '"z", and the prior has none. Take a prior that is one distribution, such as '
+                    "priors.StandardNormal()."
                 )
             return log_probs["z"] + log_probs["x"]
 
@@ -255,8 +256,7 @@ class VAE:
         lines = [
             f"z ~ {self.prior}",
             f"x | z{given} ~ {self.likelihood}",
-            f"q(z | x{given}) = {self.posterior}",
-            f"z in R^{self.latent_dim}, x of shape {shape}",
+            f"q(z | x{given}) = {self.posterior}\nz in R^{self.latent_dim}, x of shape {shape}",
             f"encoder {self.encoder}\ndecoder {self.decoder}",
         ]
         return "\n".join(lines)

@@ -85,3 +85,11 @@ def test_flax_example_runs():
 def test_the_plain_vae_learns_as_fast_as_flax_says():
     printed = run("flax_example", "--seeds", "1")
     assert len(re.findall(r"\| yes \|", printed)) == 4, printed
+
+
+@pytest.mark.slow
+def test_a_decoder_serves_as_a_prior(tmp_path):
+    printed = run("decoder_as_prior", "--quick", "--out", str(tmp_path))
+    assert (tmp_path / "decoder_as_prior.png").stat().st_size > 10_000
+    assert len(re.findall(r"^\| (digits|process).* (yes|NO) \|$", printed, re.MULTILINE)) == 5, printed
+    assert re.search(r"NUTS on the process against the exact mean .* yes \|", printed), printed

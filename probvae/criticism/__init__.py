@@ -3,6 +3,7 @@
 from probvae.criticism import annealing, calibration, inference_gap, pareto, reference_chains
 from probvae.criticism.annealer import AnnealedEvidence
 from probvae.criticism.annealing import Bracket
+from probvae.criticism.bits import bits_per_dimension
 from probvae.criticism.budgets import Budget
 from probvae.criticism.calibration import Calibration, SiteCalibration
 from probvae.criticism.comparison import Comparison, compare, compare_values
@@ -10,12 +11,7 @@ from probvae.criticism.convergence import Convergence, convergence
 from probvae.criticism.datatree import to_datatree
 from probvae.criticism.decoder import Response, response
 from probvae.criticism.diagnose import Diagnosis, diagnose
-from probvae.criticism.disentanglement import (
-    FactorScore,
-    InformationGap,
-    factor_vae_score,
-    mutual_information_gap,
-)
+from probvae.criticism.disentanglement import FactorScore, InformationGap, factor_vae_score, mutual_information_gap
 from probvae.criticism.features import ClassifierFeatures, classifier_features
 from probvae.criticism.frechet import frechet_distance
 from probvae.criticism.inference_gap import InferenceGap
@@ -60,6 +56,7 @@ __all__ = [
     "Units",
     "Verdict",
     "annealing",
+    "bits_per_dimension",
     "calibration",
     "classifier_features",
     "compare",

@@ -1,5 +1,6 @@
 """Training: fit and what serves it."""
 
+from probvae.training.decoder_prior import DecoderPrior
 from probvae.training.fit import NonFiniteLossError, fit
 from probvae.training.fitted import Fitted
 from probvae.training.history import History
@@ -9,6 +10,7 @@ from probvae.training.saved import load
 from probvae.training.warm_start import shared_params
 
 __all__ = [
+    "DecoderPrior",
     "Fitted",
     "History",
     "Imputed",

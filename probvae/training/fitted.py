@@ -12,9 +12,10 @@ from numpyro.distributions import Distribution
 from tqdm.auto import tqdm
 
 from probvae import evidence, inputs
-from probvae.evidence import Batch, Evidence
+from probvae.evidence import Evidence
 from probvae.interfaces import AbstractDistributionGuide
 from probvae.training import checks, queries, store
+from probvae.training.decoder_prior import DecoderPrior
 from probvae.training.history import History
 from probvae.training.paths import straight
 from probvae.training.queries import Imputed, Samples
@@ -50,6 +51,10 @@ class Fitted:
     def guide(self) -> Callable:
         """The guide, q(z|x), with numbers put in."""
         return queries.numbers_in(self.vae.eval().guide, self.values)
+
+    def as_prior(self) -> DecoderPrior:
+        """Return the decoder as a component of a program of your own: a prior on x, z its code."""
+        return DecoderPrior(self.vae.eval().without_noise(), self.values)
 
     def with_values(self, values: Params) -> "Fitted":
         """Return the same with other parameters and state."""
@@ -143,16 +148,13 @@ class Fitted:
 
         Reference: Mattei and Frellsen 2019, arXiv:1812.02633 (MIWAE), section 3.
         """
+        counts = {"num_samples": num_samples, "num_particles": num_particles}
         checks.check_key(rng_key)
         evidence.check_density(self.vae)
-        for name, count in (("num_samples", num_samples), ("num_particles", num_particles)):
+        for name, count in counts.items():
             checks.check_count(name, count)
-        inputs.check_shape("mask", jnp.shape(mask), self.vae.event_shape, "event_shape")
-        inputs.check_shape("x", jnp.shape(x), self.vae.event_shape, "event_shape")
-        x = jnp.where(jnp.asarray(mask, bool), jnp.asarray(x), self.vae.likelihood.fill)
-        data = checks.checked_batch(self.vae, Batch(x, context, mask), "x", checks.AS_IT_IS)
+        data = checks.checked_missing(self.vae, x, context, mask)
         keys = jax.vmap(partial(jax.random.fold_in, rng_key))(jnp.arange(len(data.x)))
-        counts = {"num_samples": num_samples, "num_particles": num_particles}
         return queries.impute(self.vae.eval(), self.values, keys, data, **counts)
 
     def responsibilities(self, x: Any, *, rng_key: RngKey, num_particles: int = 100) -> jax.Array:
@@ -194,7 +196,7 @@ class Fitted:
             an array ``(num_points, *event_shape)``.
         """
         checks.check_count("num_points", num_points)
-        rows = partial(_repeated, context)
+        rows = partial(queries.repeated, context)
         ends = self.encode(jnp.stack([jnp.asarray(start), jnp.asarray(end)]), rows(2)).mean
         t = jnp.linspace(0.0, 1.0, num_points)
         codes = jax.vmap(partial(path, ends[0], ends[1]))(t)
@@ -264,7 +266,3 @@ class Fitted:
             FileExistsError: if the file exists and ``overwrite`` is not asked for.
         """
         store.save(path, self.vae, self.values, self.history, overwrite=overwrite)
-
-
-def _repeated(context: ArrayLike | None, rows: int) -> jax.Array | None:
-    return None if context is None else jnp.stack([jnp.asarray(context)] * rows)

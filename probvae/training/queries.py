@@ -141,3 +141,8 @@ def impute(
 
 def _drawn_x(guide_trace: dict, model_trace: dict, rng_key: RngKey) -> jax.Array:
     return model_trace["x"]["fn"].sample(jax.random.fold_in(rng_key, 2))
+
+
+def repeated(row: Any, times: int) -> jax.Array | None:
+    """Return a context's row as often as asked; None without one."""
+    return None if row is None else jnp.stack([jnp.asarray(row)] * times)
