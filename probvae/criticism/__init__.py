@@ -3,6 +3,7 @@
 from probvae.criticism import annealing, calibration, pareto
 from probvae.criticism.annealer import AnnealedEvidence
 from probvae.criticism.annealing import Bracket
+from probvae.criticism.bits import bits_per_dimension
 from probvae.criticism.calibration import Calibration, SiteCalibration
 from probvae.criticism.datatree import to_datatree
 from probvae.criticism.disentanglement import (
@@ -22,6 +23,7 @@ __all__ = [
     "ParetoShape",
     "SiteCalibration",
     "annealing",
+    "bits_per_dimension",
     "calibration",
     "factor_vae_score",
     "mutual_information_gap",

@@ -103,7 +103,8 @@ def to_datatree(found: Calibration) -> Any:
     """Return the ``pit`` of all sites as ArviZ takes it, in group ``prior_sbc``.
 
     ``arviz_plots.plot_ecdf_pit(tree, sample_dims=["sample"])`` draws their ECDFs with simultaneous
-    bands; ``coverage=True`` those of the central intervals.
+    bands (from ArviZ 1 on, given ``method="envelope"``); ``coverage=True`` those of the central
+    intervals.
 
     Raises:
         ImportError: without ``arviz-base``: ``pip install 'probvae[arviz]'``.
