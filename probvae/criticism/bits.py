@@ -29,6 +29,6 @@ def bits_per_dimension(
     if not isinstance(levels, int | np.integer) or levels < 1 or size < 1:
         raise ValueError(
             f"bits_per_dimension expects a whole number of levels >= 1 and a datum of some entries; "
-            f"got levels={levels!r}, event_shape={event_shape}. For bytes divided by 256 take levels=256."
+            f"got levels={levels!r}, event_shape={event_shape}. Bytes divided by 256 have levels=256."
         )
     return -np.asarray(nats, float) / (size * math.log(2)) + math.log2(levels)

@@ -8,9 +8,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from probvae.criticism.chunks import at_a_time
 from probvae.criticism.simulation import simulate
 from probvae.criticism.uniformity import symmetry, uniformity
-from probvae.evidence import ROWS, Batch, check_density
+from probvae.evidence import Batch, check_density
 from probvae.objectives.terms import guide_traced, latent_sites
 from probvae.training import Fitted, checks
 from probvae.typing import ArrayLike, Params, RngKey
@@ -151,7 +152,7 @@ def _ranked(
             for i, name in enumerate(sorted(z))
         }
 
-    return jax.lax.map(one, (keys, z, data), batch_size=max(ROWS // num_draws, 1))
+    return jax.lax.map(one, (keys, z, data), batch_size=at_a_time(len(keys), num_draws))
 
 
 def _placed(key: RngKey, z: jax.Array, draws: jax.Array) -> tuple[jax.Array, ...]:
