@@ -8,9 +8,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from probvae.criticism.chunks import at_a_time
 from probvae.criticism.simulation import simulate
 from probvae.criticism.uniformity import symmetry, uniformity
-from probvae.evidence import ROWS, Batch, check_density
+from probvae.evidence import Batch, check_density
 from probvae.objectives.terms import guide_traced, latent_sites
 from probvae.training import Fitted, checks
 from probvae.typing import ArrayLike, Params, RngKey
@@ -103,7 +104,8 @@ def to_datatree(found: Calibration) -> Any:
     """Return the ``pit`` of all sites as ArviZ takes it, in group ``prior_sbc``.
 
     ``arviz_plots.plot_ecdf_pit(tree, sample_dims=["sample"])`` draws their ECDFs with simultaneous
-    bands; ``coverage=True`` those of the central intervals.
+    bands (from ArviZ 1 on, given ``method="envelope"``); ``coverage=True`` those of the central
+    intervals.
 
     Raises:
         ImportError: without ``arviz-base``: ``pip install 'probvae[arviz]'``.
@@ -150,7 +152,7 @@ def _ranked(
             for i, name in enumerate(sorted(z))
         }
 
-    return jax.lax.map(one, (keys, z, data), batch_size=max(ROWS // num_draws, 1))
+    return jax.lax.map(one, (keys, z, data), batch_size=at_a_time(len(keys), num_draws))
 
 
 def _placed(key: RngKey, z: jax.Array, draws: jax.Array) -> tuple[jax.Array, ...]:

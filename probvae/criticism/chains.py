@@ -9,8 +9,9 @@ import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 from numpyro.infer.hmc_util import euclidean_kinetic_energy, velocity_verlet
 
+from probvae.criticism.chunks import at_a_time
 from probvae.criticism.codes import Codes, Start, log_densities
-from probvae.evidence import ROWS, Batch
+from probvae.evidence import Batch
 from probvae.typing import Params, RngKey
 
 TARGET = 0.65  # acceptance
@@ -48,6 +49,7 @@ def annealed(
         the sums ``(n, particles)`` in nats; the mean acceptance and the log steps, ``(n, steps)``.
     """
     num_particles = jax.tree.leaves(u)[0].shape[1]
+    together = at_a_time(len(keys), num_particles)
 
     def one_datum(row: tuple) -> tuple:
         key, datum, u, log_step = row
@@ -64,7 +66,7 @@ def annealed(
                 begun, joint = densities(moved)
                 return moved, accepted, joint - begun
 
-            u, accepted, slope = jax.lax.map(one, (moves, u), batch_size=min(num_particles, ROWS))
+            u, accepted, slope = jax.lax.map(one, (moves, u), batch_size=at_a_time(num_particles))
             here = (accepted.mean(), log_step + drift)
             return (u, total + delta * slope, drift + gain * (accepted.mean() - TARGET)), here
 
@@ -73,8 +75,7 @@ def annealed(
         (_, total, _), (accepted, log_step) = jax.lax.scan(at, begin, steps)
         return total, accepted, log_step
 
-    at_a_time = max(ROWS // num_particles, 1)
-    return jax.lax.map(one_datum, (keys, data, u, log_step), batch_size=at_a_time)
+    return jax.lax.map(one_datum, (keys, data, u, log_step), batch_size=together)
 
 
 def _transition(

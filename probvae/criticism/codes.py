@@ -9,8 +9,9 @@ from numpyro import handlers
 from numpyro.distributions import biject_to
 from numpyro.infer.util import compute_log_probs
 
+from probvae.criticism.chunks import at_a_time
 from probvae.distributions.support import named
-from probvae.evidence import ROWS, Batch
+from probvae.evidence import Batch
 from probvae.objectives.terms import in_plate, latent_sites
 from probvae.typing import Params, RngKey
 
@@ -93,7 +94,7 @@ def drawn(
 
         return jax.vmap(one)(jax.random.split(key, num_particles))
 
-    return jax.lax.map(one_datum, (keys, data), batch_size=max(ROWS // num_particles, 1))
+    return jax.lax.map(one_datum, (keys, data), batch_size=at_a_time(len(keys), num_particles))
 
 
 @partial(jax.jit, static_argnames=("vae",))
@@ -103,7 +104,7 @@ def unconstrained(vae: Any, values: Params, z: Codes, data: Batch) -> Codes:
     def one(row: tuple[Codes, Batch]) -> Codes:
         return _inverse(vae, values, jax.tree.map(lambda a: a[None], row[0]), row[1])
 
-    return jax.lax.map(one, (z, data), batch_size=ROWS)
+    return jax.lax.map(one, (z, data), batch_size=at_a_time(len(data.x)))
 
 
 def _inverse(vae: Any, values: Params, z: Codes, datum: Batch) -> Codes:

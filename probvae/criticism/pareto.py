@@ -8,7 +8,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from probvae.evidence import ROWS, Batch, check_density, datum_terms
+from probvae.criticism.chunks import at_a_time
+from probvae.evidence import Batch, check_density, datum_terms
 from probvae.training import Fitted, checks
 from probvae.typing import ArrayLike, Params, RngKey
 
@@ -162,7 +163,7 @@ def _log_weights(
         def one(key: RngKey) -> jax.Array:
             return datum_terms(vae, params, key, datum).log_weight[0]
 
-        return jax.lax.map(one, keys, batch_size=min(num_particles, ROWS))
+        return jax.lax.map(one, keys, batch_size=at_a_time(num_particles))
 
-    at_a_time = max(ROWS // num_particles, 1)
-    return jax.lax.map(lambda row: one_datum(*row), (keys, data), batch_size=at_a_time)
+    together = at_a_time(len(keys), num_particles)
+    return jax.lax.map(lambda row: one_datum(*row), (keys, data), batch_size=together)

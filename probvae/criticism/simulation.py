@@ -8,7 +8,8 @@ import numpy as np
 from numpyro import handlers
 
 from probvae import inputs
-from probvae.evidence import ROWS, Batch
+from probvae.criticism.chunks import at_a_time
+from probvae.evidence import Batch
 from probvae.objectives.terms import in_plate, latent_sites
 from probvae.training import Fitted
 from probvae.typing import ArrayLike, Params, RngKey
@@ -42,4 +43,4 @@ def _simulated(vae: Any, values: Params, keys: jax.Array, context: Any) -> Any:
         sites = [name for name in latent_sites(trace) if name != "x" and in_plate(trace[name])]
         return {name: trace[name]["value"][0] for name in sites}, trace["x"]["value"][0]
 
-    return jax.lax.map(one, (keys, context), batch_size=min(len(keys), ROWS))
+    return jax.lax.map(one, (keys, context), batch_size=at_a_time(len(keys)))
