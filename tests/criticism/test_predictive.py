@@ -202,13 +202,16 @@ def test_spread_puts_its_noise_on_data_and_replicates():
         assert (np.abs(kind.coverage.share - LEVELS) < 4 * np.sqrt(0.25 / 2400)).all()
 
 
-@pytest.mark.parametrize("other", ["normal", "counts", "shifted"])
+@pytest.mark.parametrize("other", ["normal", "counts", "above", "below"])
 def test_distance_is_that_of_scipy(other):
     random = np.random.default_rng(0)
     a = random.poisson(2, size=300).astype(float)
-    b = {"normal": random.normal(2, 1, 500), "counts": random.poisson(3, 500), "shifted": a + 0.5}[
-        other
-    ]
+    b = {
+        "normal": random.normal(2, 1, 500),
+        "counts": random.poisson(3, 500),
+        "above": a + 0.5,
+        "below": a - 0.5,
+    }[other]
     at = points(a)
     assert ks_distance(shares(a, at), shares(b, at)) == pytest.approx(stats.ks_2samp(a, b).statistic)
 
