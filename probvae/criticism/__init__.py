@@ -11,7 +11,12 @@ from probvae.criticism.convergence import Convergence, convergence
 from probvae.criticism.datatree import to_datatree
 from probvae.criticism.decoder import Response, response
 from probvae.criticism.diagnose import Diagnosis, diagnose
-from probvae.criticism.disentanglement import FactorScore, InformationGap, factor_vae_score, mutual_information_gap
+from probvae.criticism.disentanglement import (
+    FactorScore,
+    InformationGap,
+    factor_vae_score,
+    mutual_information_gap,
+)
 from probvae.criticism.features import ClassifierFeatures, classifier_features
 from probvae.criticism.frechet import frechet_distance
 from probvae.criticism.inference_gap import InferenceGap
