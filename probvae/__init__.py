@@ -23,11 +23,8 @@ from probvae.variant import Variant
 
 __all__ = [
     "Batch",
-<<<<<<< HEAD
     "Diagnosis",
-=======
     "DecoderPrior",
->>>>>>> gap
     "Evidence",
     "Fitted",
     "History",

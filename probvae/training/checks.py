@@ -73,7 +73,6 @@ def checked_batch(vae: Any, given: Any, name: str, observation: Any) -> Batch:
     return Batch(x, context, mask)
 
 
-<<<<<<< HEAD
 def checked_context(vae: Any, context: Any) -> jax.Array | None:
     """Return the context to generate with, as an array; None without one."""
     rows = inputs.checked_context(vae, context, None)
@@ -94,14 +93,14 @@ def _check_labels(vae: Any, context: Any) -> None:
             f"or zeros where the label is not known; got {rows[row]} in row {row}. Take "
             "np.eye(classes)[label], times 0 where there is none."
         )
-=======
+
+
 def checked_missing(vae: Any, x: Any, context: Any, mask: Any) -> Batch:
     """Return data with missing entries as a ``Batch`` that fits; what stands there is not looked at."""
     for name, array in (("mask", mask), ("x", x)):
         inputs.check_shape(name, np.shape(array), vae.event_shape, "event_shape")
     seen = np.where(np.asarray(mask, bool), np.asarray(x), vae.likelihood.fill)
     return checked_batch(vae, Batch(seen, context, mask), "x", AS_IT_IS)
->>>>>>> gap
 
 
 def _checked_array(vae: Any, value: Any, name: str) -> np.ndarray:
