@@ -7,6 +7,7 @@ import jax
 import numpy as np
 from numpyro import handlers
 
+from probvae.criticism.pareto import LEAST_PARTICLES, from_log_weights
 from probvae.evidence import Batch, check_density
 from probvae.objectives import terms
 from probvae.objectives.terms import traced
@@ -19,9 +20,11 @@ def to_datatree(fitted: Fitted, x: Any, *, rng_key: RngKey, num_samples: int = 1
 
     Dimensions have names: ``sample``, ``datum``, ``latent`` (``y_dim`` for a class ``y`` beside z) and
     the event's own (``x_dim_0``, ...).
-    Groups: ``posterior`` (draws of the guide's sites), ``posterior_predictive`` (the mean of p(x|z)),
-    ``prior`` (as many draws of p(z)), ``observed_data``, ``log_likelihood`` (log p(x|z) per datum, in
-    nats) and ``sample_stats`` (``log_weight``, log p(x, z) - log q(z|x), in nats).
+    Groups: ``posterior`` (draws of the guide's sites), ``posterior_predictive`` (x ~ p(x|z) at each),
+    ``prior`` and ``prior_predictive`` (as many draws of the model), ``observed_data``,
+    ``log_likelihood`` (log p(x|z) per datum, in nats) and ``sample_stats``, in nats: ``log_weight``,
+    log p(x, z) - log q(z|x); ``kl``, of which the sampled one varies; ``elbo``, log p(x|z) - kl; and
+    from 100 draws on ``k_hat`` per datum.
 
     Args:
         fitted: a fitted VAE.
@@ -48,24 +51,33 @@ def to_datatree(fitted: Fitted, x: Any, *, rng_key: RngKey, num_samples: int = 1
     axes = [f"x_dim_{i}" for i in range(len(fitted.vae.event_shape))]
     units = {name: "latent" if name.startswith("z") else f"{name}_dim" for name in groups["posterior"]}
     dims = {name: ["datum", unit] for name, unit in units.items()}
-    dims |= {"x": ["datum", *axes], "log_weight": ["datum"]}
-    return from_dict(groups, sample_dims=["sample"], dims=dims)
+    dims |= {"x": ["datum", *axes], **dict.fromkeys(groups["sample_stats"], ["datum"])}
+    tree = from_dict(groups, sample_dims=["sample"], dims=dims)
+    if num_samples >= LEAST_PARTICLES:
+        found = from_log_weights(groups["sample_stats"]["log_weight"])
+        tree["sample_stats"]["k_hat"] = tree["observed_data"]["datum"].copy(data=found.k_hat)
+    return tree
 
 
 @partial(jax.jit, static_argnames=("vae", "num_samples"))
 def _draws(vae: Any, values: Any, rng_key: RngKey, data: Batch, num_samples: int) -> dict[str, dict]:
     def draw(key: RngKey) -> dict[str, dict]:
-        posterior_key, prior_key = jax.random.split(key)
+        posterior_key, prior_key, *x_keys = jax.random.split(key, 4)
         read = terms(posterior_key, values, vae.model, vae.guide, *data)
         guide, model = traced(posterior_key, values, vae.model, vae.guide, tuple(data), {})
         prior = handlers.substitute(handlers.seed(vae.model, prior_key), values)
         drawn = handlers.trace(prior).get_trace(*data)
         return {
             "posterior": {name: guide[name]["value"] for name in read.kl},
-            "posterior_predictive": {"x": model["x"]["fn"].mean},
+            "posterior_predictive": {"x": model["x"]["fn"].sample(x_keys[0])},
             "prior": {name: drawn[name]["value"] for name in read.kl},
+            "prior_predictive": {"x": drawn["x"]["fn"].sample(x_keys[1])},
             "log_likelihood": {"x": read.log_likelihood},
-            "sample_stats": {"log_weight": read.log_weight},
+            "sample_stats": {
+                "log_weight": read.log_weight,
+                "elbo": read.log_likelihood - read.total_kl,
+                "kl": read.total_kl,
+            },
         }
 
     return jax.lax.map(draw, jax.random.split(rng_key, num_samples))

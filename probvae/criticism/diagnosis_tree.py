@@ -11,15 +11,16 @@ from probvae.evidence import Batch
 from probvae.training import Fitted
 from probvae.typing import RngKey
 
-NUM_SAMPLES = 100
+NUM_SAMPLES, NUM_DATA = 100, 100  # what is kept of draws: of images, some tens of MB
 
 
 def diagnosed_tree(fitted: Fitted, data: Batch, measured: Any, found: Verdict, rng_key: RngKey) -> Any:
-    """Return ``to_datatree`` with the groups ``diagnostics`` (numbers) and ``verdict`` (words)."""
+    """Return ``to_datatree`` of the first data, with groups ``diagnostics`` and ``verdict``."""
     import xarray as xr
 
     key = jax.random.fold_in(rng_key, NUM_SAMPLES)
-    tree = to_datatree(fitted, data, rng_key=key, num_samples=NUM_SAMPLES)
+    some = jax.tree.map(lambda a: a[:NUM_DATA], data)
+    tree = to_datatree(fitted, some, rng_key=key, num_samples=NUM_SAMPLES)
     numbers = {name: _variable(name, value) for name, value in numbers_of(measured).items()}
     tree["diagnostics"] = xr.DataTree(xr.Dataset(numbers))
     tree["verdict"] = xr.DataTree(xr.Dataset(_words(found)))

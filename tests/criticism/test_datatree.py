@@ -26,7 +26,8 @@ def test_dimensions_have_names(tree):
     assert tree["observed_data"]["x"].dims == ("datum", "x_dim_0")
     assert tree["log_likelihood"]["x"].dims == ("sample", "datum")
     assert set(tree.children) == {
-        "posterior", "posterior_predictive", "prior", "observed_data", "log_likelihood", "sample_stats"
+        "posterior", "posterior_predictive", "prior", "prior_predictive", "observed_data",
+        "log_likelihood", "sample_stats"
     }  # fmt: skip
 
 
@@ -38,6 +39,29 @@ def test_numbers_are_the_oracles(tree):
     truth = oracle.log_prob(x.astype(float), *oracle.optimum(oracle.dataset()))
     np.testing.assert_allclose(tree["sample_stats"]["log_weight"].mean("sample"), truth, atol=1e-3)
     assert abs(float(tree["prior"]["z"].std()) - 1) < 0.1
+
+
+def test_statistics_are_the_oracles(tree):
+    """The exact posterior: equal weights, and log p(x) = ELBO on average over draws."""
+    fitted, x, tree = tree
+    stats = tree["sample_stats"]
+    assert np.all(stats["k_hat"].values == -np.inf)
+    truth = oracle.log_prob(x.astype(float), *oracle.optimum(oracle.dataset()))
+    np.testing.assert_allclose(stats["elbo"].mean("sample"), truth, atol=0.4)
+    parts = tree["log_likelihood"]["x"] - stats["kl"]
+    np.testing.assert_allclose(stats["elbo"], parts, rtol=1e-5)
+
+
+def test_predictive_groups_are_draws_of_x(tree):
+    """From the prior they have the data's covariance, W W' + s^2 I; from the posterior less."""
+    fitted, _, tree = tree
+    drawn = tree["prior_predictive"]["x"].values.reshape(-1, 10)
+    weights, mu, variance = oracle.optimum(oracle.dataset())
+    np.testing.assert_allclose(drawn.mean(0), mu, atol=0.6)
+    expected = np.diag(weights @ weights.T) + variance
+    np.testing.assert_allclose(drawn.var(0), expected, rtol=0.15)
+    given = tree["posterior_predictive"]["x"].std("sample").mean()
+    assert 0.9 * variance**0.5 < float(given) < 1.3 * variance**0.5
 
 
 def test_it_saves_as_netcdf(tree, tmp_path):
