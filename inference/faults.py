@@ -111,7 +111,7 @@ def gaussian_on_counts(seed: int, s: Settings) -> Case:
     vae = VAE(
         event_shape=(20,),
         latent_dim=3,
-        likelihood=likelihoods.Gaussian(scale=likelihoods.PixelScale()),
+        likelihood=likelihoods.Gaussian(scale=likelihoods.LearnedScale(start=1.0)),
         encoder=nets.MLP((64,)),
         decoder=nets.MLP((64,)),
     )

@@ -1,11 +1,11 @@
 """Criticism: the evidence of whether to trust a fit."""
 
-from probvae.criticism import annealing, calibration, inference_gap, pareto, reference_chains
+from probvae.criticism import annealing
 from probvae.criticism.annealer import AnnealedEvidence
-from probvae.criticism.annealing import Bracket
+from probvae.criticism.annealing import Bracket, annealed_log_prob, bracket
 from probvae.criticism.bits import bits_per_dimension
 from probvae.criticism.budgets import Budget
-from probvae.criticism.calibration import Calibration, SiteCalibration
+from probvae.criticism.calibration import Calibration, SiteCalibration, sbc
 from probvae.criticism.comparison import Comparison, compare, compare_values
 from probvae.criticism.convergence import Convergence, convergence
 from probvae.criticism.datatree import to_datatree
@@ -19,13 +19,13 @@ from probvae.criticism.disentanglement import (
 )
 from probvae.criticism.features import ClassifierFeatures, classifier_features
 from probvae.criticism.frechet import frechet_distance
-from probvae.criticism.inference_gap import InferenceGap
+from probvae.criticism.gap import InferenceGap, inference_gap
 from probvae.criticism.neighbourhoods import Neighbourhoods, neighbourhoods
-from probvae.criticism.pareto import ParetoShape
+from probvae.criticism.nuts import ReferenceChains, reference_chains
+from probvae.criticism.pareto import ParetoShape, pareto_shape
 from probvae.criticism.population import Holes, Surgery, elbo_surgery, holes
 from probvae.criticism.predictive import PredictiveChecks, predictive_checks
 from probvae.criticism.prior_gap import PriorGap, prior_gap
-from probvae.criticism.reference_chains import ReferenceChains
 from probvae.criticism.sample_quality import SampleQuality, sample_quality
 from probvae.criticism.two_sample import TwoSample, two_sample_test
 from probvae.criticism.typicality import Typicality, typicality
@@ -60,9 +60,10 @@ __all__ = [
     "Typicality",
     "Units",
     "Verdict",
+    "annealed_log_prob",
     "annealing",
     "bits_per_dimension",
-    "calibration",
+    "bracket",
     "classifier_features",
     "compare",
     "compare_values",
@@ -75,12 +76,13 @@ __all__ = [
     "inference_gap",
     "mutual_information_gap",
     "neighbourhoods",
-    "pareto",
+    "pareto_shape",
     "predictive_checks",
     "prior_gap",
     "reference_chains",
     "response",
     "sample_quality",
+    "sbc",
     "to_datatree",
     "two_sample_test",
     "typicality",

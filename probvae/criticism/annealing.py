@@ -55,7 +55,7 @@ def sigmoidal(num_temperatures: int) -> np.ndarray:
     return (at - at[0]) / (at[-1] - at[0])
 
 
-def measure(
+def annealed_log_prob(
     fitted: Fitted,
     x: Any,
     *,
@@ -120,19 +120,20 @@ def bracket(
     """Return bounds on log p(x) from below and above, for data drawn from the model.
 
     (z*, x*) is a draw from the model, so that z* is one of p(z|x*) exactly. From there the chain is
-    run backwards to p_0; with w as in :func:`measure`, E[1/w] = 1/p(x), and -log (1/K) sum_k 1/w_k is
-    an upper bound in expectation. The gap tells how far to trust :func:`measure` at these settings, on
-    data like the model's; with ``Spread`` x* has its noise.
+    run backwards to p_0; with w as in :func:`annealed_log_prob`, E[1/w] = 1/p(x), and -log (1/K)
+    sum_k 1/w_k is an upper bound in expectation. The gap tells how far to trust
+    :func:`annealed_log_prob` at these settings, on data like the model's; with ``Spread`` x* has
+    its noise.
 
     Args:
         fitted: a fitted VAE.
         rng_key: a typed key.
         num_data: n draws from the model.
-        num_particles: as in ``measure``; the K backward chains of a datum share z*.
-        num_temperatures: as in ``measure``.
-        num_leapfrog: as in ``measure``.
-        start: as in ``measure``.
-        schedule: as in ``measure``.
+        num_particles: as in ``annealed_log_prob``; the K backward chains of a datum share z*.
+        num_temperatures: as in ``annealed_log_prob``.
+        num_leapfrog: as in ``annealed_log_prob``.
+        start: as in ``annealed_log_prob``.
+        schedule: as in ``annealed_log_prob``.
         context: ``(num_data, *context_shape)``, for a model that has one.
 
     Reference: Grosse et al. 2015, arXiv:1511.02543 (bidirectional Monte Carlo); Wu et al. 2017,

@@ -57,7 +57,7 @@ class Calibration(NamedTuple):
     num_draws: int
 
 
-def measure(
+def sbc(
     fitted: Fitted,
     *,
     rng_key: RngKey,

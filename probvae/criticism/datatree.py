@@ -38,6 +38,7 @@ def to_datatree(fitted: Fitted, x: Any, *, rng_key: RngKey, num_samples: int = 1
         ValueError: where a part is no density: there are no log weights.
     """
     try:
+        import xarray as xr
         from arviz_base import from_dict
     except ImportError as error:
         raise ImportError("to_datatree needs arviz-base: pip install 'probvae[arviz]'.") from error
@@ -55,7 +56,7 @@ def to_datatree(fitted: Fitted, x: Any, *, rng_key: RngKey, num_samples: int = 1
     tree = from_dict(groups, sample_dims=["sample"], dims=dims)
     if num_samples >= LEAST_PARTICLES:
         found = from_log_weights(groups["sample_stats"]["log_weight"])
-        tree["sample_stats"]["k_hat"] = tree["observed_data"]["datum"].copy(data=found.k_hat)
+        tree["sample_stats"]["k_hat"] = xr.DataArray(found.k_hat, dims=["datum"])
     return tree
 
 

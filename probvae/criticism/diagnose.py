@@ -8,11 +8,14 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from probvae.criticism import calibration, guide_rules, inference_gap, pareto, rules
+from probvae.criticism import guide_rules, rules
 from probvae.criticism.budgets import USUAL, Budget
+from probvae.criticism.calibration import Calibration, sbc
 from probvae.criticism.convergence import Convergence, convergence
 from probvae.criticism.decoder import Response, response
 from probvae.criticism.diagnosis_tree import diagnosed_tree
+from probvae.criticism.gap import InferenceGap, inference_gap
+from probvae.criticism.pareto import ParetoShape, pareto_shape
 from probvae.criticism.population import Surgery, elbo_surgery
 from probvae.criticism.predictive import PredictiveChecks, predictive_checks
 from probvae.criticism.prior_gap import PriorGap, prior_gap
@@ -53,10 +56,10 @@ class Measured(NamedTuple):
     prior_gap: PriorGap | None = None
     response: Response | None = None
     convergence: Convergence | None = None
-    pareto: Any = None
-    gap: Any = None
-    train_gap: Any = None
-    calibration: Any = None
+    pareto: ParetoShape | None = None
+    gap: InferenceGap | None = None
+    train_gap: InferenceGap | None = None
+    calibration: Calibration | None = None
     predictive: PredictiveChecks | None = None
     missing: dict[str, str] = {}  # noqa: RUF012
     seconds: dict[str, float] = {}  # noqa: RUF012
@@ -140,10 +143,10 @@ def measure(
         "prior_gap": partial(prior_gap, fitted, data),
         "response": partial(response, fitted, data),
         "convergence": lambda rng_key: convergence(fitted),
-        "pareto": partial(pareto.measure, fitted, data, **particles),
-        "gap": partial(inference_gap.measure, fitted, few, **local),
+        "pareto": partial(pareto_shape, fitted, data, **particles),
+        "gap": partial(inference_gap, fitted, few, **local),
         "calibration": partial(
-            calibration.measure,
+            sbc,
             fitted,
             num_data=budget.num_simulations,
             num_draws=100,
@@ -152,7 +155,7 @@ def measure(
         "predictive": partial(predictive_checks, fitted, data, num_replicates=budget.num_replicates),
     }
     if train is not None:
-        steps["train_gap"] = partial(inference_gap.measure, fitted, train, **local)
+        steps["train_gap"] = partial(inference_gap, fitted, train, **local)
     found, missing, seconds = {}, {}, {}
     for i, (name, step) in enumerate(steps.items()):
         start = time.perf_counter()

@@ -50,7 +50,7 @@ def threshold(num_particles: int) -> float:
     return min(1.0 - 1.0 / math.log10(num_particles), 0.7)
 
 
-def measure(fitted: Fitted, x: Any, *, rng_key: RngKey, num_particles: int = 2000) -> ParetoShape:
+def pareto_shape(fitted: Fitted, x: Any, *, rng_key: RngKey, num_particles: int = 2000) -> ParetoShape:
     """Return k-hat of p(x, z) / q(z|x) for each datum.
 
     These are the very weights that ``fitted.log_prob`` averages, given the same key and particles
@@ -91,7 +91,7 @@ def from_log_weights(log_weights: ArrayLike) -> ParetoShape:
     """Return k-hat of given log weights ``(particles, n)``, log p(x, z) - log q(z|x) in nats.
 
     The fit is ArviZ's. Weights that differ by no more than rounding, of the precision that they are
-    given in, are equal. Raises as :func:`measure`.
+    given in, are equal. Raises as :func:`pareto_shape`.
     """
     log_w = np.asarray(log_weights)
     if log_w.ndim != 2 or log_w.dtype.kind != "f":

@@ -15,7 +15,7 @@ import test_rotated_oracle as rotated
 from numpyro import handlers
 
 from probvae import VAE, Batch, Fitted, History, guides, nets, priors
-from probvae.criticism import annealing, chains
+from probvae.criticism import annealed_log_prob, annealing, bracket, chains
 from probvae.interfaces import AbstractDistributionGuide, AbstractDistributionPrior
 
 KEY = jax.random.key(1)
@@ -31,8 +31,8 @@ def fitted():
 
 
 @lru_cache
-def bracket(start, num_temperatures):
-    return annealing.bracket(
+def bracketed(start, num_temperatures):
+    return bracket(
         fitted(), rng_key=KEY, num_data=24, num_temperatures=num_temperatures, start=STARTS[start],
         num_leapfrog=6,
     )  # fmt: skip
@@ -41,7 +41,7 @@ def bracket(start, num_temperatures):
 @lru_cache
 def measured(start):
     options = {"num_temperatures": STEPS, "num_leapfrog": 6, "start": STARTS[start]}
-    return annealing.measure(fitted(), X, rng_key=KEY, **options)
+    return annealed_log_prob(fitted(), X, rng_key=KEY, **options)
 
 
 def truth_of(found):
@@ -66,7 +66,7 @@ def test_mean_weight_is_the_density(start):
 
 @pytest.mark.parametrize("start", STARTS)
 def test_log_prob_is_bracketed(start):
-    found = bracket(start, STEPS)
+    found = bracketed(start, STEPS)
     truth = truth_of(found)
     assert_mean_is_one(np.exp(found.lower.value - truth))
     assert_mean_is_one(np.exp(truth - found.upper.value))
@@ -77,7 +77,7 @@ def test_log_prob_is_bracketed(start):
 
 
 def test_few_temperatures_leave_a_gap_on_both_sides():
-    found = bracket("prior", 4)
+    found = bracketed("prior", 4)
     truth = truth_of(found)
     assert found.lower.mean < truth.mean() - 0.2
     assert found.upper.mean > truth.mean() + 0.2
@@ -86,14 +86,14 @@ def test_few_temperatures_leave_a_gap_on_both_sides():
 
 def test_steps_are_adapted_to_each_datum():
     """Acceptance comes near its target, in codes whose scales differ by the posterior's."""
-    for run in bracket("prior", STEPS)[1:]:
+    for run in bracketed("prior", STEPS)[1:]:
         np.testing.assert_allclose(run.acceptance, chains.TARGET, atol=0.06)
 
 
 @pytest.mark.slow
 def test_one_program_serves_tuning_and_both_directions():
     chains.annealed.clear_cache()
-    annealing.bracket(fitted(), rng_key=KEY, num_data=3, num_particles=2, num_temperatures=5)
+    bracket(fitted(), rng_key=KEY, num_data=3, num_particles=2, num_temperatures=5)
     assert chains.annealed._cache_size() == 1
 
 
@@ -101,7 +101,7 @@ def test_one_temperature_is_importance_sampling():
     """From the exact posterior the weights have no spread, whatever the path."""
     guide, values = rotated.EXACT["FullRank"]
     at = rotated.fitted(guide, values())
-    found = annealing.measure(
+    found = annealed_log_prob(
         at, X[:5], rng_key=KEY, num_temperatures=1, num_particles=2, start=annealing.from_guide
     )
     np.testing.assert_allclose(found.value, TRUTH[:5], atol=1e-3)
@@ -112,7 +112,7 @@ def test_one_temperature_is_importance_sampling():
 def test_a_datum_is_the_same_alone_and_in_company():
     """Up to rounding, which grows with the temperatures as a proposal is taken here and not there."""
     options = {"rng_key": KEY, "num_temperatures": 10, "num_particles": 4}
-    alone, company = (annealing.measure(fitted(), x, **options) for x in (X[:1], X[:3]))
+    alone, company = (annealed_log_prob(fitted(), x, **options) for x in (X[:1], X[:3]))
     np.testing.assert_allclose(alone.value, company.value[:1], atol=1e-3)
 
 
@@ -148,7 +148,7 @@ def test_a_mode_that_the_guide_misses():
     """Importance weighting cannot see it, and stays log 2 short; annealing from the prior is right."""
     at, x = two_modes(), np.linspace(-1.5, 1.5, 16, dtype=np.float32)[:, None]
     truth = by_quadrature(x.astype(float))
-    found = annealing.measure(at, x, rng_key=KEY, num_temperatures=60, num_leapfrog=6)
+    found = annealed_log_prob(at, x, rng_key=KEY, num_temperatures=60, num_leapfrog=6)
     assert_mean_is_one(np.exp(found.value - truth))
     assert (found.value - truth < 4 * found.standard_error).all()
     assert abs((found.value - truth).mean()) < 0.1
@@ -186,10 +186,10 @@ def test_a_site_with_bounds(start):
     likelihood = np.exp(-0.5 * (x - z) ** 2 / 0.3) / math.sqrt(2 * math.pi * 0.3)
     truth = np.log((prior * likelihood).sum(1) * (z[1] - z[0]))
     options = {"num_temperatures": 60, "num_leapfrog": 6, "start": STARTS[start], "rng_key": KEY}
-    found = annealing.measure(at, x, **options)
+    found = annealed_log_prob(at, x, **options)
     assert_mean_is_one(np.exp(found.value - truth))
     assert abs((found.value - truth).mean()) < 0.15
-    both = annealing.bracket(at, num_data=20, **options)
+    both = bracket(at, num_data=20, **options)
     assert abs(both.gap.mean()) < 0.2
 
 
@@ -211,7 +211,7 @@ def test_a_hierarchy():
     }
     values["prior$z1$params"] = {"layers": {0: layer | {"bias": layer["bias"].ravel()}}}
     at = Fitted(vae, jax.tree.map(jnp.float32, values), History({}, {}, {}))
-    found = annealing.bracket(at, rng_key=KEY, num_data=24, num_temperatures=80, num_leapfrog=6)
+    found = bracket(at, rng_key=KEY, num_data=24, num_temperatures=80, num_leapfrog=6)
     whole = weights @ np.linalg.cholesky(slope.T @ slope + 0.25 * np.eye(2))
     truth = oracle.log_prob(np.asarray(found.x, float), whole, mu, 0.4)
     assert_mean_is_one(np.exp(found.lower.value - truth))
@@ -240,17 +240,17 @@ def test_context_and_mask():
     seen[:, 3:] = False
     weights, mu, variance = rotated.rotated()
     truth = oracle.log_prob(rotated.X[:4, :3], weights[:3], mu[:3], variance)
-    found = annealing.measure(
+    found = annealed_log_prob(
         at, Batch(X[:4], mask=seen), rng_key=KEY, num_temperatures=60, num_particles=64
     )
     np.testing.assert_allclose(found.value, truth, atol=0.2)
     vae = dataclasses.replace(at.vae, context_shape=(1,))
     told = Fitted(vae, started(vae, X[:1], np.zeros((1, 1))), at.history)
     rows = np.array([[0.0], [3.0]], np.float32)
-    both = annealing.bracket(told, rng_key=KEY, num_data=2, num_temperatures=40, context=rows)
+    both = bracket(told, rng_key=KEY, num_data=2, num_temperatures=40, context=rows)
     assert np.isfinite(both.gap).all()
     with pytest.raises(ValueError, match="one row for each of 3"):
-        annealing.bracket(told, rng_key=KEY, num_data=3, context=rows)
+        bracket(told, rng_key=KEY, num_data=3, context=rows)
 
 
 def parts(**changes):
@@ -280,9 +280,9 @@ REFUSED = {
 def test_wrong_input(name):
     changes, options, words = REFUSED[name]
     with pytest.raises(ValueError, match=words):
-        annealing.measure(parts(**changes), np.zeros((2, 3), np.float32), rng_key=KEY, **options)
+        annealed_log_prob(parts(**changes), np.zeros((2, 3), np.float32), rng_key=KEY, **options)
 
 
 def test_wrong_data():
     with pytest.raises(ValueError, match="event_shape"):
-        annealing.measure(fitted(), X[:, :3], rng_key=KEY)
+        annealed_log_prob(fitted(), X[:, :3], rng_key=KEY)

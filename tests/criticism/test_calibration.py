@@ -14,7 +14,7 @@ from numpyro import handlers
 from scipy import stats
 
 from probvae import VAE, Fitted, History, guides, nets, priors
-from probvae.criticism import calibration
+from probvae.criticism import calibration, sbc
 from probvae.criticism.uniformity import symmetry, uniformity
 
 KEY = jax.random.key(0)
@@ -40,7 +40,7 @@ def fitted(scale, moved):
 
 @lru_cache
 def whole(name):
-    return calibration.measure(fitted(*GUIDES[name]), rng_key=KEY, num_data=N, num_draws=DRAWS)
+    return sbc(fitted(*GUIDES[name]), rng_key=KEY, num_data=N, num_draws=DRAWS)
 
 
 def found(name):
@@ -113,10 +113,10 @@ def test_correlated_posterior_whole_and_by_its_margins():
     """FullRank is exact; the best mean-field guide is narrower than each margin, by its closed form."""
     guide, values = rotated.EXACT["FullRank"]
     options = {"rng_key": KEY, "num_data": 2000, "num_draws": 100}
-    exact = calibration.measure(rotated.fitted(guide, values()), **options).sites["z"]
+    exact = sbc(rotated.fitted(guide, values()), **options).sites["z"]
     assert exact.uniformity_p_value.min() > 1e-3
     best = rotated.fitted(guides.MeanField(), rotated.best_mean_field())
-    narrow = calibration.measure(best, **options).sites["z"]
+    narrow = sbc(best, **options).sites["z"]
     covariance = rotated.posterior()[1]
     ratio = np.sqrt(np.diag(covariance) * np.diag(np.linalg.inv(covariance)))
     np.testing.assert_allclose(narrow.spread, ratio, rtol=0.1)
@@ -142,9 +142,7 @@ def test_ties_of_a_discrete_code_are_broken_at_random():
     """A decoder that says nothing: the posterior is the prior, and a guide that knows it is calibrated."""
     at = started(linear(prior=priors.Bernoulli(), posterior=guides.Bernoulli()), np.zeros((1, 3)))
     values = {name: jax.tree.map(jnp.zeros_like, value) for name, value in at.values.items()}
-    site = calibration.measure(at.with_values(values), rng_key=KEY, num_data=2000, num_draws=50).sites[
-        "z"
-    ]
+    site = sbc(at.with_values(values), rng_key=KEY, num_data=2000, num_draws=50).sites["z"]
     assert site.uniformity_p_value.min() > 1e-3
     np.testing.assert_allclose(site.spread, 1, rtol=0.1)
 
@@ -156,11 +154,11 @@ def test_a_hierarchy_has_its_sites_and_a_context_its_rows():
     )  # fmt: skip
     at = started(vae, np.zeros((1, 3)), np.zeros((1, 1)))
     rows = np.linspace(-1, 1, 40, dtype=np.float32)[:, None]
-    sites = calibration.measure(at, rng_key=KEY, num_data=40, num_draws=20, context=rows).sites
+    sites = sbc(at, rng_key=KEY, num_data=40, num_draws=20, context=rows).sites
     assert set(sites) == {"z1", "z2"}
     assert sites["z1"].coverage.shape == (3, 2)
     with pytest.raises(ValueError, match="one row for each of 30"):
-        calibration.measure(at, rng_key=KEY, num_data=30, context=rows)
+        sbc(at, rng_key=KEY, num_data=30, context=rows)
 
 
 def test_guides_that_give_one_code_have_no_spread():
@@ -206,14 +204,14 @@ def test_arviz_draws_the_bands():
 def test_wrong_input():
     at = fitted(1.0, 0.0)
     with pytest.raises(ValueError, match="at least 20 draws"):
-        calibration.measure(at, rng_key=KEY, num_draws=5)
+        sbc(at, rng_key=KEY, num_draws=5)
     with pytest.raises(ValueError, match="num_data"):
-        calibration.measure(at, rng_key=KEY, num_data=0)
+        sbc(at, rng_key=KEY, num_data=0)
     for levels in ((), (0.5, 90.0)):
         with pytest.raises(ValueError, match=r"shares in \(0, 1\)"):
-            calibration.measure(at, rng_key=KEY, levels=levels)
+            sbc(at, rng_key=KEY, levels=levels)
     with pytest.raises(ValueError, match="PointMass"):
-        calibration.measure(Fitted(linear(posterior=guides.PointMass()), {}, at.history), rng_key=KEY)
+        sbc(Fitted(linear(posterior=guides.PointMass()), {}, at.history), rng_key=KEY)
 
 
 def test_without_arviz(monkeypatch):

@@ -31,6 +31,7 @@ from probvae import (
     nets,
     priors,
 )
+from probvae.criticism import gap as module
 from probvae.criticism import inference_gap
 
 KEY = jax.random.key(5)
@@ -67,7 +68,7 @@ def measured(name):
         "moved": (guides.MeanField(), lambda: moved(best_mean_field())),
         "exact": (guides.FullRank(), exact_full_rank),
     }[name]
-    return inference_gap.measure(fitted(guide, values()), DATA, rng_key=KEY, **PRECISE)
+    return inference_gap(fitted(guide, values()), DATA, rng_key=KEY, **PRECISE)
 
 
 def assert_near(found, error, expected, slack=0.0):
@@ -81,7 +82,7 @@ def test_mean_fields_approximation_gap_is_its_closed_form():
     """No encoder can close it, and one at the best of its family leaves nothing."""
     found = measured("best")
     known = Evidence(truth(), np.zeros(len(DATA)), 1)
-    exact = inference_gap._with_log_prob(found, known)
+    exact = module._with_log_prob(found, known)
     assert_near(exact.approximation, exact.approximation_standard_error, gap(), slack=1e-4)
     assert exact.approximation_standard_error.max() < 0.05
     np.testing.assert_allclose(found.amortization, 0, atol=2e-3)
@@ -97,7 +98,7 @@ def test_a_moved_encoders_gap_is_its_closed_form_and_its_moments_say_how():
     assert 0.4 < spread < 1.7
     np.testing.assert_allclose(found.scale_ratio.mean(0), FACTOR, rtol=0.02)
     np.testing.assert_allclose(found.shift.mean(0), SHIFT, atol=0.03)
-    known = inference_gap._with_log_prob(found, Evidence(truth(), np.zeros(len(DATA)), 1))
+    known = module._with_log_prob(found, Evidence(truth(), np.zeros(len(DATA)), 1))
     assert_near(known.approximation, known.approximation_standard_error, gap(), slack=2e-3)
     np.testing.assert_allclose(
         known.approximation + known.amortization, known.log_prob - known.elbo, atol=1e-4
@@ -133,9 +134,7 @@ def wide():
 def test_standard_errors_are_those_of_repetition():
     same = np.repeat(DATA[:1], 200, axis=0)
     part_of_the_way = {"num_particles": 200, "num_steps": 10, "rate": 0.03}
-    found = inference_gap.measure(
-        fitted(guides.FullRank(), wide()), same, rng_key=KEY, **part_of_the_way
-    )
+    found = inference_gap(fitted(guides.FullRank(), wide()), same, rng_key=KEY, **part_of_the_way)
     for name in ("elbo", "log_prob", "approximation"):
         spread = getattr(found, name).std(ddof=1)
         stated = np.median(getattr(found, f"{name}_standard_error"))
@@ -146,7 +145,7 @@ def test_standard_errors_are_those_of_repetition():
 
 
 def test_a_datum_is_measured_alike_alone_and_in_company():
-    alone = inference_gap.measure(
+    alone = inference_gap(
         fitted(guides.MeanField(), moved(best_mean_field())), DATA[:1], rng_key=KEY, **PRECISE
     )
     np.testing.assert_allclose(alone.elbo_local, measured("moved").elbo_local[:1], rtol=1e-4)
@@ -191,7 +190,7 @@ def test_every_kind_of_guide_has_a_best_local_one(kind):
     x = np.asarray(jax.random.bernoulli(jax.random.key(2), 0.4, (3, 4)), np.float32)
     context = np.ones((3, 1), np.float32) if at.vae.context_shape else None
     given = Batch(x, context, None if kind != "program guide" else x > -1)
-    found = inference_gap.measure(at, given, rng_key=KEY, num_steps=40, num_particles=200)
+    found = inference_gap(at, given, rng_key=KEY, num_steps=40, num_particles=200)
     if kind != "noise":
         bound = at.elbo(given, rng_key=KEY, num_particles=2000)
         error = np.hypot(bound.standard_error, found.elbo_standard_error)
@@ -221,10 +220,10 @@ def test_what_cannot_be_measured_is_refused(case):
     vae = VAE(event_shape=(4,), latent_dim=2, **parts)
     at = Fitted(vae, {}, History({}, {}, {}))
     with pytest.raises(ValueError, match=words):
-        inference_gap.measure(at, np.zeros((3, 4), np.float32), rng_key=KEY, **options)
+        inference_gap(at, np.zeros((3, 4), np.float32), rng_key=KEY, **options)
 
 
 def test_another_shape_is_refused():
     at = fitted(guides.MeanField(), best_mean_field())
     with pytest.raises(ValueError, match=r"expected \(batch, 10\)"):
-        inference_gap.measure(at, np.zeros((3, 4), np.float32), rng_key=KEY)
+        inference_gap(at, np.zeros((3, 4), np.float32), rng_key=KEY)

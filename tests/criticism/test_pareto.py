@@ -10,7 +10,7 @@ import pytest
 import test_rotated_oracle as rotated
 
 from probvae import VAE, Batch, Fitted, History, guides, nets, priors
-from probvae.criticism import pareto
+from probvae.criticism import pareto, pareto_shape
 
 pytest.importorskip("arviz_stats", reason="arviz-stats is not installed: pip install 'probvae[arviz]'")
 
@@ -24,7 +24,7 @@ def fitted(scale):
 
 
 def shape(scale, seed=0):
-    return pareto.measure(fitted(scale), X, rng_key=jax.random.key(seed), num_particles=PARTICLES)
+    return pareto_shape(fitted(scale), X, rng_key=jax.random.key(seed), num_particles=PARTICLES)
 
 
 def test_exact_posterior_has_no_tail():
@@ -38,7 +38,7 @@ def test_exact_posterior_has_no_tail():
 def test_exact_correlated_posterior_has_no_tail():
     guide, values = rotated.EXACT["FullRank"]
     x = rotated.X[:20].astype(np.float32)
-    found = pareto.measure(rotated.fitted(guide, values()), x, rng_key=jax.random.key(0))
+    found = pareto_shape(rotated.fitted(guide, values()), x, rng_key=jax.random.key(0))
     assert (found.k_hat == -np.inf).all()
 
 
@@ -114,7 +114,7 @@ def test_hierarchy_and_context_are_measured():
     )  # fmt: skip
     x = np.eye(3, dtype=np.float32)
     data = Batch(x, np.zeros((3, 1), np.float32), np.ones((3, 3), bool))
-    found = pareto.measure(started(vae, data), data, rng_key=jax.random.key(0), num_particles=100)
+    found = pareto_shape(started(vae, data), data, rng_key=jax.random.key(0), num_particles=100)
     assert np.isfinite(found.k_hat).all()
 
 
@@ -129,16 +129,16 @@ def started(vae, data):
 def test_wrong_input():
     at, key = fitted(1.0), jax.random.key(0)
     with pytest.raises(ValueError, match="at least 100 particles"):
-        pareto.measure(at, X, rng_key=key, num_particles=99)
+        pareto_shape(at, X, rng_key=key, num_particles=99)
     with pytest.raises(ValueError, match="at least 100 particles"):
         pareto.from_log_weights(np.zeros((99, 2)))
     with pytest.raises(ValueError, match=r"\(particles, n\)"):
         pareto.from_log_weights(np.zeros(200))
     with pytest.raises(ValueError, match="event_shape"):
-        pareto.measure(at, X[:, :4], rng_key=key)
+        pareto_shape(at, X[:, :4], rng_key=key)
     point = Fitted(oracle.vae(posterior=guides.PointMass()), {}, History({}, {}, {}))
     with pytest.raises(ValueError, match="PointMass"):
-        pareto.measure(point, X, rng_key=key)
+        pareto_shape(point, X, rng_key=key)
 
 
 def test_without_arviz(monkeypatch):

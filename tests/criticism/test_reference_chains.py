@@ -19,7 +19,7 @@ from test_rotated_oracle import (
 )
 
 from probvae import VAE, Batch, Fitted, History, guides, likelihoods, nets, priors
-from probvae.criticism import reference_chains
+from probvae.criticism import nuts, reference_chains
 
 pytest.importorskip("arviz_stats", reason="arviz-stats is not installed: pip install 'probvae[arviz]'")
 
@@ -39,7 +39,7 @@ def moved():
 
 @lru_cache
 def measured(values):
-    return reference_chains.measure(fitted(guides.FullRank(), values()), DATA, rng_key=KEY)
+    return reference_chains(fitted(guides.FullRank(), values()), DATA, rng_key=KEY)
 
 
 def correlations():
@@ -88,7 +88,7 @@ def test_what_is_missing_tells_the_chains_nothing():
     s = np.sqrt(np.diag(np.linalg.inv(precision)))
     given = Batch(DATA, mask=np.tile(SEEN, (4, 1)))
     at = fitted(guides.FullRank(), exact_full_rank())
-    found = reference_chains.measure(at, given, rng_key=KEY, num_samples=500)
+    found = reference_chains(at, given, rng_key=KEY, num_samples=500)
     assert (np.abs(found.mean - mean) / s).max() < 0.2
     np.testing.assert_allclose(found.standard_deviation, np.tile(s, (4, 1)), rtol=0.15)
 
@@ -104,7 +104,7 @@ def test_a_skewed_posterior_has_the_moments_of_quadrature():
     still = {"kernel": jnp.zeros((3, 2)), "bias": jnp.zeros(2)}
     values = {"encoder$params": {"layers": {0: still}}, "decoder$params": {"layers": {0: layer}}}
     at = Fitted(vae, values, History({}, {}, {}))
-    found = reference_chains.measure(at, np.ones((1, 3), np.float32), rng_key=KEY, num_samples=4000)
+    found = reference_chains(at, np.ones((1, 3), np.float32), rng_key=KEY, num_samples=4000)
     z = np.linspace(-8, 8, 4001)
     p = np.exp(-0.5 * z**2) * np.prod(1 / (1 + np.exp(-np.outer(z, w) - b)), axis=1)
     p /= p.sum()
@@ -125,7 +125,7 @@ def test_chains_that_did_not_mix_are_flagged():
     chains = rng.normal(size=(3, 2, 200, 2))
     chains[0, 0, :, 1] += 3
     chains[1, :, :, 0] = np.arange(2)[:, None]
-    found = reference_chains._compared(chains, rng.normal(size=(3, 400, 2)), np.zeros(3))
+    found = nuts._compared(chains, rng.normal(size=(3, 400, 2)), np.zeros(3))
     assert found.converged.tolist() == [False, False, True]
     assert found.r_hat[0, 1] > 1.5
     assert found.r_hat[0, 0] < 1.01
@@ -151,13 +151,13 @@ def test_what_cannot_be_measured_is_refused(case):
     parts, options, words = REFUSED[case]
     at = Fitted(VAE(**SMALL, **parts), {}, History({}, {}, {}))
     with pytest.raises(ValueError, match=words):
-        reference_chains.measure(at, np.zeros((3, 4), np.float32), rng_key=KEY, **options)
+        reference_chains(at, np.zeros((3, 4), np.float32), rng_key=KEY, **options)
 
 
 @pytest.mark.slow
 def test_a_hierarchys_sites_are_joined_by_name():
     at = small(**KINDS["program guide"])
     x = np.asarray(jax.random.bernoulli(jax.random.key(2), 0.4, (2, 4)), np.float32)
-    found = reference_chains.measure(at, x, rng_key=KEY, num_warmup=200, num_samples=300)
+    found = reference_chains(at, x, rng_key=KEY, num_warmup=200, num_samples=300)
     assert found.shift.shape == (2, 4)
     assert np.isfinite(found.shift).all()

@@ -54,7 +54,7 @@ class _Plan(NamedTuple):
     num_samples: int
 
 
-def measure(
+def reference_chains(
     fitted: Fitted,
     x: Any,
     *,

@@ -55,7 +55,7 @@ class InferenceGap(NamedTuple):
     climbed: np.ndarray
 
 
-def measure(
+def inference_gap(
     fitted: Fitted,
     x: Any,
     *,
