@@ -1,0 +1,81 @@
+"""`probvae diagnose`: the verdict, its files, its section of the report; and the runs that have none."""
+
+import numpy as np
+import pytest
+from test_cli import TINY
+from test_cli_compare import PLAIN
+from test_report import CONFIG, METRICS
+
+from probvae.cli import main
+from probvae.criticism import Budget, Finding, Kind, Verdict
+from probvae.report import END, START, page, with_diagnosis
+from probvae.runs import diagnosing
+
+FAULT = Finding(Kind.FAULT, "a <name>", "evidence.", 1.0, 0.5, "source", "remedy.")
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """Two runs on 60 test data: one to diagnose, one that is no density."""
+    base = tmp_path_factory.mktemp("diagnosed")
+    (base / "tiny.py").write_text(TINY)
+    (base / "plain.py").write_text(PLAIN)
+    bits = np.random.default_rng(0).integers(0, 2, (160, 4, 4))
+    np.savez(base / "bits.npz", train=bits[:80], valid=bits[80:100], test=bits[100:])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("probvae.runs.figures.available", lambda: False)
+        for name in ("tiny", "plain"):
+            words = [str(base / f"{name}.py"), "--data", str(base / "bits.npz"), "--epochs", "6"]
+            asked = ["--particles", "5", "--max-test", "6", "--out", str(base / name)]
+            assert main(["train", *words, *asked]) == 0
+    return base
+
+
+@pytest.mark.slow
+def test_it_prints_the_verdict_and_keeps_it_twice_over(finished, monkeypatch, capsys):
+    monkeypatch.setitem(diagnosing.BUDGETS, "quick", Budget(60, 100, 20, 6, 10, 50))
+    run = finished / "tiny"
+    for _ in range(2):
+        assert main(["diagnose", str(run), "--budget", "quick"]) == 0
+    printed = capsys.readouterr().out
+    assert printed.count("Verdict: ") == 2
+    assert "gap: " in printed
+    assert {path.name for path in run.glob("diagnosis*")} == {
+        "diagnosis", "diagnosis.txt", "diagnosis.nc", "diagnosis-2", "diagnosis-2.txt", "diagnosis-2.nc"
+    }  # fmt: skip
+    figures = {path.name for path in (run / "diagnosis").iterdir()}
+    assert figures == {"unit_use.png", "tails.png", "gaps.png", "calibration.png", "predictions.png"}
+    report = (run / "report.html").read_text()
+    assert report.count(START) == report.count(END) == 1
+    assert report.count("data:image/png") == 5
+    assert (run / "diagnosis.txt").read_text().startswith("Verdict: ")
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["plain"], "PointMass"),
+        (["none"], "no such folder"),
+        (["tiny", "--budget", "lavish"], "invalid choice"),
+    ],
+)
+def test_what_cannot_be_diagnosed_ends_in_a_sentence(finished, words, message, capsys):
+    before = sorted(finished.rglob("*"))
+    try:
+        code = main(["diagnose", str(finished / words[0]), *words[1:]])
+    except SystemExit as ended:
+        code = ended.code
+    assert code in (1, 2)
+    assert message in capsys.readouterr().err
+    assert sorted(finished.rglob("*")) == before
+
+
+def test_the_section_is_escaped_and_takes_the_place_of_an_earlier_one():
+    first = with_diagnosis(page(CONFIG, METRICS, []), Verdict([FAULT]), [])
+    assert "a &lt;name&gt;" in first
+    assert "a <name>" not in first
+    assert first.index("<h2>Diagnosis</h2>") < first.index("<h2>Figures</h2>")
+    second = with_diagnosis(first, Verdict([FAULT._replace(name="another")]), [])
+    assert "another" in second
+    assert "a &lt;name&gt;" not in second
+    assert second.count(START) == 1
