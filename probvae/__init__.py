@@ -23,8 +23,8 @@ from probvae.variant import Variant
 
 __all__ = [
     "Batch",
-    "Diagnosis",
     "DecoderPrior",
+    "Diagnosis",
     "Evidence",
     "Fitted",
     "History",

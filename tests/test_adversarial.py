@@ -112,6 +112,7 @@ def test_each_player_plays_to_win(start, slopes):
     assert told.discriminator_loss.mean() < before.discriminator_loss.mean()
 
 
+@pytest.mark.slow
 def test_a_fit_records_the_game_and_keeps_the_vae_alone():
     """A discriminator with a rate of its own learns to tell: the data are far from 0."""
 

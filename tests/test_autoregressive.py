@@ -206,6 +206,7 @@ def test_it_learns_what_the_code_does_not_say(fitted, pairs):
     assert np.isnan(fitted.history.steps["scale_x"]).all()  # not known, and said so
 
 
+@pytest.mark.slow
 def test_fitted_vae_reconstructs_interpolates_and_comes_back_from_a_file(fitted, pairs, tmp_path):
     for image in (fitted.reconstruct(pairs[:3]), fitted.reconstruct(pairs[:3], rng_key=KEY)):
         assert image.shape == (3, 2, 2)

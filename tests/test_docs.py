@@ -43,6 +43,7 @@ def test_the_new_parts_pass_the_contract_tests(page, role):
     pairs.check_pair(vae)
 
 
+@pytest.mark.slow
 def test_the_new_likelihood_takes_a_mask(page):
     make = page["LogNormal"]
     contracts.test_masked_gradients_are_those_of_the_observed_part_alone(make)

@@ -166,6 +166,7 @@ def test_bad_flows(part):
         part(depth=0)
 
 
+@pytest.mark.slow
 def test_the_posterior_of_a_fitted_flow_guide_can_be_drawn_from_and_scored():
     x = np.asarray(jax.random.bernoulli(jax.random.key(0), 0.5, (8, 6)), np.float32)
     net = nets.MLP((8,))

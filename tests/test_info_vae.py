@@ -85,6 +85,7 @@ def test_neutral_setting_is_the_elbo_and_weights_meet_their_terms():
         np.testing.assert_allclose(InfoVAE(alpha, lam=lam).bound(read, None), want, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_fit_brings_the_codes_to_the_prior():
     """Without a KL: codes run away without the MMD's price, and stay with it."""
     spread = {}

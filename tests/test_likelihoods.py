@@ -368,6 +368,7 @@ def test_joint_is_the_product_of_its_blocks():
     assert (start, at) == (8, outputs.shape[-1])
 
 
+@pytest.mark.slow
 def test_joint_draws_in_its_support_and_with_its_moments():
     p = p_x(
         TABLE, jax.random.normal(jax.random.key(2), (2, *TABLE.output_shape((8,)))), event_shape=(8,)

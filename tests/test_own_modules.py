@@ -101,6 +101,7 @@ def test_dropout_differs_by_datum_and_call_in_training_and_rests_in_evaluation(r
     np.testing.assert_array_equal(net(same), net(same))
 
 
+@pytest.mark.slow
 def test_a_fit_moves_linen_running_state():
     vae = tiny(encoder=nets.Linen(parts.LinenNet))
     assert "encoder$state" in structure(vae).state

@@ -49,6 +49,7 @@ def share(fitted):
     return float(np.mean(away.mean(1) < 0.5))
 
 
+@pytest.mark.slow
 def test_a_mixture_raises_the_elbo_and_leaves_reconstructions_alone(fitted):
     again = refit(fitted, priors.GaussianMixture(4), X, epochs=200, **QUICK)
     untouched(fitted, again)

@@ -89,6 +89,7 @@ def test_no_gradient_below_the_threshold_and_the_full_one_above(case):
         np.testing.assert_allclose(by_unit[0], want, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_fit_with_free_bits_spends_them():
     """Noise has nothing to encode: the ELBO collapses, and free bits keep lambda nats in each unit."""
     settings = {"optimizer": optax.adam(2e-2), "epochs": 150, "batch_size": 20, "progress": False}
@@ -125,6 +126,7 @@ def test_capacity_averages_a_sampled_kl_over_particles_first():
     assert float(loss) == pytest.approx((2 * np.abs(kl - 1) - fit_to).sum(), rel=1e-4)
 
 
+@pytest.mark.slow
 def test_a_discrete_code_has_free_bits_per_site():
     vae = tiny(prior=priors.Bernoulli(), posterior=guides.Bernoulli())
     params = {}

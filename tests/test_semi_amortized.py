@@ -43,6 +43,7 @@ def gap(loc, scale):
     return 0.5 * ((scale**2 + (loc - mean) ** 2) / variance - 1 + np.log(variance / scale**2)).sum(1)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("float64")
 def test_inner_steps_never_lower_the_elbo_and_reach_the_exact_posterior():
     gaps = np.array([gap(*q_of(*setting(steps))) for steps in (1, 2, 5, 20, 60)])
@@ -63,6 +64,7 @@ def test_a_wild_rate_is_halved_until_it_climbs():
     assert gaps.max() < 0.1 * begun.max()
 
 
+@pytest.mark.slow
 def test_a_datum_climbs_the_same_alone_and_in_company():
     vae, values = setting(5)
     alone, company = q_of(vae, values, X[:1]), q_of(vae, values)

@@ -111,6 +111,7 @@ def fitted(values=None, vae=VAE_OF_ALL):
     return Fitted(vae, jax.tree.map(jnp.float32, values or exact()), History({}, {}, {}))
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("float64")
 @pytest.mark.parametrize("closed_form", [True, False])
 def test_bound_at_the_exact_posterior_is_log_prob(closed_form):
@@ -160,6 +161,7 @@ def log_q_of(values):
     return np.stack([q.log_prob(jnp.eye(K)[k]) for k in range(K)], axis=1)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("float64")
 def test_gradient_is_finite_differences():
     flat, unravel = jax.flatten_util.ravel_pytree(moved(exact()))
@@ -192,6 +194,7 @@ def test_trace_graph_elbo_agrees_in_expectation():
         assert (np.abs(difference.mean(0)) < 5 * noise).all()
 
 
+@pytest.mark.slow
 def test_evidence_is_log_prob_of_what_is_known():
     """Particles draw y where it is not known; at the exact posterior all weigh the same."""
     x, label = np.float32(X), np.float32(LABEL)
@@ -228,6 +231,7 @@ def test_data_of_a_class_are_drawn_and_without_one_of_all():
     assert free.x.shape == (4000, D)
 
 
+@pytest.mark.slow
 def test_the_style_may_depend_on_the_class():
     """p(z | y) by a prior that looks at the context: it is told y, known or drawn, not the labels."""
     prior = priors.ClassAndStyle(K, priors.Conditional(nets.Linear()))
@@ -296,6 +300,7 @@ def test_a_partly_observed_site_is_the_base_in_other_rows(name):
     np.testing.assert_allclose(found[~KNOWN], base[~KNOWN], rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_fit_takes_labels_where_they_are_and_learns_from_all():
     x, label = np.tile(np.float32(X), (4, 1)), np.tile(np.float32(LABEL), (4, 1))
     settings = {"rng_key": KEY, "epochs": 20, "batch_size": 12, "progress": False}

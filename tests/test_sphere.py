@@ -69,6 +69,7 @@ def test_closed_form_kl_to_the_uniform_is_the_sampled_one(n):
     assert float(closed_form_kl(flat, p)) == pytest.approx(0.0, abs=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("float64")
 def test_gradient_through_draws_is_that_of_the_mean():
     """d E[z_1] / d kappa by the draws equals the closed form's."""

@@ -152,6 +152,7 @@ def test_dropout_draws_in_training_and_rests_in_evaluation():
     assert jnp.abs(norm["mean"]).max() > 0
 
 
+@pytest.mark.slow
 def test_deep_nets_keep_their_layers_in_order():
     """Twelve layers: keys 0..11 must not be sorted as text when weights are put back."""
     widths = tuple(range(3, 15))

@@ -55,6 +55,7 @@ def test_what_is_frozen_stays_bit_for_bit_and_the_rest_moves(fitted, freeze):
         assert equal(again.values[name], value) == (name.split("$")[0] in freeze), name
 
 
+@pytest.mark.slow
 def test_a_frozen_net_is_the_function_that_it_was(fitted):
     """No batch statistics and no dropout: with all frozen, the loss is that of evaluation."""
     every = ("encoder", "decoder", "prior", "likelihood")
@@ -81,6 +82,7 @@ def test_running_state_is_taken_up_where_it_is_given(fitted):
     assert equal(frozen["likelihood$state"], first.values["likelihood$state"])
 
 
+@pytest.mark.slow
 def test_shared_params_are_those_of_the_parts_that_were_kept(fitted):
     for changes, lost in (
         ({"prior": priors.LearnedNormal()}, {"prior$logits", "prior$loc", "prior$scale"}),
