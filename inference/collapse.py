@@ -1,13 +1,13 @@
 """Question: which remedies keep the code of a VAE whose decoder could do without it?
 
-The decoder sees the pixels before a pixel (a MADE of one layer), and can model digits without any code:
-the plain ELBO then gives the code up. Against it, at equal nets and steps: the KL's weight raised from
-0 to 1 once or in cycles, free bits, a committed rate, a capacity, an importance-weighted bound, and
-decoders that see less. For each: active units (Burda et al. 2016), KL and mutual information in nats
-(ELBO surgery on 1,000 test images, where at most log 1000 = 6.9 can show), and test log p(x),
-importance weighted. The spread is over trainings.
+The decoder sees the pixels near a pixel that come before it (one masked convolution of 5 x 5), and can
+model digits with little use for a code. Against that, at equal nets and steps: the KL's weight raised
+from 0 to 1 once or in cycles, free bits, a committed rate, a capacity, and a decoder that sees no
+pixels. For each: active units (Burda et al. 2016), KL and mutual information in nats (ELBO surgery on
+1,000 test images, where at most log 1000 = 6.9 can show), and test log p(x), importance weighted. The
+spread is over trainings.
 
-    python -m inference.collapse [--seeds 3] [--epochs 10] [--figure collapse.png] [--quick]
+    python -m inference.collapse [--seeds 3] [--epochs 3] [--figure collapse.png] [--quick]
 """
 
 from dataclasses import replace
@@ -48,14 +48,13 @@ HEADS = ("active units", "KL, nats", "mutual information, nats", "test log p(x),
 def recipes(event_shape: tuple[int, ...], size: int, latent_dim: int, steps: int) -> dict[str, Recipe]:
     """Return what is compared, by the remedy's name; ``steps`` are those of a training."""
     net, half = nets.MLP((size, size)), steps // 2
-    sees_all = likelihoods.Autoregressive(nets.MADE((size,)), features=1)
     sees_near = likelihoods.Autoregressive(nets.MaskedConv((16,), 5), features=1)
     plain = VAE(
         event_shape=event_shape,
         latent_dim=latent_dim,
         encoder=net,
         decoder=net,
-        likelihood=sees_all,
+        likelihood=sees_near,
     )
     return {
         BASELINE: Recipe(plain),
@@ -66,8 +65,6 @@ def recipes(event_shape: tuple[int, ...], size: int, latent_dim: int, steps: int
         "free bits, 8 nats in all": Recipe(plain, objectives.FreeBits(8.0 / latent_dim)),
         "committed rate, 5 nats": Recipe(replace(plain, prior=priors.AutoregressiveNormal(5.0))),
         "capacity, 8 nats": Recipe(plain, objectives.Capacity(8.0, gamma=2.0)),
-        "IWAE, 5 particles": Recipe(plain, objectives.IWAE(5)),
-        "decoder sees near pixels only": Recipe(replace(plain, likelihood=sees_near)),
         "decoder sees no pixels": Recipe(replace(plain, likelihood=likelihoods.Bernoulli())),
     }
 
@@ -137,7 +134,7 @@ def draw(results: dict[str, list[Measured]], path: str) -> None:
 def main() -> None:
     """Train all, print the table, draw it."""
     parser = options(__doc__, seeds=3, quick="digits, two seeds, two epochs, 20 particles")
-    parser.add_argument("--epochs", type=int, default=10)
+    parser.add_argument("--epochs", type=int, default=3)
     parser.add_argument("--figure", help="where to write the picture (PNG)")
     args = parser.parse_args()
     data = load("digits" if args.quick else "binarized-mnist")

@@ -162,7 +162,7 @@ def dead_decoder(seed: int, s: Settings) -> Case:
     """The decoder's ReLUs start far below 0, and no gradient brings them back."""
     data, late = digits(), healthy_digits(seed, 2)
     values = jax.tree.map(jnp.asarray, late.params)
-    first = values["decoder$params"]["layers"][0]
+    first = values["decoder$params"]["layers"][0]["layer"]
     first["bias"] = first["bias"] - 1e3
     found = fitted(vae_of_digits(), data, seed, s.epochs, init_params=values)
     return Case(found, data[2], data[0])
