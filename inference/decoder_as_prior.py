@@ -1,8 +1,8 @@
-"""Claim: a decoder that was fitted once is a prior on x for problems that it was not fitted for.
+"""Question: is a decoder that was fitted once a prior on x for problems that it was not fitted for?
 
 Two uses of ``fitted.as_prior()`` in ordinary NumPyro programs, NUTS over the code:
 
-1. Digits (8 x 8, ink 0 or 1). Of 32 test images the lower half is hidden, the rest has normal noise of
+1. Digits (8 x 8, grey in [0, 1]). Of 32 test images the lower half is hidden, the rest has normal noise of
    scale 0.3; the posterior mean of the decoder's field fills in and denoises. Expected: a smaller error
    than the mean training image where nothing is seen, and than the noisy image itself where it is, by
    more than two standard errors of the paired difference.
@@ -87,8 +87,9 @@ def compiled(program, num_samples: int):
 
 def digits(seed: int, *, quick: bool) -> dict[str, np.ndarray]:
     """Return truth, what was seen, the answer, and the mean training image."""
-    data = load("digits")
-    train, test = (np.asarray(part, np.float32) for part in (data.train, data.test))
+    data = load("digits", binarize=None)
+    grey = data.observation(jax.random.key(0), data.train)
+    train, test = (np.asarray(part, np.float32) for part in (grey, data.test))
     scale = likelihoods.LearnedScale()
     fitted = trained(train, 8, 128, 5 if quick else 150, likelihoods.Gaussian(scale=scale), seed)
     field, n = fitted.as_prior(), 2 if quick else 32
