@@ -2,10 +2,10 @@
 
 Two uses of ``fitted.as_prior()`` in ordinary NumPyro programs, NUTS over the code:
 
-1. Digits (8 x 8, grey in [0, 1]). Of 32 test images the lower half is hidden, the rest has normal noise of
-   scale 0.3; the posterior mean of the decoder's field fills in and denoises. Expected: a smaller error
-   than the mean training image where nothing is seen, and than the noisy image itself where it is, by
-   more than two standard errors of the paired difference.
+1. Digits (8 x 8, grey in [0, 1]). Of 32 test images the lower half is hidden, the rest has normal noise
+   of scale 0.3; the posterior mean of the decoder's field fills in and denoises. Expected: a smaller
+   error than the mean training image where nothing is seen, and than the noisy image itself where it
+   is, by more than two standard errors of the paired difference.
 2. A Gaussian process (squared exponential kernel, length 0.2, 50 points on a line). A VAE is trained on
    its draws and stands in for it in a regression: 8 noisy points (scale 0.1), 4 data sets. Expected: a
    posterior mean within 0.15 (root mean square) of the exact process's own, whose prior scale is 1, and
