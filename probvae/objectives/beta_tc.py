@@ -96,7 +96,7 @@ class BetaTC(AbstractObjective):
         sampling: how q(z) is estimated: ``Weighted()``, or ``Stratified(num_data=len(train))``.
         num_particles: draws of z per datum and step.
 
-    Reference: Chen et al. 2018, arXiv:1802.04942, equations 2 and 4.
+    Reference: Chen et al. 2018, arXiv:1802.04942, section 3.
     """
 
     reports: ClassVar[tuple[str, ...]] = PARTS

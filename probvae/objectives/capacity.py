@@ -27,7 +27,7 @@ class Capacity(AbstractObjective):
         num_particles: draws of z per datum and step.
         closed_form: take a KL in closed form where that is exact.
 
-    Reference: Burgess et al. 2018, arXiv:1804.03599, equation 8.
+    Reference: Burgess et al. 2018, arXiv:1804.03599.
     """
 
     can_infer_discrete = True
