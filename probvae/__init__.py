@@ -15,6 +15,7 @@ from probvae.training import (
     fit,
     load,
     paths,
+    point_weights,
     refit,
     shared_params,
 )
@@ -43,6 +44,7 @@ __all__ = [
     "nets",
     "objectives",
     "paths",
+    "point_weights",
     "priors",
     "refit",
     "shared_params",

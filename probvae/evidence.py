@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.scipy.special import logsumexp
 
+from probvae.nets import Bayesian
 from probvae.objectives.terms import Terms, terms
 from probvae.typing import Params, RngKey
 
@@ -94,6 +95,15 @@ def no_density(vae: Any) -> str | None:
             'decoder that is there already: fit(..., freeze=("decoder",)).'
         )
     return None
+
+
+def check_one_decoder(vae: Any, name: str) -> None:
+    """Raise where p(x|z) is no one function of z, which ``name`` needs: the weights are random."""
+    if isinstance(vae.decoder, Bayesian):
+        raise ValueError(
+            f"{name} needs p(x|z) as one function of z, and the weights of the decoder {vae.decoder} "
+            "are random. Put numbers in their place, the mean of q(w) or a draw: point_weights(fitted)."
+        )
 
 
 def log_prob(

@@ -16,6 +16,7 @@ from probvae.interfaces import (
     AbstractProgramGuide,
     AbstractProgramPrior,
 )
+from probvae.nets import Bayesian
 from probvae.nets.foreign import hint, is_module
 from probvae.typing import Shape
 
@@ -44,6 +45,7 @@ class Site(NamedTuple):
     support: str
     scaled: bool
     point: bool = False  # all mass on one value, which is no density
+    shared: bool = False  # by all data: outside their plate
 
 
 class Structure(NamedTuple):
@@ -122,6 +124,7 @@ def _hashable(value: Any) -> bool:
 
 def check_programs(vae: Any) -> None:
     """Raise unless prior and guide have the same latent sites, of the same shapes and kinds."""
+    _check_climb(vae)
     found = structure(vae)
     pair = f"the prior {type(vae.prior).__name__} and the posterior {type(vae.posterior).__name__}"
     if set(found.model) != set(found.guide):
@@ -133,6 +136,15 @@ def check_programs(vae: Any) -> None:
         )
     for name, p in found.model.items():
         _check_site(pair, name, p, found.guide[name])
+
+
+def _check_climb(vae: Any) -> None:
+    if getattr(vae.posterior, "uses_log_joint", False) and isinstance(vae.decoder, Bayesian):
+        raise ValueError(
+            f"the posterior {type(vae.posterior).__name__} climbs log p(x, z), which is one function "
+            f"of z only where the decoder's weights are numbers; got {vae.decoder}, whose weights are "
+            "random. Take guides.MeanField(), or the net itself as the decoder."
+        )
 
 
 def _check_site(pair: str, name: str, p: Site, q: Site) -> None:
@@ -174,6 +186,20 @@ def structure(vae: Any) -> Structure:
     return Structure(*found[-1], params, state)
 
 
+def shares_latents(vae: Any) -> bool:
+    """Tell whether a latent site belongs to all data, whose number then counts."""
+    return any(site.shared for site in structure(vae).model.values())
+
+
+def cannot_mix(vae: Any) -> TypeError:
+    """Say that a prior mixes q(z|x) and the posterior is not one distribution."""
+    return TypeError(
+        f"the prior {type(vae.prior).__name__} mixes q(z|x) as a distribution, but the posterior "
+        f"{type(vae.posterior).__name__} has none for the code on top. Take another prior, or such as "
+        "guides.MeanField() (in a hierarchy, guides.TwoLevelTopDown())."
+    )
+
+
 def _check_density(vae: Any, p: Distribution) -> None:
     if isinstance(_below(p), Delta):
         raise ValueError(
@@ -211,4 +237,5 @@ def _site(site: dict) -> Site:
         support=named(support),
         scaled=site["scale"] is not None,
         point=isinstance(_below(site["fn"]), Delta),
+        shared=all(frame.name != "data" for frame in site["cond_indep_stack"]),
     )

@@ -118,6 +118,7 @@ class VAE:
         scope = self._scope(x, context, mask)
         if getattr(self.posterior, "uses_log_joint", False):
             scope = scope._replace(log_joint=self._log_joint(scope))
+        self._decoder(nets.register_posterior)  # of its weights, where they have a prior
         encode = self._encoder(training=self.training)
         with self._plate(scope, num_data):
             outputs = encode(scope.x, scope.context, scope.mask)
@@ -166,9 +167,9 @@ class VAE:
             log_joint=None,
         )
 
-    def _net(self, role: str, in_shape: Shape, out_shape: Shape, *, training: bool) -> Any:
+    def _net(self, role: str, *shapes: Shape, training: bool, register: Any = nets.register) -> Any:
         training = training and role not in self.frozen
-        return nets.register(role, getattr(self, role), in_shape, out_shape, training=training)
+        return register(role, getattr(self, role), *shapes, training=training)
 
     def _held(self, role: str, scope: Scope) -> Scope:
         return scope._replace(training=False) if role in self.frozen else scope
@@ -188,12 +189,13 @@ class VAE:
 
         return encode
 
-    def _decoder(self) -> Callable[[jax.Array], jax.Array]:
+    def _decoder(self, register: Any = nets.register) -> Any:
         code = (self.prior.code_dim(self.latent_dim),)
         extra = (self.context_shape,) * self._has_context
         in_shape = inputs.joined_shape(code, extra, spatial=False)
         out_shape = self.likelihood.output_shape(self.event_shape)
-        return self._net("decoder", in_shape, out_shape, training=self.training)
+        shapes = in_shape, out_shape
+        return self._net("decoder", *shapes, training=self.training, register=register)
 
     @property
     def _has_context(self) -> bool:
@@ -214,11 +216,7 @@ class VAE:
         whole = isinstance(guide, AbstractDistributionGuide)
         q = (guide.distribution if whole else guide.top)(outputs, scope)
         if q is None or not guide.is_density:
-            raise TypeError(
-                f"the prior {type(self.prior).__name__} mixes q(z|x) as a distribution, but the "
-                f"posterior {type(self.posterior).__name__} has none for the code on top. Take another "
-                "prior, or such as guides.MeanField() (in a hierarchy, guides.TwoLevelTopDown())."
-            )
+            raise join.cannot_mix(self)
         return q
 
     def _log_joint(self, scope: Scope) -> Callable[[jax.Array], jax.Array]:

@@ -89,6 +89,7 @@ NETS = {  # encoder and decoder
         nets.TransformerDecoder(1, 8, 1, heads=2, dropout=0.1),
     ),
     "Transformed": lambda: (nets.Transformed(nets.MLP((8,)), jnp.tanh), nets.MLP((8,))),
+    "Bayesian": lambda: (nets.MLP((8,)), nets.Bayesian(nets.MLP((8,)))),
     "user's NNX class": lambda: (parts.BatchNormNet, parts.BatchNormNet),
     "user's linen class": lambda: (nets.Linen(parts.LinenNet), nets.Linen(parts.LinenNet)),
     "user's equinox class": lambda: (nets.Equinox(parts.EquinoxNet), nets.Equinox(parts.EquinoxNet)),

@@ -28,7 +28,7 @@ MAY = {
     "inputs": LOW,
     "join": LOW | {"nets", "distributions"},
     "vae": CORE,
-    "evidence": CORE - {"nets"},
+    "evidence": CORE,
     "training": TRAINING,
     "criticism": TRAINING,
 }

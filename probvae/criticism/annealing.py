@@ -10,7 +10,7 @@ import numpy as np
 from probvae.criticism.annealer import AnnealedEvidence, Annealer, Options
 from probvae.criticism.codes import Start, check_sites, unconstrained
 from probvae.criticism.simulation import simulate
-from probvae.evidence import check_density
+from probvae.evidence import check_density, check_one_decoder
 from probvae.training import Fitted, checks
 from probvae.typing import ArrayLike, RngKey
 
@@ -159,6 +159,7 @@ def _check(fitted: Fitted, rng_key: Any, options: Options) -> None:
     for name in ("num_particles", "num_leapfrog"):
         checks.check_count(name, getattr(options, name))
     check_density(fitted.vae)
+    check_one_decoder(fitted.vae, "annealing")
 
 
 def _ladder(schedule: Callable[[int], np.ndarray], num_temperatures: int) -> np.ndarray:

@@ -19,7 +19,7 @@ from probvae.criticism.local_guide import (
     scores,
     with_local_encoder,
 )
-from probvae.evidence import ROWS, Batch, Evidence, check_density
+from probvae.evidence import ROWS, Batch, Evidence, check_density, check_one_decoder
 from probvae.training import Fitted, checks
 from probvae.typing import Params, RngKey
 
@@ -119,6 +119,7 @@ def inference_gap(
 def _check(vae: Any, rng_key: Any, rate: Any, **counts: Any) -> None:
     checks.check_key(rng_key)
     check_density(vae)
+    check_one_decoder(vae, "the gap of the guide in z")
     for name, count in counts.items():
         checks.check_count(name, count)
     if counts["num_particles"] < 2:

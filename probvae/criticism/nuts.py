@@ -10,7 +10,7 @@ from numpyro.infer import MCMC, NUTS, init_to_sample
 
 from probvae import join
 from probvae.criticism.draws import drawn_codes, joined
-from probvae.evidence import Batch, check_density
+from probvae.evidence import Batch, check_density, check_one_decoder
 from probvae.training import Fitted, checks
 from probvae.training.queries import numbers_in
 from probvae.typing import Params, RngKey
@@ -105,6 +105,7 @@ def reference_chains(
 def _check(vae: Any, rng_key: Any, num_chains: Any, **counts: Any) -> None:
     checks.check_key(rng_key)
     check_density(vae)
+    check_one_decoder(vae, "NUTS")
     for name, count in counts.items() | {("num_chains", num_chains)}:
         checks.check_count(name, count)
     if num_chains < 2:

@@ -1,5 +1,6 @@
 """Nets: frozen recipes `recipe(in_shape, out_shape, *, rngs) -> nnx.Module`."""
 
+from probvae.nets.bayesian import Bayesian
 from probvae.nets.built import Built
 from probvae.nets.conv import Conv, ConvTranspose
 from probvae.nets.dense import MLP, GatedMLP, Linear
@@ -7,12 +8,13 @@ from probvae.nets.equinox import Equinox
 from probvae.nets.linen import Linen
 from probvae.nets.made import MADE
 from probvae.nets.masked_conv import MaskedConv
-from probvae.nets.module import Recipe, function, register
+from probvae.nets.module import Recipe, function, register, register_posterior
 from probvae.nets.resnet import ResNet, ResNetTranspose
 from probvae.nets.transformed import Transformed
 from probvae.nets.transformer import Transformer, TransformerDecoder
 
 __all__ = [
+    "Bayesian",
     "Built",
     "Conv",
     "ConvTranspose",
@@ -31,4 +33,5 @@ __all__ = [
     "TransformerDecoder",
     "function",
     "register",
+    "register_posterior",
 ]

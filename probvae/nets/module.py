@@ -16,6 +16,8 @@ import numpyro
 from flax import nnx
 from numpyro.primitives import mutable
 
+from probvae.nets import bayesian
+from probvae.nets.bayesian import Bayesian
 from probvae.nets.foreign import check_module
 from probvae.typing import Shape
 
@@ -99,6 +101,8 @@ def register(
 ) -> Registered:
     """Register a net's weights at ``role$params`` (and its running state at ``role$state``).
 
+    Weights with a prior (``Bayesian``) are drawn at the site ``role$weights`` instead.
+
     Args:
         role: the site names' first half, such as ``"decoder"`` or ``"prior$flow"``.
         recipe: hashable; ``recipe(in_shape, out_shape, *, rngs)`` returns an NNX module.
@@ -109,16 +113,44 @@ def register(
     Returns:
         a function from ``(batch, *in_shape)`` to ``(batch, *out_shape)``.
     """
-    form = _structure(recipe, in_shape, out_shape, training=training)
-
-    def draw(part: str) -> Callable[[jax.Array], dict]:
-        fresh = lambda key: _split(build(recipe, in_shape, out_shape, key))  # noqa: E731
-        return lambda key: nnx.to_pure_dict(getattr(fresh(key), part))
-
-    params = numpyro.param(f"{role}$params", draw("params")) if form.params else {}
-    holder = _running_state(role, draw("state")) if form.state else {"value": {}}
+    told = _checked_net(role, recipe), in_shape, out_shape
+    form, start = _structure(*told, training=training), partial(_start, *told)
+    if isinstance(recipe, Bayesian):
+        shapes = nnx.to_pure_dict(form.params)
+        params = bayesian.model_weights(role, recipe, start("params"), shapes, training=training)
+    else:
+        params = numpyro.param(f"{role}$params", start("params")) if form.params else {}
+    holder = _running_state(role, start("state")) if form.state else {"value": {}}
     rng_key = numpyro.prng_key() if training and jax.tree.leaves(form.rngs) else None
-    return Registered(params, holder, rng_key, role, recipe, in_shape, out_shape, training)
+    return Registered(params, holder, rng_key, role, *told, training)
+
+
+def register_posterior(
+    role: str, recipe: Recipe, in_shape: Shape, out_shape: Shape, *, training: bool = True
+) -> None:
+    """Issue the guide's side of :func:`register`: q of weights that the model draws; else nothing."""
+    if isinstance(recipe, Bayesian) and training:
+        told = _checked_net(role, recipe), in_shape, out_shape
+        shapes = nnx.to_pure_dict(_structure(*told, training=training).params)
+        bayesian.guide_weights(role, recipe, _start(*told, "params"), shapes)
+
+
+def _start(net: Recipe, in_shape: Shape, out_shape: Shape, part: str) -> Callable[[jax.Array], dict]:
+    """Return a function from a key to a net's own start of its weights, or of its running state."""
+    return lambda key: nnx.to_pure_dict(getattr(_split(build(net, in_shape, out_shape, key)), part))
+
+
+def _checked_net(role: str, recipe: Recipe) -> Recipe:
+    """Return the net whose weights are registered; raise where they may have no prior."""
+    if not isinstance(recipe, Bayesian):
+        return recipe
+    if role != "decoder":
+        raise ValueError(
+            f"nets.Bayesian gives a prior to the weights of the decoder only; got it as the net of "
+            f"{role}. The encoder's weights are no part of the model p(x, z), so that a prior on them "
+            f"would mean nothing; those of other parts have no q(w). Give {recipe.net} itself."
+        )
+    return recipe.net
 
 
 def function(

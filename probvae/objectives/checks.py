@@ -167,6 +167,12 @@ def check_objective(objective: Any, model: dict, guide: dict, state: dict, guide
             f"guide {guide_name} draws {list(guide)}, the model {list(model)}. Take "
             "objectives.ELBO(), which samples it, or numpyro.infer.Trace_ELBO()."
         )
+    shared = [site for site in model if model[site].shared]
+    if shared and isinstance(objective, RenyiELBO):
+        raise ValueError(
+            f"{name} weighs the particles of each datum alone, but the latent sites {shared} belong to "
+            "all data. Take objectives.ELBO(), or a decoder without a prior on its weights."
+        )
     if state:
         _check_state(objective, name, state)
 

@@ -18,9 +18,10 @@ class Terms(NamedTuple):
 
     ``kl`` is E_q[log q - log p] per latent site: in closed form, of shape ``(batch, units)`` where it
     is elementwise, or else the sampled log q - log p of shape ``(batch,)``. ``log_global`` is log p -
-    log q of what belongs to no datum (weights with priors). ``scale_x`` and ``scale_z`` are the mean
-    standard deviations of p(x|z) and q(z|x), of the first ``SHOWN`` data; ``plate_scale`` is the
-    plate's size over the batch. ``seen`` is what else an objective looked up in the traces.
+    log q of what belongs to no datum (weights with priors), or minus its KL in closed form. ``scale_x``
+    and ``scale_z`` are the mean standard deviations of p(x|z) and q(z|x), of the first ``SHOWN`` data;
+    ``plate_scale`` is the plate's size over the batch. ``seen`` is what else an objective looked up in
+    the traces.
     """
 
     log_likelihood: jax.Array
@@ -80,18 +81,18 @@ def terms(
     local = [name for name in latents if in_plate(model_trace[name])]
     log_prior = {name: site_log_prob(model_trace[name]) for name in latents}
     log_guide = {name: site_log_prob(guide_trace[name]) for name in latents}
-    kl = {name: log_guide[name] - log_prior[name] for name in local}
+    kl = {name: log_guide[name] - log_prior[name] for name in latents}
     if closed_form:
-        exact = [name for name in local if closed_form_is_exact(name, latents, order)]
+        exact = [name for name in latents if closed_form_is_exact(name, latents, order)]
         kl |= _closed_forms(exact, guide_trace, model_trace)
     observed = [site for site in model_trace.values() if site["type"] == "sample"]
     observed = [site for site in observed if site["is_observed"]]
-    log_global = [log_prior[name] - log_guide[name] for name in latents if name not in local]
+    log_global = [-kl[name].sum() for name in latents if name not in local]
     return Terms(
         log_likelihood=sum((site_log_prob(s) for s in observed if in_plate(s)), jnp.zeros(())),
         log_prior={name: log_prior[name] for name in local},
         log_guide={name: log_guide[name] for name in local},
-        kl=kl,
+        kl={name: kl[name] for name in local},
         log_global=sum(log_global, jnp.zeros(())),
         scale_x=_mean_scale(model_trace["x"]["fn"]),
         scale_z=jnp.stack([_mean_scale(guide_trace[name]["fn"]) for name in local]).mean(),

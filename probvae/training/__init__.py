@@ -4,6 +4,7 @@ from probvae.training.decoder_prior import DecoderPrior
 from probvae.training.fit import NonFiniteLossError, fit
 from probvae.training.fitted import Fitted
 from probvae.training.history import History
+from probvae.training.point_weights import point_weights
 from probvae.training.queries import Imputed, Samples
 from probvae.training.refit import refit
 from probvae.training.saved import load
@@ -18,6 +19,7 @@ __all__ = [
     "Samples",
     "fit",
     "load",
+    "point_weights",
     "refit",
     "shared_params",
 ]

@@ -53,7 +53,8 @@ def fit(
     Every epoch is one call of one compiled program: it shuffles, observes each batch, takes the
     steps, and looks at the validation data. Rows that do not fill a batch wait for the next epoch's
     shuffle. Every random number derives from ``rng_key``. An interrupt (Ctrl-C) ends the run after
-    the last whole epoch and returns what is fitted by then.
+    the last whole epoch and returns what is fitted by then. Where weights have a prior
+    (``nets.Bayesian``) the programs are told ``num_data``, the number of training data.
 
     Args:
         vae: what to fit.

@@ -9,7 +9,6 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from numpyro.distributions import Distribution
-from tqdm.auto import tqdm
 
 from probvae import evidence, inputs
 from probvae.evidence import Evidence
@@ -18,6 +17,7 @@ from probvae.training import checks, queries, store
 from probvae.training.decoder_prior import DecoderPrior
 from probvae.training.history import History
 from probvae.training.paths import straight
+from probvae.training.point_weights import point_weights
 from probvae.training.queries import Imputed, Samples
 from probvae.typing import ArrayLike, Params, RngKey
 from probvae.vae import VAE
@@ -30,7 +30,8 @@ class Fitted:
     ``values`` holds parameters and running state by site; ``model`` and ``guide`` are the VAE's
     programs with these put in and nets in evaluation mode: plain NumPyro, without parameters, for
     ``Predictive``, ``MCMC``, ``SVI`` with a guide of its own (NumPyro's ``AutoNormal`` of the local
-    codes), and all else.
+    codes), and all else. Weights with a prior (``nets.Bayesian``) are drawn from q(w), never from the
+    prior, anew in each run of the model; what has no key (``decode``, ``as_prior``) has their mean.
     """
 
     vae: VAE
@@ -54,7 +55,8 @@ class Fitted:
 
     def as_prior(self) -> DecoderPrior:
         """Return the decoder as a component of a program of your own: a prior on x, z its code."""
-        return DecoderPrior(self.vae.eval().without_noise(), self.values)
+        fixed = point_weights(self)
+        return DecoderPrior(fixed.vae.eval().without_noise(), fixed.values)
 
     def with_values(self, values: Params) -> "Fitted":
         """Return the same with other parameters and state."""
@@ -78,9 +80,8 @@ class Fitted:
     def decode(self, z: ArrayLike, context: ArrayLike | None = None) -> Distribution:
         """Return p(x|z) for codes ``(n, latent_dim)``: batch shape ``(n,)``, event ``event_shape``."""
         z = inputs.shaped("z", z, (self.vae.prior.code_dim(self.vae.latent_dim),), "latent_dim")
-        return queries.decode(
-            self.vae.eval(), self.values, z, inputs.checked_context(self.vae, context, z)
-        )
+        context, fixed = inputs.checked_context(self.vae, context, z), point_weights(self)
+        return queries.decode(fixed.vae.eval(), fixed.values, z, context)
 
     def sample(
         self,
@@ -211,7 +212,10 @@ class Fitted:
         num_noise_draws: int = 1,
         progress: bool = False,
     ) -> Evidence:
-        """Return the ELBO per datum, in nats: the mean over draws of z (arguments: ``log_prob``)."""
+        """Return the ELBO per datum, in nats: the mean over draws of z (arguments: ``log_prob``).
+
+        The KL of weights with a prior is no datum's, and is left out.
+        """
         return self._bound(evidence.elbo, x, rng_key, num_particles, num_noise_draws, progress=progress)
 
     def log_prob(
@@ -226,7 +230,9 @@ class Fitted:
         """Return the importance-weighted lower bound on log p(x) per datum, in nats.
 
         Exactly ``num_particles`` draws of q(z|x) are taken for each datum, in chunks that bound the
-        memory. In expectation it lies between the ELBO and log p(x), and rises with the particles.
+        memory. In expectation it lies between the ELBO and log p(x), and rises with the particles. With
+        ``nets.Bayesian`` each particle has weights w ~ q(w) of its own, and p(x) is the approximate
+        posterior predictive density E_q(w)[p(x|w)].
 
         Args:
             x: data ``(n, *event_shape)``, or a ``Batch(x, context, mask)``.
@@ -251,13 +257,8 @@ class Fitted:
         checks.check_key(key)
         checks.check_count("num_particles", num_particles)
         data = checks.checked_batch(self.vae, x, "x", checks.AS_IT_IS)
-        bar = partial(tqdm, unit="block") if progress else None
-        bound = partial(bound, self.vae, self.values, num_particles=num_particles, progress=bar)
-        noise = self.vae.likelihood.observation
-        if noise is None or num_draws == 0:
-            return bound(data, rng_key=key)
-        checks.check_count("num_noise_draws", num_draws)
-        return evidence.over_noise(bound, noise, data, rng_key=key, num_draws=num_draws)
+        told = (self.vae, self.values, data, key, num_particles, num_draws)
+        return queries.bound(bound, *told, progress=progress)
 
     def save(self, path: str | os.PathLike, *, overwrite: bool = False) -> None:
         """Write parameters, state and history to one file (safetensors: arrays only, no pickle).

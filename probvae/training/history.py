@@ -17,7 +17,10 @@ class History(NamedTuple):
     and nothing where there are none; where a part is no density (``Perceptual``, ``PointMass``)
     there is no ``elbo``. NumPyro's own objectives report the loss alone. A likelihood with
     a training-set value (the optimal scale) is looked at with the value gathered over the epoch, while
-    the parameters moved; the fitted VAE has that of the final ones.
+    the parameters moved; the fitted VAE has that of the final ones. Where the decoder's weights have a
+    prior, ``loss`` is that of all N training data and of the weights, -(N bound - KL(q(w) || p(w))), as
+    each batch estimates it; all else is per datum, without the KL of the weights, at one draw of them
+    for each batch. An epoch's mean of -loss / N is the whole ELBO per datum.
     """
 
     steps: dict[str, np.ndarray]

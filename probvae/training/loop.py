@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from numpyro.infer import SVI
 from numpyro.infer.svi import SVIState
 
+from probvae import join
 from probvae.evidence import Batch
 from probvae.objectives.objective import STATE, AbstractObjective
 from probvae.objectives.terms import terms
@@ -96,6 +97,7 @@ def epoch(
         the state, every step's loss and parts, the validation's summary.
     """
     svi, n = engine(run), len(train.x)
+    told = {"num_data": n} if join.shares_latents(run.vae) else {}
     steps = n // run.batch_size
     keys = jax.random.split(jax.random.fold_in(rng_key, index), 3)
     rows = _shuffled(keys[0], n)[: steps * run.batch_size].reshape(steps, run.batch_size)
@@ -103,7 +105,7 @@ def epoch(
     def step(state: SVIState, at: tuple) -> tuple[SVIState, dict]:
         number, row = at
         batch = observed(run, jax.random.fold_in(keys[1], number), _rows(train, row))
-        state, loss = svi.update(state, *batch)
+        state, loss = svi.update(state, *batch, **told)
         parts = (state.mutable_state or {}).get(STATE, {})
         return state, {"loss": loss, **{k: v for k, v in parts.items() if k != "step"}}
 

@@ -8,10 +8,12 @@ import jax
 import jax.numpy as jnp
 from numpyro import handlers
 from numpyro.distributions import Distribution, MixtureSameFamily
+from tqdm.auto import tqdm
 
 from probvae.distributions.support import named
-from probvae.evidence import ROWS, Batch
+from probvae.evidence import ROWS, Batch, Evidence, over_noise
 from probvae.objectives.terms import latent_sites, terms, traced, unexpanded
+from probvae.training import checks
 from probvae.typing import Params, RngKey
 from probvae.vae import VAE
 
@@ -79,7 +81,8 @@ def reconstruct(vae: VAE, values: Params, rng_key: RngKey, *data: Any) -> jax.Ar
     """Return the mean of p(x|z) at a draw of q(z|x)."""
     guide = handlers.seed(_substituted(vae, values, "guide"), rng_key)
     drawn = handlers.trace(guide).get_trace(*data)
-    model = handlers.replay(_substituted(vae, values, "model"), drawn)
+    model = handlers.seed(_substituted(vae, values, "model"), jax.random.fold_in(rng_key, 1))
+    model = handlers.replay(model, drawn)
     return handlers.trace(model).get_trace(*data)["x"]["fn"].mean
 
 
@@ -141,6 +144,27 @@ def impute(
 
 def _drawn_x(guide_trace: dict, model_trace: dict, rng_key: RngKey) -> jax.Array:
     return model_trace["x"]["fn"].sample(jax.random.fold_in(rng_key, 2))
+
+
+def bound(
+    kind: Callable,
+    vae: VAE,
+    values: Params,
+    data: Batch,
+    rng_key: RngKey,
+    num_particles: int,
+    num_draws: int,
+    *,
+    progress: bool,
+) -> Evidence:
+    """Return a bound on log p(x), or its mean over draws of data whose likelihood has noise."""
+    bar = partial(tqdm, unit="block") if progress else None
+    found = partial(kind, vae, values, num_particles=num_particles, progress=bar)
+    noise = vae.likelihood.observation
+    if noise is None or num_draws == 0:
+        return found(data, rng_key=rng_key)
+    checks.check_count("num_noise_draws", num_draws)
+    return over_noise(found, noise, data, rng_key=rng_key, num_draws=num_draws)
 
 
 def repeated(row: Any, times: int) -> jax.Array | None:
