@@ -13,8 +13,8 @@ TAIL = 0.2  # of the epochs, at least 5: what the trend is read off
 class Convergence(NamedTuple):
     """The trend at the end, in nats per datum, of the validation ELBO (of the training's, without one).
 
-    ``gain`` is what a straight line through the last fifth of the epochs rises by in a tenth of all
-    epochs, with its standard error; ``lost`` what the last epoch (mean of three) is below the best mean
+    ``gain`` is what a straight line through the last fifth of the epochs (at least five) rises by over
+    them, with its standard error; ``lost`` what the last epoch (mean of three) is below the best mean
     of three; ``best_epoch`` where that was. ``kl_weight`` is (log_likelihood - bound) / kl of
     the last epoch: 1 for the ELBO, beta where the KL is weighted by it; nan where the history does not
     say.
@@ -48,8 +48,8 @@ def convergence(fitted: Fitted) -> Convergence:
     slope, slope_error = _line(elbo[-tail:])
     smooth = np.convolve(elbo, np.full(3, 1 / 3), mode="valid")
     return Convergence(
-        slope * len(elbo) / 10,
-        slope_error * len(elbo) / 10,
+        slope * (tail - 1),
+        slope_error * (tail - 1),
         float(smooth.max() - smooth[-1]),
         int(smooth.argmax()) + 2,
         _kl_weight(history.train),

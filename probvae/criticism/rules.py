@@ -144,9 +144,8 @@ def not_converged(m: Any) -> Finding | None:
     return Finding(
         Kind.FAULT,
         "not converged",
-        f"the {_which(found)} ELBO rises by {found.gain:.3g} +- {found.gain_error:.2g} nats in a "
-        "tenth of "
-        f"the {found.num_epochs} epochs at the end.",
+        f"the {_which(found)} ELBO rises by {found.gain:.3g} +- {found.gain_error:.2g} nats over the last "
+        f"fifth of the {found.num_epochs} epochs (at least five).",
         found.gain,
         threshold,
         "0.5 nats or 0.2 % of the ELBO, whichever is larger, by convention",
