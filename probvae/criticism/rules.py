@@ -144,7 +144,8 @@ def not_converged(m: Any) -> Finding | None:
     return Finding(
         Kind.FAULT,
         "not converged",
-        f"the {_which(found)} ELBO rises by {found.gain:.3g} +- {found.gain_error:.2g} nats over the last "
+        f"the {_which(found)} ELBO rises by {found.gain:.3g} +- {found.gain_error:.2g} nats over the "
+        "last "
         f"fifth of the {found.num_epochs} epochs (at least five).",
         found.gain,
         threshold,
