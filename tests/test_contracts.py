@@ -226,10 +226,10 @@ def test_objective_with_guide(objective, guide):
 @pytest.mark.parametrize("guide", registry.GUIDES)
 def test_objective_has_its_terms_or_is_refused_before_the_fit(guide):
     """By an error that names both, and what to take instead; every pair is traced."""
-    vae = joined(registry.first_prior(guide), registry.GUIDES[guide]())
-    found = structure(vae)
     for name, make in registry.OBJECTIVES.items():
-        objective = make()
+        asked = {} if guide == "ClassAndStyle" else registry.ASKS.get(name, {})  # its own context
+        vae = joined(registry.first_prior(guide), registry.GUIDES[guide](), **asked)
+        found, objective = structure(vae), make()
         fits = (name, guide) in TERMS
         both = f"(?s){type(objective).__name__}.*{type(vae.posterior).__name__}.*Take"
         with nullcontext() if fits else pytest.raises(ValueError, match=both):
