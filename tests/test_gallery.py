@@ -186,13 +186,9 @@ def test_vampprior_moves_its_pseudo_inputs_faster_than_its_nets():
     ("name", "options"),
     [
         ("conditional", {"classes": 10}),
-        ("hierarchical", {"components": 5}),
-        ("iaf", {"depth": 1}),
         ("multi_rate", {"high": 0.5}),
         ("autoencoder", {}),
-        ("perceptual", {}),
         ("factor_vae", {"discriminator": (8,)}),
-        ("vae_gan", {"discriminator": (8,)}),
     ],
 )
 def test_through_the_command_line(name, options, tmp_path):

@@ -80,13 +80,6 @@ def test_flax_example_runs():
     assert "| 1 | 119.74 |" in run("flax_example", "--quick")
 
 
-@needs_data
-@pytest.mark.slow
-def test_the_plain_vae_learns_as_fast_as_flax_says():
-    printed = run("flax_example", "--seeds", "1")
-    assert len(re.findall(r"\| yes \|", printed)) == 4, printed
-
-
 @pytest.mark.slow
 def test_a_decoder_serves_as_a_prior(tmp_path):
     printed = run("decoder_as_prior", "--quick", "--out", str(tmp_path))

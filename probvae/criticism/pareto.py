@@ -132,10 +132,10 @@ def _shapes(psislw: Any, log_w: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     log_w[usable] -= top
     equal = log_w.min(1) >= -rounding
     k_hat[usable & equal] = -np.inf
-    quartile, cutoff = _tail(log_w)
+    quartile, cutoff, least = _tail(log_w)
     few = quartile < VANISHING
     k_hat[usable & few] = np.inf
-    tied = np.exp(quartile) == np.exp(cutoff)  # ArviZ's fit would divide by 0
+    tied = (quartile <= cutoff + rounding) | (least >= -rounding)  # ArviZ's fit would divide by 0
     tailed = usable & ~equal & ~few & ~tied
     if tailed.any():  # ArviZ takes minus the log weights, and no batch of none
         k_hat[tailed] = psislw(-log_w[tailed])[1]
@@ -143,12 +143,13 @@ def _shapes(psislw: Any, log_w: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return k_hat, np.where(usable, effective, np.nan)
 
 
-def _tail(log_w: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the lower quartile of ArviZ's tail, and the largest log weight below the tail."""
+def _tail(log_w: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the lower quartile of ArviZ's tail, the largest log weight below it, its least one."""
     size = log_w.shape[1]
     tail = int(3 * size**0.5) if size > 225 else size // 5
     ordered = np.sort(log_w, axis=1)
-    return ordered[:, size - tail + int(tail / 4 + 0.5) - 1], ordered[:, size - tail - 1]
+    first = size - tail
+    return ordered[:, first + int(tail / 4 + 0.5) - 1], ordered[:, first - 1], ordered[:, first]
 
 
 @partial(jax.jit, static_argnames=("vae", "num_particles"))
