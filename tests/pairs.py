@@ -17,6 +17,7 @@ from probvae.objectives.checks import check_objective, check_terms
 
 SHAPE = (3, 2)
 STEPS, PROBES = 150, 20
+FALLS = 15  # of the probes: chance alone has as many in one case of fifty; no wild draw decides
 PARTICLES = 500  # 100 for the ELBO, the others for the bound above it
 
 
@@ -55,7 +56,7 @@ def check_pair(vae, objective=None):
     losses, elbo, log_w, drawn = found
     assert np.isfinite(losses).all()
     gain = losses[:PROBES] - losses[-PROBES:]  # at the same draws
-    assert gain.mean() > 2 * gain.std() / np.sqrt(PROBES), "the loss does not fall"
+    assert (gain > 0).sum() >= FALLS, "the loss does not fall"
     if vae.likelihood.is_density and vae.posterior.is_density:
         _check_below(elbo, log_w)
     assert set(drawn) == {*sites, "x"}
