@@ -46,7 +46,7 @@ def rows(likelihood, n=12):
 
 
 def check_pair(vae, objective=None):
-    """SVI lowers the loss, draw for draw, by more than its noise; the ELBO is below log p(x); generation has all sites."""
+    """SVI lowers the loss at most draws; the ELBO is below log p(x); generation has all sites."""
     sites = [name for name, site in structure(vae).guide.items() if not site.shared]
     objective = objective or default_objective(vae)
     refuse(vae, objective)
