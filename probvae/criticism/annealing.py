@@ -9,6 +9,7 @@ import numpy as np
 
 from probvae.criticism.annealer import AnnealedEvidence, Annealer, Options
 from probvae.criticism.codes import Start, check_sites, unconstrained
+from probvae.criticism.observed import observed
 from probvae.criticism.simulation import simulate
 from probvae.evidence import check_density, check_one_decoder
 from probvae.training import Fitted, checks
@@ -97,8 +98,7 @@ def annealed_log_prob(
     """
     options = Options(start, num_particles, num_leapfrog, _ladder(schedule, num_temperatures))
     _check(fitted, rng_key, options)
-    data = checks.checked_batch(fitted.vae, x, "x", checks.AS_IT_IS)
-    data = data._replace(x=fitted.vae.observe(jax.random.fold_in(rng_key, len(data.x)), data.x))
+    data = observed(fitted, x, rng_key)
     check_sites(fitted.vae.eval(), fitted.values, start, jax.tree.map(lambda a: a[0], data))
     run = Annealer(fitted, data, options)
     tune_key, key = jax.random.split(rng_key)

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from numpyro.distributions import Distribution
 
-from probvae.criticism.units import observed
+from probvae.criticism.observed import observed
 from probvae.evidence import ROWS, Batch
 from probvae.objectives.terms import guide_traced, model_traced
 from probvae.training import Fitted

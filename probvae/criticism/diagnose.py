@@ -13,7 +13,7 @@ from probvae.criticism.budgets import USUAL, Budget
 from probvae.criticism.calibration import Calibration, sbc
 from probvae.criticism.convergence import Convergence, convergence
 from probvae.criticism.decoder import Response, response
-from probvae.criticism.diagnosis_tree import diagnosed_tree
+from probvae.criticism.diagnosis_tree import check_arviz, diagnosed_tree
 from probvae.criticism.gap import InferenceGap, inference_gap
 from probvae.criticism.pareto import ParetoShape, pareto_shape
 from probvae.criticism.population import Surgery, elbo_surgery
@@ -26,7 +26,7 @@ from probvae.training import Fitted, checks
 from probvae.typing import RngKey
 
 LEAST = 50  # data
-REFUSALS = (TypeError, ValueError)  # what a measure raises that a part does not fit
+NEEDED = ("elbo", "log_prob")  # without which there is nothing to judge
 RULES = (
     rules.dead_decoder,
     rules.collapse,
@@ -111,6 +111,7 @@ def diagnose(
         ImportError: without ArviZ: ``pip install 'probvae[arviz]'``.
         ValueError: for data that do not fit or are too few, or a part that is no density.
     """
+    check_arviz()
     checks.check_key(rng_key)
     check_density(fitted.vae)
     data = _first(fitted, x, "x", budget.num_data)
@@ -132,10 +133,33 @@ def measure(
     say: Callable[[str], None] | None,
 ) -> Measured:
     """Return all measures; where one cannot be had of this fit, the reason in its place."""
+    found, missing, seconds = {}, {}, {}
+    for i, (name, step) in enumerate(_steps(fitted, data, train, budget).items()):
+        start = time.perf_counter()
+        try:
+            found[name] = step(rng_key=jax.random.fold_in(rng_key, i))
+        except ValueError as reason:  # how a measure says that a part does not fit
+            if name in NEEDED:
+                raise
+            missing[name] = str(reason)
+        seconds[name] = time.perf_counter() - start
+        if say:
+            say(f"{name.replace('_', ' ')}: {seconds[name]:.1f} s")
+    return Measured(len(data.x), **found, missing=missing, seconds=seconds)
+
+
+def _steps(
+    fitted: Fitted, data: Batch, train: Batch | None, budget: Budget
+) -> dict[str, Callable[..., Any]]:
+    """Return the measures by name, each a function of a key."""
     few = jax.tree.map(lambda a: a[: budget.num_local], data)
     local: dict[str, Any] = {"num_steps": budget.num_steps, "num_particles": budget.num_particles}
     particles: dict[str, Any] = {"num_particles": budget.num_particles}
-    steps: dict[str, Callable] = {
+    simulated: dict[str, Any] = {
+        "num_data": budget.num_simulations,
+        "context": _contexts(data, budget.num_simulations),
+    }
+    steps: dict[str, Callable[..., Any]] = {
         "elbo": partial(fitted.elbo, data, num_particles=20),
         "log_prob": partial(fitted.log_prob, data, **particles),
         "units": partial(units, fitted, data),
@@ -145,30 +169,14 @@ def measure(
         "convergence": lambda rng_key: convergence(fitted),
         "pareto": partial(pareto_shape, fitted, data, **particles),
         "gap": partial(inference_gap, fitted, few, **local),
-        "calibration": partial(
-            sbc,
-            fitted,
-            num_data=budget.num_simulations,
-            num_draws=100,
-            context=_contexts(data, budget.num_simulations),
-        ),
+        "calibration": partial(sbc, fitted, num_draws=100, **simulated),
         "predictive": partial(predictive_checks, fitted, data, num_replicates=budget.num_replicates),
     }
-    if train is not None:
-        steps["train_gap"] = partial(inference_gap, fitted, train, **local)
-    found, missing, seconds = {}, {}, {}
-    for i, (name, step) in enumerate(steps.items()):
-        start = time.perf_counter()
-        try:
-            found[name] = step(rng_key=jax.random.fold_in(rng_key, i))
-        except REFUSALS as reason:
-            if name in ("elbo", "log_prob"):
-                raise
-            missing[name] = str(reason)
-        seconds[name] = time.perf_counter() - start
-        if say:
-            say(f"{name.replace('_', ' ')}: {seconds[name]:.1f} s")
-    return Measured(len(data.x), **found, missing=missing, seconds=seconds)
+    return (
+        steps
+        if train is None
+        else {**steps, "train_gap": partial(inference_gap, fitted, train, **local)}
+    )
 
 
 def _contexts(data: Batch, n: int) -> np.ndarray | None:

@@ -1,5 +1,6 @@
 """A diagnosis in ArviZ's form: the draws, and beside them all that was measured and found."""
 
+from importlib.util import find_spec
 from typing import Any
 
 import jax
@@ -12,6 +13,20 @@ from probvae.training import Fitted
 from probvae.typing import RngKey
 
 NUM_SAMPLES, NUM_DATA = 100, 100  # what is kept of draws: of images, some tens of MB
+
+
+def check_arviz() -> None:
+    """Raise unless ArviZ is there, before anything is measured.
+
+    Raises:
+        ImportError: without it: ``pip install 'probvae[arviz]'``.
+    """
+    missing = [name for name in ("arviz_base", "arviz_stats") if find_spec(name) is None]
+    if missing:
+        raise ImportError(
+            f"a diagnosis needs ArviZ, and {', '.join(missing)} is not installed: "
+            "pip install 'probvae[arviz]'."
+        )
 
 
 def diagnosed_tree(fitted: Fitted, data: Batch, measured: Any, found: Verdict, rng_key: RngKey) -> Any:

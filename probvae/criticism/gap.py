@@ -19,6 +19,7 @@ from probvae.criticism.local_guide import (
     scores,
     with_local_encoder,
 )
+from probvae.criticism.observed import observed
 from probvae.evidence import ROWS, Batch, Evidence, check_density, check_one_decoder
 from probvae.training import Fitted, checks
 from probvae.typing import Params, RngKey
@@ -99,9 +100,8 @@ def inference_gap(
     _check(
         fitted.vae, rng_key, rate, num_steps=num_steps, num_draws=num_draws, num_particles=num_particles
     )
-    data = checks.checked_batch(fitted.vae, x, "x", checks.AS_IT_IS)
     noise_key, key = jax.random.split(rng_key)
-    data = data._replace(x=fitted.vae.observe(noise_key, data.x))
+    data = observed(fitted, x, noise_key)
     if log_prob is not None and np.shape(log_prob.value) != (len(data.x),):
         raise ValueError(
             f"log_prob expects an Evidence of these {len(data.x)} data; got one with values of shape "

@@ -10,6 +10,7 @@ from numpyro.infer import MCMC, NUTS, init_to_sample
 
 from probvae import join
 from probvae.criticism.draws import drawn_codes, joined
+from probvae.criticism.observed import observed
 from probvae.evidence import Batch, check_density, check_one_decoder
 from probvae.training import Fitted, checks
 from probvae.training.queries import numbers_in
@@ -88,9 +89,8 @@ def reference_chains(
     arXiv:1903.08008.
     """
     _check(fitted.vae, rng_key, num_chains, num_warmup=num_warmup, num_samples=num_samples)
-    data = checks.checked_batch(fitted.vae, x, "x", checks.AS_IT_IS)
     noise_key, chain_key, guide_key = jax.random.split(rng_key, 3)
-    data = data._replace(x=fitted.vae.observe(noise_key, data.x))
+    data = observed(fitted, x, noise_key)
     keys = [
         jax.vmap(partial(jax.random.fold_in, key))(jnp.arange(len(data.x)))
         for key in (chain_key, guide_key)

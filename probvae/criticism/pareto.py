@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from probvae.criticism.chunks import at_a_time
-from probvae.evidence import Batch, check_density, datum_terms
+from probvae.evidence import Batch, datum_terms
 from probvae.training import Fitted, checks
 from probvae.typing import ArrayLike, Params, RngKey
 
@@ -68,13 +68,10 @@ def pareto_shape(fitted: Fitted, x: Any, *, rng_key: RngKey, num_particles: int 
 
     Reference: Vehtari et al. 2024, arXiv:1507.02646; for q(z|x), Yao et al. 2018, arXiv:1802.02538.
     """
-    checks.check_key(rng_key)
     checks.check_count("num_particles", num_particles)
     _check_particles(num_particles)
     psislw = _psislw()
-    check_density(fitted.vae)
-    data = checks.checked_batch(fitted.vae, x, "x", checks.AS_IT_IS)
-    data = data._replace(x=fitted.vae.observe(jax.random.fold_in(rng_key, len(data.x)), data.x))
+    data = observed(fitted, x, rng_key)
     n, rows = len(data.x), max(min(BLOCK // num_particles, len(data.x)), 1)
     found = []
     for start in range(0, n, rows):

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.scipy.special import logsumexp
 
-from probvae.criticism.units import observed
+from probvae.criticism.observed import observed
 from probvae.evidence import Batch
 from probvae.objectives.terms import guide_traced, latent_sites, model_traced, site_log_prob
 from probvae.training import Fitted, checks

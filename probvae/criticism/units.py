@@ -7,9 +7,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from probvae.evidence import ROWS, Batch, check_density, datum_terms
+from probvae.criticism.observed import observed
+from probvae.evidence import ROWS, Batch, datum_terms
 from probvae.objectives.terms import latent_sites
-from probvae.training import Fitted, checks
+from probvae.training import Fitted
 from probvae.typing import Params, RngKey
 
 ACTIVE = 0.01  # Burda et al. 2016: the variances are either well above it or well below
@@ -61,20 +62,6 @@ def units(fitted: Fitted, x: Any, *, rng_key: RngKey, num_samples: int = 100) ->
     )
     variance = {site: _covariance(first[site], second[site]) for site in first}
     return Units({site: np.asarray(value, np.float64) for site, value in kl.items()}, variance)
-
-
-def observed(fitted: Fitted, x: Any, rng_key: RngKey, *, least: int = 1) -> Batch:
-    """Return checked data, seen once through the likelihood's own noise; raise for too few.
-
-    Raises:
-        ValueError: for data that do not fit or are too few, or a part that is no density.
-    """
-    checks.check_key(rng_key)
-    check_density(fitted.vae)
-    data = checks.checked_batch(fitted.vae, x, "x", checks.AS_IT_IS)
-    if len(data.x) < least:
-        raise ValueError(f"x expects at least {least} data here; got {len(data.x)}. Give more of them.")
-    return data._replace(x=fitted.vae.observe(jax.random.fold_in(rng_key, len(data.x)), data.x))
 
 
 @partial(jax.jit, static_argnames=("vae", "half"))

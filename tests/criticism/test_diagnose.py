@@ -67,6 +67,13 @@ def test_bad_input_is_refused_before_anything_is_measured():
         diagnose(exact(posterior=guides.PointMass()), X, rng_key=KEY)
 
 
+def test_without_arviz_it_says_so_before_it_measures(monkeypatch):
+    monkeypatch.setattr("probvae.criticism.diagnosis_tree.find_spec", lambda name: None)
+    monkeypatch.setattr("probvae.criticism.diagnose.measure", lambda *a, **k: pytest.fail("measured"))
+    with pytest.raises(ImportError, match=r"probvae\[arviz\]"):
+        diagnose(exact(), X, rng_key=KEY)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "parts",

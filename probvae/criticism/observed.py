@@ -1,0 +1,23 @@
+"""Data as a measure takes them: checked, and with the likelihood's own noise."""
+
+from typing import Any
+
+import jax
+
+from probvae.evidence import Batch, check_density
+from probvae.training import Fitted, checks
+from probvae.typing import RngKey
+
+
+def observed(fitted: Fitted, x: Any, rng_key: RngKey, *, least: int = 1) -> Batch:
+    """Return checked data, seen once through the likelihood's own noise; raise for too few.
+
+    Raises:
+        ValueError: for data that do not fit or are too few, or a part that is no density.
+    """
+    checks.check_key(rng_key)
+    check_density(fitted.vae)
+    data = checks.checked_batch(fitted.vae, x, "x", checks.AS_IT_IS)
+    if len(data.x) < least:
+        raise ValueError(f"x expects at least {least} data here; got {len(data.x)}. Give more of them.")
+    return data._replace(x=fitted.vae.observe(jax.random.fold_in(rng_key, len(data.x)), data.x))
