@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from probvae.criticism.chunks import at_a_time
+from probvae.criticism.observed import observed
 from probvae.evidence import Batch, datum_terms
 from probvae.training import Fitted, checks
 from probvae.typing import ArrayLike, Params, RngKey
