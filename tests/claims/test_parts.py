@@ -1,29 +1,15 @@
 """The claims: each script runs, and the fast ones hold."""
 
-import os
 import re
-import subprocess
-import sys
-from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from inference_runs import needs_data, run
 from scipy import stats
 
 from inference.counts import RoundedLogNormal
-
-ROOT = Path(__file__).parent.parent
-DATA = os.environ.get("PROBVAE_DATA")
-needs_data = pytest.mark.skipif(not DATA, reason="PROBVAE_DATA is not set: real data are not here")
-
-
-def run(script, *args):
-    command = [sys.executable, "-m", f"inference.{script}", *args]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr[-2000:]
-    return done.stdout
 
 
 @pytest.mark.slow
