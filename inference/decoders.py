@@ -1,0 +1,51 @@
+"""What the two runs on decoders as priors share: a decoder to fit, and NUTS as one compiled program."""
+
+import jax
+import numpy as np
+import optax
+from numpyro.infer import MCMC, NUTS
+
+from probvae import VAE, Fitted, fit, nets
+
+
+def row(claim: str, expected: str, measured: str, *, holds: bool) -> str:
+    """Return one line of the table."""
+    return f"| {claim} | {expected} | {measured} | {'yes' if holds else 'NO'} |"
+
+
+def trained(x: np.ndarray, latent_dim: int, hidden: int, epochs: int, likelihood, seed: int) -> Fitted:
+    """Return a VAE fitted to the rows of x, the rate falling to 0."""
+    net = nets.MLP((hidden, hidden))
+    vae = VAE(
+        event_shape=x.shape[1:], latent_dim=latent_dim, encoder=net, decoder=net, likelihood=likelihood
+    )
+    steps = epochs * (len(x) // 100)
+    return fit(
+        vae,
+        x,
+        rng_key=jax.random.key(seed),
+        optimizer=optax.adam(optax.cosine_decay_schedule(2e-3, steps)),
+        epochs=epochs,
+        batch_size=100,
+        progress=False,
+    )
+
+
+def nuts(program, num_samples: int, *sites: str):
+    """Return NUTS in four chains, compiled: ``(rng_key, *args) -> {site: (4, draws, *event)}``."""
+
+    @jax.jit
+    def run(rng_key, *args):
+        mcmc = MCMC(
+            NUTS(program),
+            num_warmup=num_samples,
+            num_samples=num_samples,
+            num_chains=4,
+            chain_method="vectorized",
+            progress_bar=False,
+        )
+        mcmc.run(rng_key, *args)
+        drawn = mcmc.get_samples(group_by_chain=True)
+        return {site: drawn[site] for site in sites}
+
+    return run
