@@ -21,8 +21,9 @@ class Response(NamedTuple):
     ``moved`` is the standard deviation over codes of E[x|z], root mean square over entries, all under
     the first datum's context: small where the decoder ignores the code, 0 to rounding where the code
     cannot reach x at all, as behind dead ReLUs. ``least_scale`` is the smallest standard deviation of
-    an entry, its root mean square over data; nan where the likelihood knows none. ``data_scale`` is
-    that of the data, root mean square over entries.
+    an entry that has a density, its root mean square over data; nan where none has, or the likelihood
+    knows none: a probability cannot run away. ``data_scale`` is that of the data, root mean square over
+    entries.
     """
 
     moved: float
@@ -49,9 +50,20 @@ def response(fitted: Fitted, x: Any, *, rng_key: RngKey) -> Response:
     return Response(
         float(np.sqrt(mean.astype(float).var(0).mean())),
         float(entries.mean()),
-        float(entries.min()),
+        _least(with_density(fitted.vae.likelihood.support, entries)),
         float(np.sqrt(np.asarray(data.x, float).var(0).mean())),
     )
+
+
+def with_density(support: Any, entries: np.ndarray) -> np.ndarray:
+    """Return the entries that are continuous, of each block of columns where there are blocks."""
+    parts = getattr(support, "parts", (support,))
+    sizes = getattr(support, "sizes", (entries.shape[-1],))
+    return entries[..., np.repeat([not part.is_discrete for part in parts], sizes)]
+
+
+def _least(scales: np.ndarray) -> float:
+    return float(scales.min()) if scales.size else float("nan")
 
 
 @partial(jax.jit, static_argnames=("vae",))

@@ -74,16 +74,14 @@ def scale_to_zero(m: Any) -> Finding | None:
     return Finding(
         Kind.FAULT,
         "scale running to 0",
-        f"an entry of x has standard deviation {m.response.least_scale:.2g} given z; that of the "
-        "data is "
-        f"{m.response.data_scale:.3g}. A density over x that lies on a surface, or on levels, has no "
-        "largest log p(x): its value says how far training went.",
+        f"an entry of x has standard deviation {m.response.least_scale:.2g} given z; that of the data "
+        f"is {m.response.data_scale:.3g}. A density over x that lies on a surface, or on levels, has "
+        "no largest log p(x): its value says how far training went.",
         m.response.least_scale,
         LEAST_SCALE * m.response.data_scale,
         "1 % of the data's scale, by convention",
-        "likelihoods.Spread(...) with noise of fixed scale, likelihoods.Gaussian(FixedScale(...)), "
-        "or for "
-        "data on levels likelihoods.DiscretizedLogistic() or Categorical(...).",
+        "likelihoods.Spread(...) with noise of fixed scale, likelihoods.Gaussian(FixedScale(...)), or "
+        "for data on levels likelihoods.DiscretizedLogistic() or Categorical(...).",
     )
 
 

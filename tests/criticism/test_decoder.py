@@ -7,8 +7,10 @@ import numpy as np
 import oracle
 import pytest
 
-from probvae import Fitted, History
+from probvae import VAE, Fitted, History, fit, nets
 from probvae.criticism import convergence, response
+from probvae.criticism.decoder import with_density
+from probvae.likelihoods import Bernoulli, Gaussian, Joint
 
 X = oracle.dataset(500).astype(np.float32)
 WEIGHTS, MU, VARIANCE = oracle.optimum(X)
@@ -27,6 +29,18 @@ def test_response_is_that_of_the_linear_decoder():
     assert found.mean_scale == pytest.approx(np.sqrt(VARIANCE), rel=1e-4)
     assert found.least_scale == pytest.approx(np.sqrt(VARIANCE), rel=1e-4)
     assert found.data_scale == pytest.approx(np.sqrt(X.var(0).mean()), rel=1e-4)
+
+
+def test_only_entries_with_a_density_can_run_away():
+    both = Joint({"a": (2, Gaussian()), "b": (1, Bernoulli())}).support
+    entries = np.array([[1.0, 2.0, 0.0]])
+    np.testing.assert_array_equal(with_density(both, entries), [[1.0, 2.0]])
+    assert with_density(Bernoulli().support, entries).size == 0
+    np.testing.assert_array_equal(with_density(Gaussian().support, entries), entries)
+    vae = VAE(event_shape=(3,), latent_dim=1, encoder=nets.Linear(), decoder=nets.Linear())
+    binary = np.eye(3, dtype=np.float32)
+    found = fit(vae, binary, rng_key=KEY, epochs=1, batch_size=3, progress=False)
+    assert np.isnan(response(found, binary, rng_key=KEY).least_scale)
 
 
 def test_a_dead_decoder_does_not_answer():
