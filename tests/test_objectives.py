@@ -31,9 +31,16 @@ def start(vae, x):
     return svi.get_params(svi.init(jax.random.key(1), x))
 
 
-@pytest.mark.parametrize("prior", [priors.StandardNormal(), priors.VampPrior(3)], ids=str)
-@pytest.mark.parametrize("num_particles", [1, 4])
-@pytest.mark.parametrize("num_data", [None, 100])
+@pytest.mark.parametrize(
+    ("prior", "num_particles", "num_data"),
+    [
+        (priors.StandardNormal(), 1, None),
+        (priors.StandardNormal(), 4, 100),
+        (priors.VampPrior(3), 1, 100),
+        (priors.VampPrior(3), 4, None),
+    ],
+    ids=str,
+)
 def test_beta_one_equals_numpyro_key_for_key(x, prior, num_particles, num_data):
     vae = tiny(prior=prior)
     params, key = start(vae, x), jax.random.key(7)
