@@ -66,6 +66,17 @@ def test_every_figure_of_data_draws_for_every_event_shape(shaped):
     assert "3 of 3" in drawn(plots.pseudo_inputs(fitted))
 
 
+@pytest.mark.parametrize("dpi", [80, 100, 150])
+def test_the_names_of_rows_lie_within_the_picture(dpi):
+    groups = {name: np.zeros((30, 8, 8)) for name in ("x ~ p(x|z)", "E[x|z]")}
+    figure = side_by_side(groups, title="title", item="one")
+    figure.set_dpi(dpi)
+    figure.savefig(io.BytesIO(), format="png", dpi=dpi)
+    figure.canvas.draw()
+    for label in figure.axes[0].get_yticklabels():
+        assert label.get_window_extent().x0 > 0
+
+
 @pytest.mark.parametrize("shape", [(4, 5), (4, 5, 1)])
 def test_images_are_clipped_to_the_data_range_and_tiled(shape):
     x = np.random.default_rng(0).uniform(size=(3, *shape))
