@@ -15,7 +15,8 @@ class Kind(StrEnum):
 class Finding(NamedTuple):
     """One finding: its name, the number against its threshold with the source, and what to do.
 
-    ``value`` and ``threshold`` are in the unit that ``evidence`` says.
+    ``kind`` says how bad it is, ``value`` and ``threshold`` are in the unit that ``evidence`` says, and
+    ``remedy`` is code where there is some.
     """
 
     kind: Kind

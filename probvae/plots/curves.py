@@ -34,6 +34,9 @@ def curves(history: History) -> Any:
 
     Training values are means over an epoch, while the parameters move; validation values are those
     at its end. An objective that reports its loss alone gets the loss in place of the ELBO.
+
+    Args:
+        history: ``fitted.history``.
     """
     figure = new_figure(height=5.0, width=7.8)
     seen = {**history.train, **history.validation}

@@ -10,7 +10,7 @@ SHOWN = 80  # units in one figure: more are told by the numbers alone
 
 
 def unit_use(units: Any) -> Any:
-    """Return the KL and the activity of every unit (``criticism.Units``), the busiest first."""
+    """Return the KL and the activity of every unit of ``units`` (``criticism.Units``), by rank."""
     kl = np.concatenate([value.mean(0) for value in units.kl.values()])
     variance = np.concatenate([np.maximum(v, 1e-6) for v in units.variance.values()])
     figure = new_figure(height=2.8)
@@ -33,7 +33,7 @@ def unit_use(units: Any) -> Any:
 
 
 def tails(pareto: Any) -> Any:
-    """Return k-hat of every datum, sorted (``criticism.ParetoShape``); -inf is drawn at the foot."""
+    """Return k-hat of every datum in ``pareto`` (``criticism.ParetoShape``), sorted; -inf at foot."""
     k_hat = np.sort(np.nan_to_num(pareto.k_hat, nan=np.inf, neginf=-0.5))
     shown = np.minimum(k_hat, 3.0)
     figure = new_figure(height=2.8)
@@ -50,7 +50,12 @@ def tails(pareto: Any) -> Any:
 
 
 def gaps(gap: Any, train_gap: Any = None) -> Any:
-    """Return the two parts of log p(x) - ELBO (``criticism.InferenceGap``), each datum a dot."""
+    """Return the two parts of log p(x) - ELBO over data.
+
+    Args:
+        gap: ``criticism.InferenceGap`` of held-out data.
+        train_gap: the same of training data, or None.
+    """
     figure = new_figure(height=2.8)
     left, right = figure.subplots(1, 2)
     tidy(left, title="log p(x) - ELBO, in two parts", y="nats per datum")
@@ -97,7 +102,7 @@ def calibration(u: np.ndarray) -> Any:
 
 
 def predictions(checks: Any) -> Any:
-    """Return what the data look like beside posterior predictive draws (``PredictiveChecks``)."""
+    """Return data beside posterior predictive draws: ``checks`` are ``criticism.PredictiveChecks``."""
     found = checks.posterior
     figure = new_figure(height=2.9)
     left, right = figure.subplots(1, 2)
