@@ -209,4 +209,4 @@ def _furthest(statistics: dict[str, Any]) -> tuple[str, str]:
     name = max(off, key=lambda each: off[each])
     check = statistics[name]
     seen, drawn = (float(np.mean(value)) for value in (check.observed, check.replicates))
-    return f"is {seen:.3g} in the data and {drawn:.3g} in draws", f"their {name}"
+    return f"is {seen:.3g} in the data and {drawn:.3g} in draws", f"their {name.replace('_', ' ')}"

@@ -47,7 +47,7 @@ class Verdict(tuple[Finding, ...]):
         return [finding.name for finding in self if finding.kind is not Kind.NOTE]
 
     def __str__(self) -> str:
-        counts = [f"{len(self.of(kind))} {kind}s" for kind in Kind]
+        counts = [f"{(n := len(self.of(kind)))} {kind}{'s' * (n != 1)}" for kind in Kind]
         head = f"Verdict: {', '.join(counts)}."
         if not self.of(Kind.FAULT):
             head += " No fault found: of those that are looked for, at these sample sizes."

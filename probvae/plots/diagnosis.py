@@ -13,9 +13,10 @@ def unit_use(units: Any) -> Any:
     """Return the KL and the activity of every unit of ``units`` (``criticism.Units``), by rank."""
     kl = np.concatenate([value.mean(0) for value in units.kl.values()])
     variance = np.concatenate([np.maximum(v, 1e-6) for v in units.variance.values()])
+    part = "unit" if len(kl) == len(variance) else "site"  # a sampled KL has no parts by unit
     figure = new_figure(height=2.8)
     left, right = figure.subplots(1, 2)
-    tidy(left, title="KL of each unit, mean over data", x="unit, by rank", y="nats")
+    tidy(left, title=f"KL of each {part}, mean over data", x=f"{part}, by rank", y="nats")
     left.bar(np.arange(1, len(kl) + 1)[:SHOWN], np.sort(kl)[::-1][:SHOWN], color=BLUE)
     tidy(
         right,
@@ -27,7 +28,8 @@ def unit_use(units: Any) -> Any:
     right.semilogy(np.arange(1, len(ranked) + 1), ranked, "o", ms=3.5, color=BLUE)
     right.axhline(0.01, color=ORANGE, lw=1.2, label="0.01: below, inactive")
     right.legend(fontsize=8, frameon=False)
-    for axes in (left, right):
+    for axes, count in ((left, len(kl)), (right, len(variance))):
+        axes.set_xlim(0, min(count, SHOWN) + 1)
         axes.xaxis.get_major_locator().set_params(integer=True)
     return figure
 

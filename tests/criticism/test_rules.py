@@ -148,7 +148,7 @@ def test_the_verdict_prints_faults_first_and_says_what_it_did_not_look_at():
     made = [Finding(kind, str(kind), "e.", 1.0, 0.5, "s", "r.") for kind in reversed(Kind)]
     found = verdict(made)
     assert [each.kind for each in found] == list(Kind)
-    assert str(found).startswith("Verdict: 1 faults, 1 limits, 1 notes.\n\nFAULT  fault")
+    assert str(found).startswith("Verdict: 1 fault, 1 limit, 1 note.\n\nFAULT  fault")
     assert found.names == ["fault", "limit"]
     assert "of those that are looked for" in str(Verdict())
     (note,) = judged(healthy(missing={"gap": "no local guide."}))
