@@ -76,6 +76,7 @@ def gaps(gap: Any, train_gap: Any = None) -> Any:
     right.hist(np.clip(gap.scale_ratio.ravel(), 0, 3), bins=40, color=BLUE)
     right.axvline(1.0, color=GREY, lw=1.0)
     right.axvline(0.5, color=ORANGE, lw=1.2, label="0.5: below, too narrow")
+    right.set_ylim(top=1.25 * right.get_ylim()[1])  # room for the legend
     right.legend(fontsize=8, frameon=False)
     return figure
 
@@ -108,7 +109,8 @@ def predictions(checks: Any) -> Any:
     found = checks.posterior
     figure = new_figure(height=2.9)
     left, right = figure.subplots(1, 2)
-    tidy(left, title="test statistics of the data", x="standard deviations from draws' mean")
+    off_by = "standard deviations from draws' mean (20 at most)"
+    tidy(left, title="test statistics of the data", x=off_by)
     names = list(found.statistics)
     off = [float(np.clip(np.mean(found.statistics[name].deviations), -20, 20)) for name in names]
     left.barh(range(len(names)), off, color=BLUE)
