@@ -51,6 +51,8 @@ class Verdict(tuple[Finding, ...]):
         head = f"Verdict: {', '.join(counts)}."
         if not self.of(Kind.FAULT):
             head += " No fault found: of those that are looked for, at these sample sizes."
+        if "not converged" in self.names and len(self.names) > 1:
+            head += " The fit was not over: train on first, the rest may follow from that."
         return "\n\n".join([head, *(str(finding) for finding in self)])
 
 
