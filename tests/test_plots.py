@@ -212,3 +212,18 @@ def test_a_kl_without_parts_by_unit_is_said_to_be_the_sites(columns, part):
     assert left.get_title(loc="left") == f"KL of each {part}, mean over data"
     assert len(left.patches) == columns
     np.testing.assert_allclose(left.get_xticks() % 1, 0.0)
+
+
+def test_a_scale_that_is_not_known_is_said_to_be_so():
+    unknown = {**CURVE, "scale_x": np.full(3, np.nan)}
+    assert "not recorded" in drawn(plots.curves(History({}, unknown, {})))
+    assert "not recorded" not in drawn(plots.curves(History({}, CURVE, {})))
+
+
+def test_a_wild_start_does_not_hide_what_follows():
+    wild = {name: np.r_[-1e6, np.linspace(-3.0, -2.0, 29)] for name in NAMES}
+    figure = plots.curves(History({}, wild, wild))
+    assert "first epochs are off the scale" in drawn(figure)
+    np.testing.assert_allclose(figure.axes[0].get_ylim(), (-2.97, -1.95), atol=0.05)
+    calm = plots.curves(History({}, {name: np.linspace(-9.0, -2.0, 30) for name in NAMES}, {}))
+    assert "off the scale" not in drawn(calm)
