@@ -29,10 +29,10 @@ class Batch(NamedTuple):
 class Evidence(NamedTuple):
     """A lower bound on log p(x) per datum, in nats, with its Monte Carlo standard error.
 
-    ``num_particles`` is what was asked for and taken: for importance weighting (``log_prob``) the
-    bound rises with it, for the ELBO only the noise falls. ``num_noise_draws`` is 0 for a bound on
-    log p(x); else the value is the mean over so many draws y of the datum under the likelihood's own
-    noise (``Spread``), a bound on E[log p(y)].
+    ``value`` and ``standard_error`` ``(n,)``. ``num_particles`` is what was asked for and taken: for
+    importance weighting (``log_prob``) the bound rises with it, for the ELBO only the noise falls.
+    ``num_noise_draws`` is 0 for a bound on log p(x); else the value is the mean over so many draws y of
+    the datum under the likelihood's own noise (``Spread``), a bound on E[log p(y)].
     """
 
     value: np.ndarray

@@ -82,7 +82,7 @@ def _floating(x: jax.Array) -> jax.Array:
 
 
 def joined_shape(event_shape: Shape, extra: tuple[Shape, ...], *, spatial: bool) -> Shape:
-    """Return the shape of a datum joined with what else the encoder is told (see :func:`join`)."""
+    """Return the shape of a datum joined with what else the encoder is told (see ``join``)."""
     parts = (event_shape, *extra)
     if not extra:
         return event_shape

@@ -19,6 +19,11 @@ from probvae.typing import Shape
 class Scope(NamedTuple):
     """What the VAE tells its parts, made anew in each run of a program.
 
+    ``latent_dim``, ``event_shape``, ``context_shape`` are the VAE's; ``training`` is false in
+    evaluation mode; ``data_range`` is the likelihood's. ``x`` ``(batch, *event_shape)`` are the data,
+    filled where they are missing, None where they are to be drawn; ``mask`` is true where x is
+    observed.
+
     ``posterior(x, context=None)`` is q(z|x) as a distribution, in evaluation mode: it lets a VampPrior
     share the encoder. ``log_joint(z)`` is log p(x, z), of shape ``(batch,)`` in nats: for program
     guides that say ``uses_log_joint``, so that all parameters are registered before any inner gradient.

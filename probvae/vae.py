@@ -98,7 +98,7 @@ class VAE:
         return self._p_x(self._decoder(), z, self._scope(None, context, None))
 
     def encoded(self, x: ArrayLike, context: Any = None, mask: Any = None) -> jax.Array:
-        """Return what the encoder tells the posterior, ``(batch, *output_shape)``, as :meth:`p_x`."""
+        """Return what the encoder tells the posterior, ``(batch, *output_shape)``, as ``p_x``."""
         scope = self._scope(x, context, mask)
         return self._encoder(training=self.training)(scope.x, scope.context, scope.mask)
 
@@ -109,7 +109,7 @@ class VAE:
         mask: ArrayLike | None = None,
         num_data: int | None = None,
     ) -> None:
-        """Run the guide: z ~ q(z|x). Arguments as for :meth:`model`; x is required."""
+        """Run the guide: z ~ q(z|x). Arguments as for ``model``; raises ValueError without x."""
         if x is None:
             raise ValueError(
                 f"the guide expects data x of shape (batch, {', '.join(map(str, self.event_shape))}); "

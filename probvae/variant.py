@@ -11,7 +11,7 @@ from probvae.vae import VAE
 class Variant(NamedTuple):
     """A VAE and the settings recommended with it; None leaves ``fit`` its default.
 
-    Args:
+    Attributes:
         vae: the VAE.
         objective: a ``numpyro.infer`` ELBO, where the idea is in it.
         optimizer: an optax optimizer, where the idea is in it.

@@ -6,8 +6,10 @@ from test_cli import TINY
 from test_cli_compare import PLAIN
 from test_report import CONFIG, METRICS
 
+from probvae import VAE, likelihoods
 from probvae.cli import main
 from probvae.criticism import Budget, Finding, Kind, Verdict
+from probvae.data import Data
 from probvae.report import END, START, page, with_diagnosis
 from probvae.runs import diagnosing
 
@@ -68,6 +70,20 @@ def test_what_cannot_be_diagnosed_ends_in_a_sentence(finished, words, message, c
     assert code in (1, 2)
     assert message in capsys.readouterr().err
     assert sorted(finished.rglob("*")) == before
+
+
+@pytest.mark.parametrize(("tests", "looked_at", "said"), [(20, 60, 1), (50, 50, 0)])
+def test_few_test_data_are_looked_at_together_with_the_validation_data(tests, looked_at, said):
+    x = np.random.default_rng(0).normal(size=(120 + tests, 3)).astype(np.float32)
+    splits = {"train": x[:80], "valid": x[80:120], "test": x[120:]}
+    data = Data("few", **splits, context={k: v[:, :1] for k, v in splits.items()})
+    vae = VAE(event_shape=(3,), latent_dim=1, likelihood=likelihoods.Gaussian(), context_shape=(1,))
+    lines = []
+    held_out = diagnosing.held_out(vae, data, lines.append)
+    np.testing.assert_array_equal(held_out.x[:tests], splits["test"])
+    assert held_out.x.shape == (looked_at, 3)
+    np.testing.assert_array_equal(held_out.context, held_out.x[:, :1])
+    assert len(lines) == said
 
 
 def test_the_section_is_escaped_and_takes_the_place_of_an_earlier_one():

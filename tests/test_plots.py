@@ -9,6 +9,7 @@ import pytest
 from numpyro import handlers
 
 from probvae import VAE, Fitted, History, likelihoods, nets, plots, priors
+from probvae.criticism import Units
 from probvae.plots.canvas import side_by_side
 
 KEY = jax.random.key(0)
@@ -64,6 +65,19 @@ def test_every_figure_of_data_draws_for_every_event_shape(shaped):
     assert "x ~ p(x|z)" in drawn(plots.samples(fitted, 12, rng_key=KEY))
     assert "latent space" in drawn(plots.interpolation(fitted, x[0], x[1], num_points=5))
     assert "3 of 3" in drawn(plots.pseudo_inputs(fitted))
+
+
+@pytest.mark.parametrize("items", [12, 40])
+@pytest.mark.parametrize("dpi", [80, 150])
+def test_the_names_of_rows_lie_within_the_picture(dpi, items):
+    groups = {name: np.zeros((items, 8, 8)) for name in ("x ~ p(x|z)", "E[x|z]")}
+    figure = side_by_side(groups, title="title", item="one")
+    figure.savefig(io.BytesIO(), format="png", dpi=dpi)
+    figure.set_dpi(dpi)
+    figure.canvas.draw()
+    for label in figure.axes[0].get_yticklabels():
+        assert label.get_window_extent().x0 > 0
+    assert figure.axes[-1].get_tightbbox().x1 < figure.bbox.x1
 
 
 @pytest.mark.parametrize("shape", [(4, 5), (4, 5, 1)])
@@ -187,3 +201,29 @@ def test_pyplot_is_not_used(vector):
     drawn(plots.curves(vector[0].history))
     if "matplotlib.pyplot" in sys.modules:
         assert not sys.modules["matplotlib.pyplot"].get_fignums()
+
+
+@pytest.mark.parametrize(("columns", "part"), [(1, "site"), (4, "unit")])
+def test_a_kl_without_parts_by_unit_is_said_to_be_the_sites(columns, part):
+    units = Units({"z": np.full((5, columns), 3.0)}, {"z": np.linspace(0.1, 1.0, 4)})
+    figure = plots.unit_use(units)
+    drawn(figure)
+    left = figure.axes[0]
+    assert left.get_title(loc="left") == f"KL of each {part}, mean over data"
+    assert len(left.patches) == columns
+    np.testing.assert_allclose(left.get_xticks() % 1, 0.0)
+
+
+def test_a_scale_that_is_not_known_is_said_to_be_so():
+    unknown = {**CURVE, "scale_x": np.full(3, np.nan)}
+    assert "not recorded" in drawn(plots.curves(History({}, unknown, {})))
+    assert "not recorded" not in drawn(plots.curves(History({}, CURVE, {})))
+
+
+def test_a_wild_start_does_not_hide_what_follows():
+    wild = {name: np.r_[-1e6, np.linspace(-3.0, -2.0, 29)] for name in NAMES}
+    figure = plots.curves(History({}, wild, wild))
+    assert "first epochs are off the scale" in drawn(figure)
+    np.testing.assert_allclose(figure.axes[0].get_ylim(), (-2.97, -1.95), atol=0.05)
+    calm = plots.curves(History({}, {name: np.linspace(-9.0, -2.0, 30) for name in NAMES}, {}))
+    assert "off the scale" not in drawn(calm)

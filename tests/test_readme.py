@@ -3,6 +3,8 @@
 import re
 from pathlib import Path
 
+from probvae.cli.parser import parsed
+
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
 
@@ -28,6 +30,25 @@ def test_there_are_two_commands_of_one_line_each_and_ci_runs_the_second():
     ci = (ROOT / ".ci" / "run").read_text()
     pattern = re.search(r"grep -E '(.*)' README.md", ci).group(1)
     assert [line for line in README.splitlines() if re.search(pattern, line)] == [commands[1].strip()]
+
+
+def test_the_commands_are_understood(monkeypatch):
+    monkeypatch.chdir(ROOT)
+    (block,) = blocks("text")
+    commands = [c for line in block.splitlines() for c in re.split(r"\s{2,}", line.strip()) if c]
+    assert len(commands) == 8
+    for command in commands:
+        program, *words = command.split()
+        assert program == "probvae"
+        assert parsed(words).command == words[0]
+
+
+def test_every_page_with_code_has_a_test_that_runs_it():
+    """README here; the tutorial, the page on extending and that on diagnosis in tests of their own."""
+    pages = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]
+    with_code = {page.name for page in pages if "```python" in page.read_text()}
+    assert with_code == {"README.md", "tutorial.md", "extending.md", "diagnosis.md"}
+    assert '--8<-- "README.md:example"' in (ROOT / "docs" / "index.md").read_text()
 
 
 def test_the_table_names_every_public_part():

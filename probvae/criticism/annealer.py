@@ -23,7 +23,8 @@ class AnnealedEvidence(NamedTuple):
 
     ``value`` is a lower bound in expectation (forward), or an upper one (reverse). ``standard_error``
     is that of the particles (delta method); in reverse they share the code that x was drawn from, of
-    which it knows nothing. ``acceptance`` is the mean over temperatures and particles.
+    which it knows nothing. ``acceptance`` is the mean over the
+    ``num_temperatures`` and the ``num_particles``.
     """
 
     value: np.ndarray

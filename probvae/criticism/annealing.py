@@ -120,9 +120,9 @@ def bracket(
     """Return bounds on log p(x) from below and above, for data drawn from the model.
 
     (z*, x*) is a draw from the model, so that z* is one of p(z|x*) exactly. From there the chain is
-    run backwards to p_0; with w as in :func:`annealed_log_prob`, E[1/w] = 1/p(x), and -log (1/K)
+    run backwards to p_0; with w as in ``annealed_log_prob``, E[1/w] = 1/p(x), and -log (1/K)
     sum_k 1/w_k is an upper bound in expectation. The gap tells how far to trust
-    :func:`annealed_log_prob` at these settings, on data like the model's; with ``Spread`` x* has
+    ``annealed_log_prob`` at these settings, on data like the model's; with ``Spread`` x* has
     its noise.
 
     Args:

@@ -23,6 +23,9 @@ def bits_per_dimension(
         event_shape: of one datum.
         levels: by how much x was divided.
 
+    Raises:
+        ValueError: for levels that are no whole number >= 1, or a datum without entries.
+
     Reference: Theis, van den Oord and Bethge 2016, arXiv:1511.01844.
     """
     size = math.prod(event_shape)

@@ -30,7 +30,8 @@ class SiteCalibration(NamedTuple):
     deviations; > 0 where q lies too low. ``spread`` ``(units,)``: the standard deviation of r, 1 where
     q is right; > 1 where q is too narrow, or its mean errs from datum to datum. ``uniformity`` is the
     Kolmogorov-Smirnov distance of ``pit`` from uniform; ``symmetry`` that of ``pit`` from 1 - ``pit``
-    (0 for a q that is centred right, of whatever scale); each with its p-value, all ``(units,)``.
+    (0 for a q that is centred right, of whatever scale); each with its p-value
+    (``uniformity_p_value``, ``symmetry_p_value``), all ``(units,)``.
     """
 
     rank: np.ndarray
@@ -47,8 +48,8 @@ class SiteCalibration(NamedTuple):
 class Calibration(NamedTuple):
     """Calibration of each latent site, from ``num_data`` simulations with ``num_draws`` of q each.
 
-    ``levels`` are those of the central intervals. The standard error of a coverage c is sqrt(c (1 - c)
-    / num_data), that of a shift about 1 / sqrt(num_data).
+    ``sites`` has each site's, by name; ``levels`` are those of the central intervals. The standard
+    error of a coverage c is sqrt(c (1 - c) / num_data), that of a shift about 1 / sqrt(num_data).
     """
 
     sites: dict[str, SiteCalibration]

@@ -15,14 +15,15 @@ from probvae.typing import RngKey
 class Comparison(NamedTuple):
     """Bounds on held-out log p(x) of several variants, in nats, best first.
 
-    ``elpd`` ``(m,)`` is the sum over data and ``standard_error`` ``(m,)`` its standard error, data
-    being draws from a population; ``difference`` ``(m,)`` is a variant's elpd less that of the best, 0
-    or negative, and ``difference_standard_error`` ``(m,)`` its own, of differences datum by datum: far
-    smaller than the errors of the two where variants find the same data hard. ``monte_carlo_error``
-    ``(m,)`` is the particles' part of the elpd's error (nan where none was given). ``weight`` ``(m,)``
-    is ArviZ's stacking weight, a mixture's share in the best predictions (nan without ``arviz-stats``).
-    ``values`` ``(m, n)`` are the bounds themselves; the mean per datum is ``elpd / n``. A bound with
-    more slack looks like a worse model: take particles enough, and see k-hat.
+    ``names`` are those of the m variants; ``elpd`` ``(m,)`` is the sum over data and ``standard_error``
+    ``(m,)`` its standard error, data being draws from a population; ``difference`` ``(m,)`` is a
+    variant's elpd less that of the best, 0 or negative, and ``difference_standard_error`` ``(m,)`` its
+    own, of differences datum by datum: far smaller than the errors of the two where variants find the
+    same data hard. ``monte_carlo_error`` ``(m,)`` is the particles' part of the elpd's error (nan where
+    none was given). ``weight`` ``(m,)`` is ArviZ's stacking weight, a mixture's share in the best
+    predictions (nan without ``arviz-stats``). ``values`` ``(m, n)`` are the bounds themselves; the mean
+    per datum is ``elpd / n``. A bound with more slack looks like a worse model: take particles enough,
+    and see k-hat.
     """
 
     names: tuple[str, ...]

@@ -14,10 +14,10 @@ class Convergence(NamedTuple):
     """The trend at the end, in nats per datum, of the validation ELBO (of the training's, without one).
 
     ``gain`` is what a straight line through the last fifth of the epochs (at least five) rises by over
-    them, with its standard error; ``lost`` what the last epoch (mean of three) is below the best mean
-    of three; ``best_epoch`` where that was. ``kl_weight`` is (log_likelihood - bound) / kl of
-    the last epoch: 1 for the ELBO, beta where the KL is weighted by it; nan where the history does not
-    say.
+    them, and ``gain_error`` its standard error; ``lost`` what the last epoch (mean of three) is below
+    the best mean of three; ``best_epoch`` where that was. ``kl_weight`` is (log_likelihood - bound) /
+    kl of the last epoch: 1 for the ELBO, beta where the KL is weighted by it; nan where the history
+    does not say. ``is_validation`` tells whose ELBO it is, ``num_epochs`` how many there were.
     """
 
     gain: float
@@ -31,6 +31,9 @@ class Convergence(NamedTuple):
 
 def convergence(fitted: Fitted) -> Convergence:
     """Return whether the ELBO was still rising, or past its best, when the fit ended.
+
+    Args:
+        fitted: a fitted VAE, with its history.
 
     Raises:
         ValueError: for a history of fewer than 5 epochs, or without an ELBO (NumPyro's own objectives

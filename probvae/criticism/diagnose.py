@@ -28,11 +28,11 @@ from probvae.typing import RngKey
 LEAST = 50  # data
 NEEDED = ("elbo", "log_prob")  # without which there is nothing to judge
 RULES = (
+    rules.not_converged,  # first: others may follow from it
     rules.dead_decoder,
     rules.collapse,
     rules.scale_to_zero,
     rules.wrong_likelihood,
-    rules.not_converged,
     rules.past_its_best,
     rules.hole,
     guide_rules.narrow_guide,
@@ -116,7 +116,10 @@ def diagnose(
     check_density(fitted.vae)
     data = _first(fitted, x, "x", budget.num_data)
     if len(data.x) < LEAST:
-        raise ValueError(f"diagnose expects at least {LEAST} held-out data; got {len(data.x)}.")
+        raise ValueError(
+            f"diagnose expects at least {LEAST} held-out data; got {len(data.x)}. Hold out more "
+            "of them: of a run, by an .npz with arrays train, valid and test."
+        )
     told = None if train is None else _first(fitted, train, "train", budget.num_local)
     measured = measure(fitted, data, told, rng_key=rng_key, budget=budget, say=say)
     found = judged(measured)

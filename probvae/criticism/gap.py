@@ -30,15 +30,17 @@ MOMENT_DRAWS = 1_000  # of each guide, for its means and standard deviations
 class InferenceGap(NamedTuple):
     """log p(x) - ELBO per datum in two parts, and how the guide differs from the best of its family.
 
-    All but the last three of shape ``(n,)``, in nats, with their Monte Carlo standard errors (given the
-    local guide found): ``approximation`` = ``log_prob`` - ``elbo_local`` is the limit of the family,
-    ``amortization`` = ``elbo_local`` - ``elbo`` what the encoder leaves. ``log_prob`` is a lower bound
-    in expectation, and a climb may end at a local optimum: the gap's sum, and its second part, are at
-    least this large. Per unit ``(n, units)``, of a hierarchy site after site, by name: ``scale_ratio``
-    is the standard deviation of the encoder's q over that of the local one (below 1: narrower than the
-    best), ``shift`` the encoder's mean minus the local one, in standard deviations of the local one
-    (the moments are those of draws of both from the same keys). ``climbed`` ``(n,)`` is false where
-    the encoder's own start was not improved on.
+    All but the last three of shape ``(n,)``, in nats, with their Monte Carlo standard errors
+    (``elbo_standard_error``, ``elbo_local_standard_error``, ``log_prob_standard_error``,
+    ``amortization_standard_error``, ``approximation_standard_error``; given the local guide found):
+    ``approximation`` = ``log_prob`` - ``elbo_local`` is the limit of the family, ``amortization`` =
+    ``elbo_local`` - ``elbo`` what the encoder leaves. ``log_prob`` is a lower bound in expectation, and
+    a climb may end at a local optimum: the gap's sum, and its second part, are at least this large. Per
+    unit ``(n, units)``, of a hierarchy site after site, by name: ``scale_ratio`` is the standard
+    deviation of the encoder's q over that of the local one (below 1: narrower than the best), ``shift``
+    the encoder's mean minus the local one, in standard deviations of the local one (the moments are
+    those of draws of both from the same keys). ``climbed`` ``(n,)`` is false where the encoder's own
+    start was not improved on.
     """
 
     elbo: np.ndarray

@@ -27,7 +27,7 @@ def shares(entries: np.ndarray, at: np.ndarray) -> np.ndarray:
 
 
 def ks_distance(a: np.ndarray, b: np.ndarray) -> float:
-    """Return sup_t |F_a(t) - F_b(t)|, in [0, 1], of two arrays of :func:`shares`."""
+    """Return sup_t |F_a(t) - F_b(t)|, in [0, 1], of two arrays of ``shares``."""
     return float(np.abs(a - b).max())
 
 

@@ -17,7 +17,8 @@ class Neighbourhoods(NamedTuple):
     ``precision`` is the share of samples inside a ball of some datum, ``recall`` that of data inside a
     ball of some sample; ``density`` the mean number of data's balls that a sample lies in, over k (1 in
     expectation where both are of one distribution; it may exceed 1), ``coverage`` the share of data
-    whose ball holds a sample (then ``expected_coverage``, whatever the distribution is).
+    whose ball holds a sample (then ``expected_coverage``, whatever the distribution is). k is
+    ``num_neighbours``.
     """
 
     precision: float

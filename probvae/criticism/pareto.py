@@ -89,7 +89,7 @@ def from_log_weights(log_weights: ArrayLike) -> ParetoShape:
     """Return k-hat of given log weights ``(particles, n)``, log p(x, z) - log q(z|x) in nats.
 
     The fit is ArviZ's. Weights that differ by no more than rounding, of the precision that they are
-    given in, are equal. Raises as :func:`pareto_shape`.
+    given in, are equal. Raises as ``pareto_shape``.
     """
     log_w = np.asarray(log_weights)
     if log_w.ndim != 2 or log_w.dtype.kind != "f":

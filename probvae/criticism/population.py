@@ -22,7 +22,8 @@ class Surgery(NamedTuple):
     """The KL of the ELBO in two parts, in nats, each with its standard error over data.
 
     ``kl`` = ``mutual_information`` + ``population_kl``, the means over data of log q(z|x_n) - log p(z),
-    log q(z|x_n) - log q(z) and log q(z) - log p(z). ``limit`` is log N, the most that the mutual
+    log q(z|x_n) - log q(z) and log q(z) - log p(z) (``kl_error``, ``mutual_information_error``,
+    ``population_kl_error``: their errors). ``limit`` is log N, the most that the mutual
     information of a datum's index and its code can be: near it, more data would change both parts.
     """
 
@@ -39,7 +40,7 @@ class Holes(NamedTuple):
     """Where the prior lies and no datum encodes to: ``log_ratio`` ``(num_samples,)``, nats.
 
     It is log q(z) - log p(z) at draws of p(z), whose mean is -KL(p(z) || q(z)). ``share`` of the draws
-    lie where q(z) is less than ``ratio`` of p(z), with its binomial standard error.
+    lie where q(z) is less than ``ratio`` of p(z), and ``share_error`` is its binomial standard error.
     """
 
     log_ratio: np.ndarray
@@ -85,9 +86,18 @@ def holes(
 ) -> Holes:
     """Return how much of the prior lies where the codes of the data are ``ratio`` times rarer, or more.
 
-    Arguments as in :func:`elbo_surgery`; ``num_samples`` are draws of p(z). In many dimensions N
-    posteriors cover little: read the share beside that of another model, or of data drawn from this
-    one.
+    In many dimensions N posteriors cover little: read the share beside that of another model, or of
+    data drawn from this one.
+
+    Args:
+        fitted: a fitted VAE.
+        x: data ``(n, *event_shape)``, n >= 2, or a ``Batch(x, context, mask)``.
+        rng_key: a typed key.
+        num_samples: draws of p(z).
+        ratio: q(z) / p(z) below which a draw lies in a hole.
+
+    Raises:
+        ValueError: as ``elbo_surgery``, and for a ratio outside (0, 1).
 
     Reference: Rosca, Lakshminarayanan and Mohamed 2018, arXiv:1802.06847 (the mismatch); the measure
     is defined here.

@@ -64,6 +64,7 @@ class PredictiveChecks(NamedTuple):
     For data drawn from the model, ``prior`` is nominal: tail shares are uniform, intervals cover as
     they say. ``posterior`` has seen the datum that it predicts: its tail shares are drawn to 1 and its
     intervals cover more than they say, even for the exact posterior; only the other side tells a fault.
+    ``num_data`` were compared with ``num_replicates`` sets of as many.
     """
 
     prior: Predictive

@@ -19,7 +19,8 @@ class PriorGap(NamedTuple):
 
     ``accuracy`` is on data that it has not seen, 1/2 for equal distributions. ``transported`` =
     max(2 accuracy - 1, 0) is at most the total variation between the two, the share of the prior's mass
-    that would have to be moved; ``standard_error`` is that of 2 accuracy - 1.
+    that would have to be moved; ``standard_error`` is that of 2 accuracy - 1,
+    of ``num_data`` codes and as many draws.
     """
 
     accuracy: float

@@ -53,7 +53,7 @@ def replicates(
 
     Args:
         fitted: a fitted VAE.
-        data: as :func:`observed` returns them.
+        data: as ``observed`` returns them.
         rng_key: a typed key; each replicate and datum has one of its own.
         num_replicates: how many.
     """

@@ -98,7 +98,7 @@ def wrong_likelihood(m: Any) -> Finding | None:
         "wrong likelihood",
         f"the entries of the data and of posterior predictive draws differ by {found.distance:.2f} in "
         f"their distribution functions (draws among themselves: {found.replicates.max():.3f} at most); "
-        f"{name} {worst}.",
+        f"{name}: {worst}.",
         found.distance,
         MARGINAL,
         "a tenth of the entries' mass is elsewhere (Kolmogorov-Smirnov distance), by convention",
@@ -207,4 +207,4 @@ def _furthest(statistics: dict[str, Any]) -> tuple[str, str]:
     name = max(off, key=lambda each: off[each])
     check = statistics[name]
     seen, drawn = (float(np.mean(value)) for value in (check.observed, check.replicates))
-    return f"is {seen:.3g} in the data and {drawn:.3g} in draws", f"their {name}"
+    return f"{seen:.3g} in the data, {drawn:.3g} in draws", f"their {name.replace('_', ' ')}"

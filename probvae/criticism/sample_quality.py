@@ -18,12 +18,12 @@ MOST_COMPONENTS = 32
 
 
 class SampleQuality(NamedTuple):
-    """As many samples as held-out data, compared in ``num_features`` features.
+    """As many samples as held-out data, ``num_data``, compared in ``num_features`` features.
 
     ``frechet`` is the distance of the two normal distributions, in squared units of the features;
     ``frechet_permuted`` ``(p,)`` that of the pooled points split in two by chance, of the same sizes:
     what equal distributions give, its bias included. ``linear`` and ``neighbours`` are two-sample
-    tests by logistic regression and by nearest neighbours.
+    tests by logistic regression and by nearest neighbours; ``neighbourhoods`` has precision and recall.
     """
 
     frechet: float

@@ -17,7 +17,8 @@ class TwoSample(NamedTuple):
     """How well a classifier tells two samples apart, on points that it was not trained on.
 
     ``accuracy`` is 1/2 in expectation for equal distributions; ``standard_error`` sqrt(a (1 - a) / n),
-    ``deviations`` (a - 1/2) / sqrt(1 / 4n), about standard normal for equal distributions.
+    n = ``num_test``, ``deviations`` (a - 1/2) / sqrt(1 / 4n), about standard normal for equal
+    distributions.
     """
 
     accuracy: float

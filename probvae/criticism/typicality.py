@@ -14,12 +14,13 @@ from probvae.typing import RngKey
 class Typicality(NamedTuple):
     """Bounds on log p(x) of data, in nats, and their place among those of the model's own draws.
 
-    ``log_prob`` ``(n,)``, with the Monte Carlo ``standard_error`` ``(n,)``, is the bound of each datum;
-    ``drawn`` that of the draws, ``(m,)``, or ``(n, m)`` where each datum has draws of its own (with a
-    context or a mask). The ``lower_tail`` ``(n,)`` is the share of draws that are as improbable as the
-    datum or more, (1 + #{drawn <= log_prob}) / (m + 1); the ``upper_tail`` that of draws as probable or
-    more; ``tail_share`` twice the lesser, at most 1. ``excess`` is the mean over data of log_prob less
-    the mean of their draws, with ``excess_standard_error``: the whole set's typicality (0 for draws).
+    ``log_prob`` ``(n,)``, with the Monte Carlo ``standard_error`` ``(n,)`` of ``num_particles``, is the
+    bound of each datum; ``drawn`` that of the draws, ``(m,)``, or ``(n, m)`` where each datum has draws
+    of its own (with a context or a mask). The ``lower_tail`` ``(n,)`` is the share of draws that are as
+    improbable as the datum or more, (1 + #{drawn <= log_prob}) / (m + 1); the ``upper_tail`` that of
+    draws as probable or more; ``tail_share`` twice the lesser, at most 1. ``excess`` is the mean over
+    data of log_prob less the mean of their draws, with ``excess_standard_error``: the whole set's
+    typicality (0 for draws).
     """
 
     log_prob: np.ndarray

@@ -15,7 +15,8 @@ class Kind(StrEnum):
 class Finding(NamedTuple):
     """One finding: its name, the number against its threshold with the source, and what to do.
 
-    ``value`` and ``threshold`` are in the unit that ``evidence`` says.
+    ``kind`` says how bad it is, ``value`` and ``threshold`` are in the unit that ``evidence`` says, and
+    ``remedy`` is code where there is some.
     """
 
     kind: Kind
@@ -46,10 +47,12 @@ class Verdict(tuple[Finding, ...]):
         return [finding.name for finding in self if finding.kind is not Kind.NOTE]
 
     def __str__(self) -> str:
-        counts = [f"{len(self.of(kind))} {kind}s" for kind in Kind]
+        counts = [f"{(n := len(self.of(kind)))} {kind}{'s' * (n != 1)}" for kind in Kind]
         head = f"Verdict: {', '.join(counts)}."
         if not self.of(Kind.FAULT):
             head += " No fault found: of those that are looked for, at these sample sizes."
+        if "not converged" in self.names and len(self.names) > 1:
+            head += " The fit was not over: train on first, the rest may follow from that."
         return "\n\n".join([head, *(str(finding) for finding in self)])
 
 

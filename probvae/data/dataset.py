@@ -19,7 +19,7 @@ class Data:
     `train` keeps its compact dtype; `observation` brings it to the model's space, at every step.
     `valid` (None where the source has none) and `test` are in the model's space already, drawn
     once: uint8 0 and 1 where binary, float32 otherwise. `labels` and `context` are keyed by split,
-    or empty.
+    or empty. `name` and `description` are what errors and reports say.
 
     Raises:
         TypeError: a split is no numpy array.

@@ -17,7 +17,7 @@ PROTOCOLS = (None, "static", "dynamic", "default")
 
 
 class KnownData(NamedTuple):
-    """A known data set: what it is, where its files are looked for, and whether they are there."""
+    """A known data set: a `summary`, the `paths` that are looked for, and whether they were `found`."""
 
     summary: str
     paths: tuple[Path, ...]
@@ -53,7 +53,11 @@ def load(
 
 
 def known(*, data_dir: str | os.PathLike[str] | None = None) -> dict[str, KnownData]:
-    """Return the known data sets by name, and whether their files are in the data directory."""
+    """Return the known data sets by name, and whether their files are in the data directory.
+
+    Args:
+        data_dir: where they lie; otherwise `$PROBVAE_DATA`, otherwise `./data`.
+    """
     root, _ = _data_dir(data_dir)
     return {name: _known_data(name, root) for name in KNOWN}
 

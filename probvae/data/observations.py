@@ -101,7 +101,14 @@ class Dequantize(AbstractObservation):
 
 @dataclass(frozen=True)
 class Compose(AbstractObservation):
-    """Observations one after another, each with its own key; of nothing, it is `Cast`."""
+    """Observations one after another, each with its own key; of nothing, it is `Cast`.
+
+    Args:
+        parts: the observations, the first one first.
+
+    Raises:
+        TypeError: for a part that is no observation.
+    """
 
     parts: tuple[AbstractObservation, ...] = ()
 

@@ -76,9 +76,28 @@ def _first_fault(path, *, header):
             )
         for column, cell in enumerate(cells):
             if not _is_number(cell):
+                if _other_separator(cells):
+                    return DataError(
+                        f"{path}, line {line}: expected cells separated by commas, got "
+                        f"{','.join(cells)[:40]!r}; usual fix: export it with commas between cells and "
+                        "points in numbers"
+                    )
                 name = f" ({header[column]})" if column < len(header) else ""
                 return DataError(
                     f"{path}, line {line}, column {column + 1}{name}: expected a number, got "
-                    f"{cell!r}; usual fix: drop that column, or encode it as numbers"
+                    f"{cell!r}; usual fix: {_fix(cell)}"
                 )
     return DataError(f"{path}: expected comma-separated numbers, one row a line")
+
+
+def _other_separator(cells):
+    return any(mark in cell for cell in cells for mark in ";\t")
+
+
+def _fix(cell):
+    if cell.strip():
+        return "drop that column, or encode it as numbers"
+    return (
+        "leave out rows with empty cells; or fill them, and say in Python which entries are observed: "
+        "fit(vae, Batch(x, mask=mask), ...)"
+    )

@@ -13,7 +13,7 @@ class PartlyObserved(dist.Distribution):
 
     What is known is not drawn: it costs no KL. Its density under the model is scored at a site of its
     own (``base_dist.mask(known)``, observed). A value that is put in for a draw, such as a state that
-    is summed over, is replaced where another one is known: :meth:`filled`.
+    is summed over, is replaced where another one is known: ``filled``.
 
     Args:
         base_dist: the distribution of a draw.

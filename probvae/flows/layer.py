@@ -50,6 +50,14 @@ def transforms(
     """Return ``depth`` layers of a kind, each with weights of its own, every second one turned round.
 
     Every second layer sees the code in reverse order, and gives it back in order.
+
+    Args:
+        layer: the kind.
+        depth: how many.
+        role: the first half of the parameters' names: ``"prior"`` or ``"guide"``.
+        latent_dim: length of the code.
+        told: what the layers' nets are told beside the code, ``(batch, k)``.
+        training: whether dropout is on.
     """
     reverse = PermuteTransform(jnp.arange(latent_dim)[::-1])
     steps: list[Transform] = []

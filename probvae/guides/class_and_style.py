@@ -26,6 +26,9 @@ class ClassAndStyle(AbstractProgramGuide):
         style: the family of q(z | x, y), any guide that is one distribution.
         net: a recipe of the net of the style.
 
+    Raises:
+        TypeError: for a style that is no one distribution with a density.
+
     Reference: Kingma et al. 2014, arXiv:1406.5298 (model M2).
     """
 

@@ -22,6 +22,9 @@ class LowRank(AbstractDistributionGuide):
         rank: columns of C.
         log_bound: b, the bound on |log s|, in nats of the code's units.
 
+    Raises:
+        ValueError: for a rank below 1, or a bound that is not positive.
+
     Reference: Ong, Nott and Smith 2018, arXiv:1701.03208 (the family; there not amortized).
     """
 

@@ -21,6 +21,9 @@ class PowerSpherical(AbstractDistributionGuide):
     Args:
         least: the least concentration.
 
+    Raises:
+        ValueError: for a least concentration that is not positive.
+
     Reference: De Cao and Aziz 2020, arXiv:2006.04437; Davidson et al. 2018, arXiv:1804.00891.
     """
 

@@ -29,6 +29,9 @@ class SemiAmortized(AbstractProgramGuide):
         rate: of the first step, in natural units (1 is a Newton step where s is right).
         log_bound: b, the bound on |log s|, as in ``MeanField``.
 
+    Raises:
+        ValueError: for steps below 1, or a rate or a bound that is not positive.
+
     Reference: Kim et al. 2018, arXiv:1802.02550, algorithm 1. Theirs takes plain gradient steps with
     momentum and clipping on one draw.
     """

@@ -36,6 +36,10 @@ class Autoregressive(AbstractLikelihood):
         features: how many numbers per entry the decoder gives.
         mean_draws: over how many draws the mean is taken.
 
+    Raises:
+        TypeError, ValueError: for a net that is not masked, a base that does not factorise, or counts
+            below 1.
+
     Reference: Gulrajani et al. 2017, arXiv:1611.05013, section 3.2; Chen et al. 2017,
     arXiv:1611.02731 (on what z is left to say).
     """

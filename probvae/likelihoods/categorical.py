@@ -21,6 +21,9 @@ class Categorical(AbstractLikelihood):
     Args:
         levels: K.
 
+    Raises:
+        ValueError: for fewer than two levels.
+
     Reference: van den Oord et al. 2016, arXiv:1601.06759, section 3.3.
     """
 

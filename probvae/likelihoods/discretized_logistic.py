@@ -56,6 +56,9 @@ class DiscretizedLogisticMixture(AbstractLikelihood):
         components: K.
         num_levels: n.
 
+    Raises:
+        ValueError: for fewer than one component or two levels.
+
     Reference: Salimans et al. 2017, arXiv:1701.05517, equations 1 and 2.
     """
 

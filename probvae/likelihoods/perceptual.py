@@ -19,7 +19,7 @@ class Perceptual(AbstractLikelihood):
 
     **No density** (two x with the same features score alike, and nothing normalises it): bounds on log
     p(x) and comparisons refuse it by name. With phi(x) = x it is ``Gaussian(FixedScale(sigma))`` up to
-    that one's constant. phi is any fixed function of data; to use a net with weights, close over it::
+    that one's constant. phi is any fixed function of data; to use a net with weights, close over it:
 
         likelihoods.Perceptual(lambda x: net(x), scale=0.1)
 
@@ -29,6 +29,9 @@ class Perceptual(AbstractLikelihood):
         features: phi, from data ``(batch, *event_shape)`` to an array with a row for each, or a tree of
             such (several layers: their distances add up).
         scale: sigma, in the features' units: the weight 1 / (2 sigma^2) of the distance against the KL.
+
+    Raises:
+        TypeError, ValueError: for features that are no function, or a scale that is not positive.
 
     Reference: Hou et al. 2017, arXiv:1610.00291 (deep feature consistent VAE).
     """

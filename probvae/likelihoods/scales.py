@@ -48,7 +48,11 @@ def soft_floor(log_scale: jax.Array, low: float) -> jax.Array:
 
 @dataclass(frozen=True)
 class FixedScale(AbstractScale):
-    """sigma = value, one number for all entries."""
+    """sigma = value, one number for all entries.
+
+    Raises:
+        ValueError: for a value that is not finite and positive.
+    """
 
     value: float = 1.0
 
@@ -70,6 +74,9 @@ class LearnedScale(AbstractScale):
     Args:
         start: sigma at the start, in the data's units.
         min_log: the bound on log sigma.
+
+    Raises:
+        ValueError: for a start at or below exp(min_log).
     """
 
     start: float = 1.0

@@ -26,6 +26,10 @@ class Spread(AbstractLikelihood):
         base: p(x|z): ``Gaussian(...)`` or ``Delta()``.
         noise: ``data.GaussianNoise(scale)`` or ``data.LaplaceNoise(scale)``, in the data's units.
 
+    Raises:
+        TypeError, ValueError: for a base that is no likelihood, a noise that is none, or an optimal
+            scale.
+
     Reference: Zhang, Hayes, Bird, Habib and Barber 2020, Spread divergence, arXiv:1811.08968.
     """
 

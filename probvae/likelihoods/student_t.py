@@ -23,6 +23,9 @@ class StudentT(AbstractLikelihood):
         df: degrees of freedom, positive; 1 is the Cauchy distribution, infinity the Gaussian.
         scale: sigma in the data's units: one of ``FixedScale``, ``LearnedScale``, ``PixelScale``.
 
+    Raises:
+        TypeError, ValueError: for a df that is not positive and finite, or a scale that does not fit.
+
     Reference: Takahashi et al. 2018, Student-t variational autoencoder for robust density
     estimation, IJCAI (there df, too, comes from the decoder).
     """

@@ -22,7 +22,7 @@ class Bayesian:
     All weights, biases too, are one vector at the site ``"decoder$weights"``, outside the plate of the
     data; m and log s are the parameters ``"decoder$loc"`` and ``"decoder$log_scale"``, trees with the
     names of the net's own weights. m starts at the net's own start. ``fit`` tells the programs the size
-    N of the training set, so that it climbs::
+    N of the training set, so that it climbs:
 
         sum_n (E_q[log p(x_n | z_n, w)] - KL(q(z_n|x_n) || p(z_n))) - KL(q(w) || p(w))
 
@@ -33,12 +33,15 @@ class Bayesian:
     In training the weights are a site of both programs. In evaluation mode (``vae.eval()``,
     ``fitted.model``) the model draws w ~ q(w), anew in each run, from the run's key and without a site:
     p(x|z) is then that of new data, given the training set. (NUTS, which seeds its model once, moves z
-    under one draw of w.) :func:`probvae.point_weights` puts numbers in place of w.
+    under one draw of w.) ``probvae.point_weights`` puts numbers in place of w.
 
     Args:
         net: the recipe of the net: f(z; w).
         scale: standard deviation of the prior of each weight.
         start: s at the start, of each weight.
+
+    Raises:
+        TypeError, ValueError: for a net that has weights already, or scales that are not positive.
 
     Reference: Kingma and Welling 2014, arXiv:1312.6114, appendix F (the full variational Bayes of a
     VAE); Blundell et al. 2015, arXiv:1505.05424.
@@ -120,7 +123,7 @@ def _as_vector(tree: Any) -> jax.Array:
 
 
 def _as_tree(vector: jax.Array, shapes: Any) -> Any:
-    """Cut a vector into a tree of arrays, in the order of :func:`_as_vector`."""
+    """Cut a vector into a tree of arrays, in the order of ``_as_vector``."""
     leaves, form = jax.tree.flatten(shapes)
     ends = np.cumsum([math.prod(leaf.shape) for leaf in leaves])
     parts = zip(jnp.split(vector, ends[:-1]), leaves, strict=True)

@@ -48,8 +48,8 @@ class Conv:
 class ConvTranspose:
     """A linear layer to a small image, and transposed convolutions, each doubling it.
 
-    The last one's output is cropped to the size asked for. Arguments as for :class:`Conv`, the
-    channels from the code to the image.
+    The last one's output is cropped to the size asked for. ``channels`` run from the code to
+    the image; ``kernel``, ``activation``, ``norm`` and ``dropout`` are as for ``Conv``.
     """
 
     channels: tuple[int, ...] = (64, 32)
@@ -76,7 +76,7 @@ def alone(layer: nnx.Module, image: Shape) -> nnx.Module:
 
 
 class ConvModule(nnx.Module):
-    """The layers of :class:`Conv`; ``stage`` may add to each before its normalisation."""
+    """The layers of ``Conv``; ``stage`` may add to each before its normalisation."""
 
     def __init__(
         self, net: Any, image: Shape, out_shape: Shape, rngs: nnx.Rngs, stage: Callable = alone
@@ -99,7 +99,7 @@ class ConvModule(nnx.Module):
 
 
 class ConvTransposeModule(nnx.Module):
-    """The layers of :class:`ConvTranspose`; ``stage`` as for :class:`ConvModule`."""
+    """The layers of ``ConvTranspose``; ``stage`` as for ``ConvModule``."""
 
     def __init__(
         self,

@@ -33,6 +33,9 @@ class MaskedConv:
         activation: a, an elementwise function.
         residual: whether a layer as wide as the one before adds its input u.
 
+    Raises:
+        ValueError: for no layers, or a side that is even or below 3.
+
     Reference: van den Oord, Kalchbrenner and Kavukcuoglu 2016, arXiv:1601.06759, section 3.3; the two
     stacks: van den Oord et al. 2016, arXiv:1606.05328, section 2.2 (there with gated activations).
     """
@@ -67,7 +70,7 @@ class MaskedConv:
 
 
 class _Layer(nnx.Module):
-    """One layer of both stacks (see :class:`MaskedConv`)."""
+    """One layer of both stacks (see ``MaskedConv``)."""
 
     def __init__(self, net: MaskedConv, n: int, m: int, told: int, rngs: nnx.Rngs) -> None:
         side, half = net.kernel, net.kernel // 2

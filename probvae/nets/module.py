@@ -128,7 +128,10 @@ def register(
 def register_posterior(
     role: str, recipe: Recipe, in_shape: Shape, out_shape: Shape, *, training: bool = True
 ) -> None:
-    """Issue the guide's side of :func:`register`: q of weights that the model draws; else nothing."""
+    """Issue the guide's side of ``register``: q of weights that the model draws; else nothing.
+
+    Arguments as for ``register``: ``role``, ``recipe``, ``in_shape``, ``out_shape``, ``training``.
+    """
     if isinstance(recipe, Bayesian) and training:
         told = _checked_net(role, recipe), in_shape, out_shape
         shapes = nnx.to_pure_dict(_structure(*told, training=training).params)
@@ -156,9 +159,14 @@ def _checked_net(role: str, recipe: Recipe) -> Recipe:
 def function(
     recipe: Recipe, in_shape: Shape, out_shape: Shape
 ) -> Callable[[dict, jax.Array], jax.Array]:
-    """Return a net as a function ``(params, x)`` of its weights, which :func:`register` registers.
+    """Return a net as a function ``(params, x)`` of its weights, which ``register`` registers.
 
     For nets that run several times in a step, each time with other gradients.
+
+    Args:
+        recipe: of the net.
+        in_shape: of one input.
+        out_shape: of one output.
 
     Raises:
         ValueError: for a net with running state or dropout, which several runs would not share.

@@ -30,7 +30,7 @@ def to_patches(x: jax.Array, patch: int) -> jax.Array:
 
 
 def from_patches(patches: jax.Array, patch: int) -> jax.Array:
-    """Put patches back into images: the inverse of :func:`to_patches`."""
+    """Put patches back into images: the inverse of ``to_patches``."""
     batch, rows, columns, pixels = patches.shape
     x = patches.reshape(batch, rows, columns, patch, patch, pixels // patch**2).swapaxes(2, 3)
     return x.reshape(batch, rows * patch, columns * patch, -1)

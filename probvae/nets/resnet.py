@@ -19,7 +19,7 @@ class ResNet:
 
     A block leaves the size as it is and adds to the signal h, which nothing else touches until the
     stage's end: h + V g(W g(h)), where g normalises and activates, and W and V are convolutions. V
-    starts at zero, so that the net starts as :class:`Conv` with the same arguments and the depth
+    starts at zero, so that the net starts as ``Conv`` with the same arguments and the depth
     costs nothing.
 
     Args:
@@ -59,8 +59,8 @@ class ResNetTranspose:
     """A linear layer to a small image, and transposed convolutions, each doubling it.
 
     Residual blocks follow each but the last, which gives the image, cropped to the size asked for.
-    Arguments as for :class:`ResNet`, the channels from the code to the image; it starts as
-    :class:`ConvTranspose` with the same arguments.
+    ``channels`` run from the code to the image; ``blocks``, ``kernel``, ``activation``, ``norm`` and
+    ``dropout`` are as for ``ResNet``; it starts as ``ConvTranspose`` with the same arguments.
     """
 
     channels: tuple[int, ...] = (64, 32)

@@ -23,6 +23,9 @@ class Transformed:
         function: g, of a batch ``(batch, *in_shape)``; it may change all axes but the first. Give a
             named function or a ``partial``, made once: two lambdas are never equal, and each makes the
             programs be compiled again.
+
+    Raises:
+        TypeError: for a net or a function that cannot be called.
     """
 
     net: Any

@@ -64,8 +64,9 @@ class TransformerDecoder:
     """The way back: the embedded code at every patch, told the patch's place, and attention.
 
     A linear layer of the code is tiled over the patches; the places are added; after the blocks, a
-    linear layer gives each patch its pixels. Arguments as for :class:`Transformer`; nothing is masked
-    and nothing is generated in turn.
+    linear layer gives each patch its pixels. ``patch``, ``hidden``, ``depth``, ``heads``,
+    ``mlp_ratio``, ``activation`` and ``dropout`` are as for ``Transformer``; nothing is masked and
+    nothing is generated in turn.
     """
 
     patch: int = 4

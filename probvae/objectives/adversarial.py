@@ -81,6 +81,9 @@ class Adversarial(AbstractObjective):
         num_particles: draws of z per datum and step.
         closed_form: take a KL in closed form where that is exact.
 
+    Raises:
+        TypeError, ValueError: for a discriminator that is none, or weights or particles out of range.
+
     Reference: Larsen, Sonderby, Larochelle and Winther 2016, arXiv:1512.09300, algorithm 1.
     """
 

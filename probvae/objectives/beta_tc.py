@@ -37,6 +37,9 @@ class Stratified(AbstractSampling):
     Args:
         num_data: N, the size of the training set (a batch does not know it).
 
+    Raises:
+        ValueError: for fewer than two data.
+
     Reference: Chen et al. 2018, arXiv:1802.04942, appendix C.2.
     """
 

@@ -29,7 +29,7 @@ class FactorVAE(AbstractObjective):
     of D has no part in the objective's value, which with gamma = 0 is the ELBO. **Not a bound on
     log p(x)** otherwise: where D errs, the estimate of TC may be negative.
 
-    D must keep up with the codes. Its own learning rate comes by site name::
+    D must keep up with the codes. Its own learning rate comes by site name:
 
         def players(params):
             return {k: "D" if k.startswith("objective$") else "VAE" for k in params}

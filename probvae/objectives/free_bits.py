@@ -29,6 +29,9 @@ class PerUnit(AbstractGroups):
 
     Args:
         size: units in a group; must divide the site's.
+
+    Raises:
+        ValueError: for a size below 1.
     """
 
     size: int = 1

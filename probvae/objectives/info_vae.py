@@ -32,6 +32,9 @@ class InfoVAE(AbstractObjective):
         num_particles: draws of z per datum and step; the MMD is the mean of theirs.
         closed_form: take a KL in closed form where that is exact.
 
+    Raises:
+        ValueError: for alpha outside [0, 1], or alpha + lambda < 1.
+
     Reference: Zhao, Song and Ermon 2019, arXiv:1706.02262; Gretton et al. 2012, JMLR 13, lemma 6.
     """
 

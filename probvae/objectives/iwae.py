@@ -61,6 +61,9 @@ class Renyi(AbstractObjective):
         num_particles: K.
         estimator: as for ``IWAE``.
 
+    Raises:
+        ValueError: for an order that is not finite.
+
     Reference: Li and Turner 2016, arXiv:1602.02311.
     """
 

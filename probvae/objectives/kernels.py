@@ -22,6 +22,9 @@ class Fixed(AbstractWidth):
 
     Args:
         widths: in units of the code, each > 0; a kernel is the mean over them.
+
+    Raises:
+        ValueError: for widths that are not finite and positive.
     """
 
     widths: tuple[float, ...] = (1.0,)
@@ -61,7 +64,11 @@ class AbstractKernel(abc.ABC):
 
 @dataclass(frozen=True)
 class RBF(AbstractKernel):
-    """k(z, z') = exp(-|z - z'|^2 / (2 h^2)), the mean over the widths h."""
+    """k(z, z') = exp(-|z - z'|^2 / (2 h^2)), the mean over the widths h.
+
+    Args:
+        width: where h comes from: ``Fixed(...)`` or ``Median(...)``.
+    """
 
     width: AbstractWidth = field(default_factory=Fixed)
 
@@ -72,6 +79,9 @@ class RBF(AbstractKernel):
 @dataclass(frozen=True)
 class InverseMultiquadratic(AbstractKernel):
     """k(z, z') = 1 / (1 + |z - z'|^2 / (2 h^2)), the mean over the widths h: a heavier tail.
+
+    Args:
+        width: where h comes from: ``Fixed(...)`` or ``Median(...)``.
 
     Reference: Tolstikhin et al. 2018, arXiv:1711.01558, section 4, whose C is 2 h^2.
     """

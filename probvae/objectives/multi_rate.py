@@ -21,7 +21,7 @@ class MultiRate(AbstractObjective):
     At each step each datum draws its beta, and encoder, decoder and a prior that looks at the context
     are told log beta as the context's last entry: one VAE answers for every beta in [low, high]. The
     VAE's context is one entry longer than the data's, which ``fit`` is given without it; afterwards say
-    which beta is meant, in validation data, too::
+    which beta is meant, in validation data, too:
 
         vae = VAE(..., context_shape=(1,))
         fitted = fit(vae, x, objective=MultiRate(0.01, 10.0), rng_key=key)
@@ -36,6 +36,9 @@ class MultiRate(AbstractObjective):
         high: the largest.
         num_particles: draws of z per datum and step.
         closed_form: take a KL in closed form where that is exact.
+
+    Raises:
+        ValueError: unless 0 < low <= high, high finite.
 
     Reference: Dosovitskiy and Djolonga 2020, "You only train once: loss-conditional training of deep
     networks", ICLR; Bae et al. 2022, arXiv:2212.03905.

@@ -23,12 +23,12 @@ class AbstractObjective(NumPyroELBO):
 
     ``can_infer_discrete`` says that the bound is a function of the terms' expectations, so that exact
     ones over a discrete code may stand in for draws. ``fits_any`` says that its terms exist for every
-    prior and guide; where not, :meth:`look` or :meth:`bound` raise as they are traced, and ``fit``
+    prior and guide; where not, ``look`` or ``bound`` raise as they are traced, and ``fit``
     finds it before it starts. ``fits_points`` says that it means something where q(z|x) is a point, and
     its KL -log p(z). What ``scheduled`` names, ``fit`` evaluates over all its steps before the first
-    (:meth:`least` of each). A subclass is a frozen dataclass with ``num_particles`` and a method
+    (``least`` of each). A subclass is a frozen dataclass with ``num_particles`` and a method
     ``bound``. What it needs beyond traces (the step, for schedules) and what it reports (its parts)
-    lives at the mutable site ``"objective$state"``, which :meth:`programs` adds to the model; ``fit``
+    lives at the mutable site ``"objective$state"``, which ``programs`` adds to the model; ``fit``
     does so by itself.
     """
 

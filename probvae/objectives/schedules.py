@@ -43,6 +43,9 @@ class Cyclical:
         rise: R in (0, 1], the part of a cycle in which the weight rises.
         high: the weight that each cycle reaches.
 
+    Raises:
+        ValueError: for numbers out of range, or fewer steps than cycles.
+
     Reference: Fu et al. 2019, arXiv:1903.10145, with linear f.
     """
 

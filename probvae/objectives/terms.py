@@ -16,12 +16,13 @@ SHOWN = 8  # data whose scales are reported: all of them at every step would cos
 class Terms(NamedTuple):
     """What one run of guide and model says, per datum, unscaled, in nats.
 
-    ``kl`` is E_q[log q - log p] per latent site: in closed form, of shape ``(batch, units)`` where it
-    is elementwise, or else the sampled log q - log p of shape ``(batch,)``. ``log_global`` is log p -
-    log q of what belongs to no datum (weights with priors), or minus its KL in closed form. ``scale_x``
-    and ``scale_z`` are the mean standard deviations of p(x|z) and q(z|x), of the first ``SHOWN`` data;
-    ``plate_scale`` is the plate's size over the batch. ``seen`` is what else an objective looked up in
-    the traces.
+    ``log_likelihood`` ``(batch,)`` is log p(x|z); ``log_prior`` and ``log_guide`` are log p and log q
+    of the draw, and ``kl`` E_q[log q - log p], per latent site: in closed form, of shape ``(batch,
+    units)`` where it is elementwise, or else the sampled log q - log p of shape ``(batch,)``.
+    ``log_global`` is log p - log q of what belongs to no datum (weights with priors), or minus its KL
+    in closed form. ``scale_x`` and ``scale_z`` are the mean standard deviations of p(x|z) and q(z|x),
+    of the first ``SHOWN`` data; ``plate_scale`` is the plate's size over the batch. ``state`` is
+    running state by site; ``seen`` what else an objective looked up in the traces.
     """
 
     log_likelihood: jax.Array
@@ -72,7 +73,7 @@ def terms(
         guide: the guide program.
         args: the programs' arguments.
         closed_form: whether to use closed forms at all.
-        traces: how the two programs are run; by default :func:`traced`. Gradient estimators differ.
+        traces: how the two programs are run; by default ``traced``. Gradient estimators differ.
         look: what else to read, ``(guide_trace, model_trace, rng_key) -> pytree``, kept as ``seen``.
         kwargs: the programs' keyword arguments.
     """

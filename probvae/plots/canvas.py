@@ -73,6 +73,7 @@ def _tiles(arrays: dict[str, np.ndarray], title: str, item: str, limits: Limits,
     height = 0.76 * WIDTH * picture.shape[0] / picture.shape[1]
     figure = new_figure(height=min(height, 10.0) + 0.75)
     axes = tidy(figure.add_subplot(), x=f"each column: {item}" if len(arrays) > 1 else f"each: {item}")
+    figure.set_layout_engine("compressed")  # made for axes whose sides keep their proportion
     figure.suptitle(title, fontsize=10, x=0.01, ha="left")
     shown = axes.imshow(picture, cmap="gray", vmin=limits[0], vmax=limits[1])
     axes.spines[:].set_visible(False)

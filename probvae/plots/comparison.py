@@ -17,7 +17,7 @@ def comparison(found: Comparison) -> Any:
     is clear: data that are hard for one variant are hard for all.
 
     Args:
-        found: as :func:`probvae.criticism.compare` returns it.
+        found: as ``probvae.criticism.compare`` returns it.
     """
     figure = new_figure(height=1.5 + 0.34 * len(found.names), width=8.4)
     n = found.num_data

@@ -104,6 +104,11 @@ def interpolation(
 def pseudo_inputs(fitted: Fitted, *, most: int = 50, limits: Limits | None = None) -> Any:
     """Return the learned pseudo-inputs of a VampPrior, the first ``most`` of them.
 
+    Args:
+        fitted: the fitted VAE.
+        most: how many are shown.
+        limits: lowest and highest value shown.
+
     Raises:
         ValueError: if the prior has none.
     """

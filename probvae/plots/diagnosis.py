@@ -10,12 +10,13 @@ SHOWN = 80  # units in one figure: more are told by the numbers alone
 
 
 def unit_use(units: Any) -> Any:
-    """Return the KL and the activity of every unit (``criticism.Units``), the busiest first."""
+    """Return the KL and the activity of every unit of ``units`` (``criticism.Units``), by rank."""
     kl = np.concatenate([value.mean(0) for value in units.kl.values()])
     variance = np.concatenate([np.maximum(v, 1e-6) for v in units.variance.values()])
+    part = "unit" if len(kl) == len(variance) else "site"  # a sampled KL has no parts by unit
     figure = new_figure(height=2.8)
     left, right = figure.subplots(1, 2)
-    tidy(left, title="KL of each unit, mean over data", x="unit, by rank", y="nats")
+    tidy(left, title=f"KL of each {part}, mean over data", x=f"{part}, by rank", y="nats")
     left.bar(np.arange(1, len(kl) + 1)[:SHOWN], np.sort(kl)[::-1][:SHOWN], color=BLUE)
     tidy(
         right,
@@ -27,13 +28,14 @@ def unit_use(units: Any) -> Any:
     right.semilogy(np.arange(1, len(ranked) + 1), ranked, "o", ms=3.5, color=BLUE)
     right.axhline(0.01, color=ORANGE, lw=1.2, label="0.01: below, inactive")
     right.legend(fontsize=8, frameon=False)
-    for axes in (left, right):
+    for axes, count in ((left, len(kl)), (right, len(variance))):
+        axes.set_xlim(0, min(count, SHOWN) + 1)
         axes.xaxis.get_major_locator().set_params(integer=True)
     return figure
 
 
 def tails(pareto: Any) -> Any:
-    """Return k-hat of every datum, sorted (``criticism.ParetoShape``); -inf is drawn at the foot."""
+    """Return k-hat of every datum in ``pareto`` (``criticism.ParetoShape``), sorted; -inf at foot."""
     k_hat = np.sort(np.nan_to_num(pareto.k_hat, nan=np.inf, neginf=-0.5))
     shown = np.minimum(k_hat, 3.0)
     figure = new_figure(height=2.8)
@@ -50,7 +52,12 @@ def tails(pareto: Any) -> Any:
 
 
 def gaps(gap: Any, train_gap: Any = None) -> Any:
-    """Return the two parts of log p(x) - ELBO (``criticism.InferenceGap``), each datum a dot."""
+    """Return the two parts of log p(x) - ELBO over data.
+
+    Args:
+        gap: ``criticism.InferenceGap`` of held-out data.
+        train_gap: the same of training data, or None.
+    """
     figure = new_figure(height=2.8)
     left, right = figure.subplots(1, 2)
     tidy(left, title="log p(x) - ELBO, in two parts", y="nats per datum")
@@ -69,6 +76,7 @@ def gaps(gap: Any, train_gap: Any = None) -> Any:
     right.hist(np.clip(gap.scale_ratio.ravel(), 0, 3), bins=40, color=BLUE)
     right.axvline(1.0, color=GREY, lw=1.0)
     right.axvline(0.5, color=ORANGE, lw=1.2, label="0.5: below, too narrow")
+    right.set_ylim(top=1.25 * right.get_ylim()[1])  # room for the legend
     right.legend(fontsize=8, frameon=False)
     return figure
 
@@ -97,11 +105,12 @@ def calibration(u: np.ndarray) -> Any:
 
 
 def predictions(checks: Any) -> Any:
-    """Return what the data look like beside posterior predictive draws (``PredictiveChecks``)."""
+    """Return data beside posterior predictive draws: ``checks`` are ``criticism.PredictiveChecks``."""
     found = checks.posterior
     figure = new_figure(height=2.9)
     left, right = figure.subplots(1, 2)
-    tidy(left, title="test statistics of the data", x="standard deviations from draws' mean")
+    off_by = "standard deviations from draws' mean (20 at most)"
+    tidy(left, title="test statistics of the data", x=off_by)
     names = list(found.statistics)
     off = [float(np.clip(np.mean(found.statistics[name].deviations), -20, 20)) for name in names]
     left.barh(range(len(names)), off, color=BLUE)

@@ -22,6 +22,9 @@ class AutoregressiveNormal(AbstractDistributionPrior):
     Args:
         delta: the committed rate, in nats per datum; it fixes alpha for the code's length n >= 2.
 
+    Raises:
+        ValueError: for a rate that is not positive and finite.
+
     Reference: Razavi et al. 2019, arXiv:1901.03416: their delta, for one sequence over the code's
     entries instead of many over time.
     """

@@ -19,6 +19,9 @@ class Bernoulli(AbstractDistributionPrior):
         probability: p_i, or where it starts.
         learned: learn p_i for each bit.
 
+    Raises:
+        ValueError: for a probability outside (0, 1).
+
     Reference: Mnih and Gregor 2014, arXiv:1402.0030.
     """
 

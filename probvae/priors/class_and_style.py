@@ -27,6 +27,9 @@ class ClassAndStyle(AbstractProgramPrior):
             place, as ``priors.Conditional`` for p(z | y).
         learned: learn w; it is 1/K otherwise.
 
+    Raises:
+        TypeError, ValueError: for fewer than two classes, or a style that is no one distribution.
+
     Reference: Kingma et al. 2014, arXiv:1406.5298 (model M2).
     """
 

@@ -24,6 +24,9 @@ class RelaxedBernoulli(AbstractDistributionPrior):
         probability: p.
         temperature: t.
 
+    Raises:
+        ValueError: for a probability outside (0, 1), or a temperature that is not positive.
+
     Reference: Maddison, Mnih and Teh 2017, arXiv:1611.00712, sections 3.3 and C.3.2 (binary concrete).
     """
 

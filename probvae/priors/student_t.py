@@ -17,6 +17,9 @@ class StudentT(AbstractDistributionPrior):
     Args:
         nu: degrees of freedom, > 0.
 
+    Raises:
+        ValueError: for degrees of freedom that are not positive.
+
     Reference: Kim et al. 2024, arXiv:2312.01133 argue for t priors; theirs is jointly t with the data
     and trained by another divergence, here the entries are independent and the objective is yours.
     """

@@ -24,6 +24,9 @@ class TwoLevel(AbstractProgramPrior):
         net: a recipe of the net from z2 to m and r.
         log_bound: b, the bound on |log s|.
 
+    Raises:
+        TypeError, ValueError: for a top that is no one distribution, or a bound that is not positive.
+
     Reference: Burda, Grosse and Salakhutdinov 2016, arXiv:1509.00519, section 2; Sonderby et al. 2016,
     arXiv:1602.02282; with a VampPrior on top, Tomczak and Welling 2018, arXiv:1705.07120, section 3.
     """

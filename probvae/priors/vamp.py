@@ -21,13 +21,16 @@ class VampPrior(AbstractDistributionPrior):
 
     The encoder is shared with the guide. In a VAE with context each pseudo-input carries a learned
     pseudo-context. Pseudo-inputs start at draws of Normal(start_mean, start_scale), put into the
-    data's range; :meth:`start_at` starts them at given data instead.
+    data's range; ``start_at`` starts them at given data instead.
 
     Args:
         components: the number K of pseudo-inputs.
         learned_weights: learn w_k; otherwise w_k = 1/K, as in the paper.
         start_mean: mean of the random start, in the data's units.
         start_scale: standard deviation of the random start, in the data's units.
+
+    Raises:
+        ValueError: for fewer than one component, or a start_scale that is not positive.
 
     Reference: Tomczak and Welling 2018, arXiv:1705.07120, equation 9. The paper's code clips u to
     [0, 1]; here the range is kept by a smooth bijection, so that no gradient vanishes at a bound.

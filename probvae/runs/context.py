@@ -35,7 +35,7 @@ def told(variant: Variant, data: Data) -> Data:
 
 
 def asked(variant: Variant, data: Data) -> Data:
-    """Return data that were :func:`told`, with the context that the fitted VAE is asked with.
+    """Return data that were ``told``, with the context that the fitted VAE is asked with.
 
     It is longer where the objective draws a part of it in training (``MultiRate``: log beta).
     """
@@ -49,6 +49,6 @@ def asked(variant: Variant, data: Data) -> Data:
 
 
 def asked_at(variant: Variant) -> str:
-    """Return in words what :func:`asked` adds; nothing where it adds nothing."""
+    """Return in words what ``asked`` adds; nothing where it adds nothing."""
     same = own_shape(variant) == variant.vae.context_shape
     return "" if same else variant.objective.asked_at

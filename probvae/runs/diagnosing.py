@@ -10,11 +10,15 @@ import numpy as np
 from probvae import plots, report
 from probvae.criticism import Budget, Diagnosis, diagnose
 from probvae.criticism.budgets import QUICK, THOROUGH, USUAL
+from probvae.criticism.diagnose import LEAST
+from probvae.data import Data
+from probvae.evidence import Batch
 from probvae.runs import figures
 from probvae.runs import folder as files
 from probvae.runs.evaluation import batch
 from probvae.runs.run import Run
 from probvae.typing import RngKey
+from probvae.vae import VAE
 
 BUDGETS: dict[str, Budget] = {"quick": QUICK, "usual": USUAL, "thorough": THOROUGH}
 FILES = (".nc", ".txt")
@@ -33,10 +37,10 @@ def diagnose_run(run: Run, *, rng_key: RngKey, budget: Budget, say: Callable[[An
         say: called with each line of progress, and with what was written.
 
     Raises:
-        ValueError: for fewer than 50 test data, or a model with a part that is no density.
+        ValueError: for fewer than 50 held-out data, or a model with a part that is no density.
     """
     vae, data = run.fitted.vae, run.data
-    test, train = batch(vae, data, "test"), batch(vae, data, "train")
+    test, train = held_out(vae, data, say), batch(vae, data, "train")
     train = train._replace(x=np.asarray(data.observation(jax.random.fold_in(rng_key, 0), train.x)))
     found = diagnose(run.fitted, test, train=train, rng_key=rng_key, budget=budget, say=say)
     stem = files.free_stem(run.folder, "diagnosis", suffixes=("", *FILES))
@@ -52,6 +56,19 @@ def diagnose_run(run: Run, *, rng_key: RngKey, budget: Budget, say: Callable[[An
         say(f"no figures: {figures.HINT}")
     _into_report(run.folder / files.REPORT, found, pictures, say)
     return found
+
+
+def held_out(vae: VAE, data: Data, say: Callable[[Any], None]) -> Batch:
+    """Return the test data, and the validation data with them where alone they are too few.
+
+    No gradient came from either: a small file, of which a tenth is for test, can be diagnosed, too.
+    """
+    test = batch(vae, data, "test")
+    if len(test.x) >= LEAST or data.valid is None:
+        return test
+    valid = batch(vae, data, "valid")
+    say(f"held out: {len(test.x)} test data, fewer than {LEAST}, and {len(valid.x)} validation data")
+    return jax.tree.map(lambda *parts: np.concatenate(parts), test, valid)
 
 
 def drawn(found: Diagnosis) -> Iterator[figures.Drawn]:

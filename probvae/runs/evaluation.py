@@ -48,6 +48,14 @@ def evaluate(
 
     Where a part is no density there is no log p(x) to bound: both are None, and ``no_log_prob`` says
     why.
+
+    Args:
+        fitted: a fitted VAE.
+        data: with its test split.
+        rng_key: a typed key.
+        num_particles: draws of z for each datum.
+        max_test: at most so many rows enter log p(x).
+        progress: show a bar.
     """
     elbo_key, log_prob_key = jax.random.split(rng_key)
     rows = test_rows(len(data.test), max_test)

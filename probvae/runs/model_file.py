@@ -31,7 +31,7 @@ class Option(NamedTuple):
 
 
 class ModelFile(NamedTuple):
-    """A file, its text, and its one public function."""
+    """A file at ``path``, its text (``source``), and its one public ``function``."""
 
     path: Path
     source: str
@@ -71,6 +71,9 @@ class ModelFile(NamedTuple):
 
 def load_model_file(path: str | Path) -> ModelFile:
     """Load a model file.
+
+    Args:
+        path: the file; running it is running its code.
 
     Raises:
         FileNotFoundError: if there is no such file.

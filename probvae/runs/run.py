@@ -18,7 +18,7 @@ from probvae.training import load as load_fitted
 
 @dataclass(frozen=True, eq=False)
 class Run:
-    """A run; ``data`` is loaded when it is first asked for."""
+    """A run: its ``folder``, ``config`` and ``fitted`` VAE; ``load_data`` is called at most once."""
 
     folder: Path
     config: dict[str, Any]

@@ -19,7 +19,7 @@ EPOCHS, BATCH_SIZE = 100, 128
 class Settings(NamedTuple):
     """A run's settings; None leaves a choice to the model file, or to its default.
 
-    Args:
+    Attributes:
         model: path of the model file.
         arguments: keyword arguments of its function.
         data: name or path of the data.

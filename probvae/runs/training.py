@@ -13,6 +13,7 @@ from probvae import report
 from probvae.data import Data
 from probvae.runs import figures
 from probvae.runs import folder as files
+from probvae.runs.columns import unscaled
 from probvae.runs.context import asked
 from probvae.runs.evaluation import batch, evaluate, keys, sentences
 from probvae.runs.model_file import ModelFile, load_model_file
@@ -51,6 +52,8 @@ def train(
     name = f"{file.path.stem}-{Path(data.name).stem}"
     with files.new_folder(settings.out, name=name) as folder:
         say(protocol(data, settings, variant))
+        if note := unscaled(data, variant):
+            say(note)
         say(str(variant.vae))
         config = record(settings, file, variant, data, binarize, command)
         _write_start(folder, config, file)

@@ -18,7 +18,7 @@ class DecoderPrior:
     """x = E[x | z], z ~ p(z), inside another program: what a VAE has learned, as a prior on x.
 
     A call issues the latent sites of the VAE's prior, named ``"<name>/z"`` (a hierarchy has
-    ``"<name>/z1"``, ...), with all numbers put in and no parameters: NUTS and SVI infer z alone::
+    ``"<name>/z1"``, ...), with all numbers put in and no parameters: NUTS and SVI infer z alone:
 
         field = fitted.as_prior()
 
@@ -27,7 +27,8 @@ class DecoderPrior:
             sigma = numpyro.sample("sigma", dist.HalfNormal(1.0))
             numpyro.sample("y", dist.Normal(field("field")[seen], sigma), obs=y)
 
-    A call has a plate of its own: for several independent fields ask for a ``size``.
+    A call has a plate of its own: for several independent fields ask for a ``size``. ``vae`` is
+    the VAE in evaluation mode, ``values`` its numbers by site.
 
     Reference: Semenova et al. 2022, arXiv:2110.10422 (PriorVAE).
     """
@@ -56,7 +57,11 @@ class DecoderPrior:
     def distribution(
         self, name: str, *, size: int = 1, context: ArrayLike | None = None
     ) -> Distribution:
-        """Issue the sites; return p(x|z) itself, batch shape ``(size,)``, for ``numpyro.sample``."""
+        """Issue the sites; return p(x|z) itself, batch shape ``(size,)``, for ``numpyro.sample``.
+
+        Raises:
+            ValueError: as a call.
+        """
         checks.check_count("size", size)
         if not (isinstance(name, str) and name):
             raise ValueError(f"name expects a string to stand before the sites' names; got {name!r}.")

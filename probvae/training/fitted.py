@@ -27,8 +27,8 @@ from probvae.vae import VAE
 class Fitted:
     """A VAE with its parameters, running state and history.
 
-    ``values`` holds parameters and running state by site; ``model`` and ``guide`` are the VAE's
-    programs with these put in and nets in evaluation mode: plain NumPyro, without parameters, for
+    ``values`` holds parameters and running state of ``vae`` by site; ``model`` and ``guide`` are the
+    VAE's programs with these put in and nets in evaluation mode: plain NumPyro, without parameters, for
     ``Predictive``, ``MCMC``, ``SVI`` with a guide of its own (NumPyro's ``AutoNormal`` of the local
     codes), and all else. Weights with a prior (``nets.Bayesian``) are drawn from q(w), never from the
     prior, anew in each run of the model; what has no key (``decode``, ``as_prior``) has their mean.

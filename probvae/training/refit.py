@@ -28,7 +28,7 @@ def refit(
     priors is q(z) = E[q(z|x)]. It is ``fit`` with ``freeze``, and starts the prior anew. It gives a
     plain autoencoder (``guides.PointMass``) a prior to generate from.
 
-    A second stage that is a VAE of its own is a fit to the codes as data::
+    A second stage that is a VAE of its own is a fit to the codes as data:
 
         z = fitted.encode(x).sample(key)
         second = fit(VAE(event_shape=(latent_dim,), ..., likelihood=likelihoods.Gaussian()), z, ...)

@@ -8,7 +8,11 @@ from probvae.vae import VAE
 
 
 def load(path: str | os.PathLike, vae: VAE) -> Fitted:
-    """Read what :meth:`Fitted.save` wrote, for the VAE that it was written from.
+    """Read what ``Fitted.save`` wrote, for the VAE that it was written from.
+
+    Args:
+        path: the file.
+        vae: the VAE, made anew by the same code.
 
     Raises:
         FileNotFoundError: if there is no such file.

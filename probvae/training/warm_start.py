@@ -16,7 +16,7 @@ def shared_params(fitted: Any, vae: Any) -> Params:
     These are the sites, of parameters and running state, that ``vae`` has under the same name with the
     same shapes; all others start anew. (Same shapes need not mean the same
     thing: an encoder keeps its weights where the guide that reads it was swapped for one with as many
-    outputs.) ::
+    outputs.)
 
         swapped = dataclasses.replace(fitted.vae, prior=priors.VampPrior())
         fit(swapped, x, init_params=shared_params(fitted, swapped), freeze=("decoder",), rng_key=key)

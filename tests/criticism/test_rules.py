@@ -148,11 +148,19 @@ def test_the_verdict_prints_faults_first_and_says_what_it_did_not_look_at():
     made = [Finding(kind, str(kind), "e.", 1.0, 0.5, "s", "r.") for kind in reversed(Kind)]
     found = verdict(made)
     assert [each.kind for each in found] == list(Kind)
-    assert str(found).startswith("Verdict: 1 faults, 1 limits, 1 notes.\n\nFAULT  fault")
+    assert str(found).startswith("Verdict: 1 fault, 1 limit, 1 note.\n\nFAULT  fault")
     assert found.names == ["fault", "limit"]
     assert "of those that are looked for" in str(Verdict())
     (note,) = judged(healthy(missing={"gap": "no local guide."}))
     assert (note.kind, note.name, note.evidence) == (Kind.NOTE, "gap not measured", "no local guide.")
+
+
+def test_a_fit_that_was_not_over_is_told_first_as_the_rest_may_follow_from_it():
+    rising = {"convergence": convergence(gain=1.0, gain_error=0.1)}
+    found = judged(healthy(**rising, units=Units({"z": np.zeros((20, 2))}, {"z": np.zeros(2)})))
+    assert found.names == ["not converged", "posterior collapse"]
+    assert "train on first" in str(found).splitlines()[0]
+    assert "train on first" not in str(judged(healthy(**rising)))
 
 
 def test_thresholds_are_relative_where_data_are_large():

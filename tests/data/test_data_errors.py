@@ -215,7 +215,17 @@ FORMATS = [
         lambda t: load(text(t / "x.csv", "1,b\n2,3\n")),
         "line 1, column 2: .*got 'b'",
     ),
-    ("csv gap", lambda t: load(text(t / "x.csv", "1,2\n3,\n")), "line 2, column 2: .*got ''"),
+    (
+        "csv gap",
+        lambda t: load(text(t / "x.csv", "1,2\n3,\n")),
+        r"line 2, column 2: .*got ''; usual fix: leave out rows .*Batch\(x, mask=mask\)",
+    ),
+    (
+        "csv semicolons",
+        lambda t: load(text(t / "x.csv", "a;b\n1,5;2,0\n3,1;4,2\n")),
+        "line 2: expected cells separated by commas, got '1,5;2,0'; usual fix: export it with commas",
+    ),
+    ("csv tabs", lambda t: load(text(t / "x.csv", "1\t2\n3\t4\n")), "separated by commas, got"),
     (
         "csv ragged",
         lambda t: load(text(t / "x.csv", "1,2\n3,4,5\n")),
