@@ -27,3 +27,26 @@ def near(claim: str, values: Sequence[float], expected: float | Sequence[float],
         f"{found.mean():.4f}{spread}",
         holds=bool((np.abs(found - told) <= within).all()),
     )
+
+
+def comparison(
+    results: dict[str, list[tuple[float, ...]]], heads: Sequence[str], *, baseline: str, what: str
+) -> str:
+    """Return means and standard errors over trainings, and which differ from the baseline's by two."""
+    lines = [f"| {what} | " + " | ".join(heads) + " |", "| --- |" + " --- |" * len(heads)]
+    base = np.array(results[baseline], float)
+    for name, values in results.items():
+        rows = np.array(values, float)
+        cells = [_cell(rows[:, i], base[:, i]) for i in range(len(heads))]
+        lines.append(f"| {name} | " + " | ".join(cells) + " |")
+    close = f"(+) and (-): differs from {baseline} by over two standard errors, over trainings."
+    return "\n".join([*lines, "", close])
+
+
+def _cell(values: np.ndarray, base: np.ndarray) -> str:
+    if np.isnan(values).any():
+        return "none"
+    gain, both = values.mean() - base.mean(), np.hypot(error(values), error(base))
+    sign = "" if not abs(gain) > 2 * both else " (+)" if gain > 0 else " (-)"
+    digits = 3 if abs(values.mean()) < 10 else 2
+    return f"{values.mean():.{digits}f} +- {error(values):.{digits}f}{sign}"
