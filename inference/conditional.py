@@ -140,7 +140,7 @@ def figure(results: dict[str, list[Judged]], real: np.ndarray, rare: int, draws:
     a, b = shown.subplots(1, 2, width_ratios=[1.3, 1])
     tidy(
         a,
-        title="bars: s.e. over trainings",
+        title="digits by label (bars: s.e. over trainings)",
         x="label asked for",
         y="share that a classifier calls by it",
     )
