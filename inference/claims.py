@@ -1,0 +1,52 @@
+"""What the claims share: a table of what was expected, what was measured, and whether it holds."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from inference.comparison import error
+
+HEAD = "| claim | expected | measured | holds |\n| --- | --- | --- | --- |"
+
+
+def row(claim: str, expected: str, measured: str, *, holds: bool) -> str:
+    """Return one line of the table."""
+    return f"| {claim} | {expected} | {measured} | {'yes' if holds else 'NO'} |"
+
+
+def near(claim: str, values: Sequence[float], expected: float | Sequence[float], within: float) -> str:
+    """Return a line that holds if the value of every training lies within the tolerance.
+
+    Shown are means and, of several trainings, the standard error over them.
+    """
+    found, told = np.asarray(values, float), np.asarray(expected, float)
+    spread = f" +- {error(found):.4f}" if len(found) > 1 else ""
+    return row(
+        claim,
+        f"{told.mean():.4f} to {within:g}",
+        f"{found.mean():.4f}{spread}",
+        holds=bool((np.abs(found - told) <= within).all()),
+    )
+
+
+def comparison(
+    results: dict[str, list[tuple[float, ...]]], heads: Sequence[str], *, baseline: str, what: str
+) -> str:
+    """Return means and standard errors over trainings, and which differ from the baseline's by two."""
+    lines = [f"| {what} | " + " | ".join(heads) + " |", "| --- |" + " --- |" * len(heads)]
+    base = np.array(results[baseline], float)
+    for name, values in results.items():
+        rows = np.array(values, float)
+        cells = [_cell(rows[:, i], base[:, i]) for i in range(len(heads))]
+        lines.append(f"| {name} | " + " | ".join(cells) + " |")
+    close = f"(+) and (-): differs from {baseline} by over two standard errors, over trainings."
+    return "\n".join([*lines, "", close])
+
+
+def _cell(values: np.ndarray, base: np.ndarray) -> str:
+    if np.isnan(values).any():
+        return "none"
+    gain, both = values.mean() - base.mean(), np.hypot(error(values), error(base))
+    sign = "" if not abs(gain) > 2 * both else " (+)" if gain > 0 else " (-)"
+    digits = 3 if abs(values.mean()) < 10 else 2
+    return f"{values.mean():.{digits}f} +- {error(values):.{digits}f}{sign}"
