@@ -1,0 +1,208 @@
+"""Question: does a price on total correlation give each factor of the data a unit of its own?
+
+dSprites drawn anew (``probvae.data.dsprites``: the five factors and their values as published, the
+outlines ours), each 2 x 2 pixels to one, 32 x 32, white where at least two are. VAE, beta-VAE,
+beta-TCVAE and FactorVAE with the same nets (256-128), steps (20,000 images, batch 100, Adam 1e-3) and
+seeds, and the weights of a public comparison (YannDubs/disentangling-vae: beta 4, beta-TC 6, gamma 6).
+MIG (20 bins, means of q(z|x)) and the FactorVAE score are of 10,000 images that were not trained on.
+
+    python -m inference.disentangle [--seeds 3] [--epochs 30] [--out figures] [--quick]
+
+Expected is an order, not the numbers: those (64 x 64, convolutions or dense layers of 1200, all 737,280
+images, 50 epochs or 300,000 steps) are means over seeds from a table of a third party (in
+InfoGAN-CR's form): MIG 0.10, 0.21, 0.45, 0.43; FactorVAE score 0.63, 0.63, 0.62, 0.82. A smaller image
+has fewer nats to spend, so that the same weights weigh more here.
+
+Reference: Higgins et al. 2017 (ICLR); Chen et al. 2018, arXiv:1802.04942; Kim and Mnih 2018,
+arXiv:1802.05983; Locatello et al. 2019, arXiv:1811.12359 (how much of it is the seed).
+"""
+
+from pathlib import Path
+from typing import NamedTuple
+
+import jax
+import numpy as np
+
+from inference.comparison import CLAIMS, Results, claim, error, options, stated
+from models.beta_tc import beta_tc
+from models.beta_vae import beta_vae
+from models.factor_vae import factor_vae
+from models.vae import vae
+from probvae import Fitted, Variant, fit
+from probvae.criticism import factor_vae_score, mutual_information_gap, units
+from probvae.data import dsprites
+from probvae.plots.canvas import new_figure
+
+SHAPE = (32, 32)
+NAMES = ("VAE", "beta-VAE", "beta-TCVAE", "FactorVAE")
+PUBLISHED = {"MIG": (0.10, 0.21, 0.45, 0.43), "FactorVAE score": (0.63, 0.63, 0.62, 0.82)}
+ORDERS = (  # quantity, the better one, the other
+    ("MIG", "beta-VAE", "VAE"),
+    ("MIG", "beta-TCVAE", "VAE"),
+    ("MIG", "beta-TCVAE", "beta-VAE"),
+    ("MIG", "FactorVAE", "VAE"),
+    ("MIG", "FactorVAE", "beta-VAE"),
+    ("FactorVAE score", "FactorVAE", "VAE"),
+    ("FactorVAE score", "FactorVAE", "beta-VAE"),
+    ("FactorVAE score", "FactorVAE", "beta-TCVAE"),
+)
+
+
+class Scores(NamedTuple):
+    """What is asked of a training, on held-out images; KL and log-likelihood in nats."""
+
+    mig: float
+    factor_score: float
+    kl: float
+    log_likelihood: float
+    active: float
+
+
+HEADS = ("MIG", "FactorVAE score", "KL, nats", "E log p(x given z), nats", "active units")
+
+
+class Drawn(NamedTuple):
+    """Images ``(n, 32, 32)``, 0 and 1, and the levels of their factors ``(n, 5)``."""
+
+    x: np.ndarray
+    factors: np.ndarray
+
+
+def drawn(n: int, held_out: int) -> tuple[Drawn, Drawn]:
+    """Return two parts of the set, chosen by chance, without an image in both."""
+    chosen = np.random.default_rng(0).choice(dsprites.NUM_IMAGES, n + held_out, replace=False)
+    parts = []
+    for index in (chosen[:n], chosen[n:]):
+        levels = dsprites.factors(index)
+        fine = dsprites.render(levels).reshape(len(index), SHAPE[0], 2, SHAPE[1], 2)
+        parts.append(Drawn((fine.sum(axis=(2, 4)) >= 2).astype(np.uint8), levels))
+    return parts[0], parts[1]
+
+
+def variants(hidden: tuple[int, ...], latent_dim: int) -> dict[str, Variant]:
+    """Return the four, of the gallery."""
+    told = {"hidden": hidden, "latent_dim": latent_dim}
+    judge = (hidden[-1],) * 3
+    return {
+        "VAE": vae(SHAPE, **told),
+        "beta-VAE": beta_vae(SHAPE, beta=4.0, **told),
+        "beta-TCVAE": beta_tc(SHAPE, beta=6.0, **told),
+        "FactorVAE": factor_vae(SHAPE, gamma=6.0, discriminator=judge, **told),
+    }
+
+
+def trained(variant: Variant, x: np.ndarray, seed: int, epochs: int) -> Fitted:
+    """Train from a key."""
+    return fit(
+        variant.vae,
+        x,
+        rng_key=jax.random.key(seed),
+        objective=variant.objective,
+        optimizer=variant.optimizer,
+        epochs=epochs,
+        batch_size=100,
+        progress=False,
+    )
+
+
+def scores(fitted: Fitted, held_out: Drawn) -> Scores:
+    """Measure a fitted VAE."""
+    keys = jax.random.split(jax.random.key(99), 3)
+    q = fitted.encode(held_out.x)
+    found = units(fitted, held_out.x[:2000], rng_key=keys[2], num_samples=2)
+    fit_of = fitted.decode(q.sample(keys[1])).log_prob(held_out.x).mean()
+    return Scores(
+        mutual_information_gap(q.mean, held_out.factors).score,
+        factor_vae_score(q.mean, held_out.factors, rng_key=keys[0]).score,
+        float(found.kl["z"].sum(1).mean()),
+        float(fit_of),
+        float(found.active()["z"].sum()),
+    )
+
+
+def table(results: dict[str, list[Scores]]) -> str:
+    """Return means and standard errors over trainings, the published means beside them."""
+    heads = ("published MIG", "published score", *HEADS)
+    lines = ["| objective | " + " | ".join(heads) + " |", "| --- |" + " --- |" * len(heads)]
+    for name, values in results.items():
+        published = [f"{means[NAMES.index(name)]:.2f}" for means in PUBLISHED.values()]
+        cells = [stated(each, 2) for each in zip(*values, strict=True)]
+        lines.append(f"| {name} | " + " | ".join(published + cells) + " |")
+    return "\n".join(lines)
+
+
+def verdicts(results: dict[str, list[Scores]]) -> str:
+    """Say of each published order whether it is seen beyond two standard errors."""
+    lines = [CLAIMS]
+    for what, better, other in (o for o in ORDERS if {*o[1:]} <= {*results}):
+        at = HEADS.index(what)
+        pair: Results = {name: np.array([s[at] for s in results[name]]) for name in (better, other)}
+        gain = pair[better].mean() - pair[other].mean()
+        both = float(np.hypot(error(pair[better]), error(pair[other])))
+        want = PUBLISHED[what][NAMES.index(better)] - PUBLISHED[what][NAMES.index(other)]
+        words = f"{gain:+.2f}, s.e. {both:.2f}"
+        name = f"{what}: {better} above {other}"
+        lines.append(claim(name, f"{want:+.2f}", words, holds=bool(gain > 2 * both)))
+    return "\n".join(lines)
+
+
+def traversals(fits: dict[str, Fitted], held_out: Drawn, rows: int = 6):
+    """Return E[x|z] as one unit moves from -2 to 2, a row for each of the units of most KL."""
+    shown = new_figure(height=6.8, width=8.5)
+    values, x = np.linspace(-2, 2, 8), held_out.x[:1]
+    panels = shown.subplots(-(-len(fits) // 2), 2).ravel()
+    for axes, (name, fitted) in zip(panels, fits.items(), strict=True):
+        told = (
+            units(fitted, held_out.x[:1000], rng_key=jax.random.key(0), num_samples=2).kl["z"].mean(0)
+        )
+        order = np.argsort(told)[::-1][:rows]
+        means = np.asarray(fitted.encode(held_out.x).mean)
+        information = mutual_information_gap(means, held_out.factors).information
+        codes = np.tile(np.asarray(fitted.encode(x).mean), (len(order), len(values), 1))
+        for row, unit in enumerate(order):
+            codes[row, :, unit] = values
+        flat = codes.reshape(-1, codes.shape[-1])
+        images = np.asarray(fitted.decode(flat).mean).reshape(len(order), len(values), *SHAPE)
+        images = np.pad(images, ((0, 0), (0, 0), (1, 1), (1, 1)), constant_values=0.5)
+        axes.imshow(np.block([list(row) for row in images]), cmap="gray", vmin=0, vmax=1)
+        best = [dsprites.FACTORS[information[unit].argmax()] for unit in order]
+        labels = [
+            f"{b.replace('position_', '')}, {told[u]:.1f}" for b, u in zip(best, order, strict=True)
+        ]
+        side = SHAPE[0] + 2
+        axes.set_yticks(side * (np.arange(len(order)) + 0.5), labels, fontsize=7)
+        axes.set_xticks(side * (np.arange(len(values)) + 0.5), [f"{v:.1f}" for v in values], fontsize=7)
+        axes.set_title(name, fontsize=10, loc="left")
+        axes.set_xlabel("value of the unit", fontsize=8)
+        axes.set_ylabel("factor it says most of; its KL, nats", fontsize=8)
+    words = "E[x|z] as one unit moves, the others those of a held-out image: the six units of most KL"
+    shown.suptitle(words, fontsize=10, x=0.01, ha="left")
+    return shown
+
+
+def main() -> None:
+    """Train all, print the tables, draw the traversals of the last seed."""
+    parser = options(__doc__, seeds=3, quick="2,000 images, two of the four, two seeds")
+    parser.add_argument("--epochs", type=int, default=30)
+    parser.add_argument("--out", type=Path, default=Path("figures"))
+    args = parser.parse_args()
+    seeds, epochs = (2, 2) if args.quick else (args.seeds, args.epochs)
+    train, held_out = drawn(2_000, 2_000) if args.quick else drawn(20_000, 10_000)
+    compared = variants((32,) if args.quick else (256, 128), 10)
+    if args.quick:
+        compared = {name: compared[name] for name in ("VAE", "beta-TCVAE")}
+    results: dict[str, list[Scores]] = {name: [] for name in compared}
+    fits = {}
+    for seed in range(seeds):
+        for name, variant in compared.items():
+            fits[name] = trained(variant, train.x, seed, epochs)
+            results[name].append(scores(fits[name], held_out))
+            print(f"{name}, key {seed}: {results[name][-1]}", flush=True)
+    print(table(results) + "\n\n" + verdicts(results))
+    args.out.mkdir(parents=True, exist_ok=True)
+    traversals(fits, held_out).savefig(args.out / "disentangle.png", dpi=150)
+    print(f"\nfigure: {args.out / 'disentangle.png'}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,140 @@
+"""Normal data, whose rate-distortion function is known: what a VAE's trade is held against.
+
+x ~ N(0, S), S of eigenvalues l_i; decoder Normal(f(z), s^2 I). Rate R = E_x KL(q(z|x) || p(z)) and
+distortion D = -E_x E_q log p(x|z), in nats. Per direction the least D + beta R has a rate of
+max(0, log(l_i / v)) / 2 and a squared error of min(v, l_i), v = beta s^2: Shannon's rate-distortion
+function of the normal (Cover and Thomas, reverse water-filling), which no encoder and decoder can beat,
+linear or not. At beta = 1 and s^2 <= min l_i it touches R + D = H, the entropy of the data.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from inference.comparison import claim, stated
+from probvae import VAE, Fitted, fit, likelihoods, nets, objectives
+
+EIGENVALUES = np.array([8.0, 4.0, 2.0, 1.0, 0.5])
+VARIANCE = 0.25  # s^2 of the decoder
+NORMAL_BETAS = (0.25, 1.0, 3.0, 10.0)
+
+
+class Point(NamedTuple):
+    """Rate and distortion, nats per datum."""
+
+    rate: float
+    distortion: float
+
+    def cost(self, beta: float) -> float:
+        """D + beta R."""
+        return self.distortion + beta * self.rate
+
+
+def law(beta: float) -> Point:
+    """Return the least D + beta R of N(0, S) under a normal decoder of variance s^2."""
+    v = beta * VARIANCE
+    rate = 0.5 * np.log(np.maximum(EIGENVALUES / v, 1.0)).sum()
+    error = np.minimum(EIGENVALUES, v) / VARIANCE + np.log(2 * np.pi * VARIANCE)
+    return Point(float(rate), float(0.5 * error.sum()))
+
+
+def entropy() -> float:
+    """Return H of N(0, S), in nats."""
+    return float(0.5 * np.log(2 * np.pi * np.e * EIGENVALUES).sum())
+
+
+def draws(n: int, seed: int) -> np.ndarray:
+    """Return n draws of N(0, S), S not diagonal, shifted and stretched to have exactly its moments."""
+    e = np.random.default_rng(seed).normal(size=(n, len(EIGENVALUES)))
+    e = (e - e.mean(0)) @ np.linalg.inv(np.linalg.cholesky(np.cov(e.T, bias=True))).T
+    turn, _ = np.linalg.qr(np.random.default_rng(0).normal(size=(len(EIGENVALUES),) * 2))
+    return (e * np.sqrt(EIGENVALUES) @ turn).astype(np.float32)
+
+
+def normal_vae(net: nets.Recipe, context_shape: tuple[int, ...] = ()) -> VAE:
+    """Return a VAE with as many units as entries, and the decoder's variance fixed."""
+    return VAE(
+        event_shape=EIGENVALUES.shape,
+        latent_dim=len(EIGENVALUES),
+        context_shape=context_shape,
+        likelihood=likelihoods.Gaussian(scale=likelihoods.FixedScale(VARIANCE**0.5)),
+        encoder=net,
+        decoder=net,
+    )
+
+
+def measured(
+    fitted: Fitted, x: np.ndarray, beta: float | None = None, num_draws: int = 1
+) -> tuple[Point, np.ndarray]:
+    """Return R and D of test data, and R by unit; ``beta`` is what a multi-rate model is told."""
+    context = None if beta is None else np.full((len(x), 1), np.log(beta), np.float32)
+    q = fitted.encode(x, context)
+    units = 0.5 * (q.mean**2 + q.variance - jnp.log(q.variance) - 1).mean(0)
+    scores = [
+        fitted.decode(q.sample(key), context).log_prob(x).mean()
+        for key in jax.random.split(jax.random.key(99), num_draws)
+    ]
+    return Point(float(units.sum()), -float(np.mean(scores))), np.asarray(units)
+
+
+def falling(rate: float, steps: int) -> optax.GradientTransformation:
+    """Return Adam whose learning rate falls to 0, so that what is left is not its noise."""
+    return optax.adam(optax.cosine_decay_schedule(rate, steps))
+
+
+def trained(seed: int, betas: tuple[float, ...], epochs: int) -> tuple[dict, dict, dict]:
+    """Return the separate trainings' points and active units by beta, and the multi-rate model's.
+
+    All have the same nets and steps; these are not linear, since the best f(z) is not in log beta.
+    """
+    train, test = draws(20_000, 10 + seed), draws(20_000, 1_000 + seed)
+    net = nets.MLP((64, 64), jax.nn.silu)
+    told = {"optimizer": falling(5e-3, 100 * epochs), "rng_key": jax.random.key(seed)}
+    told |= {"epochs": epochs, "batch_size": 200, "progress": False}
+    separate, active = {}, {}
+    for beta in betas:
+        fitted = fit(normal_vae(net), train, objective=objectives.ELBO(beta), **told)
+        separate[beta], units = measured(fitted, test, num_draws=10)
+        active[beta] = int((units > 0.01).sum())
+    goal = objectives.MultiRate(betas[0] / 2, betas[-1] * 2)
+    fitted = fit(normal_vae(net, (1,)), train, objective=goal, **told)
+    return separate, active, {beta: measured(fitted, test, beta, num_draws=10)[0] for beta in betas}
+
+
+def rows(results: list[tuple[dict, dict, dict]]) -> list[str]:
+    """Hold the normal data's points against the law."""
+    lines = []
+    for beta in results[0][0]:
+        want, words = law(beta), f"normal, beta {beta:g}"
+        found = [separate[beta] for separate, _, _ in results]
+        off = np.abs(np.mean(found, axis=0) - want)
+        lines.append(
+            claim(
+                f"{words}: R, D",
+                f"{want.rate:.3f}, {want.distortion:.3f}",
+                ", ".join(stated(each, 3) for each in zip(*found, strict=True)),
+                holds=bool((off < 0.06).all()),
+            )
+        )
+        units, numbers = int((EIGENVALUES > beta * VARIANCE).sum()), [r[1][beta] for r in results]
+        text = ", ".join(map(str, numbers))
+        lines.append(claim(f"{words}: active units", str(units), text, holds={units} == set(numbers)))
+        above = np.array([r[2][beta].cost(beta) - want.cost(beta) for r in results])
+        lines.append(
+            claim(
+                f"{words}: D + beta R of multi-rate, above the law",
+                "0 to 0.1",
+                stated(above, 3),
+                holds=-0.01 < above.mean() < 0.1,
+            )
+        )
+    if 1.0 in results[0][0]:
+        sums = [separate[1.0].cost(1.0) for separate, _, _ in results]
+        good = abs(np.mean(sums) - entropy()) < 0.03
+        lines.append(
+            claim("normal, beta 1: R + D = H", f"{entropy():.3f}", stated(sums, 3), holds=good)
+        )
+    return lines
