@@ -29,6 +29,16 @@ def near(claim: str, values: Sequence[float], expected: float | Sequence[float],
     )
 
 
+def less(claim: str, values: np.ndarray, base: np.ndarray, *, expected: bool = True) -> str:
+    """Return a line: are values less than others by over two standard errors over trainings?
+
+    It holds if they are what is expected: less, or not.
+    """
+    gain, both = values.mean() - base.mean(), np.hypot(error(values), error(base))
+    words = "less by over 2 s.e." if expected else "not less by over 2 s.e."
+    return row(claim, words, f"{gain:+.3f} +- {both:.3f}", holds=bool(gain < -2 * both) == expected)
+
+
 def comparison(
     results: dict[str, list[tuple[float, ...]]], heads: Sequence[str], *, baseline: str, what: str
 ) -> str:

@@ -19,7 +19,7 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
-from inference.claims import HEAD, near, row
+from inference.claims import HEAD, less, near, row
 from inference.comparison import error, options
 from models.conditional import conditional
 from models.vae import vae
@@ -125,13 +125,6 @@ def table(results: dict[str, list[Judged]], real: np.ndarray, rare: int) -> str:
     each = [np.array([one.spread[rare] for one in found]) for found in results.values()]
     cells = " | ".join(f"{values.mean():.3f} +- {error(values):.3f}" for values in each)
     return "\n".join([*lines, f"| spread of the {rare}s, over that of real ones | 1.000 | {cells} |"])
-
-
-def less(claim: str, low: np.ndarray, high: np.ndarray, *, expected: bool) -> str:
-    """Return a line: is the one lower by over two standard errors over trainings, as expected?"""
-    gain, both = high.mean() - low.mean(), np.hypot(error(low), error(high))
-    words = "less by over 2 s.e." if expected else "not less by over 2 s.e."
-    return row(claim, words, f"{-gain:+.3f} +- {both:.3f}", holds=(gain > 2 * both) == expected)
 
 
 def figure(results: dict[str, list[Judged]], real: np.ndarray, rare: int, draws: dict):

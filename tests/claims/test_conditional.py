@@ -16,3 +16,5 @@ def test_a_conditional_vae_can_be_asked_and_a_plain_one_cannot(tmp_path):
     )
     rare = re.search(r"\| 8 \(rare\) \| \S+ \| (\S+) \+- \S+ \| (\S+) \+-", printed)
     assert float(rare[1]) > float(rare[2]) + 0.08, printed
+    every = re.search(r"\| all labels: accuracy over all \| \S+ to \S+ \| (\S+) \+-", printed)
+    assert float(every[1]) > 0.3, printed  # a tenth is chance
