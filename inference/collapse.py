@@ -22,7 +22,8 @@ import jax
 import numpy as np
 import optax
 
-from inference.comparison import error, options
+from inference.claims import comparison
+from inference.comparison import options
 from inference.window import Window
 from probvae import VAE, Fitted, fit, likelihoods, nets, objectives, priors
 from probvae.criticism import elbo_surgery, units
@@ -103,27 +104,6 @@ def measured(fitted: Fitted, x: np.ndarray, particles: int) -> Measured:
     )
 
 
-def table(results: dict[str, list[Measured]]) -> str:
-    """Return the means, their standard errors over trainings, and which exceed two of them."""
-    lines = ["| remedy | " + " | ".join(HEADS) + " |", "| --- |" + " --- |" * len(HEADS)]
-    base = np.array(results[BASELINE])
-    for name, values in results.items():
-        rows = np.array(values)
-        cells = [
-            f"{rows[:, i].mean():.2f} +- {error(rows[:, i]):.2f}{_sign(rows[:, i], base[:, i])}"
-            for i in range(len(HEADS))
-        ]
-        lines.append(f"| {name} | " + " | ".join(cells) + " |")
-    return "\n".join(
-        [*lines, "", "(+) and (-): differs from the plain ELBO by over two standard errors."]
-    )
-
-
-def _sign(values: np.ndarray, base: np.ndarray) -> str:
-    gain, both = values.mean() - base.mean(), np.hypot(error(values), error(base))
-    return "" if abs(gain) <= 2 * both else " (+)" if gain > 0 else " (-)"
-
-
 def figure(results: dict[str, list[Measured]]):
     """Return the table as a picture: one panel for each quantity, one dot for each training."""
     names = list(results)[::-1]
@@ -157,7 +137,7 @@ def main() -> None:
             fitted = trained(recipe, data, seed, epochs)
             results.setdefault(name, []).append(measured(fitted, data.test[:300], particles))
             print(f"{name}, key {seed}: {results[name][-1]}", flush=True)
-    print("\n" + table(results))
+    print("\n" + comparison(results, HEADS, baseline=BASELINE, what="remedy"))
     args.out.mkdir(parents=True, exist_ok=True)
     figure(results).savefig(args.out / "collapse.png", dpi=150)
     print(f"\nfigure: {args.out / 'collapse.png'}")

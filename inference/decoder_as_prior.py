@@ -19,7 +19,8 @@ import numpy as np
 import numpyro
 import numpyro.distributions as dist
 
-from inference.decoders import nuts, row, trained
+from inference.claims import HEAD, row
+from inference.decoders import nuts, trained
 from probvae import likelihoods
 from probvae.data import load
 from probvae.plots.canvas import new_figure
@@ -103,7 +104,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="few epochs and draws: it says nothing")
     args = parser.parse_args()
     found = [digits(seed, quick=args.quick) for seed in range(1 if args.quick else args.seeds)]
-    print("| claim | expected | measured | holds |\n| --- | --- | --- | --- |")
+    print(HEAD)
     print("\n".join(rows(found)))
     args.out.mkdir(parents=True, exist_ok=True)
     figure(found[0]).savefig(args.out / "decoder_as_prior.png", dpi=150)

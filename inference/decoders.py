@@ -8,11 +8,6 @@ from numpyro.infer import MCMC, NUTS
 from probvae import VAE, Fitted, fit, nets
 
 
-def row(claim: str, expected: str, measured: str, *, holds: bool) -> str:
-    """Return one line of the table."""
-    return f"| {claim} | {expected} | {measured} | {'yes' if holds else 'NO'} |"
-
-
 def trained(x: np.ndarray, latent_dim: int, hidden: int, epochs: int, likelihood, seed: int) -> Fitted:
     """Return a VAE fitted to the rows of x, the rate falling to 0."""
     net = nets.MLP((hidden, hidden))

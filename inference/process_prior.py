@@ -25,8 +25,9 @@ import numpyro.distributions as dist
 from numpyro.diagnostics import effective_sample_size
 from scipy import stats
 
+from inference.claims import HEAD, row
 from inference.comparison import error
-from inference.decoders import nuts, row, trained
+from inference.decoders import nuts, trained
 from probvae import likelihoods
 from probvae.plots.canvas import BLUE, GREY, ORANGE, new_figure, tidy
 
@@ -170,7 +171,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="few epochs and draws: it says nothing")
     args = parser.parse_args()
     found = [compared(seed, quick=args.quick) for seed in range(2 if args.quick else args.seeds)]
-    print("| claim | expected | measured | holds |\n| --- | --- | --- | --- |")
+    print(HEAD)
     print("\n".join(rows(found)))
     args.out.mkdir(parents=True, exist_ok=True)
     figure(found[0]).savefig(args.out / "process_prior.png", dpi=150)

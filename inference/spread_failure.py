@@ -26,6 +26,7 @@ import numpy as np
 import optax
 from jax.scipy.special import logsumexp
 
+from inference.claims import HEAD, row
 from probvae import VAE, NonFiniteLossError, fit, guides, likelihoods, nets, priors
 from probvae.data import GaussianNoise
 from probvae.plots.canvas import BLUE, GREY, ORANGE, new_figure, tidy
@@ -77,11 +78,6 @@ def nll(fitted, y: np.ndarray) -> float:
     p = fitted.decode(jnp.array([[0.0], [1.0]]))
     joint = p.log_prob(jnp.asarray(y)[:, None]) + jnp.log(0.5)
     return -float(np.asarray(logsumexp(joint, axis=1), np.float64).mean())
-
-
-def row(claim: str, expected: str, measured: str, *, holds: bool) -> str:
-    """Return one line of the table."""
-    return f"| {claim} | {expected} | {measured} | {'yes' if holds else 'NO'} |"
 
 
 def plain_rows(plain, ended: str) -> list[str]:
@@ -162,7 +158,7 @@ def main() -> None:
         spread = likelihoods.Spread(base, noise=GaussianNoise(noise))
         fits[f"spread {noise:g}"], _ = trained(spread, train, args.seed, epochs)
         lines += spread_rows(fits[f"spread {noise:g}"], noise, test)
-    print("| claim | expected | measured | holds |\n| --- | --- | --- | --- |")
+    print(HEAD)
     print("\n".join(lines))
     args.out.mkdir(parents=True, exist_ok=True)
     kept = {name: fits[name] for name in ("plain", "spread 0.5")}

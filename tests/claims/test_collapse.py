@@ -9,7 +9,8 @@ import pytest
 from flax import nnx
 from inference_runs import run
 
-from inference.collapse import BASELINE, Measured, table
+from inference.claims import comparison
+from inference.collapse import BASELINE, HEADS, Measured
 from inference.window import Window
 
 
@@ -32,9 +33,10 @@ def test_a_pixel_sees_those_before_it_within_reach_and_no_others():
 def test_the_table_marks_what_exceeds_two_standard_errors():
     base = [Measured(1.0, 0.2, 0.1, -90.0), Measured(1.0, 0.4, 0.1, -92.0)]
     other = [Measured(9.0, 8.2, 0.1, -90.5), Measured(9.2, 8.4, 0.1, -92.5)]
-    line = next(row for row in table({BASELINE: base, "other": other}).splitlines() if "| other" in row)
+    table = comparison({BASELINE: base, "other": other}, HEADS, baseline=BASELINE, what="remedy")
+    line = next(row for row in table.splitlines() if "| other" in row)
     assert line.count("(+)") == 2
-    assert "9.10 +- 0.10 (+) | 8.30 +- 0.10 (+) | 0.10 +- 0.00 | -91.50 +- 1.00 |" in line
+    assert "9.100 +- 0.100 (+) | 8.300 +- 0.100 (+) | 0.100 +- 0.000 | -91.50 +- 1.00 |" in line
 
 
 @pytest.mark.slow
