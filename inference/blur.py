@@ -1,14 +1,15 @@
 """Question: what blurs the pictures of a VAE?
 
 Likelihoods and objectives at equal nets, codes and epochs (a fifth of them for the autoregressive one,
-whose draws and steps are slow). Where the entries of p(x|z) are independent
-and its mean is shown, pictures are blurred: a mean of all that may be there is smooth, and what it
-leaves out is white noise. A scale too large (a variance of 1: a KL weighed too much) makes it worse; a
-scale for each pixel gains likelihood by saying where it does not know. For each:
+whose steps and draws are slow). Where the entries of p(x|z) are independent and its mean is shown,
+pictures are blurred: a mean of all that may be there is smooth, and what it leaves out is white noise.
+A scale too large (a variance of 1: a KL weighed too much) makes it worse; a scale for each pixel gains
+likelihood by saying where it does not know. For each:
 
 - sharpness: variance of the Laplacian (4 neighbours) within a picture, mean over pictures, as a share
-  of that of test data: of E[x|z] of reconstructions, z ~ q(z|x), of E[x|z] at z ~ p(z), and
-  of draws x ~ p(x|z), z ~ p(z). The autoregressive p(x|z) has no such mean: there all are draws of x;
+  of that of test data: of E[x|z] of reconstructions, of E[x|z] at z ~ p(z), and of draws x ~ p(x|z) at
+  z ~ p(z). The autoregressive p(x|z) has no such mean: there all are draws of x. Reconstructions are at
+  draws of q(z|x): its mean lies near 0 where units are unused, which no decoder was trained at;
 - squared error per pixel of these reconstructions, of test data;
 - bits per dimension where p(x|z) is a density that was trained as one (importance weighted, 50
   particles; the data dequantised, from 256 levels);
