@@ -218,7 +218,9 @@ def draw(rows: dict[str, dict[str, np.ndarray]], name: str, out: Path) -> None:
     for kind, groups in rows.items():
         path = out / f"blur_{name}_{kind.split()[0].strip(',')}.png"
         title = f"{name}: {kind}; one training"
-        side_by_side(groups, title=title, item="one picture", limits=(0.0, 1.0)).savefig(path, dpi=150)
+        side_by_side(groups, title=title, item="one picture", limits=(0.0, 1.0)).savefig(
+            path, dpi=150, bbox_inches="tight"
+        )
         print(f"figure: {path}", flush=True)
 
 
