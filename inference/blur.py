@@ -31,7 +31,8 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
-from inference.comparison import CLAIMS, claim, error, options, stated
+from inference.claims import HEAD, row, stated
+from inference.comparison import error, options
 from models.perceptual import perceptual
 from models.vae_gan import vae_gan
 from probvae import VAE, Fitted, Variant, fit, likelihoods, nets
@@ -185,7 +186,7 @@ def table(results: dict[str, list[Measured]]) -> str:
 
 def verdicts(results: dict[str, list[Measured]]) -> str:
     """Say which orders are seen beyond two standard errors; the smaller number first."""
-    lines = [CLAIMS]
+    lines = [HEAD]
     for what, quantity, less, more, words in (
         ("sigma per pixel wins the bound", "bits", PIXEL, SHARED, "-2895 below -896"),
         ("unit variance loses the bound", "bits", SHARED, UNIT, "-896 below 741"),
@@ -202,13 +203,11 @@ def verdicts(results: dict[str, list[Measured]]) -> str:
             a, b = (np.array([getattr(m, quantity) for m in results[name]]) for name in (less, more))
             gain, both = b.mean() - a.mean(), float(np.hypot(error(a), error(b)))
             seen = f"{quantity}: {less} {a.mean():.3f}, {more} {b.mean():.3f} (s.e. of both {both:.3f})"
-            lines.append(claim(what, words, seen, holds=bool(gain > 2 * both)))
+            lines.append(row(what, words, seen, holds=bool(gain > 2 * both)))
     if OPTIMAL in results:
         a, b = (np.mean([m.bits for m in results[name]]) for name in (SHARED, OPTIMAL))
         near = bool(abs(a - b) < 0.05)
-        lines.append(
-            claim("optimal sigma is the shared one", "equal bits", f"{b - a:+.3f}", holds=near)
-        )
+        lines.append(row("optimal sigma is the shared one", "equal bits", f"{b - a:+.3f}", holds=near))
     return "\n".join(lines)
 
 

@@ -14,6 +14,13 @@ def row(claim: str, expected: str, measured: str, *, holds: bool) -> str:
     return f"| {claim} | {expected} | {measured} | {'yes' if holds else 'NO'} |"
 
 
+def stated(values: Sequence[float], digits: int = 2) -> str:
+    """Return the mean over trainings and, of several, its standard error."""
+    each = np.asarray(values, float)
+    mean = f"{each.mean():.{digits}f}"
+    return f"{mean} +- {error(each):.{digits}f}" if len(each) > 1 else mean
+
+
 def near(claim: str, values: Sequence[float], expected: float | Sequence[float], within: float) -> str:
     """Return a line that holds if the value of every training lies within the tolerance.
 

@@ -1,7 +1,7 @@
 """What the comparisons share: trainings from several keys, a table, and what exceeds the noise."""
 
 import argparse
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 
 import numpy as np
 
@@ -63,18 +63,3 @@ def differences(results: Results, baseline: str) -> str:
 def error(values: np.ndarray) -> float:
     """Return the standard error of the mean over trainings."""
     return float(values.std(ddof=1) / np.sqrt(len(values)))
-
-
-CLAIMS = "| claim | expected | measured | holds |\n| --- | --- | --- | --- |"
-
-
-def claim(what: str, expected: str, measured: str, *, holds: bool) -> str:
-    """Return one line of a table of claims."""
-    return f"| {what} | {expected} | {measured} | {'yes' if holds else 'NO'} |"
-
-
-def stated(values: Sequence[float], digits: int = 2) -> str:
-    """Return the mean over trainings and, of several, its standard error."""
-    each = np.asarray(values, float)
-    mean = f"{each.mean():.{digits}f}"
-    return f"{mean} +- {error(each):.{digits}f}" if len(each) > 1 else mean

@@ -23,7 +23,8 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
-from inference.comparison import CLAIMS, Results, claim, error, options, stated
+from inference.claims import HEAD, row, stated
+from inference.comparison import Results, error, options
 from models.beta_tc import beta_tc
 from models.beta_vae import beta_vae
 from models.factor_vae import factor_vae
@@ -133,7 +134,7 @@ def table(results: dict[str, list[Scores]]) -> str:
 
 def verdicts(results: dict[str, list[Scores]]) -> str:
     """Say of each published order whether it is seen beyond two standard errors."""
-    lines = [CLAIMS]
+    lines = [HEAD]
     for what, better, other in (o for o in ORDERS if {*o[1:]} <= {*results}):
         at = HEADS.index(what)
         pair: Results = {name: np.array([s[at] for s in results[name]]) for name in (better, other)}
@@ -142,7 +143,7 @@ def verdicts(results: dict[str, list[Scores]]) -> str:
         want = PUBLISHED[what][NAMES.index(better)] - PUBLISHED[what][NAMES.index(other)]
         words = f"{gain:+.2f}, s.e. {both:.2f}"
         name = f"{what}: {better} above {other}"
-        lines.append(claim(name, f"{want:+.2f}", words, holds=bool(gain > 2 * both)))
+        lines.append(row(name, f"{want:+.2f}", words, holds=bool(gain > 2 * both)))
     return "\n".join(lines)
 
 
@@ -159,12 +160,12 @@ def traversals(fits: dict[str, Fitted], held_out: Drawn, rows: int = 6):
         means = np.asarray(fitted.encode(held_out.x).mean)
         information = mutual_information_gap(means, held_out.factors).information
         codes = np.tile(np.asarray(fitted.encode(x).mean), (len(order), len(values), 1))
-        for row, unit in enumerate(order):
-            codes[row, :, unit] = values
+        for i, unit in enumerate(order):
+            codes[i, :, unit] = values
         flat = codes.reshape(-1, codes.shape[-1])
         images = np.asarray(fitted.decode(flat).mean).reshape(len(order), len(values), *SHAPE)
         images = np.pad(images, ((0, 0), (0, 0), (1, 1), (1, 1)), constant_values=0.5)
-        axes.imshow(np.block([list(row) for row in images]), cmap="gray", vmin=0, vmax=1)
+        axes.imshow(np.block([list(line) for line in images]), cmap="gray", vmin=0, vmax=1)
         best = [dsprites.FACTORS[information[unit].argmax()] for unit in order]
         labels = [
             f"{b.replace('position_', '')}, {told[u]:.1f}" for b, u in zip(best, order, strict=True)

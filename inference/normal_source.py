@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from inference.comparison import claim, stated
+from inference.claims import row, stated
 from probvae import VAE, Fitted, fit, likelihoods, nets, objectives
 
 EIGENVALUES = np.array([8.0, 4.0, 2.0, 1.0, 0.5])
@@ -112,7 +112,7 @@ def rows(results: list[tuple[dict, dict, dict]]) -> list[str]:
         found = [separate[beta] for separate, _, _ in results]
         off = np.abs(np.mean(found, axis=0) - want)
         lines.append(
-            claim(
+            row(
                 f"{words}: R, D",
                 f"{want.rate:.3f}, {want.distortion:.3f}",
                 ", ".join(stated(each, 3) for each in zip(*found, strict=True)),
@@ -121,10 +121,10 @@ def rows(results: list[tuple[dict, dict, dict]]) -> list[str]:
         )
         units, numbers = int((EIGENVALUES > beta * VARIANCE).sum()), [r[1][beta] for r in results]
         text = ", ".join(map(str, numbers))
-        lines.append(claim(f"{words}: active units", str(units), text, holds={units} == set(numbers)))
+        lines.append(row(f"{words}: active units", str(units), text, holds={units} == set(numbers)))
         above = np.array([r[2][beta].cost(beta) - want.cost(beta) for r in results])
         lines.append(
-            claim(
+            row(
                 f"{words}: D + beta R of multi-rate, above the law",
                 "0 to 0.1",
                 stated(above, 3),
@@ -134,7 +134,5 @@ def rows(results: list[tuple[dict, dict, dict]]) -> list[str]:
     if 1.0 in results[0][0]:
         sums = [separate[1.0].cost(1.0) for separate, _, _ in results]
         good = abs(np.mean(sums) - entropy()) < 0.03
-        lines.append(
-            claim("normal, beta 1: R + D = H", f"{entropy():.3f}", stated(sums, 3), holds=good)
-        )
+        lines.append(row("normal, beta 1: R + D = H", f"{entropy():.3f}", stated(sums, 3), holds=good))
     return lines

@@ -25,7 +25,7 @@ import numpyro.distributions as dist
 from numpyro.diagnostics import effective_sample_size
 from scipy import stats
 
-from inference.claims import HEAD, row
+from inference.claims import HEAD, row, stated
 from inference.comparison import error
 from inference.decoders import nuts, trained
 from probvae import likelihoods
@@ -135,18 +135,14 @@ def rows(found: list[list[dict]]) -> list[str]:
     low = np.mean(cover["process"]) - 2 * np.hypot(*(error(np.array(cover[k])) for k in both))
     return [
         row("decoder's posterior mean against the exact one (rms)", f"< {WITHIN}",
-            _spread(off["vae"], 3), holds=np.mean(off["vae"]) < WITHIN),
+            stated(off["vae"], 3), holds=np.mean(off["vae"]) < WITHIN),
         row("NUTS on the process against the exact mean (rms)", "< 0.05",
-            _spread(off["process"], 3), holds=np.mean(off["process"]) < 0.05),
-        row("decoder's 90 % intervals hold the truth", f"{_spread(cover['process'], 2)} (process)",
-            _spread(cover["vae"], 2), holds=np.mean(cover["vae"]) >= low),
-        row("effective draws per second, decoder", f"> {_spread(rate['process'], 0)} (process)",
-            f"{_spread(rate['vae'], 0)}; ratio {_spread(ratio, 1)}", holds=ratio.min() > 1),
+            stated(off["process"], 3), holds=np.mean(off["process"]) < 0.05),
+        row("decoder's 90 % intervals hold the truth", f"{stated(cover['process'], 2)} (process)",
+            stated(cover["vae"], 2), holds=np.mean(cover["vae"]) >= low),
+        row("effective draws per second, decoder", f"> {stated(rate['process'], 0)} (process)",
+            f"{stated(rate['vae'], 0)}; ratio {stated(ratio, 1)}", holds=ratio.min() > 1),
     ]  # fmt: skip
-
-
-def _spread(values, digits: int) -> str:
-    return f"{np.mean(values):.{digits}f} +- {error(np.asarray(values)):.{digits}f}"
 
 
 def figure(sets: list[dict]):

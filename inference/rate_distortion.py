@@ -21,7 +21,8 @@ import jax
 import numpy as np
 
 from inference import normal_source
-from inference.comparison import CLAIMS, claim, error, options, stated
+from inference.claims import HEAD, row, stated
+from inference.comparison import error, options
 from inference.normal_source import NORMAL_BETAS, Point, law, measured
 from models.multi_rate import multi_rate
 from probvae import VAE, fit, objectives
@@ -126,12 +127,12 @@ def image_rows(results: list[Images]) -> list[str]:
     )
     fewer = alone - joint
     return [
-        claim("MNIST: R + D is least at beta", "1", f"{least:g}", holds=least == 1.0),
-        claim("MNIST: least R + D of any model", f">= H; H <= {BEST_KNOWN} (VLAE)",
+        row("MNIST: R + D is least at beta", "1", f"{least:g}", holds=least == 1.0),
+        row("MNIST: least R + D of any model", f">= H; H <= {BEST_KNOWN} (VLAE)",
               f"{min(every):.2f}; H <= {nll} (ours)", holds=min(every) >= BEST_KNOWN),
         *(cost_row(results, beta, "short") for beta in BETAS),
         *(cost_row(results, beta, "long") for beta in BETAS),
-        claim("MNIST: multi-rate spans fewer nats of R", "107.5, not 125.6",
+        row("MNIST: multi-rate spans fewer nats of R", "107.5, not 125.6",
               f"{stated(joint, 1)}, not {stated(alone, 1)}",
               holds=bool(fewer.mean() > 2 * error(fewer))),
     ]  # fmt: skip
@@ -145,7 +146,7 @@ def cost_row(results: list[Images], beta: float, kind: str) -> str:
         (", twice the epochs", "> 0") if kind == "long" else ("", f"{theirs:+.1f} (published)")
     )
     holds = bool(gains.mean() > 2 * error(gains))
-    return claim(f"MNIST, beta {beta:g}: multi-rate costs{words}", want, stated(gains), holds=holds)
+    return row(f"MNIST, beta {beta:g}: multi-rate costs{words}", want, stated(gains), holds=holds)
 
 
 def figure(normal: list, images: list[Images], sizes: Sizes):
@@ -204,11 +205,11 @@ def main() -> None:
     sizes, seeds = (QUICK, 1) if args.quick else (FULL, args.seeds)
     betas, epochs = ((3.0,), 20) if args.quick else (NORMAL_BETAS, 60)
     normal = [normal_source.trained(seed, betas, epochs) for seed in range(seeds)]
-    print(CLAIMS + "\n" + "\n".join(normal_source.rows(normal)), flush=True)
+    print(HEAD + "\n" + "\n".join(normal_source.rows(normal)), flush=True)
     images = [image_part(seed, sizes) for seed in range(seeds)]
     print("\n" + image_table(images, sizes.betas, full=not args.quick))
     if not args.quick:
-        print("\n" + CLAIMS + "\n" + "\n".join(image_rows(images)))
+        print("\n" + HEAD + "\n" + "\n".join(image_rows(images)))
     args.out.mkdir(parents=True, exist_ok=True)
     figure(normal, images, sizes).savefig(args.out / "rate_distortion.png", dpi=150)
     print(f"\nfigure: {args.out / 'rate_distortion.png'}")
