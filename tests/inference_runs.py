@@ -13,13 +13,13 @@ needs_data = pytest.mark.skipif(
 )
 
 
-def run(script, *args):
-    """Return what `python -m inference.SCRIPT ARGS` prints; fail with its error."""
+def run(script, *args, haste="--quick"):
+    """Return what `python -m inference.SCRIPT ARGS` prints; fail with its error.
+
+    With ``haste`` among args, programs are compiled without optimisation: most of a quick run's time.
+    """
     command = [sys.executable, "-m", f"inference.{script}", *args]
-    haste = (
-        {"JAX_DISABLE_MOST_OPTIMIZATIONS": "1"} if "--quick" in args else {}
-    )  # it is all compilation
-    environment = {**os.environ, **haste}
+    environment = {**os.environ, "JAX_DISABLE_MOST_OPTIMIZATIONS": str(int(haste in args))}
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env=environment)
     assert done.returncode == 0, done.stderr[-2000:]
     return done.stdout
