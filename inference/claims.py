@@ -1,6 +1,7 @@
 """What the claims share: a table of what was expected, what was measured, and whether it holds."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 
@@ -12,6 +13,14 @@ HEAD = "| claim | expected | measured | holds |\n| --- | --- | --- | --- |"
 def row(claim: str, expected: str, measured: str, *, holds: bool) -> str:
     """Return one line of the table."""
     return f"| {claim} | {expected} | {measured} | {'yes' if holds else 'NO'} |"
+
+
+def publish(lines: Sequence[str], figure, path: Path) -> None:
+    """Print a table of claims and write its figure, whose folder is made if it is not there."""
+    print("\n".join([HEAD, *lines]))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=150)
+    print(f"\nfigure: {path}")
 
 
 def stated(values: Sequence[float], digits: int = 2) -> str:

@@ -10,7 +10,6 @@ other use: a process learnt by its draws.)
     python -m inference.decoder_as_prior [--seeds 3] [--out figures] [--quick]
 """
 
-import argparse
 from pathlib import Path
 
 import jax
@@ -19,7 +18,8 @@ import numpy as np
 import numpyro
 import numpyro.distributions as dist
 
-from inference.claims import HEAD, row
+from inference.claims import publish, row
+from inference.comparison import options
 from inference.decoders import nuts, trained
 from probvae import likelihoods
 from probvae.data import load
@@ -98,17 +98,11 @@ def figure(found: dict[str, np.ndarray]):
 
 def main() -> None:
     """Train, fill in and denoise; print the table, draw the figure."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--seeds", type=int, default=3)
+    parser = options(__doc__, seeds=3, quick="few epochs and draws: it says nothing")
     parser.add_argument("--out", type=Path, default=Path("figures"))
-    parser.add_argument("--quick", action="store_true", help="few epochs and draws: it says nothing")
     args = parser.parse_args()
     found = [digits(seed, quick=args.quick) for seed in range(1 if args.quick else args.seeds)]
-    print(HEAD)
-    print("\n".join(rows(found)))
-    args.out.mkdir(parents=True, exist_ok=True)
-    figure(found[0]).savefig(args.out / "decoder_as_prior.png", dpi=150)
-    print(f"\nfigure: {args.out / 'decoder_as_prior.png'}")
+    publish(rows(found), figure(found[0]), args.out / "decoder_as_prior.png")
 
 
 if __name__ == "__main__":

@@ -26,7 +26,7 @@ import jax
 import numpy as np
 import optax
 
-from inference.claims import HEAD, near
+from inference.claims import near, publish
 from inference.comparison import options
 from probvae import VAE, Fitted, History, fit, likelihoods, nets, objectives
 from probvae.plots.canvas import BLUE, GREY, ORANGE, new_figure, tidy
@@ -167,7 +167,7 @@ def add(lines: list[str], results: Results, name: str, *claims: tuple) -> None:
 
 def table(results: Results, reference: float) -> list[str]:
     """Lay what was found beside closed forms; ``reference``: the draws' mean of -log N(x; 0, I)."""
-    lines = [HEAD]
+    lines: list[str] = []
     at_floor = ("-ELBO, nats", "minus_elbo", reference, WITHIN)
     exact = ("KL(N(0, I) || p(x)), nats", "off", 0.0, WITHIN)
     sharp = ("squared error per entry", "squared_error", 0.0, 1e-3)
@@ -256,11 +256,9 @@ def main() -> None:
     results = {name: [found(fits[name, seed], x) for seed in range(seeds)] for name in names}
     values = jax.tree.map(np.float32, start_at(1.0, 0.1))
     begun = Fitted(fits["learned", 0].vae, values, History({}, {}, {}))
-    print("\n".join(table({START: [found(begun, x)], **results}, reference)))
-    args.out.mkdir(parents=True, exist_ok=True)
-    path = args.out / "identity_normal.png"
-    figure(results, fits["learned", 0].history.train["elbo"]).savefig(path, dpi=150)
-    print(f"\nfigure: {path}")
+    lines = table({START: [found(begun, x)], **results}, reference)
+    shown = figure(results, fits["learned", 0].history.train["elbo"])
+    publish(lines, shown, args.out / "identity_normal.png")
 
 
 if __name__ == "__main__":

@@ -13,7 +13,6 @@ the field per second.
 Reference: Semenova et al. 2022, PriorVAE, arXiv:2110.10422.
 """
 
-import argparse
 import time
 from pathlib import Path
 
@@ -25,8 +24,8 @@ import numpyro.distributions as dist
 from numpyro.diagnostics import effective_sample_size
 from scipy import stats
 
-from inference.claims import HEAD, row, stated
-from inference.comparison import error
+from inference.claims import publish, row, stated
+from inference.comparison import error, options
 from inference.decoders import nuts, trained
 from probvae import likelihoods
 from probvae.plots.canvas import BLUE, GREY, ORANGE, new_figure, tidy
@@ -161,17 +160,11 @@ def figure(sets: list[dict]):
 
 def main() -> None:
     """Train decoders, solve the regressions, print the table, draw the figure."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--seeds", type=int, default=3)
+    parser = options(__doc__, seeds=3, quick="few epochs and draws: it says nothing")
     parser.add_argument("--out", type=Path, default=Path("figures"))
-    parser.add_argument("--quick", action="store_true", help="few epochs and draws: it says nothing")
     args = parser.parse_args()
     found = [compared(seed, quick=args.quick) for seed in range(2 if args.quick else args.seeds)]
-    print(HEAD)
-    print("\n".join(rows(found)))
-    args.out.mkdir(parents=True, exist_ok=True)
-    figure(found[0]).savefig(args.out / "process_prior.png", dpi=150)
-    print(f"\nfigure: {args.out / 'process_prior.png'}")
+    publish(rows(found), figure(found[0]), args.out / "process_prior.png")
 
 
 if __name__ == "__main__":

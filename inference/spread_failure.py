@@ -26,7 +26,7 @@ import numpy as np
 import optax
 from jax.scipy.special import logsumexp
 
-from inference.claims import HEAD, row
+from inference.claims import publish, row
 from probvae import VAE, NonFiniteLossError, fit, guides, likelihoods, nets, priors
 from probvae.data import GaussianNoise
 from probvae.plots.canvas import BLUE, GREY, ORANGE, new_figure, tidy
@@ -158,12 +158,8 @@ def main() -> None:
         spread = likelihoods.Spread(base, noise=GaussianNoise(noise))
         fits[f"spread {noise:g}"], _ = trained(spread, train, args.seed, epochs)
         lines += spread_rows(fits[f"spread {noise:g}"], noise, test)
-    print(HEAD)
-    print("\n".join(lines))
-    args.out.mkdir(parents=True, exist_ok=True)
     kept = {name: fits[name] for name in ("plain", "spread 0.5")}
-    figure(train, kept, args.seed).savefig(args.out / "spread_failure.png", dpi=150)
-    print(f"\nfigure: {args.out / 'spread_failure.png'}")
+    publish(lines, figure(train, kept, args.seed), args.out / "spread_failure.png")
 
 
 if __name__ == "__main__":
