@@ -33,12 +33,12 @@ import numpy as np
 
 from inference.claims import HEAD, row, stated
 from inference.comparison import error, options
+from inference.pictures import Images, images, sharpness
 from models.perceptual import perceptual
 from models.vae_gan import vae_gan
 from probvae import VAE, Fitted, Variant, fit, likelihoods, nets
-from probvae.criticism import bits_per_dimension, classifier_features, frechet_distance
-from probvae.criticism.features import principal_components
-from probvae.data import Dequantize, load
+from probvae.criticism import bits_per_dimension, frechet_distance
+from probvae.data import Dequantize
 from probvae.plots.canvas import side_by_side
 from probvae.typing import ArrayLike
 
@@ -48,15 +48,6 @@ L1, EDGES, GAN, AUTO = "L1 (Laplace)", "perceptual", "VAE-GAN", "autoregressive"
 PICTURES = 150  # of each kind that are measured
 HEADS = ("sharp: reconstructions", "sharp: at z ~ p(z)", "sharp: draws of x", "squared error x 1000",
          "bits per dimension", "Frechet: means", "Frechet: draws")  # fmt: skip
-
-
-class Images(NamedTuple):
-    """Levels of grey ``(n, h, w)``, uint8, how many there are, and features for the distance."""
-
-    train: np.ndarray
-    test: np.ndarray
-    levels: int
-    features: object
 
 
 class Measured(NamedTuple):
@@ -69,27 +60,6 @@ class Measured(NamedTuple):
     bits: float
     frechet: float
     frechet_draws: float
-
-
-def images(name: str) -> Images:
-    """Load faces, MNIST or digits, as levels."""
-    data = load(name, binarize=None)
-    top = 16 if name == "digits" else 255
-    test = np.rint(data.test * top).astype(np.uint8)
-    if name == "lfw64":
-        train, test = _faces(data.train), _faces(test)
-        train = np.concatenate([train, train[:, :, ::-1]])
-        return Images(train, test, 256, principal_components(train / 256, 32))
-    train, test = data.train[:10_000], test[:500]
-    key, labels = jax.random.key(7), data.labels["train"][:10_000]
-    told = classifier_features(train / (top + 1), labels, rng_key=key, epochs=20)
-    print(f"classifier: accuracy {told.accuracy:.3f} on data held out", flush=True)
-    return Images(train, test, top + 1, told)
-
-
-def _faces(x: np.ndarray) -> np.ndarray:
-    grey = x[:, 8:56, 8:56].astype(float).reshape(len(x), 24, 2, 24, 2, 3)
-    return np.rint(grey.mean(axis=(2, 4, 5))).astype(np.uint8)
 
 
 def recipes(event_shape: tuple[int, ...], size: int, latent_dim: int) -> dict[str, Variant]:
@@ -136,13 +106,6 @@ def shown(fitted: Fitted, z: ArrayLike, name: str) -> np.ndarray:
     """Return the pictures at codes: E[x|z], or a draw where it has no closed form."""
     p = fitted.decode(z)
     return np.asarray(p.sample(jax.random.key(5)) if name == AUTO else p.mean)
-
-
-def sharpness(x: np.ndarray) -> float:
-    """Return the variance of the Laplacian within a picture, mean over pictures."""
-    middle = x[:, 1:-1, 1:-1]
-    sides = x[:, :-2, 1:-1] + x[:, 2:, 1:-1] + x[:, 1:-1, :-2] + x[:, 1:-1, 2:]
-    return float((sides - 4 * middle).var(axis=(1, 2)).mean())
 
 
 def measured(

@@ -37,34 +37,13 @@ from jax.flatten_util import ravel_pytree
 from inference import linear_gaussian as exact
 from inference.claims import HEAD, row
 from inference.linear_gaussian import OFF, Guide, Moments, Toy, expected, model, toy
+from inference.score_function import ScoreFunction
 from probvae import objectives
-from probvae.objectives.particles import over_particles
-from probvae.objectives.terms import guide_traced, latent_sites, model_traced
 from probvae.plots.canvas import BLUE, GREY, ORANGE, new_figure, tidy
 
 CHUNK, ERRORS = 100, 4.0  # keys at a time; standard errors
 COUNTS = (4, 16, 64, 256)  # particles
 GUIDES = {"exact posterior": exact.EXACT, "guide off": OFF}
-
-
-class ScoreFunction(objectives.AbstractEstimator):
-    """Log w times d log q, for ``ELBO`` of one particle: as the package has none, one of our own."""
-
-    def read(self, one: Callable, rng_key: jax.Array, num_particles: int, alpha: float):
-        found = over_particles(partial(one, traces=held_draws), rng_key, num_particles)
-        factor = jax.lax.stop_gradient(found.log_weight) + 1  # the sampled KL's own score is -1
-        log_q = sum(found.log_guide.values())
-        surrogate = factor * (log_q - jax.lax.stop_gradient(log_q))
-        return found._replace(log_likelihood=found.log_likelihood + surrogate)
-
-
-def held_draws(key, params, model, guide, args, kwargs):
-    """Run both programs, with no gradient through the draws."""
-    model_key, guide_key = jax.random.split(key)
-    drawn = guide_traced(guide_key, params, guide, args, kwargs)
-    z = {name: jax.lax.stop_gradient(drawn[name]["value"]) for name in latent_sites(drawn)}
-    again = guide_traced(guide_key, {**params, **z}, guide, args, kwargs)
-    return again, model_traced(model_key, params, model, again, args, kwargs)
 
 
 class Method(NamedTuple):

@@ -10,12 +10,10 @@ import jax.numpy as jnp
 import numpy as np
 from jax.scipy.special import logsumexp
 
+from probvae.chunks import in_blocks, over_particles
 from probvae.nets import Bayesian
 from probvae.objectives.terms import Terms, terms
 from probvae.typing import Params, RngKey
-
-ROWS = 1_250  # decoder rows at a time: bounds memory; few enough to stay in the cache (10 % less time)
-BLOCK = 400_000  # decoder rows between two reports of progress
 
 
 class Batch(NamedTuple):
@@ -125,7 +123,7 @@ def log_prob(
     """
     check_density(vae)
     run = partial(_importance, vae.eval(), num_particles=num_particles)
-    value, second = _in_blocks(run, params, data, rng_key, num_particles, progress)
+    value, second = in_blocks(run, params, data, rng_key, num_particles, progress)
     spread = np.maximum(np.exp(second - 2 * value) - 1.0, 0.0) / max(num_particles - 1, 1)
     error = np.sqrt(spread) if num_particles > 1 else np.full_like(value, np.nan)
     return Evidence(value, error, num_particles)
@@ -143,7 +141,7 @@ def elbo(
     """E_q[log p(x|z)] - KL(q(z|x) || p(z)) per datum, as a mean over particles."""
     check_density(vae)
     run = partial(_elbo, vae.eval(), num_particles=num_particles)
-    mean, square = _in_blocks(run, params, data, rng_key, num_particles, progress)
+    mean, square = in_blocks(run, params, data, rng_key, num_particles, progress)
     spread = np.maximum(square - mean**2, 0.0) / max(num_particles - 1, 1)
     error = np.sqrt(spread) if num_particles > 1 else np.full_like(mean, np.nan)
     return Evidence(mean, error, num_particles)
@@ -180,7 +178,7 @@ def _importance(vae: Any, params: Params, keys: jax.Array, data: Batch, num_part
         return first, jnp.logaddexp(total[1], logsumexp(2 * log_w))
 
     start = (jnp.full((), -jnp.inf), jnp.full((), -jnp.inf))
-    first, second = _over_particles(weights, update, start, -jnp.inf, keys, data, num_particles)
+    first, second = over_particles(weights, update, start, -jnp.inf, keys, data, num_particles)
     return first - math.log(num_particles), second - math.log(num_particles)
 
 
@@ -196,57 +194,5 @@ def _elbo(vae: Any, params: Params, keys: jax.Array, data: Batch, num_particles:
         return total[0] + value.sum(), total[1] + (value**2).sum()
 
     start = (jnp.zeros(()), jnp.zeros(()))
-    first, second = _over_particles(bound, update, start, 0.0, keys, data, num_particles)
+    first, second = over_particles(bound, update, start, 0.0, keys, data, num_particles)
     return first / num_particles, second / num_particles
-
-
-def _over_particles(
-    value: Any,
-    update: Any,
-    start: Any,
-    neutral: float,
-    keys: jax.Array,
-    data: Batch,
-    num_particles: int,
-) -> Any:
-    """Fold ``update`` over chunks of particles for each datum; exactly ``num_particles`` count."""
-    chunk = min(num_particles, ROWS)
-    chunks = -(-num_particles // chunk)
-
-    def one_datum(key: jax.Array, datum: Batch) -> Any:
-        def one_chunk(total: Any, i: jax.Array) -> tuple[Any, None]:
-            index = i * chunk + jnp.arange(chunk)
-            particle_keys = jax.vmap(partial(jax.random.fold_in, key))(index)
-            values = jax.vmap(value, in_axes=(0, None))(particle_keys, datum)
-            return update(total, jnp.where(index < num_particles, values, neutral)), None
-
-        return jax.lax.scan(one_chunk, start, jnp.arange(chunks))[0]
-
-    at_a_time = max(ROWS // num_particles, 1)
-    return jax.lax.map(lambda row: one_datum(*row), (keys, data), batch_size=at_a_time)
-
-
-def _in_blocks(
-    run: Any, params: Params, data: Batch, rng_key: RngKey, num_particles: int, progress: Any
-) -> tuple[np.ndarray, np.ndarray]:
-    """Call a compiled program on blocks of equal size, the last one padded."""
-    n = len(data.x)
-    block = _block_size(n, num_particles)
-    starts = range(0, n, block)
-    results = []
-    for start in progress(starts) if progress else starts:
-        index = np.minimum(np.arange(start, start + block), n - 1)
-        keys = jax.vmap(partial(jax.random.fold_in, rng_key))(index)
-        rows = jax.tree.map(lambda a: jnp.asarray(a[index]), data)  # noqa: B023
-        results.append(jax.device_get(run(params, keys, rows)))
-    first, second = (
-        np.concatenate(parts)[:n].astype(np.float64) for parts in zip(*results, strict=True)
-    )
-    return first, second
-
-
-def _block_size(n: int, num_particles: int) -> int:
-    """Return how many data to take between reports, shared out so that little is padded."""
-    at_a_time = max(ROWS // num_particles, 1)
-    blocks = -(-n * num_particles // max(BLOCK, num_particles * at_a_time))
-    return min(n, at_a_time * -(-n // (blocks * at_a_time)))

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from probvae.criticism.chunks import at_a_time
+from probvae.chunks import at_a_time
 from probvae.criticism.simulation import simulate
 from probvae.criticism.uniformity import symmetry, uniformity
 from probvae.evidence import Batch, check_density

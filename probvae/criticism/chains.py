@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 from numpyro.infer.hmc_util import euclidean_kinetic_energy, velocity_verlet
 
-from probvae.criticism.chunks import at_a_time
+from probvae.chunks import at_a_time
 from probvae.criticism.codes import Codes, Start, log_densities
 from probvae.evidence import Batch
 from probvae.typing import Params, RngKey

@@ -9,7 +9,7 @@ from numpyro import handlers
 from numpyro.distributions import biject_to
 from numpyro.infer.util import compute_log_probs
 
-from probvae.criticism.chunks import at_a_time
+from probvae.chunks import at_a_time
 from probvae.distributions.support import named
 from probvae.evidence import Batch
 from probvae.objectives.terms import in_plate, latent_sites

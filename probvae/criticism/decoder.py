@@ -8,8 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 from numpyro.distributions import Distribution
 
+from probvae.chunks import ROWS
 from probvae.criticism.observed import observed
-from probvae.evidence import ROWS, Batch
+from probvae.evidence import Batch
 from probvae.objectives.terms import guide_traced, model_traced
 from probvae.training import Fitted
 from probvae.typing import Params, RngKey

@@ -6,7 +6,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from probvae.evidence import ROWS, Batch
+from probvae.chunks import ROWS
+from probvae.evidence import Batch
 from probvae.objectives.terms import guide_traced, latent_sites
 from probvae.typing import Params, RngKey
 

@@ -9,6 +9,7 @@ import numpy as np
 from jax.scipy.special import logsumexp
 
 from probvae import join
+from probvae.chunks import data_at_a_time
 from probvae.criticism.draws import drawn
 from probvae.criticism.local_guide import (
     Plan,
@@ -20,7 +21,7 @@ from probvae.criticism.local_guide import (
     with_local_encoder,
 )
 from probvae.criticism.observed import observed
-from probvae.evidence import ROWS, Batch, Evidence, check_density, check_one_decoder
+from probvae.evidence import Batch, Evidence, check_density, check_one_decoder
 from probvae.training import Fitted, checks
 from probvae.typing import Params, RngKey
 
@@ -143,7 +144,7 @@ def _measured(
     vae: Any, local: Any, values: Params, keys: jax.Array, data: Batch, plan: Plan
 ) -> dict[str, jax.Array]:
     """Climb and score, so many data at a time that ``ROWS`` rows are decoded at once."""
-    at_a_time = max(ROWS // plan.num_draws, 1)
+    at_a_time = data_at_a_time(plan.num_draws)
 
     def one_datum(row: tuple[RngKey, Batch]) -> dict[str, jax.Array]:
         key, datum = row

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from probvae.criticism.chunks import at_a_time
+from probvae.chunks import at_a_time
 from probvae.criticism.observed import observed
 from probvae.evidence import Batch, datum_terms
 from probvae.training import Fitted, checks

@@ -6,9 +6,10 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from probvae.chunks import ROWS
 from probvae.criticism.observed import observed
 from probvae.criticism.two_sample import two_sample_test
-from probvae.evidence import ROWS, Batch
+from probvae.evidence import Batch
 from probvae.objectives.terms import guide_traced, latent_sites, model_traced
 from probvae.training import Fitted
 from probvae.typing import Params, RngKey

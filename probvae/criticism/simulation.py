@@ -8,7 +8,7 @@ import numpy as np
 from numpyro import handlers
 
 from probvae import inputs
-from probvae.criticism.chunks import at_a_time
+from probvae.chunks import at_a_time
 from probvae.evidence import Batch
 from probvae.objectives.terms import in_plate, latent_sites
 from probvae.training import Fitted

@@ -7,8 +7,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from probvae.chunks import data_at_a_time
 from probvae.criticism.observed import observed
-from probvae.evidence import ROWS, Batch, datum_terms
+from probvae.evidence import Batch, datum_terms
 from probvae.objectives.terms import latent_sites
 from probvae.training import Fitted
 from probvae.typing import Params, RngKey
@@ -79,7 +80,7 @@ def _read(vae: Any, params: Params, keys: jax.Array, data: Batch, half: int) -> 
         halves = {site: value.reshape(2, half, -1).mean(1) for site, value in z.items()}
         return mean(kl), *({site: pair[i] for site, pair in halves.items()} for i in (0, 1))
 
-    at_a_time = max(ROWS // (2 * half), 1)
+    at_a_time = data_at_a_time(2 * half)
     return jax.lax.map(lambda row: one_datum(*row), (keys, data), batch_size=at_a_time)
 
 

@@ -10,8 +10,9 @@ from numpyro import handlers
 from numpyro.distributions import Distribution, MixtureSameFamily
 from tqdm.auto import tqdm
 
+from probvae.chunks import data_at_a_time
 from probvae.distributions.support import named
-from probvae.evidence import ROWS, Batch, Evidence, over_noise
+from probvae.evidence import Batch, Evidence, over_noise
 from probvae.objectives.terms import latent_sites, terms, traced, unexpanded
 from probvae.training import checks
 from probvae.typing import Params, RngKey
@@ -137,7 +138,7 @@ def impute(
         w = jax.nn.softmax(log_w)
         return jnp.where(datum.mask, datum.x, x[chosen]), 1 / jnp.square(w).sum()
 
-    at_a_time = max(ROWS // num_particles, 1)
+    at_a_time = data_at_a_time(num_particles)
     x, effective = jax.lax.map(lambda row: one_datum(*row), (keys, data), batch_size=at_a_time)
     return Imputed(jnp.moveaxis(x, 1, 0), effective)
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from inference_runs import run
 
-from inference.blur import sharpness
+from inference.pictures import sharpness
 
 
 @pytest.mark.slow

@@ -2,8 +2,7 @@
 
 import pytest
 
-from probvae.criticism.chunks import at_a_time
-from probvae.evidence import ROWS
+from probvae.chunks import ROWS, at_a_time
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,47 @@
+"""Pictures as levels of grey, features to compare them in, and how sharp they are."""
+
+from typing import NamedTuple
+
+import jax
+import numpy as np
+
+from probvae.criticism import classifier_features
+from probvae.criticism.features import principal_components
+from probvae.data import load
+
+
+class Images(NamedTuple):
+    """Levels of grey ``(n, h, w)``, uint8, how many there are, and features for the distance."""
+
+    train: np.ndarray
+    test: np.ndarray
+    levels: int
+    features: object
+
+
+def images(name: str) -> Images:
+    """Load faces, MNIST or digits, as levels."""
+    data = load(name, binarize=None)
+    top = 16 if name == "digits" else 255
+    test = np.rint(data.test * top).astype(np.uint8)
+    if name == "lfw64":
+        train, test = _faces(data.train), _faces(test)
+        train = np.concatenate([train, train[:, :, ::-1]])
+        return Images(train, test, 256, principal_components(train / 256, 32))
+    train, test = data.train[:10_000], test[:500]
+    key, labels = jax.random.key(7), data.labels["train"][:10_000]
+    told = classifier_features(train / (top + 1), labels, rng_key=key, epochs=20)
+    print(f"classifier: accuracy {told.accuracy:.3f} on data held out", flush=True)
+    return Images(train, test, top + 1, told)
+
+
+def _faces(x: np.ndarray) -> np.ndarray:
+    grey = x[:, 8:56, 8:56].astype(float).reshape(len(x), 24, 2, 24, 2, 3)
+    return np.rint(grey.mean(axis=(2, 4, 5))).astype(np.uint8)
+
+
+def sharpness(x: np.ndarray) -> float:
+    """Return the variance of the Laplacian within a picture, mean over pictures."""
+    middle = x[:, 1:-1, 1:-1]
+    sides = x[:, :-2, 1:-1] + x[:, 2:, 1:-1] + x[:, 1:-1, :-2] + x[:, 1:-1, 2:]
+    return float((sides - 4 * middle).var(axis=(1, 2)).mean())
