@@ -11,7 +11,7 @@ FAMILIES = {"priors", "guides", "likelihoods", "objectives", "nets"}
 LOW = {"typing", "interfaces"}
 PARTS = LOW | {"nets", "distributions", "flows"}
 CORE = PARTS | FAMILIES | {"inputs", "join"}
-TRAINING = CORE | {"vae", "evidence", "training", "data", "__version__"}
+TRAINING = CORE | {"vae", "chunks", "evidence", "training", "data", "__version__"}
 
 # what each part of the package may import of the package; itself always
 MAY = {
@@ -28,7 +28,8 @@ MAY = {
     "inputs": LOW,
     "join": LOW | {"nets", "distributions"},
     "vae": CORE,
-    "evidence": CORE,
+    "chunks": {"typing"},
+    "evidence": CORE | {"chunks"},
     "training": TRAINING,
     "criticism": TRAINING,
 }
