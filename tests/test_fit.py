@@ -224,11 +224,11 @@ def test_exactly_the_particles_asked_for(num_particles, monkeypatch):
 
 
 def test_log_prob_is_chunked_over_data_without_a_trace(fitted, monkeypatch):
-    from probvae import evidence
+    from probvae import chunks
 
     x = binary(23)
     whole = fitted.log_prob(x, rng_key=jax.random.key(0), num_particles=40)
-    monkeypatch.setattr(evidence, "BLOCK", 200)
+    monkeypatch.setattr(chunks, "BLOCK", 200)
     blocks = fitted.log_prob(x, rng_key=jax.random.key(0), num_particles=40)
     np.testing.assert_allclose(whole.value, blocks.value, rtol=1e-5)
     assert whole.value.shape == (23,)
