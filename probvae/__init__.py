@@ -7,6 +7,7 @@ from probvae.criticism import Diagnosis, diagnose, to_datatree
 from probvae.evidence import Batch, Evidence
 from probvae.training import (
     DecoderPrior,
+    EarlyStopping,
     Fitted,
     History,
     Imputed,
@@ -26,6 +27,7 @@ __all__ = [
     "Batch",
     "DecoderPrior",
     "Diagnosis",
+    "EarlyStopping",
     "Evidence",
     "Fitted",
     "History",

@@ -76,6 +76,10 @@ def _train(parser: argparse.ArgumentParser) -> None:
     add("--epochs", type=int, metavar="N", help="passes through the training data")
     add("--batch-size", type=int, metavar="N", help="data per step")
     add("--learning-rate", type=float, metavar="R", help="Adam's; replaces the model file's optimizer")
+    words = "end after N epochs without a better validation ELBO; keep the best epoch"
+    add("--patience", type=int, metavar="N", help=words)
+    words = f"epochs before these are counted (default: {DEFAULTS['patience_start']})"
+    add("--patience-start", type=int, default=DEFAULTS["patience_start"], metavar="N", help=words)
     add("--out", metavar="DIR", help="a new folder (default: runs/<model>-<data>)")
     add("--seed", type=int, default=0, metavar="S", help=_help("of all random numbers", "seed"))
     _particles(parser, DEFAULTS["num_particles"])

@@ -15,9 +15,10 @@ class Convergence(NamedTuple):
 
     ``gain`` is what a straight line through the last fifth of the epochs (at least five) rises by over
     them, and ``gain_error`` its standard error; ``lost`` what the last epoch (mean of three) is below
-    the best mean of three; ``best_epoch`` where that was. ``kl_weight`` is (log_likelihood - bound) /
-    kl of the last epoch: 1 for the ELBO, beta where the KL is weighted by it; nan where the history
-    does not say. ``is_validation`` tells whose ELBO it is, ``num_epochs`` how many there were.
+    the best mean of three, and 0 where early stopping kept the best epoch; ``best_epoch`` where that
+    was. ``kl_weight`` is (log_likelihood - bound) / kl of the last epoch: 1 for the ELBO, beta where
+    the KL is weighted by it; nan where the history does not say. ``is_validation`` tells whose ELBO it
+    is, ``num_epochs`` how many there were.
     """
 
     gain: float
@@ -53,7 +54,7 @@ def convergence(fitted: Fitted) -> Convergence:
     return Convergence(
         slope * (tail - 1),
         slope_error * (tail - 1),
-        float(smooth.max() - smooth[-1]),
+        float(smooth.max() - smooth[-1]) if history.best_epoch is None else 0.0,
         int(smooth.argmax()) + 2,
         _kl_weight(history.train),
         len(elbo),

@@ -12,7 +12,7 @@ import numpy as np
 from probvae.data import Data
 from probvae.runs.context import asked_at
 from probvae.runs.model_file import ModelFile
-from probvae.runs.settings import Settings, sizes
+from probvae.runs.settings import Settings, sizes, stopping
 from probvae.variant import Variant
 
 PACKAGES = ("probvae", "jax", "numpyro", "flax", "optax", "numpy")
@@ -46,6 +46,7 @@ def record(
             "optimizer": _optimizer_words(settings, variant),
             "seed": settings.seed,
         }
+        | ({} if stopping(settings) is None else {"early_stopping": repr(stopping(settings))})
         | ({"asked_at": asked_at(variant)} if asked_at(variant) else {}),
         "evaluation": {"num_particles": settings.num_particles, "max_test": settings.max_test},
         "versions": versions(),

@@ -9,6 +9,7 @@ from numpyro.distributions import constraints
 from probvae.data import Data, Rescale, load
 from probvae.runs.context import asked_at, own_shape, told
 from probvae.runs.model_file import ModelFile
+from probvae.training import EarlyStopping
 from probvae.training.checks import check_count
 from probvae.variant import Variant
 
@@ -28,6 +29,8 @@ class Settings(NamedTuple):
         epochs: passes through the training data.
         batch_size: data per step.
         learning_rate: of Adam, in place of the model file's optimizer.
+        patience: end after so many epochs without a better validation ELBO, and keep the best epoch.
+        patience_start: epochs before they are counted.
         out: the run's folder, new or empty.
         seed: every random number of the run derives from it.
         num_particles: draws of z for each datum in log p(x).
@@ -42,6 +45,8 @@ class Settings(NamedTuple):
     epochs: int | None = None
     batch_size: int | None = None
     learning_rate: float | None = None
+    patience: int | None = None
+    patience_start: int = 0
     out: str | Path | None = None
     seed: int = 0
     num_particles: int = 5000
@@ -54,9 +59,21 @@ def check_settings(settings: Settings) -> None:
         if getattr(settings, name) is not None:
             check_count(name, getattr(settings, name))
     check_seed(settings.seed)
+    stopping(settings)
     rate = settings.learning_rate
     if rate is not None and not (math.isfinite(rate) and rate > 0):
         raise ValueError(f"learning_rate expects a positive number, such as 1e-3; got {rate!r}.")
+
+
+def stopping(settings: Settings) -> EarlyStopping | None:
+    """Return when to end a run before its last epoch; None for never."""
+    if settings.patience is not None:
+        return EarlyStopping(settings.patience, settings.patience_start)
+    if settings.patience_start:
+        raise ValueError(
+            "patience_start expects a patience with it: --patience 50 --patience-start 100."
+        )
+    return None
 
 
 def check_seed(seed: int) -> None:

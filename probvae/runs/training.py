@@ -19,7 +19,7 @@ from probvae.runs.evaluation import batch, evaluate, keys, sentences
 from probvae.runs.model_file import ModelFile, load_model_file
 from probvae.runs.record import record
 from probvae.runs.run import Run
-from probvae.runs.settings import Settings, assembled, check_settings, protocol, sizes
+from probvae.runs.settings import Settings, assembled, check_settings, protocol, sizes, stopping
 from probvae.training import Fitted, History, NonFiniteLossError, fit
 from probvae.variant import Variant
 
@@ -106,6 +106,7 @@ def _fit(settings: Settings, variant: Variant, data: Data, *, progress: bool) ->
         epochs=epochs,
         batch_size=batch_size,
         init_params=variant.init_params,
+        early_stopping=stopping(settings),
         rng_key=keys(settings.seed).fit,
         progress=progress,
     )
@@ -113,7 +114,7 @@ def _fit(settings: Settings, variant: Variant, data: Data, *, progress: bool) ->
 
 def _account(run: Run, seconds: float) -> str:
     history, asked = run.fitted.history, run.config["training"]["epochs"]
-    last = {k: v[-1] for k, v in (history.validation or history.train).items()}
+    last = {k: v[history.kept_epoch] for k, v in (history.validation or history.train).items()}
     which = "validation" if history.validation else "training"
     shown = [name for name in ("elbo", "log_likelihood", "loss") if name in last][0]
     number = {
@@ -121,8 +122,10 @@ def _account(run: Run, seconds: float) -> str:
         "log_likelihood": "{which} reconstruction {value:.2f} (no density)",
         "loss": "loss {value:.4g}",
     }[shown].format(which=which, value=last[shown])
-    early = "" if history.num_epochs == asked else f" of {asked}, interrupted"
-    return f"fitted {history.num_epochs} epochs{early} in {seconds:.1f} s, {number}"
+    best = "" if history.best_epoch is None else f", the best of them {history.best_epoch + 1}"
+    early = "" if best or history.num_epochs == asked else ", interrupted"
+    of = "" if history.num_epochs == asked else f" of {asked}"
+    return f"fitted {history.num_epochs} epochs{of}{early}{best} in {seconds:.1f} s, {number}"
 
 
 def _evaluated(run: Run, fit_seconds: float, *, progress: bool) -> dict[str, Any]:
@@ -132,7 +135,8 @@ def _evaluated(run: Run, fit_seconds: float, *, progress: bool) -> dict[str, Any
     )
     history = run.fitted.history
     done = {"epochs": history.num_epochs, "seconds": round(fit_seconds, 2)}
-    ends = {k: float(v[-1]) for k, v in history.validation.items()}
+    done |= {} if history.best_epoch is None else {"kept_epoch": history.kept_epoch + 1}
+    ends = {k: float(v[history.kept_epoch]) for k, v in history.validation.items()}
     metrics = {**found, "fit": done, "validation_at_end": ends}
     files.write_json(run.folder / files.METRICS, metrics)
     return metrics

@@ -1,17 +1,20 @@
 """Training: fit and what serves it."""
 
+from probvae.training.course import NonFiniteLossError
 from probvae.training.decoder_prior import DecoderPrior
-from probvae.training.fit import NonFiniteLossError, fit
+from probvae.training.fit import fit
 from probvae.training.fitted import Fitted
 from probvae.training.history import History
 from probvae.training.point_weights import point_weights
 from probvae.training.queries import Imputed, Samples
 from probvae.training.refit import refit
 from probvae.training.saved import load
+from probvae.training.stopping import EarlyStopping
 from probvae.training.warm_start import shared_params
 
 __all__ = [
     "DecoderPrior",
+    "EarlyStopping",
     "Fitted",
     "History",
     "Imputed",

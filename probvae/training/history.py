@@ -21,16 +21,25 @@ class History(NamedTuple):
     prior, ``loss`` is that of all N training data and of the weights, -(N bound - KL(q(w) || p(w))), as
     each batch estimates it; all else is per datum, without the KL of the weights, at one draw of them
     for each batch. An epoch's mean of -loss / N is the whole ELBO per datum.
+
+    With ``early_stopping``, ``best_epoch`` is the epoch, counted from 0, whose state was kept:
+    ``validation["elbo"][best_epoch]`` is its ELBO. None where the state is that of the last epoch.
     """
 
     steps: dict[str, np.ndarray]
     train: dict[str, np.ndarray]
     validation: dict[str, np.ndarray]
+    best_epoch: int | None = None
 
     @property
     def num_epochs(self) -> int:
         """The number of epochs recorded."""
         return len(self.train["loss"]) if self.train else 0
+
+    @property
+    def kept_epoch(self) -> int:
+        """The epoch, counted from 0, whose state was kept: the best, or the last; -1 before any."""
+        return self.num_epochs - 1 if self.best_epoch is None else self.best_epoch
 
 
 class Recorder:
@@ -44,6 +53,21 @@ class Recorder:
         for rows, new in zip(self._rows, (steps, train, validation), strict=True):
             if new is not None:
                 rows.append(new)
+
+    @property
+    def num_epochs(self) -> int:
+        """The number of epochs gathered."""
+        return len(self._rows[1])
+
+    @property
+    def last(self) -> tuple[dict, dict | None]:
+        """The last epoch's means, of training and of validation."""
+        return self._rows[1][-1], self._rows[2][-1] if self._rows[2] else None
+
+    @property
+    def elbo(self) -> list[float]:
+        """The validation ELBO of each epoch."""
+        return [row["elbo"] for row in self._rows[2]]
 
     def history(self) -> History:
         """Return what was gathered."""

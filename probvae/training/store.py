@@ -15,6 +15,7 @@ from probvae.training.history import History
 from probvae.typing import Params
 
 FORMAT = "probvae-1"
+SERIES = ("steps", "train", "validation")
 
 
 def save(
@@ -104,10 +105,11 @@ def _name(path: tuple) -> str:
 
 
 def _history(arrays: dict[str, np.ndarray]) -> History:
-    groups: dict[str, dict] = {name: {} for name in History._fields}
+    groups: dict[str, dict] = {name: {} for name in SERIES}
     for name, array in arrays.items():
         kind, _, rest = name.partition("/")
-        if kind == "history":
-            group, _, series = rest.partition("/")
+        group, _, series = rest.partition("/")
+        if kind == "history" and group in groups:
             groups[group][series] = array
-    return History(**groups)
+    best = arrays.get("history/best_epoch")
+    return History(**groups, best_epoch=None if best is None else int(best))
