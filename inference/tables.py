@@ -1,0 +1,169 @@
+"""Question: does a row of a published table come out as it was reported?
+
+`python -m inference.tables` lists the rows; a row is trained as its paper's code trains it
+(`inference/recipes.py`), from several keys, and its test log p(x) is the importance-weighted bound by 5000
+particles on all test images. `--epochs` trains for less, with a warm-up of at most a quarter of it: a number
+that stands beside the reference and is no reproduction. What a training gave is kept in the folder
+`--out`; the same command goes on from there.
+
+    python -m inference.tables ROW [--seeds 3] [--epochs N] [--images N] [--out tables] [--quick]
+"""
+
+import argparse
+import json
+import time
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from inference.claims import stated
+from inference.recipes import ROWS, Row, Training
+from probvae import EarlyStopping, criticism, fit
+from probvae.data import Data, load
+
+TAILS = 500  # test images whose k-hat is looked at
+HEAD = (
+    "| row | reference | test log p(x) (nats) | test ELBO | active units | k-hat above {k:.2f} | epochs (kept) "
+    "| minutes | device |\n| --- | --- | --- | --- | --- | --- | --- | --- | --- |"
+)
+
+
+def shortened(training: Training, epochs: int | None) -> Training:
+    """Return the training, or one of so many epochs, whose warm-up is at most a quarter of them."""
+    if epochs is None:
+        return training
+    return training._replace(epochs=epochs, warm_up=min(training.warm_up, epochs // 4))
+
+
+def trained(row: Row, training: Training, data: Data, key: jax.Array) -> Any:
+    """Train one VAE of a row."""
+    steps = len(data.train) // training.batch_size
+    return fit(
+        row.vae(data.event_shape),
+        data.train,
+        validation=data.valid,
+        observation=data.observation,
+        rng_key=key,
+        objective=training.objective(training.warm_up * steps),
+        optimizer=training.optimizer(steps),
+        epochs=training.epochs,
+        batch_size=training.batch_size,
+        early_stopping=_stopping(training),
+    )
+
+
+def _stopping(training: Training) -> EarlyStopping | None:
+    if training.patience is None:
+        return None
+    return EarlyStopping(training.patience, start=training.warm_up)
+
+
+def criticised(fitted: Any, test: np.ndarray, key: jax.Array, particles: int) -> dict[str, float]:
+    """Return what a row of the table says of a fitted VAE, in nats per image."""
+    keys = jax.random.split(key, 4)
+    bound = fitted.log_prob(test, rng_key=keys[0], num_particles=particles, progress=True)
+    tails = criticism.pareto_shape(fitted, test[:TAILS], rng_key=keys[1], num_particles=particles)
+    active = criticism.units(fitted, test[:TAILS], rng_key=keys[2]).active()
+    return {
+        "log_prob": bound.mean,
+        "standard_error_over_images": bound.mean_standard_error,
+        "elbo": fitted.elbo(test, rng_key=keys[3]).mean,
+        "active_units": float(sum(each.sum() for each in active.values())),
+        "share_above": tails.share_above,
+        "threshold": tails.threshold,
+    }
+
+
+def measured(name: str, key: int, settings: dict, data: Data, out: Path) -> dict[str, Any]:
+    """Return the record of one training: read if it is there, else made and kept."""
+    path = out / name / f"key-{key}.json"
+    if path.is_file():
+        return _kept(path, settings)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    fit_key, test_key = jax.random.split(jax.random.key(key))
+    row, began = ROWS[name], time.monotonic()
+    training = shortened(row.training, settings["epochs"])
+    fitted = trained(row, training, data, fit_key)
+    fitted.save(path.with_suffix(".safetensors"))
+    spent = time.monotonic() - began
+    record = {
+        "settings": settings,
+        **criticised(fitted, _test(data, settings["images"]), test_key, settings["particles"]),
+        "epochs": fitted.history.num_epochs,
+        "kept_epoch": fitted.history.kept_epoch + 1,
+        "training_minutes": spent / 60,
+        "minutes": (time.monotonic() - began) / 60,
+        "device": jax.devices()[0].device_kind,
+        "jax": jax.__version__,
+        "date": datetime.now(UTC).date().isoformat(),
+    }
+    path.write_text(json.dumps(record, indent=1))
+    return record
+
+
+def _kept(path: Path, settings: dict) -> dict[str, Any]:
+    record = json.loads(path.read_text())
+    if record["settings"] != settings:
+        raise SystemExit(
+            f"{path} was made with {record['settings']}, not {settings}: take another --out, or remove it."
+        )
+    return record
+
+
+def _test(data: Data, images: int | None) -> np.ndarray:
+    """Return all test images, or some drawn by a fixed seed: the static file is sorted by digit."""
+    if images is None or images >= len(data.test):
+        return data.test
+    return data.test[np.random.default_rng(0).choice(len(data.test), images, replace=False)]
+
+
+def line(name: str, records: list[dict]) -> str:
+    """Return a row of the table: means over trainings, and their standard errors."""
+
+    def cell(what: str, digits: int = 2) -> str:
+        return stated([record[what] for record in records], digits)
+
+    epochs = ", ".join(f"{r['epochs']} ({r['kept_epoch']})" for r in records)
+    cells = [cell("log_prob"), cell("elbo"), cell("active_units", 1), cell("share_above"), epochs]
+    last = [cell("minutes", 1), records[0]["device"]]
+    return f"| {name} | {ROWS[name].reference} | " + " | ".join([*cells, *last]) + " |"
+
+
+def arguments() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("row", nargs="?", choices=[*ROWS], metavar="ROW", help="without it: the rows")
+    parser.add_argument("--seeds", type=int, default=3, help="trainings, from keys 0, 1, ...")
+    parser.add_argument("--epochs", type=int, help="instead of the recipe's")
+    parser.add_argument(
+        "--images", type=int, help="test images, drawn at random; all of them by default"
+    )
+    parser.add_argument("--particles", type=int, default=5000)
+    parser.add_argument("--out", type=Path, default=Path("tables"), help="folder of the records")
+    parser.add_argument("--quick", action="store_true", help="one epoch of 500 images, 100 particles")
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Train the row from each key, and print its line."""
+    args = arguments()
+    if args.row is None:
+        print("\n".join(f"{name:28} {row.reference}" for name, row in ROWS.items()))
+        return
+    row = ROWS[args.row]
+    data = load(row.data, binarize=row.binarize)
+    if args.quick:
+        args.epochs, args.images, args.particles, args.seeds = 1, 20, 100, 1
+        data = replace(data, train=data.train[:500], valid=data.valid[:100], labels={})
+    settings = {what: getattr(args, what) for what in ("epochs", "images", "particles")}
+    records = [measured(args.row, key, settings, data, args.out) for key in range(args.seeds)]
+    print(HEAD.format(k=records[0]["threshold"]))
+    print(line(args.row, records))
+
+
+if __name__ == "__main__":
+    main()
