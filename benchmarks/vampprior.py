@@ -1,8 +1,9 @@
 """What a VampPrior costs: an epoch with 500 pseudo-inputs against one with the standard normal.
 
-Gated nets 300-300, 40 latents, batch 100, float32, all components at every step. The floor counts the
-products of a step: 500 more rows through the encoder and back to the pseudo-inputs themselves. The elementwise
-mixture is NumPyro's own; the first step's loss must be the same to 1e-5.
+Gated nets 300-300, 40 latents, batch 100, float32, all components at every step. The ratio of
+multiplications counts the products of a step: 500 more rows go through the encoder, and back to the
+pseudo-inputs themselves. The elementwise mixture is NumPyro's own; the first step's loss must be the
+same to 1e-5.
 """
 
 import argparse

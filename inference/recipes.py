@@ -2,16 +2,17 @@
 
 Rows are named data-nets-prior. Training is that of the authors' code, which is not plain Adam:
 
-- Tomczak and Welling 2018 (arXiv:1705.07120, their code): gated nets, 40 latents, batch 100, at most 2000
-  epochs; each tensor's gradient is divided by its norm before Adam (5e-4); the KL's weight rises
+- Tomczak and Welling 2018 (arXiv:1705.07120, their code): gated nets, 40 latents, batch 100, at most
+  2000 epochs; each tensor's gradient is divided by its norm before Adam (5e-4); the KL's weight rises
   over 100 epochs; stopped after 50 epochs without a better validation bound, the best state kept.
 - Burda, Grosse and Salakhutdinov 2016 (arXiv:1509.00519): tanh 200-200, 50 latents, batch 20, Adam with
   epsilon 1e-4 and rate 1e-3 * 10^(-i/7) for 3^i epochs, i = 0..7; no stopping.
 
-What differs here and is not hidden: the KL of a standard normal in closed form (theirs is one draw); the
-log variance bounded smoothly, not clipped to [-6, 2]; one output layer for mean and log variance;
-probabilities not clipped; pseudo-inputs in (0, 1) by a bijection, not clipped; the decoder of two levels is
-told z1 only; hidden layers of tanh start as flax's do; the weight rises by the step, not by the epoch.
+What differs here: the KL of a standard normal is in closed form (theirs is one draw); the log variance
+is bounded smoothly, not clipped to [-6, 2]; mean and log variance share one output layer;
+probabilities are not clipped; pseudo-inputs are in (0, 1) by a bijection, not clipped; the decoder of
+two levels is told z1 only; hidden layers of tanh start as flax's do; the KL's weight rises by the step,
+not by the epoch.
 """
 
 from collections.abc import Callable
@@ -89,10 +90,14 @@ def _normed(gradients: Any, params: Any) -> Any:
 
 
 def adam_by_thirds(steps_per_epoch: int) -> optax.GradientTransformation:
-    """Adam (epsilon 1e-4) with rate 1e-3 * 10^(-i/7) for 3^i epochs, i = 0..7."""
+    """Adam (epsilon 1e-4) by the rate that falls by thirds."""
+    return optax.adam(rate_by_thirds(steps_per_epoch), eps=1e-4)
+
+
+def rate_by_thirds(steps_per_epoch: int) -> optax.Schedule:
+    """Return the rate 1e-3 * 10^(-i/7) for 3^i epochs, i = 0..7."""
     ends = [(3**i - 1) // 2 * steps_per_epoch for i in range(1, 8)]
-    rate = optax.piecewise_constant_schedule(1e-3, dict.fromkeys(ends, 10 ** (-1 / 7)))
-    return optax.adam(rate, eps=1e-4)
+    return optax.piecewise_constant_schedule(1e-3, dict.fromkeys(ends, 10 ** (-1 / 7)))
 
 
 def warmed_up(steps: int) -> objectives.ELBO:

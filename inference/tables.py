@@ -1,10 +1,10 @@
 """Question: does a row of a published table come out as it was reported?
 
 `python -m inference.tables` lists the rows; a row is trained as its paper's code trains it
-(`inference/recipes.py`), from several keys, and its test log p(x) is the importance-weighted bound by 5000
-particles on all test images. `--epochs` trains for less, with a warm-up of at most a quarter of it: a number
-that stands beside the reference and is no reproduction. What a training gave is kept in the folder
-`--out`; the same command goes on from there.
+(`inference/recipes.py`), from several keys, and its test log p(x) is the importance-weighted bound by
+5000 particles on all test images. `--epochs` trains for less, with a warm-up of at most a quarter of
+it: a number that stands beside the reference and is no reproduction. What a training gave is kept in
+the folder `--out`; the same command goes on from there.
 
     python -m inference.tables ROW [--seeds 3] [--epochs N] [--images N] [--out tables] [--quick]
 """
@@ -27,8 +27,8 @@ from probvae.data import Data, load
 
 TAILS = 500  # test images whose k-hat is looked at
 HEAD = (
-    "| row | reference | test log p(x) (nats) | test ELBO | active units | k-hat above {k:.2f} | epochs (kept) "
-    "| minutes | device |\n| --- | --- | --- | --- | --- | --- | --- | --- | --- |"
+    "| row | reference | test log p(x) (nats) | test ELBO | active units | k-hat above {k:.2f} "
+    "| epochs (kept) | minutes | device |\n| --- | --- | --- | --- | --- | --- | --- | --- | --- |"
 )
 
 
@@ -109,7 +109,8 @@ def _kept(path: Path, settings: dict) -> dict[str, Any]:
     record = json.loads(path.read_text())
     if record["settings"] != settings:
         raise SystemExit(
-            f"{path} was made with {record['settings']}, not {settings}: take another --out, or remove it."
+            f"{path} was made with {record['settings']}, not {settings}: take another --out, "
+            "or remove it."
         )
     return record
 

@@ -1,6 +1,6 @@
 """``probvae.fit`` with gated nets, 300-300, 40 latents, batch 100: standard normal or VampPrior(500).
 
-``gated.py IMAGES EPOCHS PRIOR``; ``naive`` is the VampPrior whose mixture is NumPyro's own, elementwise.
+``gated.py IMAGES EPOCHS PRIOR``; ``naive`` is the VampPrior with NumPyro's own, elementwise mixture.
 """
 
 import sys

@@ -1,0 +1,76 @@
+"""The published tables: recipes as their papers state them, and a row as it is run."""
+
+import json
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from inference_runs import needs_data, run
+
+from inference.recipes import NETS, ROWS, TOMCZAK, adam_of_normed_gradients, rate_by_thirds
+from inference.tables import line, measured, shortened
+
+
+@pytest.mark.parametrize(
+    ("epoch", "power"),
+    [(0, 0), (1, 1), (3, 1), (4, 2), (12, 2), (13, 3), (1092, 6), (1093, 7), (3279, 7)],
+)
+def test_the_rate_falls_by_thirds(epoch, power):
+    """Burda et al.: 1e-3 * 10^(-i/7) for 3^i passes, 3280 in all; ours changes with the step after."""
+    rate = rate_by_thirds(20)(20 * epoch + 10)
+    np.testing.assert_allclose(rate, 1e-3 * 10 ** (-power / 7), rtol=1e-5)
+    assert ROWS["static-iwae-50"].training.epochs == sum(3**i for i in range(8))
+
+
+def test_each_tensor_has_a_step_of_its_own_length():
+    """With gradients of any size the first steps are Adam's of unit vectors: as long, all in all."""
+    optimizer = adam_of_normed_gradients(1)
+    weights = {"a": jnp.zeros((3, 4)), "b": jnp.zeros(5)}
+    gradient = {"a": jnp.full((3, 4), 1e-3), "b": jnp.linspace(1.0, 2.0, 5) * 1e6}
+    state = optimizer.init(weights)
+    _, state = optimizer.update(gradient, state, weights)
+    (moments,) = (part for part in state[1] if hasattr(part, "mu"))
+    for name in weights:
+        np.testing.assert_allclose(jnp.linalg.norm(moments.mu[name]), 0.1, rtol=1e-3)
+
+
+def test_a_shorter_run_warms_up_in_a_quarter_of_it():
+    assert shortened(TOMCZAK, None) == TOMCZAK
+    assert shortened(TOMCZAK, 40)[:4] == (40, 100, 10, 50)
+    assert shortened(TOMCZAK, 1000).warm_up == 100
+
+
+def test_every_row_has_data_nets_and_a_prior():
+    assert len(ROWS) == 3 * len(NETS) * 4 - 3 + 6 + 1
+    assert ROWS["dynamic-vae-standard"].reference == "-84.45 +- 0.12"
+    grey, binary = (ROWS[f"{data}-vae-vampprior"].vae((4, 4)) for data in ("frey", "static"))
+    assert (grey.prior.start_mean, binary.prior.start_mean) == (0.5, 0.05)
+    assert grey.prior.components == 500
+    for net in NETS:
+        assert ROWS[f"static-{net}-standard"].vae((4, 4)).latent_dim == 40
+
+
+def test_what_was_trained_is_kept_and_not_mistaken(tmp_path):
+    settings = {"epochs": 1, "images": 20, "particles": 100}
+    kept = tmp_path / "flax" / "key-0.json"
+    kept.parent.mkdir()
+    kept.write_text(json.dumps({"settings": settings, "elbo": -1.0}))
+    assert measured("flax", 0, settings, None, tmp_path)["elbo"] == -1.0
+    with pytest.raises(SystemExit, match="take another --out"):
+        measured("flax", 0, {**settings, "epochs": 2}, None, tmp_path)
+
+
+def test_a_line_is_the_spread_over_trainings():
+    same = {"elbo": -90.0, "active_units": 20.0, "share_above": 0.5, "epochs": 9, "kept_epoch": 8}
+    rows = [{**same, "log_prob": value, "minutes": 1.0, "device": "cpu"} for value in (-88.0, -90.0)]
+    assert "| -89.00 +- 1.00 | -90.00 +- 0.00 | 20.0 +- 0.0 |" in line("static-vae-standard", rows)
+
+
+@needs_data
+@pytest.mark.slow
+def test_a_row_is_one_command(tmp_path):
+    printed = run("tables", "static-vae-vampprior", "--quick", "--out", str(tmp_path))
+    assert "| static-vae-vampprior | -85.57 | -" in printed
+    record = json.loads((tmp_path / "static-vae-vampprior" / "key-0.json").read_text())
+    assert record["elbo"] < record["log_prob"] < 0
+    assert record["settings"]["particles"] == 100
