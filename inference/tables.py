@@ -12,6 +12,7 @@ the folder `--out`; the same command goes on from there.
 import argparse
 import json
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,12 +24,14 @@ import numpy as np
 from inference.claims import stated
 from inference.recipes import ROWS, Row, Training
 from probvae import EarlyStopping, criticism, fit
+from probvae import load as load_fitted
+from probvae.criticism.budgets import QUICK
 from probvae.data import Data, load
 
 TAILS = 500  # test images whose k-hat is looked at
 HEAD = (
     "| row | reference | test log p(x) (nats) | test ELBO | active units | k-hat above {k:.2f} "
-    "| epochs (kept) | minutes | device |\n| --- | --- | --- | --- | --- | --- | --- | --- | --- |"
+    "| faults | draws / s | epochs (kept) | minutes of training | device |\n|" + " --- |" * 11
 )
 
 
@@ -62,9 +65,9 @@ def _stopping(training: Training) -> EarlyStopping | None:
     return EarlyStopping(training.patience, start=training.warm_up)
 
 
-def criticised(fitted: Any, test: np.ndarray, key: jax.Array, particles: int) -> dict[str, float]:
-    """Return what a row of the table says of a fitted VAE, in nats per image."""
-    keys = jax.random.split(key, 4)
+def criticised(fitted: Any, test: np.ndarray, key: jax.Array, particles: int) -> dict[str, Any]:
+    """Return what a row of the table says of a fitted VAE: nats per image, counts, and its faults."""
+    keys = jax.random.split(key, 5)
     bound = fitted.log_prob(test, rng_key=keys[0], num_particles=particles, progress=True)
     tails = criticism.pareto_shape(fitted, test[:TAILS], rng_key=keys[1], num_particles=particles)
     active = criticism.units(fitted, test[:TAILS], rng_key=keys[2]).active()
@@ -75,44 +78,66 @@ def criticised(fitted: Any, test: np.ndarray, key: jax.Array, particles: int) ->
         "active_units": float(sum(each.sum() for each in active.values())),
         "share_above": tails.share_above,
         "threshold": tails.threshold,
+        "draws_per_second": _drawing(fitted),
+        "faults": _faults(fitted, test, keys[4]) if len(test) >= QUICK.num_data else [],
     }
 
 
+def _faults(fitted: Any, test: np.ndarray, key: jax.Array) -> list[str]:
+    found = criticism.diagnose(fitted, test, rng_key=key, budget=QUICK)
+    return [each.name for each in found.verdict.of(criticism.Kind.FAULT)]
+
+
+def _drawing(fitted: Any, num_draws: int = 64) -> float:
+    """Return how many images are drawn a second, once the program is compiled."""
+    for seed in range(2):
+        began = time.monotonic()
+        np.asarray(fitted.sample(num_draws, rng_key=jax.random.key(seed)))
+    return num_draws / (time.monotonic() - began)
+
+
 def measured(name: str, key: int, settings: dict, data: Data, out: Path) -> dict[str, Any]:
-    """Return the record of one training: read if it is there, else made and kept."""
-    path = out / name / f"key-{key}.json"
-    if path.is_file():
-        return _kept(path, settings)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """Return the records of one training and of what it gave: each read if it is there, else made."""
+    folder = out / name / f"key-{key}"
+    folder.mkdir(parents=True, exist_ok=True)
     fit_key, test_key = jax.random.split(jax.random.key(key))
-    row, began = ROWS[name], time.monotonic()
-    training = shortened(row.training, settings["epochs"])
-    fitted = trained(row, training, data, fit_key)
-    fitted.save(path.with_suffix(".safetensors"))
-    spent = time.monotonic() - began
-    record = {
+
+    def train() -> dict[str, Any]:
+        fitted = trained(ROWS[name], shortened(ROWS[name].training, settings["epochs"]), data, fit_key)
+        fitted.save(folder / "fitted.safetensors")
+        run = fitted.history
+        return {"epochs": run.num_epochs, "kept_epoch": run.kept_epoch + 1}
+
+    def criticise() -> dict[str, Any]:
+        fitted = load_fitted(folder / "fitted.safetensors", ROWS[name].vae(data.event_shape))
+        return criticised(fitted, _test(data, settings["images"]), test_key, settings["particles"])
+
+    training = kept(folder / "training.json", {"epochs": settings["epochs"]}, train)
+    found = kept(folder / "criticism.json", settings, criticise)
+    return {**training, **found, "training_minutes": training["minutes"]}
+
+
+def kept(path: Path, settings: dict, make: Callable[[], dict]) -> dict[str, Any]:
+    """Return the record in a file if it is there and was made with these settings; else make it."""
+    if path.is_file():
+        record = json.loads(path.read_text())
+        if record["settings"] != settings:
+            raise SystemExit(
+                f"{path} was made with {record['settings']}, not {settings}: take another --out, "
+                "or remove it."
+            )
+        return record
+    began = time.monotonic()
+    made = {
+        **make(),
         "settings": settings,
-        **criticised(fitted, _test(data, settings["images"]), test_key, settings["particles"]),
-        "epochs": fitted.history.num_epochs,
-        "kept_epoch": fitted.history.kept_epoch + 1,
-        "training_minutes": spent / 60,
         "minutes": (time.monotonic() - began) / 60,
         "device": jax.devices()[0].device_kind,
         "jax": jax.__version__,
         "date": datetime.now(UTC).date().isoformat(),
     }
-    path.write_text(json.dumps(record, indent=1))
-    return record
-
-
-def _kept(path: Path, settings: dict) -> dict[str, Any]:
-    record = json.loads(path.read_text())
-    if record["settings"] != settings:
-        raise SystemExit(
-            f"{path} was made with {record['settings']}, not {settings}: take another --out, "
-            "or remove it."
-        )
-    return record
+    path.write_text(json.dumps(made, indent=1))
+    return made
 
 
 def _test(data: Data, images: int | None) -> np.ndarray:
@@ -129,8 +154,10 @@ def line(name: str, records: list[dict]) -> str:
         return stated([record[what] for record in records], digits)
 
     epochs = ", ".join(f"{r['epochs']} ({r['kept_epoch']})" for r in records)
-    cells = [cell("log_prob"), cell("elbo"), cell("active_units", 1), cell("share_above"), epochs]
-    last = [cell("minutes", 1), records[0]["device"]]
+    faults = sorted({fault for record in records for fault in record["faults"]})
+    cells = [cell("log_prob"), cell("elbo"), cell("active_units", 1), cell("share_above")]
+    cells += [", ".join(faults) or "none", cell("draws_per_second", 0), epochs]
+    last = [cell("training_minutes", 1), records[0]["device"]]
     return f"| {name} | {ROWS[name].reference} | " + " | ".join([*cells, *last]) + " |"
 
 
@@ -145,7 +172,7 @@ def arguments() -> argparse.Namespace:
     )
     parser.add_argument("--particles", type=int, default=5000)
     parser.add_argument("--out", type=Path, default=Path("tables"), help="folder of the records")
-    parser.add_argument("--quick", action="store_true", help="one epoch of 500 images, 100 particles")
+    parser.add_argument("--quick", action="store_true", help="one epoch, few data, no diagnosis")
     return parser.parse_args()
 
 
@@ -158,7 +185,7 @@ def main() -> None:
     row = ROWS[args.row]
     data = load(row.data, binarize=row.binarize)
     if args.quick:
-        args.epochs, args.images, args.particles, args.seeds = 1, 20, 100, 1
+        args.epochs, args.images, args.particles, args.seeds = 1, 60, 100, 1
         data = replace(data, train=data.train[:500], valid=data.valid[:100], labels={})
     settings = {what: getattr(args, what) for what in ("epochs", "images", "particles")}
     records = [measured(args.row, key, settings, data, args.out) for key in range(args.seeds)]

@@ -8,7 +8,7 @@ import pytest
 from inference_runs import needs_data, run
 
 from inference.recipes import NETS, ROWS, TOMCZAK, adam_of_normed_gradients, rate_by_thirds
-from inference.tables import line, measured, shortened
+from inference.tables import kept, line, shortened
 
 
 @pytest.mark.parametrize(
@@ -50,19 +50,19 @@ def test_every_row_has_data_nets_and_a_prior():
         assert ROWS[f"static-{net}-standard"].vae((4, 4)).latent_dim == 40
 
 
-def test_what_was_trained_is_kept_and_not_mistaken(tmp_path):
-    settings = {"epochs": 1, "images": 20, "particles": 100}
-    kept = tmp_path / "flax" / "key-0.json"
-    kept.parent.mkdir()
-    kept.write_text(json.dumps({"settings": settings, "elbo": -1.0}))
-    assert measured("flax", 0, settings, None, tmp_path)["elbo"] == -1.0
+def test_what_was_made_is_kept_and_not_mistaken(tmp_path):
+    path, made = tmp_path / "record.json", []
+    first = kept(path, {"epochs": 1}, lambda: made.append(1) or {"elbo": -1.0})
+    assert kept(path, {"epochs": 1}, lambda: made.append(1) or {}) == first
+    assert (first["elbo"], len(made)) == (-1.0, 1)
     with pytest.raises(SystemExit, match="take another --out"):
-        measured("flax", 0, {**settings, "epochs": 2}, None, tmp_path)
+        kept(path, {"epochs": 2}, dict)
 
 
 def test_a_line_is_the_spread_over_trainings():
     same = {"elbo": -90.0, "active_units": 20.0, "share_above": 0.5, "epochs": 9, "kept_epoch": 8}
-    rows = [{**same, "log_prob": value, "minutes": 1.0, "device": "cpu"} for value in (-88.0, -90.0)]
+    same |= {"faults": [], "draws_per_second": 100.0, "training_minutes": 1.0, "device": "cpu"}
+    rows = [{**same, "log_prob": value} for value in (-88.0, -90.0)]
     assert "| -89.00 +- 1.00 | -90.00 +- 0.00 | 20.0 +- 0.0 |" in line("static-vae-standard", rows)
 
 
@@ -71,6 +71,6 @@ def test_a_line_is_the_spread_over_trainings():
 def test_a_row_is_one_command(tmp_path):
     printed = run("tables", "static-vae-vampprior", "--quick", "--out", str(tmp_path))
     assert "| static-vae-vampprior | -85.57 | -" in printed
-    record = json.loads((tmp_path / "static-vae-vampprior" / "key-0.json").read_text())
+    record = json.loads((tmp_path / "static-vae-vampprior" / "key-0" / "criticism.json").read_text())
     assert record["elbo"] < record["log_prob"] < 0
     assert record["settings"]["particles"] == 100
