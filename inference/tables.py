@@ -92,7 +92,7 @@ def _drawing(fitted: Any, num_draws: int = 64) -> float:
     """Return how many images are drawn a second, once the program is compiled."""
     for seed in range(2):
         began = time.monotonic()
-        np.asarray(fitted.sample(num_draws, rng_key=jax.random.key(seed)))
+        jax.block_until_ready(fitted.sample(num_draws, rng_key=jax.random.key(seed)))
     return num_draws / (time.monotonic() - began)
 
 
