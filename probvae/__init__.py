@@ -6,6 +6,7 @@ from probvae import data, flows, guides, likelihoods, nets, objectives, priors
 from probvae.criticism import Diagnosis, diagnose, to_datatree
 from probvae.evidence import Batch, Evidence
 from probvae.training import (
+    Checkpoints,
     DecoderPrior,
     EarlyStopping,
     Fitted,
@@ -25,6 +26,7 @@ from probvae.variant import Variant
 
 __all__ = [
     "Batch",
+    "Checkpoints",
     "DecoderPrior",
     "Diagnosis",
     "EarlyStopping",

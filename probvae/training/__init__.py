@@ -1,7 +1,8 @@
 """Training: fit and what serves it."""
 
-from probvae.training.course import NonFiniteLossError
+from probvae.training.checkpoints import Checkpoints
 from probvae.training.decoder_prior import DecoderPrior
+from probvae.training.finite import NonFiniteLossError
 from probvae.training.fit import fit
 from probvae.training.fitted import Fitted
 from probvae.training.history import History
@@ -13,6 +14,7 @@ from probvae.training.stopping import EarlyStopping
 from probvae.training.warm_start import shared_params
 
 __all__ = [
+    "Checkpoints",
     "DecoderPrior",
     "EarlyStopping",
     "Fitted",

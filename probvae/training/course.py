@@ -1,36 +1,35 @@
 """The course of a run: epoch after epoch, to the last, or to what ends it before."""
 
+import signal
+import time
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 import jax
-import numpy as np
 from tqdm.auto import tqdm
 
 from probvae.evidence import Batch
+from probvae.training import checkpoint_file as files
 from probvae.training import checks, loop
+from probvae.training.checkpoints import Checkpoints, Keeper
+from probvae.training.fingerprint import fingerprint
+from probvae.training.finite import check_finite
 from probvae.training.fitted import Fitted
-from probvae.training.history import Recorder
+from probvae.training.history import Recorder, in_words, row_of
+from probvae.training.signals import SHORT, Asked, awaited, noted
 from probvae.training.stopping import EarlyStopping, best_epoch
 from probvae.typing import Params, RngKey
-from probvae.vae import VAE
 
 PASS = checks.PASS_STATE
 
 
-class NonFiniteLossError(FloatingPointError):
-    """The loss stopped being a finite number; ``fitted`` is the VAE at the last good epoch."""
-
-    def __init__(self, message: str, fitted: Fitted) -> None:
-        super().__init__(message)
-        self.fitted = fitted
-
-
 class Plan(NamedTuple):
-    """How long a run goes on."""
+    """How long a run goes on, and where it is kept."""
 
     epochs: int
     early_stopping: EarlyStopping | None = None
+    checkpoints: Checkpoints | None = None
 
 
 @dataclass
@@ -50,12 +49,24 @@ class Course:
         Raises:
             NonFiniteLossError: if a loss in it is not finite; the course stays as it was.
         """
-        row = _row(looked, bounded=_bounded(self.run.vae))
-        _check_finite(row[0], self.num_epochs, self.fitted)
+        vae = self.run.vae
+        row = row_of(looked, bounded=vae.likelihood.is_density and vae.posterior.is_density)
+        check_finite(row[0], self.num_epochs, self.fitted)
         self.state = state
         self.recorder.add(*row)
         if self.plan.early_stopping and self.best_epoch == self.num_epochs - 1:
             self.best = loop.parameters(self.run, state)
+
+    def standing(self) -> files.Standing:
+        """Return all of it, as it is kept in a file."""
+        arrays = files.taken("state", self.state) | files.taken("best", dict(self.best or {}))
+        return files.Standing(arrays, self.recorder.history())
+
+    def go_on_after(self, kept: files.Standing) -> None:
+        """Put in the place of a course that has not begun what was kept of it."""
+        self.state = files.put_back("state", self.state, kept.arrays)
+        self.best = files.best_of(loop.parameters(self.run, self.state), kept.arrays)
+        self.recorder = Recorder.after(kept.history)
 
     @property
     def num_epochs(self) -> int:
@@ -84,7 +95,7 @@ class Course:
     def postfix(self) -> str:
         """Return the last epoch's numbers, for a bar."""
         train, valid = self.recorder.last
-        return _postfix(train, valid)
+        return in_words(train, valid)
 
 
 def trained(
@@ -99,21 +110,19 @@ def trained(
 ) -> Fitted:
     """Train to the end of the plan, or of what ends it before; data and options are checked."""
     init_key, epoch_key, pass_key = jax.random.split(rng_key, 3)
+    opened = _opened(run, plan, train, valid, rng_key, start)
     train, valid = jax.device_put((train, valid))
     first = jax.tree.map(lambda a: a[: run.batch_size], train)
-    state = loop.start(run, init_key, loop.observed(run, init_key, first), start)
-    fresh = dict(state.mutable_state or {})
-    course = Course(run, plan, start, state)
-    with tqdm(total=plan.epochs, unit="epoch", disable=not bar) as shown:
-        try:
-            while not course.is_over:
-                told = (fresh, train, valid, epoch_key, course.num_epochs)
-                after, *looked = loop.epoch(run, course.state, *told)
-                course.add(after, tuple(jax.device_get(looked)))
-                shown.set_postfix_str(course.postfix(), refresh=False)
-                shown.update()
-        except KeyboardInterrupt:
-            shown.write(f"interrupted: {_kept(course)}")
+    with opened as keeper, noted(terminate=keeper is not None) as asked:
+        last = None if keeper is None else keeper.last()
+        state = loop.start(run, init_key, loop.observed(run, init_key, first), start)
+        fresh = dict(state.mutable_state or {})
+        course = Course(run, plan, start, state)
+        if last is not None:
+            course.go_on_after(last)
+        _trained(course, keeper, asked, (fresh, train, valid, epoch_key), bar=bar)
+    if asked.by == signal.SIGTERM:
+        signal.raise_signal(signal.SIGTERM)  # who sent it expects an end
     fitted = course.fitted()
     if PASS not in fresh or checks.is_frozen(run.vae, PASS):
         return fitted
@@ -121,55 +130,41 @@ def trained(
     return fitted.with_values({**fitted.values, PASS: gathered})
 
 
+def _opened(run: loop.Run, plan: Plan, *given: Any) -> AbstractContextManager[Keeper | None]:
+    """Return the open folder of checkpoints, if there is to be one."""
+    if plan.checkpoints is None:
+        return nullcontext()
+    parts = dict(zip(("train", "validation", "rng_key", "init_params"), given, strict=True))
+    early, precision = plan.early_stopping is not None, str(jax.numpy.zeros(()).dtype)
+    return plan.checkpoints.opened(
+        fingerprint({**run._asdict(), **parts, "early_stopping": early, "precision": precision})
+    )
+
+
+def _trained(course: Course, keeper: Keeper | None, asked: Asked, told: tuple, *, bar: bool) -> None:
+    """Take epochs until the course is over, or ended by a signal, and keep it as it goes."""
+    seconds = float("inf")  # of the last epoch
+    whole = {"total": course.plan.epochs, "initial": course.num_epochs}
+    with tqdm(**whole, unit="epoch", disable=not bar) as shown:
+        try:
+            while not (course.is_over or asked.by):
+                begun = time.perf_counter()
+                after, *looked = loop.epoch(course.run, course.state, *told, course.num_epochs)
+                course.add(after, tuple(awaited(looked, patiently=seconds > SHORT)))
+                seconds = time.perf_counter() - begun
+                shown.set_postfix_str(course.postfix(), refresh=False)
+                shown.update()
+                if keeper is not None and keeper.is_due(course.num_epochs):
+                    keeper.write(course.standing())
+        except KeyboardInterrupt:
+            asked.by = signal.SIGINT
+        if keeper is not None:
+            keeper.write(course.standing())
+        if asked.by:
+            shown.write(f"interrupted: {_kept(course)}")
+
+
 def _kept(course: Course) -> str:
     if course.best_epoch is None:
         return f"the fit is that of epoch {course.num_epochs}"
     return f"the fit is that of epoch {course.best_epoch + 1}, the best of {course.num_epochs}"
-
-
-def _bounded(vae: VAE) -> bool:
-    return vae.likelihood.is_density and vae.posterior.is_density
-
-
-def _row(looked: tuple, *, bounded: bool) -> tuple[dict, dict, dict | None]:
-    """Return one epoch's record: steps, means over them, validation; no ELBO where there is none."""
-    steps, valid = looked
-    train = {name: float(values.mean(dtype=np.float64)) for name, values in steps.items()}
-    if "kl" in train and bounded:
-        train["elbo"] = train["log_likelihood"] - train["kl"]
-    return (
-        steps,
-        train,
-        None
-        if valid is None
-        else {k: float(v) for k, v in valid._asdict().items() if bounded or k != "elbo"},
-    )
-
-
-def _postfix(train: dict, valid: dict | None) -> str:
-    shown = valid or train
-    if "kl" not in shown:
-        return f"train loss {shown['loss']:.4g}"
-    bound = f" ELBO {shown['elbo']:.2f} =" if "elbo" in shown else ""
-    return (
-        f"{'validation' if valid else 'train'}{bound} "
-        f"log-likelihood {shown['log_likelihood']:.2f} - KL {shown['kl']:.2f} nats"
-    )
-
-
-def _check_finite(steps: dict[str, np.ndarray], epoch: int, last_good: Any) -> None:
-    bad = ~np.isfinite(steps["loss"])
-    if not bad.any():
-        return
-    at = int(bad.argmax())
-    step = epoch * len(bad) + at
-    terms = [k for k in ("log_likelihood", "kl") if k in steps and not np.isfinite(steps[k][at])]
-    what = " and ".join(f"{k} = {steps[k][at]}" for k in terms) or f"loss = {steps['loss'][at]}"
-    before = f"{steps['loss'][at - 1]:.4g}" if at else "not known in this epoch"
-    raise NonFiniteLossError(
-        f"the loss is not finite at step {step} (epoch {epoch}): {what}; the loss before it was "
-        f"{before}. The VAE at the end of the epoch before is kept as `error.fitted`. Usual causes: "
-        "a learning rate too high (lower it, or chain optax.clip_by_global_norm(1.0) before it), a "
-        "likelihood whose scale runs to 0 (bound it), data of huge scale (standardise them).",
-        last_good(),
-    )

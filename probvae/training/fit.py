@@ -12,6 +12,7 @@ from probvae import join
 from probvae.objectives import ELBO, AbstractObjective
 from probvae.objectives.checks import check_objective, check_schedules, check_terms
 from probvae.training import checks, loop
+from probvae.training.checkpoints import Checkpoints
 from probvae.training.course import Plan, trained
 from probvae.training.fitted import Fitted
 from probvae.training.stopping import EarlyStopping, check_stopping
@@ -36,15 +37,16 @@ def fit(
     init_params: Params | None = None,
     freeze: tuple[str, ...] = (),
     early_stopping: EarlyStopping | None = None,
+    checkpoints: Checkpoints | None = None,
     progress: bool = True,
 ) -> Fitted:
     """Fit a VAE by stochastic variational inference (NumPyro's ``SVI.update``).
 
     Every epoch is one call of one compiled program: it shuffles, observes each batch, takes the
     steps, and looks at the validation data. Rows that do not fill a batch wait for the next epoch's
-    shuffle. Every random number derives from ``rng_key``. An interrupt (Ctrl-C) ends the run after
-    the last whole epoch and returns what is fitted by then. Where weights have a prior
-    (``nets.Bayesian``) the programs are told ``num_data``, the number of training data.
+    shuffle. Every random number derives from ``rng_key``. An interrupt (Ctrl-C) ends the run at the
+    end of the epoch, a second one at once, and returns what is fitted by then. Where weights have a
+    prior (``nets.Bayesian``) the programs are told ``num_data``, the number of training data.
 
     Args:
         vae: what to fit.
@@ -66,13 +68,16 @@ def fit(
             that it was: its running state does not move, and it has no dropout.
         early_stopping: when to end before the last epoch, by the validation ELBO; the state of the
             best epoch is then the one that is returned.
+        checkpoints: the folder that the run is kept in as it goes, and goes on from where it holds one.
         progress: show a bar.
 
     Returns:
         the fitted VAE.
 
     Raises:
-        TypeError, ValueError: for data, options or objectives that do not fit the VAE.
+        TypeError, ValueError: for data, options or objectives that do not fit the VAE; for checkpoints
+            of another run, or none that is whole.
+        OSError: if a checkpoint cannot be written, or another process writes there.
         NonFiniteLossError: if the loss stops being finite; names step and term, and carries the VAE
             at the last good epoch (with ``early_stopping``, the best) as ``error.fitted``.
     """
@@ -98,7 +103,7 @@ def fit(
     if vae.likelihood.observation is not None:
         observation = sources.Compose((observation, vae.likelihood.observation))
     run = loop.Run(vae, objective, optimizer, observation, batch_size)
-    plan = Plan(epochs, early_stopping)
+    plan = Plan(epochs, early_stopping, checkpoints)
     return trained(run, plan, train, validation, rng_key, start, bar=progress)
 
 

@@ -48,6 +48,19 @@ class Recorder:
     def __init__(self) -> None:
         self._rows: tuple[list[dict], list[dict], list[dict]] = ([], [], [])
 
+    @classmethod
+    def after(cls, history: History) -> "Recorder":
+        """Return one that goes on after a history."""
+        recorder, n = cls(), history.num_epochs
+        for index in range(n):
+            steps = {k: v.reshape(n, -1, *v.shape[1:])[index] for k, v in history.steps.items()}
+            train, valid = (
+                {name: float(values[index]) for name, values in series.items()}
+                for series in (history.train, history.validation)
+            )
+            recorder.add(steps, train, valid or None)
+        return recorder
+
     def add(self, steps: dict, train: dict, validation: dict | None) -> None:
         """Add one epoch."""
         for rows, new in zip(self._rows, (steps, train, validation), strict=True):
@@ -83,3 +96,30 @@ def _stacked(values: list) -> np.ndarray:
 
 def _joined(rows: list[dict], join: Callable) -> dict[str, np.ndarray]:
     return {name: join([row[name] for row in rows]) for name in rows[0]} if rows else {}
+
+
+def row_of(looked: tuple, *, bounded: bool) -> tuple[dict, dict, dict | None]:
+    """Return one epoch's record: steps, means over them, validation; no ELBO where there is none."""
+    steps, valid = looked
+    train = {name: float(values.mean(dtype=np.float64)) for name, values in steps.items()}
+    if "kl" in train and bounded:
+        train["elbo"] = train["log_likelihood"] - train["kl"]
+    return (
+        steps,
+        train,
+        None
+        if valid is None
+        else {k: float(v) for k, v in valid._asdict().items() if bounded or k != "elbo"},
+    )
+
+
+def in_words(train: dict, valid: dict | None) -> str:
+    """Return an epoch's numbers in a line."""
+    shown = valid or train
+    if "kl" not in shown:
+        return f"train loss {shown['loss']:.4g}"
+    bound = f" ELBO {shown['elbo']:.2f} =" if "elbo" in shown else ""
+    return (
+        f"{'validation' if valid else 'train'}{bound} "
+        f"log-likelihood {shown['log_likelihood']:.2f} - KL {shown['kl']:.2f} nats"
+    )

@@ -69,7 +69,13 @@ def _start(run: Run, rng_key: RngKey, batch: Batch, init_params: Params) -> SVIS
     svi = SVI(*programs(run, run.vae.eval()), run.optimizer, run.objective)
     state = svi.init(rng_key, *batch, init_params=dict(init_params))
     engine(run).constrain_fn = svi.constrain_fn
-    return state
+    return jax.tree.map(_strong, state)
+
+
+def _strong(leaf: jax.Array) -> jax.Array:
+    """Give a leaf the type that one read from a file has: one compiled program takes both."""
+    weak = getattr(leaf, "weak_type", False)
+    return jax.lax.convert_element_type(leaf, leaf.dtype) if weak else leaf
 
 
 def observed(run: Run, rng_key: RngKey, batch: Batch) -> Batch:

@@ -27,8 +27,8 @@ def save(
         raise FileExistsError(
             f"{path} exists; expected a new name. Choose another, or pass overwrite=True."
         )
-    arrays = {f"values/{name}": leaf for name, leaf in _leaves(jax.device_get(dict(values)))}
-    arrays |= {f"history/{name}": leaf for name, leaf in _leaves(history._asdict())}
+    arrays = {f"values/{name}": leaf for name, leaf in leaves(jax.device_get(dict(values)))}
+    arrays |= {f"history/{name}": leaf for name, leaf in leaves(history._asdict())}
     arrays = {name: np.asarray(leaf, order="C") for name, leaf in arrays.items()}
     metadata = {
         "format": FORMAT,
@@ -55,14 +55,14 @@ def load(path: str | os.PathLike, vae: Any) -> tuple[dict[str, Any], History]:
         raise FileNotFoundError(f"{path}: no such file; expected one that `fitted.save(path)` wrote.")
     arrays, metadata = _read(path)
     found = join.structure(vae)
-    expected = {f"values/{name}": leaf for name, leaf in _leaves({**found.params, **found.state})}
+    expected = {f"values/{name}": leaf for name, leaf in leaves({**found.params, **found.state})}
     _check_sites(path, arrays, expected, metadata.get("vae", "not recorded"))
     shapes = {**found.params, **found.state}
-    leaves, form = jax.tree_util.tree_flatten_with_path(shapes)
+    paths, form = jax.tree_util.tree_flatten_with_path(shapes)
     values = jax.tree.unflatten(
-        form, [jax.numpy.asarray(arrays[f"values/{_name(p)}"]) for p, _ in leaves]
+        form, [jax.numpy.asarray(arrays[f"values/{_name(p)}"]) for p, _ in paths]
     )
-    return values, _history(arrays)
+    return values, history_from(arrays)
 
 
 def _read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
@@ -96,7 +96,8 @@ def _check_sites(path: Path, arrays: dict, expected: dict, saved_from: str) -> N
         )
 
 
-def _leaves(tree: Any) -> list[tuple[str, Any]]:
+def leaves(tree: Any) -> list[tuple[str, Any]]:
+    """Return a tree's leaves by their paths."""
     return [(_name(path), leaf) for path, leaf in jax.tree_util.tree_flatten_with_path(tree)[0]]
 
 
@@ -104,7 +105,8 @@ def _name(path: tuple) -> str:
     return "/".join(str(getattr(part, "key", part)) for part in path)
 
 
-def _history(arrays: dict[str, np.ndarray]) -> History:
+def history_from(arrays: dict[str, np.ndarray]) -> History:
+    """Return the history among a file's arrays."""
     groups: dict[str, dict] = {name: {} for name in SERIES}
     for name, array in arrays.items():
         kind, _, rest = name.partition("/")
