@@ -21,7 +21,11 @@ from probvae.training.checks import check_count
 
 
 def train(arguments: Namespace) -> None:
-    """Train a model file on data."""
+    """Train a model file on data, or go on with a run."""
+    if arguments.resume is not None:
+        told = {"data_dir": arguments.data_dir, "say": _say, "progress": _watched()}
+        runs.resume(arguments.resume, **told)
+        return
     given = {k: v for k, v in vars(arguments).items() if k in Settings._fields}
     settings = Settings(**given, arguments=model_arguments(arguments))
     command = shlex.join(["probvae", *arguments.argv])

@@ -26,6 +26,8 @@ def parsed(argv: Sequence[str]) -> argparse.Namespace:
     found, unknown = parser.parse_known_args(dashed)
     if unknown:
         _refuse(subparsers[found.command], unknown)
+    if found.command == "train":
+        _check_train(subparsers["train"], found)
     found.argv = list(argv)
     return found
 
@@ -51,6 +53,19 @@ def _refuse(parser: argparse.ArgumentParser, unknown: list[str]) -> None:
     parser.error(f"unknown: {word}; {hint}")
 
 
+def _check_train(parser: argparse.ArgumentParser, found: argparse.Namespace) -> None:
+    if found.resume is None:
+        if found.model is None:
+            parser.error("the following arguments are required: MODEL.py, or --resume DIR")
+        return
+    free = {"resume", "data_dir", "debug"}
+    actions = [a for a in parser._actions if a.dest not in free and hasattr(found, a.dest)]
+    given = [a for a in actions if getattr(found, a.dest) != a.default]
+    if given:
+        names = ", ".join((a.option_strings or [str(a.metavar)])[0] for a in given)
+        parser.error(f"--resume goes on by the run's own record: it takes no {names}")
+
+
 def _parser(file: ModelFile | None) -> tuple[argparse.ArgumentParser, dict]:
     parser = argparse.ArgumentParser("probvae", description=probvae.__doc__, allow_abbrev=False)
     parser.add_argument("--version", action="version", version=f"probvae {probvae.__version__}")
@@ -69,7 +84,10 @@ def _parser(file: ModelFile | None) -> tuple[argparse.ArgumentParser, dict]:
 def _train(parser: argparse.ArgumentParser) -> None:
     parser.epilog = "probvae train MODEL.py --help shows the model file's own options too."
     add = parser.add_argument
-    add("model", metavar="MODEL.py", help="a file with one function that returns a VAE")
+    words = "a file with one function that returns a VAE"
+    add("model", metavar="MODEL.py", nargs="?", help=words)
+    words = "go on with the run in this folder, by its own record, after its last checkpoint"
+    add("--resume", metavar="DIR", help=words)
     add("--data", default=DEFAULTS["data"], metavar="NAME|PATH", help=_help("name or path", "data"))
     _data_dir(parser)
     add("--binarize", default="auto", choices=BINARIZE, help=_help("grey data", "binarize"))

@@ -1,13 +1,20 @@
 """The program: arguments to a command, and what goes wrong to a message and an exit code."""
 
+import signal
 import sys
+import threading
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 from probvae.cli.parser import parsed
 
 FAILURES = (ValueError, TypeError, OSError, ArithmeticError, ImportError, MemoryError, RuntimeError)
-FAILED, INTERRUPTED = 1, 130
+FAILED, INTERRUPTED, TERMINATED = 1, 130, 143
+
+
+class TerminatedError(KeyboardInterrupt):
+    """SIGTERM: as an interrupt, but the run is not finished with what there is."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -17,7 +24,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: the arguments; by default those of the process.
 
     Returns:
-        0, or 1 for what went wrong (a paragraph on stderr), or 130 after Ctrl-C.
+        0, or 1 for what went wrong (a paragraph on stderr), 130 after Ctrl-C, 143 after SIGTERM.
 
     Raises:
         SystemExit: 2 for a command that does not exist as it is written, 0 after ``--help``.
@@ -25,16 +32,34 @@ def main(argv: Sequence[str] | None = None) -> int:
     argv = list(sys.argv[1:] if argv is None else argv)
     try:
         arguments = parsed(argv)
-        arguments.run(arguments)
+        with _sigterm_raised():
+            arguments.run(arguments)
     except KeyboardInterrupt as stop:
         print(f"\nprobvae: interrupted {stop}".rstrip(), file=sys.stderr)
-        return INTERRUPTED
+        return TERMINATED if isinstance(stop, TerminatedError) else INTERRUPTED
     except FAILURES as error:
         if "--debug" in argv:
             traceback.print_exc()
         print(f"probvae: {_paragraph(error)}", file=sys.stderr)
         return FAILED
     return 0
+
+
+@contextmanager
+def _sigterm_raised() -> Iterator[None]:
+    """Raise SIGTERM as an error, so that what is half done is taken away, and the rest told of."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def end(*_: object) -> None:
+        raise TerminatedError
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before or signal.SIG_DFL)
 
 
 def _paragraph(error: BaseException) -> str:

@@ -4,6 +4,7 @@ from probvae.runs.comparing import compare
 from probvae.runs.evaluation import evaluate
 from probvae.runs.figures import drawn
 from probvae.runs.model_file import ModelFile, ModelFileError, load_model_file
+from probvae.runs.resuming import resume
 from probvae.runs.run import Run, open_run
 from probvae.runs.settings import Settings
 from probvae.runs.training import train
@@ -18,5 +19,6 @@ __all__ = [
     "evaluate",
     "load_model_file",
     "open_run",
+    "resume",
     "train",
 ]

@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from itertools import count
@@ -11,12 +12,13 @@ from typing import Any
 
 CONFIG, MODEL, FITTED = "config.json", "model.py", "fitted.safetensors"
 METRICS, EPOCHS, FIGURES, REPORT = "metrics.json", "metrics.csv", "figures", "report.html"
+CHECKPOINTS, LOCK = "checkpoints", ".lock"
 ROOT = Path("runs")
 
 
 @contextmanager
 def new_folder(out: str | os.PathLike | None, *, name: str) -> Iterator[Path]:
-    """Make a run's folder; take it away again if what follows ends before there is a fitted VAE.
+    """Make a run's folder; take it away again if what follows ends before anything is fitted.
 
     Args:
         out: the folder, new or empty; None for ``runs/<name>``, ``runs/<name>-2``, ...
@@ -30,7 +32,7 @@ def new_folder(out: str | os.PathLike | None, *, name: str) -> Iterator[Path]:
     try:
         yield folder
     except BaseException:
-        if not (folder / FITTED).exists():
+        if not ((folder / FITTED).exists() or checkpoints(folder)):
             _take_away(folder, made)
         raise
 
@@ -64,9 +66,21 @@ def _check_free(folder: Path) -> None:
 def _take_away(folder: Path, made: list[Path]) -> None:
     for name in (CONFIG, MODEL):
         (folder / name).unlink(missing_ok=True)
-    for path in made:
+    for path in (folder / CHECKPOINTS, *made):
         with suppress(OSError):  # something else lies there by now
             path.rmdir()
+
+
+def checkpoints(folder: Path) -> list[Path]:
+    """Return a run's checkpoints, the last one last."""
+    return sorted((folder / CHECKPOINTS).glob("epoch-*"))
+
+
+def take_results_away(folder: Path) -> None:
+    """Take away what was made of a fitted VAE, the report first: a run with a report is whole."""
+    for name in (REPORT, METRICS, EPOCHS):
+        (folder / name).unlink(missing_ok=True)
+    shutil.rmtree(folder / FIGURES, ignore_errors=True)
 
 
 def described(folder: Path) -> str:

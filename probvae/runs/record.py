@@ -50,6 +50,7 @@ def record(
         | ({"asked_at": asked_at(variant)} if asked_at(variant) else {}),
         "evaluation": {"num_particles": settings.num_particles, "max_test": settings.max_test},
         "versions": versions(),
+        "settings": {**settings._asdict(), "model": str(settings.model), "out": None},
     }
 
 

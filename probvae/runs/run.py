@@ -58,10 +58,10 @@ def open_run(directory: str | os.PathLike, *, data_dir: str | None = None) -> Ru
         ValueError: if model.py, its arguments and the arrays do not fit each other.
     """
     directory = Path(directory)
-    config = _config(directory)
+    config = config_of(directory, needs=(files.CONFIG, files.MODEL, files.FITTED))
     file = load_model_file(directory / files.MODEL)
     shape = tuple(config["data"]["event_shape"])
-    arguments = {k: _argument(v) for k, v in config["model"]["arguments"].items()}
+    arguments = {k: argument(v) for k, v in config["model"]["arguments"].items()}
     variant = file.build(shape, **arguments)
     try:
         fitted = load_fitted(directory / files.FITTED, variant.vae)
@@ -79,8 +79,9 @@ def open_run(directory: str | os.PathLike, *, data_dir: str | None = None) -> Ru
     )
 
 
-def _config(directory: Path) -> dict[str, Any]:
-    missing = [n for n in (files.CONFIG, files.MODEL, files.FITTED) if not (directory / n).is_file()]
+def config_of(directory: Path, *, needs: tuple[str, ...]) -> dict[str, Any]:
+    """Return a run's configuration; raise where one of the files that it needs is not there."""
+    missing = [name for name in needs if not (directory / name).is_file()]
     if missing:
         what = "no such folder" if not directory.is_dir() else f"no {', '.join(missing)} there"
         raise FileNotFoundError(
@@ -97,16 +98,22 @@ def _config(directory: Path) -> dict[str, Any]:
     return config
 
 
-def _argument(value: Any) -> Any:
+def argument(value: Any) -> Any:
+    """Return an argument as it was given, before it was written as JSON."""
     return tuple(value) if isinstance(value, list) else value
 
 
 def _data(config: dict[str, Any], data_dir: str | None) -> Data:
     data = load(config["source"], binarize=config["binarize"], data_dir=data_dir or config["data_dir"])
+    check_unchanged(data, config)
+    return data
+
+
+def check_unchanged(data: Data, config: dict[str, Any]) -> None:
+    """Raise unless the test data are those of a run, by its record of its data."""
     if fingerprint(data) != config["sha256"]:
         raise ValueError(
             f"the data {config['source']} have changed since the run: expected test data with "
             f"digest {config['sha256'][:12]}, got {fingerprint(data)[:12]}. Put them back, or "
             "train anew."
         )
-    return data

@@ -2,6 +2,8 @@
 
 import csv
 import io
+import shlex
+import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -16,11 +18,12 @@ from probvae.runs import folder as files
 from probvae.runs.columns import unscaled
 from probvae.runs.context import asked
 from probvae.runs.evaluation import batch, evaluate, keys, sentences
-from probvae.runs.model_file import ModelFile, load_model_file
+from probvae.runs.model_file import load_model_file
 from probvae.runs.record import record
 from probvae.runs.run import Run
 from probvae.runs.settings import Settings, assembled, check_settings, protocol, sizes, stopping
-from probvae.training import Fitted, History, NonFiniteLossError, fit
+from probvae.training import Checkpoints, EarlyStopping, Fitted, History, NonFiniteLossError, fit
+from probvae.training.lock import locked
 from probvae.variant import Variant
 
 
@@ -33,8 +36,9 @@ def train(
 ) -> Run:
     """Train a model file on data and write the run's folder: parameters, numbers, figures, report.
 
-    The folder is made, and proved writable, before training. An interrupt (Ctrl-C) in training ends
-    it after the last whole epoch, and the run is finished with that.
+    The folder is made, and proved writable, before training, and kept up to date with checkpoints:
+    ``resume`` goes on from the last. An interrupt (Ctrl-C) in training ends it after the epoch, a
+    second one at once, and the run is finished with that; SIGTERM ends it without a report.
 
     Args:
         settings: what to do.
@@ -50,30 +54,54 @@ def train(
     file = load_model_file(settings.model)
     variant, data, binarize = assembled(file, settings)
     name = f"{file.path.stem}-{Path(data.name).stem}"
-    with files.new_folder(settings.out, name=name) as folder:
+    with files.new_folder(settings.out, name=name) as folder, locked(folder / files.LOCK):
         say(protocol(data, settings, variant))
         if note := unscaled(data, variant):
             say(note)
         say(str(variant.vae))
         config = record(settings, file, variant, data, binarize, command)
-        _write_start(folder, config, file)
-        fitted, seconds = _fitted(folder, settings, variant, data, progress=progress)
-        fitted.save(folder / files.FITTED)
-        run = Run(folder, config, fitted, lambda: asked(variant, data))
-        say(_account(run, seconds))
-        try:
-            metrics = _evaluated(run, seconds, progress=progress)
-            path = _write_report(run, metrics, say)
-        except KeyboardInterrupt:
-            raise KeyboardInterrupt(f"after training: the fitted VAE is kept in {folder}") from None
+        files.write_json(folder / files.CONFIG, config)
+        files.write_text(folder / files.MODEL, file.source)
+        return completed(folder, config, settings, variant, data, say, progress=progress)
+
+
+def completed(
+    folder: Path,
+    config: dict[str, Any],
+    settings: Settings,
+    variant: Variant,
+    data: Data,
+    say: Callable[[str], Any],
+    *,
+    progress: bool,
+) -> Run:
+    """Train, or go on training, a run that has been written down; evaluate it and report."""
+    fitted, seconds = _fitted(folder, settings, variant, data, progress=progress)
+    _keep(folder, fitted)
+    run = Run(folder, config, fitted, lambda: asked(variant, data))
+    say(_account(run, seconds))
+    try:
+        metrics = _evaluated(run, seconds, progress=progress)
+        path = _write_report(run, metrics, say)
+    except KeyboardInterrupt as stop:
+        raise type(stop)(f"after training: the fitted VAE is kept in {folder}") from None
     for line in [*sentences(metrics, len(data.test)), f"report: {path}"]:
         say(line)
+    if is_over(fitted.history, config["training"]["epochs"], stopping(settings)):
+        shutil.rmtree(folder / files.CHECKPOINTS, ignore_errors=True)
+    else:
+        say(f"to train on: {_resume_words(folder)}")
     return run
 
 
-def _write_start(folder: Path, config: dict[str, Any], file: ModelFile) -> None:
-    files.write_json(folder / files.CONFIG, config)
-    files.write_text(folder / files.MODEL, file.source)
+def is_over(history: History, epochs: int, early: EarlyStopping | None) -> bool:
+    """Tell whether a run of so many epochs has come to its end."""
+    stopped = early is not None and early.is_over(history.validation["elbo"])
+    return stopped or history.num_epochs >= epochs
+
+
+def _resume_words(folder: Path) -> str:
+    return shlex.join(["probvae", "train", "--resume", str(folder)])
 
 
 def _fitted(
@@ -81,19 +109,27 @@ def _fitted(
 ) -> tuple[Fitted, float]:
     start = time.perf_counter()
     try:
-        fitted = _fit(settings, variant, data, progress=progress)
+        fitted = _fit(folder, settings, variant, data, progress=progress)
     except NonFiniteLossError as error:
-        error.fitted.save(folder / files.FITTED)
-        _write_epochs(folder, error.fitted.history)
+        _keep(folder, error.fitted)
         kept = f"It is saved as {folder / files.FITTED}, of {error.fitted.history.num_epochs} epochs."
         raise NonFiniteLossError(f"{error} {kept}", error.fitted) from error
+    except KeyboardInterrupt as stop:
+        if not files.checkpoints(folder):
+            raise
+        raise type(stop)(f"in training; to train on: {_resume_words(folder)}") from None
     if not fitted.history.num_epochs:
         raise KeyboardInterrupt("in the first epoch: nothing is fitted yet, and nothing kept")
-    _write_epochs(folder, fitted.history)
     return fitted, time.perf_counter() - start
 
 
-def _fit(settings: Settings, variant: Variant, data: Data, *, progress: bool) -> Fitted:
+def _keep(folder: Path, fitted: Fitted) -> None:
+    files.take_results_away(folder)
+    fitted.save(folder / files.FITTED, overwrite=True)
+    _write_epochs(folder, fitted.history)
+
+
+def _fit(folder: Path, settings: Settings, variant: Variant, data: Data, *, progress: bool) -> Fitted:
     epochs, batch_size = sizes(settings, variant, data)
     rate = settings.learning_rate
     return fit(
@@ -107,6 +143,7 @@ def _fit(settings: Settings, variant: Variant, data: Data, *, progress: bool) ->
         batch_size=batch_size,
         init_params=variant.init_params,
         early_stopping=stopping(settings),
+        checkpoints=Checkpoints(folder / files.CHECKPOINTS),
         rng_key=keys(settings.seed).fit,
         progress=progress,
     )

@@ -15,7 +15,7 @@ from safetensors.numpy import save
 
 from probvae import __version__
 from probvae.training.history import History
-from probvae.training.store import history_from, leaves
+from probvae.training.store import SERIES, history_from, leaves
 from probvae.typing import Params
 
 FORMAT = "probvae-checkpoint-1"
@@ -86,6 +86,7 @@ def write(path: Path, standing: Standing, configuration: dict[str, str]) -> None
     arrays = {**standing.arrays, **taken("history", standing.history._asdict())}
     told = {
         "format": FORMAT,
+        "series": json.dumps({name: list(getattr(standing.history, name)) for name in SERIES}),
         "configuration": json.dumps(configuration, sort_keys=True),
         "circumstances": json.dumps(circumstances(), sort_keys=True),
     }
@@ -129,7 +130,15 @@ def read(path: Path) -> Standing:
     if told.pop("sha256", None) != _checksum(arrays, told):
         raise DamagedError(f"{path} is damaged: what it holds does not fit its checksum")
     rest = (json.loads(told[name]) for name in ("configuration", "circumstances"))
-    return Standing(arrays, history_from(arrays), *rest)
+    return Standing(arrays, _ordered(history_from(arrays), json.loads(told["series"])), *rest)
+
+
+def _ordered(history: History, series: dict[str, list[str]]) -> History:
+    """Return a history with its series in the order that they had: they are columns of a table."""
+    steps, train, validation = (
+        {key: getattr(history, name)[key] for key in series[name]} for name in SERIES
+    )
+    return History(steps, train, validation, history.best_epoch)
 
 
 def check_configuration(path: Path, found: Standing, wanted: dict[str, str]) -> None:

@@ -1,0 +1,199 @@
+"""A run of the command line that was stopped goes on, by its own record, to what it would have been."""
+
+import json
+import re
+import signal
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file
+from test_checkpoints import on_epoch, sent
+from test_cli import write_grey
+
+from probvae.cli import main
+from probvae.runs import training
+
+TINY = """
+from probvae import VAE, nets
+
+def tiny(event_shape, *, latent_dim: int = 3, hidden: tuple[int, ...] = (8,)):
+    return VAE(event_shape=event_shape, latent_dim=latent_dim, encoder=nets.MLP(hidden), decoder=nets.MLP(hidden))
+"""
+FEW = ["--epochs", "4", "--latent-dim", "2", "--hidden", "5,4", "--patience", "9"]
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory):
+    path = tmp_path_factory.mktemp("data")
+    write_grey(path / "grey.npz")
+    (path / "tiny.py").write_text(TINY)
+    return path
+
+
+@pytest.fixture(autouse=True)
+def _short(monkeypatch):
+    """Do without what comes after training: it compiles, and has its own tests."""
+
+    def report(run, metrics, say):
+        path = run.folder / "report.html"
+        path.write_text("report")
+        return path
+
+    monkeypatch.setattr(training, "_evaluated", lambda *_, **__: {})
+    monkeypatch.setattr(training, "_write_report", report)
+    monkeypatch.setattr(training, "sentences", lambda *_: [])
+
+
+def train(base, out, *more):
+    words = ["train", str(base / "tiny.py"), "--data", str(base / "grey.npz"), "--out", str(out)]
+    return main([*words, *FEW, *more])
+
+
+@pytest.fixture(scope="module")
+def whole(base, tmp_path_factory):
+    out = tmp_path_factory.mktemp("runs") / "whole"
+    with pytest.MonkeyPatch.context() as patch:
+        _short.__wrapped__(patch)
+        assert train(base, out) == 0
+    return out
+
+
+def same(run, whole):
+    one, other = (load_file(folder / "fitted.safetensors") for folder in (run, whole))
+    assert one.keys() == other.keys()
+    for name, array in one.items():
+        np.testing.assert_array_equal(array, other[name])
+    return (run / "metrics.csv").read_text() == (whole / "metrics.csv").read_text()
+
+
+def held(folder):
+    return {path: path.is_file() and path.read_bytes() for path in sorted(folder.rglob("*"))}
+
+
+FILES = {"config.json", "fitted.safetensors", "metrics.csv", "model.py", "report.html"}
+
+
+def names(folder):
+    return {path.name for path in folder.iterdir()}
+
+
+def test_ctrl_c_finishes_a_run_which_goes_on_later(base, whole, tmp_path, monkeypatch, capsys):
+    run = tmp_path / "run"
+    with monkeypatch.context() as patch:
+        on_epoch(patch, 2, sent(signal.SIGINT))
+        assert train(base, run) == 0
+    told = capsys.readouterr().out
+    assert "fitted 2 epochs of 4, the best of them" in told
+    assert f"to train on: probvae train --resume {run}" in told
+    assert names(run) == FILES | {"checkpoints"}
+    assert main(["train", "--resume", str(run)]) == 0
+    assert "going on after epoch 2 of 4" in capsys.readouterr().out
+    assert names(run) == names(whole) == FILES
+    assert same(run, whole)
+    before = held(run)
+    assert main(["train", "--resume", str(run)]) == 0
+    assert "there is nothing left to do" in capsys.readouterr().out
+    assert held(run) == before
+
+
+def test_sigterm_ends_a_run_which_says_how_to_go_on(base, whole, tmp_path, monkeypatch, capsys):
+    run = tmp_path / "run"
+    with monkeypatch.context() as patch:
+        on_epoch(patch, 3, sent(signal.SIGTERM))
+        assert train(base, run) == 143
+    assert f"in training; to train on: probvae train --resume {run}" in capsys.readouterr().err
+    assert names(run) == {"config.json", "model.py", "checkpoints"}
+    assert [path.name for path in (run / "checkpoints").iterdir()] == ["epoch-00000003.safetensors"]
+    assert main(["train", "--resume", str(run)]) == 0
+    assert same(run, whole)
+
+
+def test_a_run_that_was_stopped_before_its_first_checkpoint_starts_anew(base, whole, tmp_path, capsys):
+    run = tmp_path / "run"
+    run.mkdir()
+    for name in ("config.json", "model.py"):
+        (run / name).write_bytes((whole / name).read_bytes())
+    assert main(["train", "--resume", str(run)]) == 0
+    assert "training starts from the first epoch" in capsys.readouterr().out
+    assert same(run, whole)
+
+
+def test_a_run_that_was_killed_after_training_is_evaluated(base, whole, tmp_path, monkeypatch):
+    run = tmp_path / "run"
+    with monkeypatch.context() as patch:
+        patch.setattr(training, "_evaluated", lambda *_, **__: 1 / 0)
+        assert train(base, run) == 1
+    with monkeypatch.context() as patch:
+        on_epoch(patch, 1, lambda: pytest.fail("training was over"))
+        assert main(["train", "--resume", str(run)]) == 0
+    assert same(run, whole)
+    assert names(run) == FILES
+
+
+@pytest.fixture
+def stopped(base, whole, tmp_path):
+    """A run's folder as it is left by a kill in its first epochs."""
+    run = tmp_path / "run"
+    run.mkdir()
+    for name in ("config.json", "model.py"):
+        (run / name).write_bytes((whole / name).read_bytes())
+    return run
+
+
+def edited(name, old, new):
+    def edit(run):
+        assert old in (run / name).read_text()
+        (run / name).write_text((run / name).read_text().replace(old, new))
+
+    return edit
+
+
+def other_data(run):
+    config = json.loads((run / "config.json").read_text())
+    config["data"]["sha256"] = "0" * 64
+    (run / "config.json").write_text(json.dumps(config))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda run: (run / "model.py").unlink(), "got no model.py there"),
+        (edited("config.json", '"settings"', '"set"'), "says nothing of the settings"),
+        (edited("config.json", '"max_test"', '"most"'), "says nothing of the settings"),
+        (edited("config.json", "{", ""), "config.json is damaged"),
+        (edited("model.py", "return VAE", "return dict"), "model.py: tiny expected to return"),
+        (other_data, "have changed since the run"),
+    ],
+)
+def test_a_run_that_cannot_go_on_says_why(stopped, capsys, change, message):
+    change(stopped)
+    before = held(stopped)
+    assert main(["train", "--resume", str(stopped)]) == 1
+    told = capsys.readouterr().err
+    assert re.search(message, told), told
+    assert held(stopped) == before
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "message"),
+    [
+        (["--resume", "none"], 1, "none: expected the folder of a run .* no such folder"),
+        (["--resume", "none", "--epochs", "3", "--seed=1"], 2, "it takes no --epochs, --seed"),
+        ([], 2, "required: MODEL.py, or --resume DIR"),
+    ],
+)
+def test_words_that_do_not_go_together(capsys, words, code, message):
+    try:
+        found = main(["train", *words])
+    except SystemExit as stop:
+        found = stop.code
+    assert found == code
+    assert re.search(message, capsys.readouterr().err)
+
+
+def test_a_second_process_is_kept_out_of_a_run(base, tmp_path, monkeypatch, capsys):
+    run = tmp_path / "run"
+    on_epoch(monkeypatch, 2, lambda: main(["train", "--resume", str(run)]))
+    assert train(base, run) == 0
+    assert f"{run} is being written by process" in capsys.readouterr().err
+    assert names(run) == FILES
