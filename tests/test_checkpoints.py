@@ -45,6 +45,7 @@ def with_state(**options):
         likelihood=likelihoods.Gaussian(scale=likelihoods.OptimalScale()),
     )
     told = {"validation": real(6, 1), "early_stopping": EarlyStopping(50), "objective": WARMED}
+    told["optimizer"] = optax.adam(0.2)  # the best epoch is the third
     return fit(vae, real(24, 0), **TOLD | told | options)
 
 
@@ -103,6 +104,7 @@ def held(folder):
 @pytest.mark.parametrize("train", [plain, with_state])
 def test_a_run_goes_on_to_the_bits_of_one_that_was_never_stopped(train, tmp_path):
     whole = train()
+    assert whole.history.best_epoch == {plain: None, with_state: 2}[train]
     for epochs in (1, 4, 4):
         train(epochs=epochs, checkpoints=at(tmp_path))
     went_on = train(checkpoints=at(tmp_path))
@@ -201,6 +203,11 @@ def test_another_runs_folder_is_refused_and_left_alone(change, names, folder):
     with pytest.raises(ValueError, match=f"was written by another run: {names} differ"):
         plain(checkpoints=at(folder), **change)
     assert held(folder) == before
+
+
+def test_fewer_epochs_than_are_kept_are_refused(folder):
+    with pytest.raises(ValueError, match="holds 3 epochs, and the run is to have 2. Take epochs=3"):
+        plain(epochs=2, checkpoints=at(folder))
 
 
 def test_another_version_is_told_of_and_goes_on(folder, whole, monkeypatch):

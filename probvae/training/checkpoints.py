@@ -91,11 +91,12 @@ class Keeper:
         self._written, self._at = 0, time.monotonic()
         self._damaged: list[Path] = []
 
-    def last(self) -> Standing | None:
+    def last(self, epochs: int) -> Standing | None:
         """Return the last checkpoint that is whole; None where none was written yet.
 
         Raises:
-            ValueError: if it belongs to another configuration, or none is whole.
+            ValueError: if it belongs to another configuration, has more epochs than a run of
+                ``epochs``, or none is whole.
         """
         damaged = []
         for path in self._asked.files:
@@ -106,6 +107,7 @@ class Keeper:
                 self._damaged.append(path)
                 continue
             checkpoint_file.check_configuration(path, found, self._configuration)
+            _check_length(path, found.num_epochs, epochs)
             _say_what_is_odd(damaged, path, found)
             self._written = found.num_epochs
             return found
@@ -137,6 +139,14 @@ class Keeper:
         self._written, self._at = standing.num_epochs, time.monotonic()
         for old in {*self._damaged, *self._asked.files[self._asked.keep :]} - {path}:
             old.unlink(missing_ok=True)
+
+
+def _check_length(path: Path, kept: int, epochs: int) -> None:
+    if kept > epochs:
+        raise ValueError(
+            f"{path} holds {kept} epochs, and the run is to have {epochs}. Take epochs={kept} or more, "
+            "or a new folder."
+        )
 
 
 def _say_what_is_odd(damaged: list[str], path: Path, found: Standing) -> None:

@@ -114,7 +114,7 @@ def trained(
     train, valid = jax.device_put((train, valid))
     first = jax.tree.map(lambda a: a[: run.batch_size], train)
     with opened as keeper, noted(terminate=keeper is not None) as asked:
-        last = None if keeper is None else keeper.last()
+        last = None if keeper is None else keeper.last(plan.epochs)
         state = loop.start(run, init_key, loop.observed(run, init_key, first), start)
         fresh = dict(state.mutable_state or {})
         course = Course(run, plan, start, state)
