@@ -101,7 +101,7 @@ def compared(seed: int, *, quick: bool) -> list[dict]:
     ).as_prior()
     runs = {"vae": regression(lambda: decoder("field"), count), "process": regression(process, count)}
     sets = []
-    for i in range(3 if quick else 9):
+    for i in range(2 if quick else 9):
         truth = draws(1, rng)[0]
         seen = np.sort(rng.choice(POINTS, SEEN, replace=False))
         y = truth[seen] + TAU * rng.normal(size=SEEN)

@@ -23,7 +23,7 @@ import numpy as np
 
 from inference.claims import stated
 from inference.recipes import ROWS, Row, Training
-from probvae import EarlyStopping, criticism, fit
+from probvae import Checkpoints, EarlyStopping, criticism, fit
 from probvae import load as load_fitted
 from probvae.criticism.budgets import QUICK
 from probvae.data import Data, load
@@ -42,8 +42,8 @@ def shortened(training: Training, epochs: int | None) -> Training:
     return training._replace(epochs=epochs, warm_up=min(training.warm_up, epochs // 4))
 
 
-def trained(row: Row, training: Training, data: Data, key: jax.Array) -> Any:
-    """Train one VAE of a row."""
+def trained(row: Row, training: Training, data: Data, key: jax.Array, folder: Path) -> Any:
+    """Train one VAE of a row, or go on with it from what the folder holds."""
     steps = len(data.train) // training.batch_size
     return fit(
         row.vae(data.event_shape),
@@ -56,6 +56,7 @@ def trained(row: Row, training: Training, data: Data, key: jax.Array) -> Any:
         epochs=training.epochs,
         batch_size=training.batch_size,
         early_stopping=_stopping(training),
+        checkpoints=Checkpoints(folder, seconds=120.0),
     )
 
 
@@ -103,7 +104,8 @@ def measured(name: str, key: int, settings: dict, data: Data, out: Path) -> dict
     fit_key, test_key = jax.random.split(jax.random.key(key))
 
     def train() -> dict[str, Any]:
-        fitted = trained(ROWS[name], shortened(ROWS[name].training, settings["epochs"]), data, fit_key)
+        recipe = shortened(ROWS[name].training, settings["epochs"])
+        fitted = trained(ROWS[name], recipe, data, fit_key, folder / "checkpoints")
         fitted.save(folder / "fitted.safetensors")
         run = fitted.history
         return {"epochs": run.num_epochs, "kept_epoch": run.kept_epoch + 1}
