@@ -116,13 +116,34 @@ def diagnose(arguments: Namespace) -> None:
 
 
 def data(arguments: Namespace) -> None:
-    """List the known data sets, or describe one."""
+    """List the known data sets, or describe one, or prepare images."""
+    if arguments.prepare is not None:
+        _prepare(arguments)
+        return
     if arguments.name is not None:
         _say(str(sources.load(arguments.name, data_dir=arguments.data_dir)))
         return
     for name, found in sources.known(data_dir=arguments.data_dir).items():
         there = "found" if found.found else f"not found: {found.paths[0]}"
         _say(f"{name:<16} {there}; {found.summary}")
+
+
+def _prepare(arguments: Namespace) -> None:
+    """Write images as one array, and say what was left out."""
+    if arguments.name is None:
+        raise ValueError(
+            "--prepare expected images, got no PATH; usual fix: probvae data IMAGES --prepare OUT.npy"
+        )
+    done = sources.prepare_images(
+        arguments.name,
+        arguments.prepare,
+        size=arguments.size,
+        mixed_sizes=arguments.mixed_sizes,
+        skip_corrupt=arguments.skip_corrupt,
+    )
+    for name in done.skipped:
+        _say(f"left out, damaged: {name}")
+    _say(f"{done.path}: {done.shape[0]:,} images, {done.shape[1:]}, uint8")
 
 
 def _run(arguments: Namespace) -> tuple[Run, int]:

@@ -147,8 +147,13 @@ def _diagnose(parser: argparse.ArgumentParser) -> None:
 
 
 def _data(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("name", nargs="?", metavar="NAME|PATH", help="describe one of them")
+    add = parser.add_argument
+    add("name", nargs="?", metavar="NAME|PATH", help="describe one of them")
     _data_dir(parser)
+    add("--prepare", metavar="OUT.npy", help="write the images at PATH (folder, .parquet, .npy) here")
+    add("--size", type=int, default=64, metavar="N", help="side of a prepared image (default: 64)")
+    add("--mixed-sizes", action="store_true", help="prepare images of several sizes")
+    add("--skip-corrupt", action="store_true", help="prepare without the files that are damaged")
 
 
 COMMANDS: dict[str, tuple[Callable, str, Callable]] = {
@@ -159,7 +164,7 @@ COMMANDS: dict[str, tuple[Callable, str, Callable]] = {
     "interpolate": (commands.interpolate, "Go from one test datum to another.", _interpolate),
     "compare": (commands.compare, "Compare runs by their log p(x).", _compare),
     "diagnose": (commands.diagnose, "Say whether to trust a run, and why.", _diagnose),
-    "data": (commands.data, "List the known data sets, or describe one.", _data),
+    "data": (commands.data, "List the known data sets, describe one, or prepare images.", _data),
 }
 
 

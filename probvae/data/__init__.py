@@ -10,8 +10,10 @@ from probvae.data.observations import (
     Cast,
     Compose,
     Dequantize,
+    Flip,
     Rescale,
 )
+from probvae.data.preparation import Prepared, prepare_images
 from probvae.data.reading import DataError
 
 __all__ = [
@@ -22,11 +24,14 @@ __all__ = [
     "Data",
     "DataError",
     "Dequantize",
+    "Flip",
     "GaussianNoise",
     "KnownData",
     "LaplaceNoise",
+    "Prepared",
     "Rescale",
     "dsprites",
     "known",
     "load",
+    "prepare_images",
 ]

@@ -22,6 +22,16 @@ def read_npy(path: Path) -> np.ndarray:
         return _read_array(stream, size=path.stat().st_size, what=str(path))
 
 
+def map_npy(path: Path) -> np.ndarray:
+    """Map the array of a `.npy` file of any size, read-only: rows are read when they are looked at."""
+    with reading(path, expected="a NumPy array (.npy)"):
+        with path.open("rb") as stream:
+            shape, dtype = _header(stream, what=str(path))
+            rest = path.stat().st_size - stream.tell()
+        _check_declared(shape, dtype, rest=rest, what=str(path))
+        return np.load(path, mmap_mode="r", allow_pickle=False)
+
+
 def npz_names(path: Path) -> tuple[str, ...]:
     """Return the names of the arrays in an `.npz` archive, in its order."""
     with reading(path, expected="a NumPy archive (.npz)"), zipfile.ZipFile(path) as archive:
@@ -51,6 +61,14 @@ def _read_member(archive, info, *, what):
 
 
 def _read_array(stream: BufferedIOBase, *, size: int, what: str) -> np.ndarray:
+    shape, dtype = _header(stream, what=what)
+    check_size(math.prod(shape) * dtype.itemsize, what=what)
+    _check_declared(shape, dtype, rest=size - stream.tell(), what=what)
+    stream.seek(0)
+    return np.lib.format.read_array(stream, allow_pickle=False)
+
+
+def _header(stream, *, what):
     version = np.lib.format.read_magic(stream)
     if version not in HEADERS:
         raise DataError(f"{what}: expected .npy format 1.0 or 2.0 (plain numbers), got {version}")
@@ -60,14 +78,11 @@ def _read_array(stream: BufferedIOBase, *, size: int, what: str) -> np.ndarray:
             f"{what}: expected an array of numbers, got dtype object (a pickle, never loaded); "
             "usual fix: save np.stack(rows), rows of one shape, as uint8 or float32"
         )
-    _check_declared(shape, dtype, rest=size - stream.tell(), what=what)
-    stream.seek(0)
-    return np.lib.format.read_array(stream, allow_pickle=False)
+    return shape, dtype
 
 
 def _check_declared(shape, dtype, *, rest, what):
     declared = math.prod(shape) * dtype.itemsize
-    check_size(declared, what=what)
     if declared != rest or min(shape, default=0) < 0:
         raise DataError(
             f"{what}: expected {declared:,} bytes for shape {shape} of {dtype}, got {rest:,}; "

@@ -2,14 +2,16 @@
 
 import importlib
 import warnings
+from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from probvae.data.reading import DataError, check_size, reading
 
 SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
-MODES = ("1", "L", "LA", "RGB", "RGBA")
+MODES = ("1", "LA", "RGBA", "RGB", "L")
 
 
 def read_images(folder: Path) -> np.ndarray:
@@ -18,12 +20,7 @@ def read_images(folder: Path) -> np.ndarray:
     Other files, hidden ones and subfolders are passed over; palettes become RGB, one bit becomes
     bool. ValueError naming the first file that is damaged, or of another size or mode.
     """
-    paths = [path for path in sorted(folder.iterdir()) if _is_image(path)]
-    if not paths:
-        raise DataError(
-            f"{folder}: expected images ({', '.join(SUFFIXES)}), got none; "
-            "usual fix: point to the folder that holds the files, not to one above it"
-        )
+    paths = image_paths(folder)
     first = _read_image(paths[0])
     check_size(first.nbytes * len(paths), what=str(folder))
     images = np.empty((len(paths), *first.shape), first.dtype)
@@ -38,27 +35,43 @@ def read_images(folder: Path) -> np.ndarray:
     return images
 
 
+def image_paths(folder: Path) -> list[Path]:
+    """Return the image files in a folder, sorted by name; ValueError where there are none."""
+    paths = [path for path in sorted(folder.iterdir()) if _is_image(path)]
+    if not paths:
+        raise DataError(
+            f"{folder}: expected images ({', '.join(SUFFIXES)}), got none; "
+            "usual fix: point to the folder that holds the files, not to one above it"
+        )
+    return paths
+
+
+def decoded(source: Path | BytesIO, *, what: str) -> Any:
+    """Return a Pillow image with its pixels read, palettes as RGB; ValueError where it is damaged."""
+    with reading(what, expected="an image"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        with pillow().open(source) as image:
+            check_size(image.width * image.height * len(image.getbands()), what=what)
+            image.load()
+            return image.convert("RGB") if image.mode == "P" else image.copy()
+
+
+def check_mode(image: Any, modes: tuple[str, ...], *, what: str) -> None:
+    """Raise ValueError, beginning with `what`, for an image of another Pillow mode."""
+    if image.mode not in modes:
+        raise DataError(
+            f"{what}: expected an image of 8 bits a channel ({', '.join(modes)}), got mode "
+            f"{image.mode!r}; usual fix: convert it with Pillow, image.convert('{modes[-1]}')"
+        )
+
+
 def _is_image(path):
     return path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and path.is_file()
 
 
 def _read_image(path):
-    pillow = _pillow()
-    with reading(path, expected="an image"), warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        with pillow.open(path) as image:
-            check_size(image.width * image.height * len(image.getbands()), what=str(path))
-            return _pixels(image, path=path)
-
-
-def _pixels(image, *, path):
-    if image.mode == "P":
-        image = image.convert("RGB")
-    if image.mode not in MODES:
-        raise DataError(
-            f"{path}: expected an image of 8 bits a channel ({', '.join(MODES)}), got mode "
-            f"{image.mode!r}; usual fix: convert it with Pillow, image.convert('L')"
-        )
+    image = decoded(path, what=str(path))
+    check_mode(image, MODES, what=str(path))
     return np.array(image)
 
 
@@ -67,11 +80,12 @@ def _words(image):
     return f"{width}x{height} pixels, {channels[0] if channels else 1} channel(s), {image.dtype}"
 
 
-def _pillow():
+def pillow() -> Any:
+    """Return the module `PIL.Image`; ImportError with the remedy where it is not installed."""
     try:
         return importlib.import_module("PIL.Image")
     except ImportError:
         raise ImportError(
-            "a folder of images is read with Pillow, which is not installed; "
+            "images are read with Pillow, which is not installed; "
             "usual fix: pip install 'probvae[images]'"
         ) from None

@@ -100,6 +100,32 @@ class Dequantize(AbstractObservation):
 
 
 @dataclass(frozen=True)
+class Flip(AbstractObservation):
+    """Images mirrored left to right with probability 1/2, each datum by a draw of its own.
+
+    `x` is a batch ``(n, height, width)`` or ``(n, height, width, channels)``, in any units.
+
+    Raises:
+        ValueError: where x has no rows and columns beside its first axis.
+    """
+
+    def __call__(self, rng_key: RngKey, x: Shaped[ArrayLike, "*shape"]) -> Float[Array, "*shape"]:
+        """Return x, half of its images mirrored."""
+        if x.ndim not in (3, 4):
+            raise ValueError(
+                f"Flip expected images (n, height, width) or (n, height, width, channels), got shape "
+                f"{x.shape}; usual fix: flip only images, and where it is one, x[None]"
+            )
+        x = jnp.asarray(x, float)
+        mirrored = jax.random.bernoulli(rng_key, shape=(len(x),) + (1,) * (x.ndim - 1))
+        return jnp.where(mirrored, x[:, :, ::-1], x)
+
+    def bounds(self, low: float, high: float) -> tuple[float, float]:
+        """Return [low, high] itself."""
+        return low, high
+
+
+@dataclass(frozen=True)
 class Compose(AbstractObservation):
     """Observations one after another, each with its own key; of nothing, it is `Cast`.
 

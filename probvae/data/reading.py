@@ -36,7 +36,7 @@ class DataError(ValueError):
 
 
 @contextmanager
-def reading(path: os.PathLike[str], *, expected: str) -> Iterator[None]:
+def reading(path: str | os.PathLike[str], *, expected: str) -> Iterator[None]:
     """Turn whatever a decoder raises inside into a `DataError` that names `path` and `expected`."""
     try:
         yield

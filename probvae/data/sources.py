@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from probvae.data import dsprites
-from probvae.data.archives import read_npz
+from probvae.data.archives import map_npy, read_npz
 from probvae.data.dataset import SPLITS
 from probvae.data.idx import read_idx
 from probvae.data.reading import DataError, reading
@@ -23,6 +23,7 @@ MNIST_FILES = (
 STATIC_FILE = "binarized-mnist/binarized_mnist.npz"
 OMNIGLOT_FILE = "omniglot/omniglot_28.npz"
 FREYFACES_FILE = "freyfaces/freyfaces.npz"
+CELEBA_FILE = "celebahq/celebahq64.npy"
 LFW_FILE = "lfw64/lfw64.npz"
 PBMC_FILE = "pbmc3k/pbmc3k_counts.npz"
 
@@ -129,6 +130,25 @@ def lfw64(root: Path) -> Source:
     )
 
 
+def celebahq(root: Path) -> Source:
+    """Map CelebA-HQ, 64x64x3, 0..255, as `prepare_images` wrote it: the last 5 % are held out."""
+    path = root / CELEBA_FILE
+    images = map_npy(path)
+    if images.shape[1:] != (64, 64, 3):
+        raise DataError(
+            f"{path}: expected images (n, 64, 64, 3), got {images.shape}; usual fix: "
+            "prepare_images(<folder of CelebA-HQ>, path, overwrite=True)"
+        )
+    check_rows(images, more_than=19, what=str(path))
+    cut = 95 * len(images) // 100
+    return _grey(
+        "celebahq",
+        {"train": images[:cut], "valid": images[cut:], "test": images[cut:]},
+        origin="faces in colour, 64x64 (Karras et al. 2018, CelebA-HQ)",
+        rule="first 95 % train, last 5 % valid, and no test: the same 5 % stand there",
+    )
+
+
 def dsprites_subset(root: Path, *, sizes: tuple[int, ...] = (20_000, 2_000, 2_000)) -> Source:
     """Draw a subset of dSprites, 64x64: the context holds its factors' values, the label the shape."""
     chosen = np.random.Generator(np.random.PCG64(0)).choice(
@@ -180,6 +200,9 @@ KNOWN: dict[str, KnownSource] = {
     ),
     "freyfaces": KnownSource("frames of a face, 28x20, grey", files=(FREYFACES_FILE,), read=freyfaces),
     "lfw64": KnownSource("faces in colour, 64x64x3", files=(LFW_FILE,), read=lfw64),
+    "celebahq": KnownSource(
+        "faces in colour, 64x64x3, as prepare_images writes them", files=(CELEBA_FILE,), read=celebahq
+    ),
     "dsprites": KnownSource(
         "shapes by five known factors, 64x64, drawn when loaded", files=(), read=dsprites_subset
     ),

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from probvae.data import AbstractObservation, Binarize, Cast, Compose, Dequantize, Rescale
+from probvae.data import AbstractObservation, Binarize, Cast, Compose, Dequantize, Flip, Rescale
 
 ALL = [
     Cast(),
@@ -105,6 +105,28 @@ def test_compose_of_nothing_is_cast(key):
 def test_the_interface_is_abstract():
     with pytest.raises(TypeError, match="abstract"):
         AbstractObservation()
+
+
+def test_flip_mirrors_half_of_the_data_and_each_whole(key):
+    """The last axis of pixels, or the one before channels; never rows, channels or half an image."""
+    n = 4000
+    for shape in ((3, 5), (3, 5, 2)):
+        image = np.arange(np.prod(shape), dtype=np.uint8).reshape(shape)
+        y = np.asarray(jax.jit(Flip())(key, np.tile(image, (n,) + (1,) * len(shape))))
+        mirrored = (y == image[:, ::-1]).reshape(n, -1).all(1)
+        assert (mirrored ^ (y == image).reshape(n, -1).all(1)).all()
+        assert abs(mirrored.mean() - 1 / 2) <= 4.5 / np.sqrt(4 * n)
+
+
+def test_flip_composes_and_keeps_bounds(key):
+    x = np.arange(24, dtype=np.uint8).reshape(4, 2, 3)
+    both = Compose((Rescale(255.0), Flip()))
+    keys = jax.random.split(key, 2)
+    np.testing.assert_array_equal(both(key, x), Flip()(keys[1], Rescale(255.0)(keys[0], x)))
+    assert both.bounds(0.0, 255.0) == (0.0, 1.0)
+    assert hash(Flip()) == hash(Flip())
+    with pytest.raises(ValueError, match=r"Flip expected images .* got shape \(16, 16\)"):
+        Flip()(key, LEVELS)
 
 
 ERRORS = [
