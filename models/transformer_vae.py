@@ -1,0 +1,30 @@
+"""The transformer VAE of faces of Frans's tutorial (2024, github.com/kvfrans/notes), under a true ELBO.
+
+The idea: patches that attend to each other read a face into 64 numbers through one learned token and
+write it from them, and the decoder says for each pixel how sure it is, not only its mean. The
+tutorial's own loss is no bound; ``inference/celebahq.py`` has it for comparison.
+"""
+
+import optax
+
+from probvae import VAE, Variant, likelihoods, nets
+
+
+def transformer_vae(
+    event_shape: tuple[int, ...],
+    *,
+    latent_dim: int = 64,
+    patch: int = 8,
+    hidden: int = 256,
+    depth: int = 4,
+    heads: int = 4,
+) -> Variant:
+    """Return the VAE for images in [0, 1], 64 x 64 as it stands; ``patch`` divides their sides."""
+    model = VAE(
+        event_shape=event_shape,
+        latent_dim=latent_dim,
+        likelihood=likelihoods.Gaussian(scale=likelihoods.PixelScale()),
+        encoder=nets.Transformer(patch, hidden, depth, heads),
+        decoder=nets.TransformerDecoder(patch, hidden, depth, heads),
+    )
+    return Variant(model, optimizer=optax.adam(3e-4), epochs=225, batch_size=64)
