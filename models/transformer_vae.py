@@ -1,8 +1,8 @@
-"""The transformer VAE of faces of Frans's tutorial (2024, github.com/kvfrans/notes), under a true ELBO.
+"""The transformer VAE of faces of a tutorial (Frans, github.com/kvfrans/notes), after arXiv:2010.11929.
 
 The idea: patches that attend to each other read a face into 64 numbers through one learned token and
-write it from them, and the decoder says for each pixel how sure it is, not only its mean. The
-tutorial's own loss is no bound; ``inference/celebahq.py`` has it for comparison.
+write it from them, and the decoder says for each pixel how sure it is beside its mean. The tutorial's
+own loss is no bound; ``inference/celebahq.py`` has it for comparison.
 """
 
 import optax

@@ -396,6 +396,15 @@ def transformer(case):
     assert plain[1] > 2 * plain[0]
 
 
+def transformer_vae(case):
+    """The scale is each pixel's: where values vary ten times as much, it says so."""
+    spread = np.where(np.arange(8) < 4, 0.2, 0.02)
+    x = 0.5 + spread * np.random.default_rng(0).normal(size=(400, 8, 8))
+    fitted = refit(case.fitted.vae, x, epochs=25)
+    found = np.asarray(fitted.decode(np.zeros((1, 4), np.float32)).variance[0]) ** 0.5
+    np.testing.assert_allclose(found.mean(0), spread, rtol=0.3)
+
+
 def multi_rate(case):
     """One model: the KL falls as beta rises, and at beta = 1 it is nearly as good as the plain VAE."""
     x, found = case.data.valid, {}
@@ -462,7 +471,7 @@ CLAIMS = {
         vae, autoregressive_vae, gaussian_vae, sigma_vae, linear_vae, continuous_bernoulli, laplace, beta_vae, annealed,
         capacity, free_bits, conditional, semi_supervised, iwae, iaf, mixture, hierarchical, discrete, relaxed, spread,
         beta_tc, info_vae, committed_rate, semi_amortized, spherical, student_t, negative_binomial,
-        transformer, multi_rate, autoencoder, factor_vae, vae_gan, perceptual,
+        transformer, transformer_vae, multi_rate, autoencoder, factor_vae, vae_gan, perceptual,
     )
 }  # fmt: skip
 CLAIMS |= {"vampprior": fits_its_codes, "flow_prior": fits_its_codes}

@@ -40,6 +40,7 @@ SMALL = {
     "semi_amortized": {"steps": 2},
     "semi_supervised": {"hidden": (64,), "latent_dim": 8, "style": (32,)},
     "transformer": {"hidden": 8, "depth": 1, "heads": 2},
+    "transformer_vae": {"patch": 4, "hidden": 8, "depth": 1, "heads": 2},
     "vae_gan": {"rate": 3e-3, "discriminator": (64,)},
     "vampprior": {"components": 5},
 }
@@ -52,7 +53,13 @@ EPOCHS = {
     "semi_amortized": 20,
     "spherical": 10,
 }
-EPOCHS |= {"laplace": 5, "spread": 5, "student_t": 5, "transformer": 2}  # their claims have their own
+EPOCHS |= {  # their claims have their own
+    "laplace": 5,
+    "spread": 5,
+    "student_t": 5,
+    "transformer": 2,
+    "transformer_vae": 2,
+}
 EPOCHS |= {"linear_vae": 100}
 NO_DENSITY = {"autoencoder", "perceptual"}
 NO_CLOSED_FORM = {("iaf", "scale_z"), ("autoregressive_vae", "scale_x")}

@@ -14,7 +14,7 @@ from probvae.data.reading import DataError
 
 
 class Prepared(NamedTuple):
-    """What `prepare_images` wrote: the file, its array's shape, and the names of what it skipped."""
+    """What `prepare_images` wrote: the file `path`, its array's `shape`, the names of the `skipped`."""
 
     path: Path
     shape: tuple[int, ...]
