@@ -15,8 +15,8 @@ dequantised, (level + noise) / 256; held-out ones, dequantised once, are not mir
   sqrt(1 - t^2), and codes on the great circle.
 
     python -m inference.celebahq [--steps 100000] [--out figures] [--seeds 1] [--quick]
-        [--data celebahq|lfw64] [--hidden 256] [--depth 4] [--patch 8] [--learning-rate R]
-        [--tutorial-loss] [--fitted FILE]
+        [--data celebahq|lfw64] [--hidden 256] [--depth 4] [--patch 8] [--batch-size 64]
+        [--learning-rate R] [--tutorial-loss] [--fitted FILE]
 
 ``--learning-rate`` is the peak of a warm-up and a cosine, for reduced forms on a CPU; without it, the
 recipe's constant 3e-4. ``--tutorial-loss`` minimises what the tutorial does, which is no bound: log
@@ -90,7 +90,7 @@ def middle_of_level(levels: np.ndarray) -> np.ndarray:
 
 def trained(variant: Variant, data: Faces, args: argparse.Namespace, seed: int) -> Fitted:
     """Fit for the steps that were asked for, in whole epochs."""
-    batch_size = min(variant.batch_size, len(data.train) // 2)
+    batch_size = min(args.batch_size, len(data.train) // 2)
     each = len(data.train) // batch_size
     epochs = max(1, round(args.steps / each))
     start = time.perf_counter()
@@ -104,9 +104,9 @@ def trained(variant: Variant, data: Faces, args: argparse.Namespace, seed: int) 
         optimizer=optimizer(variant, args.learning_rate, epochs * each),
         epochs=epochs,
         batch_size=batch_size,
-        progress=False,
+        progress=not args.quick,
     )
-    seconds = time.perf_counter() - start
+    seconds, epochs = time.perf_counter() - start, fitted.history.num_epochs
     rate = epochs * each * batch_size / seconds
     print(f"key {seed}: {epochs * each:,} steps of {batch_size}, {epochs} epochs, {seconds:.0f} s with "
           f"compilation and validation, {rate:.1f} images per second", flush=True)  # fmt: skip
@@ -224,7 +224,7 @@ def options() -> argparse.ArgumentParser:
     add("--data", choices=("celebahq", "lfw64"), help="default: celebahq where it is, else lfw64")
     add("--steps", type=int, default=100_000, help="rounded to whole epochs")
     add("--seeds", type=int, default=1, help="trainings, from keys 0, 1, ...")
-    for name, default in (("hidden", 256), ("depth", 4), ("patch", 8)):
+    for name, default in (("hidden", 256), ("depth", 4), ("patch", 8), ("batch-size", 64)):
         add(f"--{name}", type=int, default=default, help=f"the tutorial's: {default}")
     add("--learning-rate", type=float, metavar="R", help="the peak of a warm-up and a cosine")
     add("--tutorial-loss", action="store_true", help="minimise the tutorial's loss, no bound")
