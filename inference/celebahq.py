@@ -33,10 +33,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from sklearn.decomposition import PCA
 
 from inference.claims import HEAD, row, stated
-from inference.pictures import sharpness
+from inference.pictures import by_components, sharpness
 from inference.tutorial_loss import TutorialLoss
 from models.transformer_vae import transformer_vae
 from probvae import Fitted, Variant, fit, load, objectives, plots
@@ -44,7 +43,7 @@ from probvae.criticism import bits_per_dimension
 from probvae.data import Compose, Dequantize, Flip, known
 from probvae.data import load as load_data
 from probvae.plots.canvas import side_by_side
-from probvae.training.paths import spherical
+from probvae.training.paths import spherical, straight
 
 LEVELS = 256
 TUTORIAL, TARGET = 0.02597, 0.0100
@@ -122,18 +121,11 @@ def optimizer(variant: Variant, peak: float | None, steps: int) -> optax.Gradien
     return optax.chain(optax.clip_by_global_norm(1.0), optax.adam(rate))
 
 
-def in_chunks(function, x: np.ndarray, rows: int = 100) -> np.ndarray:
-    """Return a function of data, a few at a time."""
-    return np.concatenate([np.asarray(function(x[i : i + rows])) for i in range(0, len(x), rows)])
-
-
-def by_components(data: Faces, num_components: int) -> np.ndarray:
-    """Return held-out faces rebuilt from principal components of at most 10,000 training faces."""
-    flat = middle_of_level(data.train[:10_000]).reshape(min(len(data.train), 10_000), -1)
-    few = min(num_components, len(flat))
-    found = PCA(few, svd_solver="randomized", random_state=0).fit(flat)
-    x = middle_of_level(data.valid)
-    return found.inverse_transform(found.transform(x.reshape(len(x), -1))).reshape(x.shape)
+def in_chunks(function, x: np.ndarray, rows: int = 32) -> np.ndarray:
+    """Return a function of data, some at a time, the last ones filled up: one compiled program."""
+    parts = [x[i : i + rows] for i in range(0, len(x), rows)]
+    filled = [np.concatenate([part, part[:1].repeat(rows - len(part), axis=0)]) for part in parts]
+    return np.concatenate([np.asarray(function(part)) for part in filled])[: len(x)]
 
 
 def tutorial_path(a: jax.Array, b: jax.Array, t: jax.Array) -> jax.Array:
@@ -149,38 +141,46 @@ def square(x: np.ndarray, y: np.ndarray) -> float:
 def measured(fitted: Fitted, data: Faces, pca: np.ndarray, particles: int) -> tuple[Measured, dict]:
     """Ask a fitted VAE; return the numbers, and the pictures by kind."""
     x = middle_of_level(data.valid)
-    again = in_chunks(fitted.reconstruct, x)
-    new = fitted.sample(min(len(x), 200), rng_key=jax.random.key(6))
     codes = in_chunks(lambda rows: fitted.encode(rows).mean, x)
-    half = jax.vmap(lambda a, b: spherical(a, b, 0.5))(codes[:-1:2], codes[1::2])
-    middles = in_chunks(lambda z: fitted.decode(z).mean, half)
+    drawn = np.asarray(jax.random.normal(jax.random.key(6), codes.shape))  # the prior's
+    again, new = decoded(fitted, codes), decoded(fitted, drawn)
+    middles = decoded(fitted, between(codes[:-1:2], codes[1::2], 0.5))
     averages = (x[:-1:2] + x[1::2]) / 2
     noisy = Dequantize(float(LEVELS))(jax.random.key(9), data.valid)
     elbo = fitted.elbo(noisy, rng_key=jax.random.key(10), num_particles=particles).mean
     bits = float(bits_per_dimension(elbo, x.shape[1:], levels=LEVELS))
-    last = {k: v[-1] for k, v in fitted.history.validation.items()}
-    sharp = [sharpness(np.clip(each, 0, 1)) / sharpness(x) for each in (again, new.mean, middles)]
-    numbers = Measured(square(again, x), square(pca, x), bits, last["kl"], last["scale_x"], *sharp,
-                       sharpness(averages) / sharpness(x))  # fmt: skip
+    last = {k: float(v[-1]) for k, v in fitted.history.validation.items()}
+    sharp = [sharpness(each) / sharpness(x) for each in (again, new, middles, averages)]
+    numbers = Measured(square(again, x), square(pca, x), bits, last["kl"], last["scale_x"], *sharp)
     return numbers, {
-        "reconstructions": {"faces": x[:10], "E[x|z]": again[:10], "PCA": pca[:10]},
-        "samples": {"E[x|z], z ~ p(z)": new.mean[:20], "x ~ p(x|z)": new.x[:20]},
-        "paths": paths(fitted, x),
+        "reconstructions": {"faces": x[:20], "E[x|z]": again[:20], "PCA": pca[:20]},
+        "samples": {"E[x|z]": new[:30]},
+        "paths": paths(fitted, x, codes),
     }
 
 
-def paths(fitted: Fitted, x: np.ndarray) -> dict[str, np.ndarray]:
-    """Return three paths between two faces, each in pixels and in codes."""
-    t = np.linspace(0, 1, 10, dtype=np.float32)[:, None, None, None]
-    ends = [(x[2 * i], x[2 * i + 1]) for i in range(min(3, len(x) // 2))]
+def decoded(fitted: Fitted, codes: np.ndarray) -> np.ndarray:
+    """Return E[x|z], clipped to [0, 1]."""
+    return np.clip(in_chunks(lambda z: fitted.decode(z).mean, codes), 0.0, 1.0)
 
-    def coded(path):
-        return np.concatenate([fitted.interpolate(a, b, num_points=10, path=path) for a, b in ends])
+
+def between(a: np.ndarray, b: np.ndarray, t: float, path=spherical) -> np.ndarray:
+    """Return points on paths between rows of codes."""
+    return np.asarray(jax.vmap(lambda p, q: path(p, q, t))(a, b))
+
+
+def paths(fitted: Fitted, x: np.ndarray, codes: np.ndarray) -> dict[str, np.ndarray]:
+    """Return three paths between two faces, each in pixels and in codes."""
+    t = np.linspace(0, 1, 10, dtype=np.float32)
+
+    def along(values, path):
+        on = [between(values[0:6:2], values[1:6:2], each, path) for each in t]
+        return np.stack(on, axis=1).reshape(-1, *values.shape[1:])
 
     return {
-        "pixels: 1-t, t": np.concatenate([(1 - t) * a + t * b for a, b in ends]),
-        "codes: sqrt(1-t^2), t": coded(tutorial_path),
-        "codes: great circle": coded(spherical),
+        "pixels: 1-t, t": along(x, straight),
+        "codes: sqrt(1-t^2), t": decoded(fitted, along(codes, tutorial_path)),
+        "codes: great circle": decoded(fitted, along(codes, spherical)),
     }
 
 
@@ -242,7 +242,8 @@ def main() -> None:
     told = QUICK if args.quick else {name: getattr(args, name) for name in ("hidden", "depth", "patch")}
     variant = transformer_vae(data.train.shape[1:], **told)
     print(f"faces: {data.name}, {len(data.train):,} train, {len(data.valid):,} held out\n{variant.vae}")
-    pca = by_components(data, variant.vae.latent_dim)
+    known_faces, held_out = middle_of_level(data.train[:10_000]), middle_of_level(data.valid)
+    pca = by_components(known_faces, held_out, variant.vae.latent_dim)
     args.out.mkdir(parents=True, exist_ok=True)
     results = []
     for seed in range(args.seeds):

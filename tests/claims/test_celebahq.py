@@ -6,8 +6,10 @@ import jax
 import numpy as np
 import pytest
 from inference_runs import needs_data, run
+from sklearn.decomposition import PCA
 
-from inference.celebahq import Faces, by_components, square, tutorial_path
+from inference.celebahq import in_chunks, square, tutorial_path
+from inference.pictures import by_components
 from inference.tutorial_loss import TutorialLoss
 from probvae import VAE, Fitted, join, likelihoods, nets
 from probvae.training import History
@@ -67,9 +69,17 @@ def test_the_paths_of_the_tutorial():
 
 def test_components_rebuild_what_they_span_and_errors_are_of_clipped_pictures():
     random = np.random.default_rng(0)
-    few = random.integers(0, 256, (3, 8, 8, 3)).astype(np.uint8)
-    data = Faces("three", few[random.integers(0, 3, 30)], few)
-    x = (few + 0.5) / 256
-    np.testing.assert_allclose(by_components(data, 2), x, atol=1e-4)
-    assert square(by_components(data, 1), x) > 1e-3
-    assert square(np.full_like(x, 7.0), np.full_like(x, 0.9)) == pytest.approx(0.01)
+    few = random.uniform(size=(3, 8, 8, 3)).astype("f4")
+    train = few[random.integers(0, 3, 30)]
+    np.testing.assert_allclose(by_components(train, few, 2), few, atol=1e-4)
+    assert square(by_components(train, few, 1), few) > 1e-3
+    x = random.normal(size=(200, 12)) * np.linspace(2, 0.1, 12)
+    exact = PCA(3).fit(x)
+    there = exact.inverse_transform(exact.transform(x[:5]))
+    np.testing.assert_allclose(by_components(x, x[:5], 3), there, atol=1e-6)
+    assert square(np.full_like(few, 7.0), np.full_like(few, 0.9)) == pytest.approx(0.01)
+
+
+def test_chunks_leave_no_trace():
+    x = np.arange(70.0)[:, None]
+    np.testing.assert_array_equal(in_chunks(lambda rows: rows + len(rows), x, rows=32), x + 32)
