@@ -16,12 +16,12 @@ dequantised, (level + noise) / 256; held-out ones, dequantised once, are not mir
 
     python -m inference.celebahq [--steps 100000] [--out figures] [--seeds 1] [--quick]
         [--data celebahq|lfw64] [--hidden 256] [--depth 4] [--patch 8] [--batch-size 64]
-        [--learning-rate R] [--tutorial-loss] [--fitted FILE]
+        [--learning-rate R] [--tutorial-loss] [--start FILE] [--fitted FILE]
 
 ``--learning-rate`` is the peak of a warm-up and a cosine, for reduced forms on a CPU; without it, the
 recipe's constant 3e-4. ``--tutorial-loss`` minimises what the tutorial does, which is no bound: log
 sigma counts once and not twice, the KL takes the log of q's scale for that of its variance, and costs
-100 times its nats. ``--fitted`` takes a fit that was saved and trains none.
+100 times its nats. ``--start`` trains on from a fit that was saved; ``--fitted`` trains no more.
 """
 
 import argparse
@@ -103,6 +103,7 @@ def trained(variant: Variant, data: Faces, args: argparse.Namespace, seed: int) 
         optimizer=optimizer(variant, args.learning_rate, epochs * each),
         epochs=epochs,
         batch_size=batch_size,
+        init_params=load(args.start, variant.vae).values if args.start else None,
         progress=not args.quick,
     )
     seconds, epochs = time.perf_counter() - start, fitted.history.num_epochs
@@ -228,6 +229,7 @@ def options() -> argparse.ArgumentParser:
         add(f"--{name}", type=int, default=default, help=f"the tutorial's: {default}")
     add("--learning-rate", type=float, metavar="R", help="the peak of a warm-up and a cosine")
     add("--tutorial-loss", action="store_true", help="minimise the tutorial's loss, no bound")
+    add("--start", type=Path, metavar="FILE", help="train on from the weights of a fit that was saved")
     add("--fitted", type=Path, metavar="FILE", help="a fit that was saved; trains none")
     add("--out", type=Path, default=Path("figures"))
     add("--quick", action="store_true", help="64 faces, tiny nets, a few steps")
