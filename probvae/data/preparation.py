@@ -32,8 +32,10 @@ def prepare_images(
 ) -> Prepared:
     """Bring images to squares of one size and write them as one uint8 array, 0..255.
 
-    The central square of each image is resized by Pillow (area-weighted, antialiased). One image is in
-    memory at a time, so that the array may be larger than it. The file appears whole or not at all.
+    The central square of each image is resized by Pillow (area-weighted, antialiased). One decoded
+    image is in memory at a time, so that the array may be larger than it. The file appears whole or not
+    at all. ``load("celebahq")`` maps it and copies no training row; ``fit`` puts the whole training
+    split on the device as uint8 (CelebA-HQ: 350 MB), so that this much has to be there.
 
     Args:
         source: a folder of images (sorted by name), a parquet file of encoded images or a folder of
