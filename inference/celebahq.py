@@ -35,7 +35,7 @@ import numpy as np
 import optax
 
 from inference.claims import HEAD, row, stated
-from inference.pictures import by_components, sharpness
+from inference.pictures import by_components, in_chunks, sharpness
 from inference.tutorial_loss import TutorialLoss
 from models.transformer_vae import transformer_vae
 from probvae import Fitted, Variant, fit, load, objectives, plots
@@ -47,6 +47,7 @@ from probvae.training.paths import spherical, straight
 
 LEVELS = 256
 TUTORIAL, TARGET = 0.02597, 0.0100
+FULL = {"patch": 8, "hidden": 256, "depth": 4}  # the tutorial's
 QUICK = {"latent_dim": 8, "patch": 16, "hidden": 16, "depth": 1, "heads": 2}
 HEADS = ("squared error", "of PCA", "bits per dimension", "KL, nats", "scale of x",
          "sharp: reconstructions", "sharp: samples", "sharp: middles", "sharp: averages")  # fmt: skip
@@ -122,13 +123,6 @@ def optimizer(variant: Variant, peak: float | None, steps: int) -> optax.Gradien
     return optax.chain(optax.clip_by_global_norm(1.0), optax.adam(rate))
 
 
-def in_chunks(function, x: np.ndarray, rows: int = 32) -> np.ndarray:
-    """Return a function of data, some at a time, the last ones filled up: one compiled program."""
-    parts = [x[i : i + rows] for i in range(0, len(x), rows)]
-    filled = [np.concatenate([part, part[:1].repeat(rows - len(part), axis=0)]) for part in parts]
-    return np.concatenate([np.asarray(function(part)) for part in filled])[: len(x)]
-
-
 def tutorial_path(a: jax.Array, b: jax.Array, t: jax.Array) -> jax.Array:
     """Return sqrt(1 - t^2) a + t b, the tutorial's."""
     return jnp.sqrt(1 - t**2) * a + t * b
@@ -200,7 +194,15 @@ def draw(fitted: Fitted, pictures: dict, found: Measured, name: str, out: Path) 
     print(f"figures: {out / 'celebahq_*.png'}", flush=True)
 
 
-def report(results: list[Measured], name: str) -> str:
+def form(sizes: dict[str, int], args: argparse.Namespace) -> str:
+    """Say which form of the model it was, and whether the loss was the tutorial's."""
+    reduced = any(sizes[name] != size for name, size in FULL.items())
+    words = ", ".join(f"{name} {sizes[name]}" for name in FULL)
+    loss = "; the tutorial's loss" if args.tutorial_loss else ""
+    return f"transformer VAE ({'reduced: ' if reduced else ''}{words}{loss})"
+
+
+def report(results: list[Measured], name: str, model: str) -> str:
     """Return the numbers and what they say of the claims."""
     columns = [stated(each, 4) for each in zip(*results, strict=True)]
     error = max(found.squared_error for found in results)
@@ -208,7 +210,7 @@ def report(results: list[Measured], name: str) -> str:
     lines = [
         f"| {name}, held out | " + " | ".join(HEADS) + " |",
         "| --- |" + " --- |" * len(HEADS),
-        "| transformer VAE | " + " | ".join(columns) + " |",
+        f"| {model} | " + " | ".join(columns) + " |",
         "",
         HEAD,
         row("squared error", f"<= {TARGET:.4f}", shown, holds=error <= TARGET),
@@ -225,7 +227,7 @@ def options() -> argparse.ArgumentParser:
     add("--data", choices=("celebahq", "lfw64"), help="default: celebahq where it is, else lfw64")
     add("--steps", type=int, default=100_000, help="rounded to whole epochs")
     add("--seeds", type=int, default=1, help="trainings, from keys 0, 1, ...")
-    for name, default in (("hidden", 256), ("depth", 4), ("patch", 8), ("batch-size", 64)):
+    for name, default in {**FULL, "batch-size": 64}.items():
         add(f"--{name}", type=int, default=default, help=f"the tutorial's: {default}")
     add("--learning-rate", type=float, metavar="R", help="the peak of a warm-up and a cosine")
     add("--tutorial-loss", action="store_true", help="minimise the tutorial's loss, no bound")
@@ -241,7 +243,7 @@ def main() -> None:
     args = options().parse_args()
     args.steps = 8 if args.quick else args.steps
     data = faces(args.data, 32 if args.quick else None)
-    told = QUICK if args.quick else {name: getattr(args, name) for name in ("hidden", "depth", "patch")}
+    told = QUICK if args.quick else {name: getattr(args, name) for name in FULL}
     variant = transformer_vae(data.train.shape[1:], **told)
     print(f"faces: {data.name}, {len(data.train):,} train, {len(data.valid):,} held out\n{variant.vae}")
     known_faces, held_out = middle_of_level(data.train[:10_000]), middle_of_level(data.valid)
@@ -257,7 +259,7 @@ def main() -> None:
         print(f"key {seed}: {found}", flush=True)
         if seed == 0:
             draw(fitted, pictures, found, data.name, args.out)
-    print("\n" + report(results, data.name))
+    print("\n" + report(results, data.name, form(told, args)))
 
 
 if __name__ == "__main__":

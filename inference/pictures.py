@@ -1,4 +1,4 @@
-"""Pictures as levels of grey, features to compare them in, how sharp they are, and PCA's of them."""
+"""Pictures as levels of grey, features to compare them in, how sharp they are, PCA's of them."""
 
 from typing import NamedTuple
 
@@ -60,3 +60,10 @@ def by_components(train: np.ndarray, x: np.ndarray, num_components: int) -> np.n
         axes = np.linalg.qr(flat.T @ (flat @ axes))[0]
     axes = axes @ np.linalg.svd(flat @ axes, full_matrices=False)[2][:num_components].T
     return mean + ((x - mean).reshape(len(x), -1) @ axes @ axes.T).reshape(x.shape)
+
+
+def in_chunks(function, x: np.ndarray, rows: int = 32) -> np.ndarray:
+    """Return a function of data, some at a time, the last ones filled up: one compiled program."""
+    parts = [x[i : i + rows] for i in range(0, len(x), rows)]
+    filled = [np.concatenate([part, part[:1].repeat(rows - len(part), axis=0)]) for part in parts]
+    return np.concatenate([np.asarray(function(part)) for part in filled])[: len(x)]

@@ -8,8 +8,8 @@ import pytest
 from inference_runs import needs_data, run
 from sklearn.decomposition import PCA
 
-from inference.celebahq import in_chunks, square, tutorial_path
-from inference.pictures import by_components
+from inference.celebahq import square, tutorial_path
+from inference.pictures import by_components, in_chunks
 from inference.tutorial_loss import TutorialLoss
 from probvae import VAE, Fitted, join, likelihoods, nets
 from probvae.training import History
