@@ -296,6 +296,16 @@ def test_ctrl_c_ends_a_run_after_the_epoch_and_again_at_once(whole, tmp_path, mo
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
+def test_a_signal_that_is_ignored_stays_so(whole, monkeypatch):
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        on_epoch(monkeypatch, 2, sent(signal.SIGINT))
+        assert plain().history.num_epochs == 6
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 def test_sigterm_ends_a_run_with_a_checkpoint_and_then_the_process(whole, tmp_path, monkeypatch):
     heard = []
     before = signal.signal(signal.SIGTERM, lambda number, _: heard.append(names(tmp_path)))

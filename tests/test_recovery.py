@@ -1,5 +1,7 @@
 """A loss that is not finite: the run goes back, leaves the batch out or halves the rate, and says so."""
 
+from pathlib import Path
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -18,9 +20,12 @@ from probvae import (
     load,
     nets,
 )
-from probvae.data import Cast
+from probvae.cli.parser import parsed
+from probvae.data import Cast, Data
 from probvae.evidence import Batch
 from probvae.objectives import ELBO
+from probvae.runs import Run, Settings, training
+from probvae.runs.settings import check_settings, recovery
 from probvae.training import loop
 
 SHAPE = (3,)
@@ -146,6 +151,26 @@ def test_incidents_are_kept_and_the_run_goes_on_after_them(skipped, tmp_path):
     went_on = fitted(**told)
     assert_same(went_on, skipped)
     assert went_on.history.incidents == skipped.history.incidents
+
+
+def test_the_command_line_takes_one_way_out():
+    model = str(Path(__file__).parent.parent / "models" / "vae.py")
+    for word, kind in (("--skip-batches", SkipBatch), ("--halve-rate", HalveRate)):
+        given = vars(parsed(["train", model, word, "7"])).items()
+        settings = Settings(**{k: v for k, v in given if k in Settings._fields})
+        assert recovery(settings) == kind(7)
+    with pytest.raises(ValueError, match="skip_batches and halve_rate are two ways"):
+        check_settings(Settings(model, skip_batches=1, halve_rate=1))
+
+
+def test_an_account_and_a_report_say_what_was_not_finite(skipped, monkeypatch):
+    monkeypatch.setattr(training, "evaluate", lambda *_, **__: {})
+    monkeypatch.setattr(training.files, "write_json", lambda *_: None)
+    asked = {"training": {"epochs": 3, "seed": 0}, "evaluation": {}}
+    run = Run(Path(), asked, skipped, lambda: Data("x", train=X, test=X))
+    assert "fitted 3 epochs, 3 steps not finite in" in training._account(run, 1.0)
+    told = training._evaluated(run, 1.0, progress=False)["fit"]["not_finite"]
+    assert told == [str(incident) for incident in skipped.history.incidents]
 
 
 def test_wrong_options_are_refused():
