@@ -84,12 +84,13 @@ def completed(
     progress: bool,
 ) -> Run:
     """Train, or go on training, a run that has been written down; evaluate it and report."""
+    before = files.epochs_kept(folder)
     fitted, seconds = _fitted(folder, settings, variant, data, progress=progress)
     _keep(folder, fitted)
     run = Run(folder, config, fitted, lambda: asked(variant, data))
     say(_account(run, seconds))
     try:
-        metrics = _evaluated(run, seconds, progress=progress)
+        metrics = _evaluated(run, seconds, before, progress=progress)
         path = _write_report(run, metrics, say)
     except KeyboardInterrupt as stop:
         raise type(stop)(f"after training: the fitted VAE is kept in {folder}") from None
@@ -175,13 +176,14 @@ def _account(run: Run, seconds: float) -> str:
     return f"fitted {history.num_epochs} epochs{of}{early}{best}{odd} in {seconds:.1f} s, {number}"
 
 
-def _evaluated(run: Run, fit_seconds: float, *, progress: bool) -> dict[str, Any]:
+def _evaluated(run: Run, fit_seconds: float, before: int, *, progress: bool) -> dict[str, Any]:
     asked = run.config["evaluation"]
     found = evaluate(
         run.fitted, run.data, rng_key=keys(run.seed).evaluation, progress=progress, **asked
     )
     history = run.fitted.history
     done: dict[str, Any] = {"epochs": history.num_epochs, "seconds": round(fit_seconds, 2)}
+    done |= {"since_epoch": before} if before else {}  # the seconds are those of this process
     done |= {} if history.best_epoch is None else {"kept_epoch": history.kept_epoch + 1}
     done |= {"not_finite": [str(each) for each in history.incidents]} if history.incidents else {}
     ends = {k: float(v[history.kept_epoch]) for k, v in history.validation.items()}
