@@ -161,7 +161,7 @@ def _trained(course: Course, keeper: Keeper | None, asked: Asked, told: tuple, *
                 if keeper is not None and keeper.is_due(course.num_epochs):
                     keeper.write(course.standing())
         except KeyboardInterrupt:
-            asked.by = signal.SIGINT
+            asked.by = asked.by or signal.SIGINT
         if keeper is not None:
             keeper.write(course.standing())
         if asked.by:
@@ -208,11 +208,8 @@ def _skipped(course: Course, steps: dict[str, Any], told: tuple) -> tuple[Incide
 
 def _incident(course: Course, found: NotFinite, told: tuple) -> Incident:
     _, train, _, epoch_key = told
-    batch_size, action = (
-        course.run.batch_size,
-        course.plan.recovery.action if course.plan.recovery else "",
-    )
-    rows = loop.rows_of_steps(epoch_key, found.epoch, len(train.x), batch_size)[found.at]
+    action = course.plan.recovery.action if course.plan.recovery else ""
+    rows = loop.rows_of_steps(epoch_key, found.epoch, len(train.x), course.run.batch_size)[found.at]
     return Incident(found.epoch, found.step, found.term, action, tuple(map(int, rows)))
 
 
