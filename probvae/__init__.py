@@ -6,14 +6,18 @@ from probvae import data, flows, guides, likelihoods, nets, objectives, priors
 from probvae.criticism import Diagnosis, diagnose, to_datatree
 from probvae.evidence import Batch, Evidence
 from probvae.training import (
+    AbstractRecovery,
     Checkpoints,
     DecoderPrior,
     EarlyStopping,
     Fitted,
+    HalveRate,
     History,
     Imputed,
+    Incident,
     NonFiniteLossError,
     Samples,
+    SkipBatch,
     fit,
     load,
     paths,
@@ -25,6 +29,7 @@ from probvae.vae import VAE
 from probvae.variant import Variant
 
 __all__ = [
+    "AbstractRecovery",
     "Batch",
     "Checkpoints",
     "DecoderPrior",
@@ -32,10 +37,13 @@ __all__ = [
     "EarlyStopping",
     "Evidence",
     "Fitted",
+    "HalveRate",
     "History",
     "Imputed",
+    "Incident",
     "NonFiniteLossError",
     "Samples",
+    "SkipBatch",
     "VAE",
     "Variant",
     "data",

@@ -173,9 +173,11 @@ def _made(config: dict[str, Any], metrics: dict[str, Any]) -> str:
         "arguments": json.dumps(config["model"]["arguments"]),
         "objective": training["objective"],
         "optimizer": training["optimizer"],
-        "epochs": f"{done['epochs']} of {training['epochs']}, {done['seconds']:.1f} s",
+        "epochs": f"{done['epochs']} of {training['epochs']}, {done['seconds']:.1f} s"
+        + (f" since epoch {done['since_epoch']}" if "since_epoch" in done else ""),
         "batch size": str(training["batch_size"]),
         "seed": str(training["seed"]),
+        **({"not finite": "; ".join(done["not_finite"])} if "not_finite" in done else {}),
         **({"asked at": training["asked_at"]} if "asked_at" in training else {}),
         "data": f"{config['data']['source']}, test data sha256 {config['data']['sha256'][:12]}",
         "versions": ", ".join(f"{name} {v}" for name, v in config["versions"].items()),

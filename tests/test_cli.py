@@ -171,14 +171,19 @@ def test_loss_that_is_not_finite_keeps_the_last_good_vae(data, tmp_path, capsys)
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(kept.values))
 
 
-def test_interrupt_in_training_ends_it_and_the_run_is_finished(data, tmp_path, monkeypatch, capsys):
+def test_interrupted_and_without_matplotlib_a_run_is_finished(data, tmp_path, monkeypatch, capsys):
     def interrupted(*given, epochs, **options):
         return fit(*given, epochs=epochs - 1, **options)
 
     monkeypatch.setattr(training, "fit", interrupted)
+    monkeypatch.setattr("probvae.runs.figures.available", lambda: False)
     assert train(data, tmp_path / "run") == 0
-    assert "fitted 1 epochs of 2, interrupted" in capsys.readouterr().out
-    assert "1 of 2" in (tmp_path / "run" / "report.html").read_text()
+    told, report = capsys.readouterr().out, (tmp_path / "run" / "report.html").read_text()
+    assert "fitted 1 epochs of 2, interrupted" in told
+    assert "1 of 2" in report
+    assert "pip install 'probvae[plots]'" in told
+    assert "None were drawn" in report
+    assert not (tmp_path / "run" / "figures").exists()
 
 
 def test_interrupt_in_the_first_epoch_leaves_nothing(data, tmp_path, monkeypatch, capsys):
@@ -202,23 +207,20 @@ def raising(error):
     return raise_it
 
 
-def test_without_matplotlib_there_is_a_report_without_figures(data, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr("probvae.runs.figures.available", lambda: False)
-    assert train(data, tmp_path / "run") == 0
-    assert "pip install 'probvae[plots]'" in capsys.readouterr().out
-    assert "None were drawn" in (tmp_path / "run" / "report.html").read_text()
-    assert not (tmp_path / "run" / "figures").exists()
-
-
 def test_importing_probvae_needs_no_matplotlib():
     code = "import sys, probvae, probvae.cli; sys.exit('matplotlib' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
+def test_program_says_its_version(capsys):
+    with pytest.raises(SystemExit) as stop:
+        main(["--version"])
+    assert stop.value.code == 0
+    assert capsys.readouterr().out == f"probvae {probvae.__version__}\n"
+
+
 def test_program_runs_as_a_process(tmp_path):
     words = [sys.executable, "-m", "probvae.cli"]
-    done = subprocess.run([*words, "--version"], capture_output=True, text=True, check=True)
-    assert done.stdout == f"probvae {probvae.__version__}\n"
     failed = subprocess.run(
         [*words, "train", "none.py"], capture_output=True, text=True, cwd=tmp_path, check=False
     )

@@ -4,40 +4,22 @@ from pathlib import Path
 
 import jax
 import numpy as np
-import optax
 import pytest
+from test_checkpoints import state_vae, with_state
 
-from probvae import VAE, EarlyStopping, fit, guides, likelihoods, load, nets
+from probvae import EarlyStopping, guides, load
 from probvae.cli.parser import parsed
 from probvae.criticism.convergence import convergence
 from probvae.runs import Run, Settings, training
 from probvae.runs.settings import check_settings, stopping
 from probvae.training.stopping import best_epoch
 
-SHAPE = (3, 2)
 VANILLA = str(Path(__file__).parent.parent / "models" / "vae.py")
-FAST = optax.adam(0.1)  # too fast for so few data: the validation ELBO falls after some epochs
-
-
-def tiny(**changes):
-    parts = {"encoder": nets.MLP((8,)), "decoder": nets.MLP((8,)), **changes}
-    likelihood = likelihoods.Gaussian(scale=likelihoods.OptimalScale())
-    return VAE(event_shape=SHAPE, latent_dim=2, **{"likelihood": likelihood, **parts})
-
-
-def real(n, seed):
-    return np.asarray(jax.random.normal(jax.random.key(seed), (n, *SHAPE)))
-
-
-def fitted(vae=None, **options):
-    told = {"rng_key": jax.random.key(0), "batch_size": 8, "optimizer": FAST, "progress": False}
-    told |= {"validation": real(10, 1), **options}
-    return fit(tiny() if vae is None else vae, real(24, 0), **told)
 
 
 @pytest.fixture(scope="module")
 def stopped():
-    return fitted(epochs=60, early_stopping=EarlyStopping(patience=4))
+    return with_state(epochs=60, early_stopping=EarlyStopping(patience=4))
 
 
 def counted(elbo, patience, start):
@@ -73,7 +55,7 @@ def test_the_state_of_the_best_epoch_is_returned_to_the_bit(stopped):
     history, best = stopped.history, stopped.history.best_epoch
     assert 0 < best == int(history.validation["elbo"].argmax())
     assert history.num_epochs == best + 1 + 4 < 60
-    short = fitted(epochs=best + 1)
+    short = with_state(epochs=best + 1, early_stopping=None)
     assert short.history.best_epoch is None
     assert short.history.kept_epoch == history.kept_epoch == best
     for a, b in zip(jax.tree.leaves(stopped.values), jax.tree.leaves(short.values), strict=True):
@@ -84,7 +66,7 @@ def test_the_state_of_the_best_epoch_is_returned_to_the_bit(stopped):
 
 def test_a_run_that_ends_otherwise_keeps_the_best_too(stopped):
     best = stopped.history.best_epoch
-    kept = fitted(epochs=best + 3, early_stopping=EarlyStopping(patience=4))
+    kept = with_state(epochs=best + 3, early_stopping=EarlyStopping(patience=4))
     assert (kept.history.num_epochs, kept.history.best_epoch) == (best + 3, best)
     for a, b in zip(jax.tree.leaves(stopped.values), jax.tree.leaves(kept.values), strict=True):
         np.testing.assert_array_equal(a, b)
@@ -92,7 +74,7 @@ def test_a_run_that_ends_otherwise_keeps_the_best_too(stopped):
 
 def test_the_best_epoch_is_saved_and_nothing_is_lost_by_what_came_after(stopped, tmp_path):
     stopped.save(tmp_path / "fit.safetensors")
-    back = load(tmp_path / "fit.safetensors", tiny()).history
+    back = load(tmp_path / "fit.safetensors", state_vae()).history
     assert back.best_epoch == stopped.history.best_epoch
     assert convergence(stopped).lost == 0.0
 
@@ -102,9 +84,13 @@ def test_the_best_epoch_is_saved_and_nothing_is_lost_by_what_came_after(stopped,
     [
         (lambda: EarlyStopping(0), ValueError, "patience expects a positive integer; got 0"),
         (lambda: EarlyStopping(5, -1), ValueError, "start expects a number of epochs.*got -1"),
-        (lambda: fitted(early_stopping=EarlyStopping(), validation=None), ValueError, "no validation"),
         (
-            lambda: fitted(tiny(posterior=guides.PointMass()), early_stopping=EarlyStopping()),
+            lambda: with_state(early_stopping=EarlyStopping(), validation=None),
+            ValueError,
+            "no validation",
+        ),
+        (
+            lambda: with_state(posterior=guides.PointMass()),
             ValueError,
             "there is none here: .*PointMass",
         ),

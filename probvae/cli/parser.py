@@ -98,6 +98,10 @@ def _train(parser: argparse.ArgumentParser) -> None:
     add("--patience", type=int, metavar="N", help=words)
     words = f"epochs before these are counted (default: {DEFAULTS['patience_start']})"
     add("--patience-start", type=int, default=DEFAULTS["patience_start"], metavar="N", help=words)
+    words = "leave out batches whose loss or update is not finite, N at most"
+    add("--skip-batches", type=int, metavar="N", help=words)
+    words = "halve the learning rate where the loss is not finite, N times at most"
+    add("--halve-rate", type=int, metavar="N", help=words)
     add("--out", metavar="DIR", help="a new folder (default: runs/<model>-<data>)")
     add("--seed", type=int, default=0, metavar="S", help=_help("of all random numbers", "seed"))
     _particles(parser, DEFAULTS["num_particles"])

@@ -76,6 +76,12 @@ def checkpoints(folder: Path) -> list[Path]:
     return sorted((folder / CHECKPOINTS).glob("epoch-*"))
 
 
+def epochs_kept(folder: Path) -> int:
+    """Return the epoch of a run's last checkpoint; 0 without one."""
+    kept = checkpoints(folder)
+    return int(kept[-1].stem.removeprefix("epoch-")) if kept else 0
+
+
 def take_results_away(folder: Path) -> None:
     """Take away what was made of a fitted VAE, the report first: a run with a report is whole."""
     for name in (REPORT, METRICS, EPOCHS):

@@ -12,7 +12,7 @@ import numpy as np
 from probvae.data import Data
 from probvae.runs.context import asked_at
 from probvae.runs.model_file import ModelFile
-from probvae.runs.settings import Settings, sizes, stopping
+from probvae.runs.settings import Settings, recovery, sizes, stopping
 from probvae.variant import Variant
 
 PACKAGES = ("probvae", "jax", "numpyro", "flax", "optax", "numpy")
@@ -47,6 +47,7 @@ def record(
             "seed": settings.seed,
         }
         | ({} if stopping(settings) is None else {"early_stopping": repr(stopping(settings))})
+        | ({} if recovery(settings) is None else {"recovery": repr(recovery(settings))})
         | ({"asked_at": asked_at(variant)} if asked_at(variant) else {}),
         "evaluation": {"num_particles": settings.num_particles, "max_test": settings.max_test},
         "versions": versions(),

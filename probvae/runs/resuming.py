@@ -70,7 +70,7 @@ def _settings(folder: Path, config: dict[str, Any], data_dir: str | None) -> Set
 
 
 def _where_from(folder: Path, epochs: int) -> str:
-    kept = files.checkpoints(folder)
+    kept = files.epochs_kept(folder)
     if not kept:
         return "there is no checkpoint yet: training starts from the first epoch"
-    return f"going on after epoch {int(kept[-1].stem.removeprefix('epoch-'))} of {epochs}"
+    return f"going on after epoch {kept} of {epochs}"

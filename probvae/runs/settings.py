@@ -9,7 +9,7 @@ from numpyro.distributions import constraints
 from probvae.data import Data, Rescale, load
 from probvae.runs.context import asked_at, own_shape, told
 from probvae.runs.model_file import ModelFile
-from probvae.training import EarlyStopping
+from probvae.training import AbstractRecovery, EarlyStopping, HalveRate, SkipBatch
 from probvae.training.checks import check_count
 from probvae.variant import Variant
 
@@ -31,6 +31,8 @@ class Settings(NamedTuple):
         learning_rate: of Adam, in place of the model file's optimizer.
         patience: end after so many epochs without a better validation ELBO, and keep the best epoch.
         patience_start: epochs before they are counted.
+        skip_batches: leave out at most so many batches whose loss or update is not finite.
+        halve_rate: halve the learning rate where the loss is not finite, at most so many times.
         out: the run's folder, new or empty.
         seed: every random number of the run derives from it.
         num_particles: draws of z for each datum in log p(x).
@@ -47,6 +49,8 @@ class Settings(NamedTuple):
     learning_rate: float | None = None
     patience: int | None = None
     patience_start: int = 0
+    skip_batches: int | None = None
+    halve_rate: int | None = None
     out: str | Path | None = None
     seed: int = 0
     num_particles: int = 5000
@@ -60,6 +64,7 @@ def check_settings(settings: Settings) -> None:
             check_count(name, getattr(settings, name))
     check_seed(settings.seed)
     stopping(settings)
+    recovery(settings)
     rate = settings.learning_rate
     if rate is not None and not (math.isfinite(rate) and rate > 0):
         raise ValueError(f"learning_rate expects a positive number, such as 1e-3; got {rate!r}.")
@@ -74,6 +79,16 @@ def stopping(settings: Settings) -> EarlyStopping | None:
             "patience_start expects a patience with it: --patience 50 --patience-start 100."
         )
     return None
+
+
+def recovery(settings: Settings) -> AbstractRecovery | None:
+    """Return what to do where the loss is not finite; None to end the run there."""
+    skip, halve = settings.skip_batches, settings.halve_rate
+    if skip is not None and halve is not None:
+        raise ValueError("skip_batches and halve_rate are two ways out of one thing: give one of them.")
+    if skip is not None:
+        return SkipBatch(skip)
+    return None if halve is None else HalveRate(halve)
 
 
 def check_seed(seed: int) -> None:

@@ -21,7 +21,15 @@ from probvae.runs.evaluation import batch, evaluate, keys, sentences
 from probvae.runs.model_file import load_model_file
 from probvae.runs.record import record
 from probvae.runs.run import Run
-from probvae.runs.settings import Settings, assembled, check_settings, protocol, sizes, stopping
+from probvae.runs.settings import (
+    Settings,
+    assembled,
+    check_settings,
+    protocol,
+    recovery,
+    sizes,
+    stopping,
+)
 from probvae.training import Checkpoints, EarlyStopping, Fitted, History, NonFiniteLossError, fit
 from probvae.training.lock import locked
 from probvae.variant import Variant
@@ -76,12 +84,13 @@ def completed(
     progress: bool,
 ) -> Run:
     """Train, or go on training, a run that has been written down; evaluate it and report."""
+    before = files.epochs_kept(folder)
     fitted, seconds = _fitted(folder, settings, variant, data, progress=progress)
     _keep(folder, fitted)
     run = Run(folder, config, fitted, lambda: asked(variant, data))
     say(_account(run, seconds))
     try:
-        metrics = _evaluated(run, seconds, progress=progress)
+        metrics = _evaluated(run, seconds, before, progress=progress)
         path = _write_report(run, metrics, say)
     except KeyboardInterrupt as stop:
         raise type(stop)(f"after training: the fitted VAE is kept in {folder}") from None
@@ -143,6 +152,7 @@ def _fit(folder: Path, settings: Settings, variant: Variant, data: Data, *, prog
         batch_size=batch_size,
         init_params=variant.init_params,
         early_stopping=stopping(settings),
+        recovery=recovery(settings),
         checkpoints=Checkpoints(folder / files.CHECKPOINTS),
         rng_key=keys(settings.seed).fit,
         progress=progress,
@@ -161,18 +171,21 @@ def _account(run: Run, seconds: float) -> str:
     }[shown].format(which=which, value=last[shown])
     best = "" if history.best_epoch is None else f", the best of them {history.best_epoch + 1}"
     early = "" if best or history.num_epochs == asked else ", interrupted"
+    odd = f", {len(history.incidents)} steps not finite" if history.incidents else ""
     of = "" if history.num_epochs == asked else f" of {asked}"
-    return f"fitted {history.num_epochs} epochs{of}{early}{best} in {seconds:.1f} s, {number}"
+    return f"fitted {history.num_epochs} epochs{of}{early}{best}{odd} in {seconds:.1f} s, {number}"
 
 
-def _evaluated(run: Run, fit_seconds: float, *, progress: bool) -> dict[str, Any]:
+def _evaluated(run: Run, fit_seconds: float, before: int, *, progress: bool) -> dict[str, Any]:
     asked = run.config["evaluation"]
     found = evaluate(
         run.fitted, run.data, rng_key=keys(run.seed).evaluation, progress=progress, **asked
     )
     history = run.fitted.history
-    done = {"epochs": history.num_epochs, "seconds": round(fit_seconds, 2)}
+    done: dict[str, Any] = {"epochs": history.num_epochs, "seconds": round(fit_seconds, 2)}
+    done |= {"since_epoch": before} if before else {}  # the seconds are those of this process
     done |= {} if history.best_epoch is None else {"kept_epoch": history.kept_epoch + 1}
+    done |= {"not_finite": [str(each) for each in history.incidents]} if history.incidents else {}
     ends = {k: float(v[history.kept_epoch]) for k, v in history.validation.items()}
     metrics = {**found, "fit": done, "validation_at_end": ends}
     files.write_json(run.folder / files.METRICS, metrics)

@@ -8,20 +8,25 @@ from probvae.training.fitted import Fitted
 from probvae.training.history import History
 from probvae.training.point_weights import point_weights
 from probvae.training.queries import Imputed, Samples
+from probvae.training.recovery import AbstractRecovery, HalveRate, Incident, SkipBatch
 from probvae.training.refit import refit
 from probvae.training.saved import load
 from probvae.training.stopping import EarlyStopping
 from probvae.training.warm_start import shared_params
 
 __all__ = [
+    "AbstractRecovery",
     "Checkpoints",
     "DecoderPrior",
     "EarlyStopping",
     "Fitted",
+    "HalveRate",
     "History",
     "Imputed",
+    "Incident",
     "NonFiniteLossError",
     "Samples",
+    "SkipBatch",
     "fit",
     "load",
     "point_weights",

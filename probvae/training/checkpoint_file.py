@@ -15,7 +15,7 @@ from safetensors.numpy import save
 
 from probvae import __version__
 from probvae.training.history import History
-from probvae.training.store import SERIES, history_from, leaves
+from probvae.training.store import SERIES, history_arrays, history_from, incidents_text, leaves
 from probvae.typing import Params
 
 FORMAT = "probvae-checkpoint-1"
@@ -83,9 +83,10 @@ def put_back(name: str, like: Any, arrays: dict[str, np.ndarray]) -> Any:
 
 def write(path: Path, standing: Standing, configuration: dict[str, str]) -> None:
     """Write a file, which appears whole or not at all, also when the power goes."""
-    arrays = {**standing.arrays, **taken("history", standing.history._asdict())}
+    arrays = {**standing.arrays, **history_arrays(standing.history)}
     told = {
         "format": FORMAT,
+        "incidents": incidents_text(standing.history),
         "series": json.dumps({name: list(getattr(standing.history, name)) for name in SERIES}),
         "configuration": json.dumps(configuration, sort_keys=True),
         "circumstances": json.dumps(circumstances(), sort_keys=True),
@@ -130,7 +131,7 @@ def read(path: Path) -> Standing:
     if told.pop("sha256", None) != _checksum(arrays, told):
         raise DamagedError(f"{path} is damaged: what it holds does not fit its checksum")
     rest = (json.loads(told[name]) for name in ("configuration", "circumstances"))
-    return Standing(arrays, _ordered(history_from(arrays), json.loads(told["series"])), *rest)
+    return Standing(arrays, _ordered(history_from(arrays, told), json.loads(told["series"])), *rest)
 
 
 def _ordered(history: History, series: dict[str, list[str]]) -> History:
@@ -138,7 +139,7 @@ def _ordered(history: History, series: dict[str, list[str]]) -> History:
     steps, train, validation = (
         {key: getattr(history, name)[key] for key in series[name]} for name in SERIES
     )
-    return History(steps, train, validation, history.best_epoch)
+    return History(steps, train, validation, history.best_epoch, history.incidents)
 
 
 def check_configuration(path: Path, found: Standing, wanted: dict[str, str]) -> None:

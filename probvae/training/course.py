@@ -3,10 +3,11 @@
 import signal
 import time
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import jax
+import numpy as np
 from tqdm.auto import tqdm
 
 from probvae.evidence import Batch
@@ -14,9 +15,10 @@ from probvae.training import checkpoint_file as files
 from probvae.training import checks, loop
 from probvae.training.checkpoints import Checkpoints, Keeper
 from probvae.training.fingerprint import fingerprint
-from probvae.training.finite import check_finite
+from probvae.training.finite import NotFinite, error, first_not_finite, not_finite
 from probvae.training.fitted import Fitted
 from probvae.training.history import Recorder, in_words, row_of
+from probvae.training.recovery import AbstractRecovery, Incident
 from probvae.training.signals import SHORT, Asked, awaited, noted
 from probvae.training.stopping import EarlyStopping, best_epoch
 from probvae.typing import Params, RngKey
@@ -25,11 +27,20 @@ PASS = checks.PASS_STATE
 
 
 class Plan(NamedTuple):
-    """How long a run goes on, and where it is kept."""
+    """How long a run goes on, where it is kept, and what it does about what is not finite."""
 
     epochs: int
     early_stopping: EarlyStopping | None = None
     checkpoints: Checkpoints | None = None
+    recovery: AbstractRecovery | None = None
+
+
+class Point(NamedTuple):
+    """What changes with an epoch, put in its place at once, whatever interrupts."""
+
+    state: Any  # SVI's
+    recorder: Recorder
+    best: Params | None = None  # values of the best epoch, where it is the one to keep
 
 
 @dataclass
@@ -39,62 +50,56 @@ class Course:
     run: loop.Run
     plan: Plan
     start: Params
-    state: Any  # SVI's
-    recorder: Recorder = field(default_factory=Recorder)
-    best: Params | None = None  # values of the best epoch, where it is the one to keep
+    point: Point
 
-    def add(self, state: Any, looked: tuple) -> None:
-        """Take in an epoch: the state after it, and what was looked at.
-
-        Raises:
-            NonFiniteLossError: if a loss in it is not finite; the course stays as it was.
-        """
+    def add(self, state: Any, looked: tuple, incidents: tuple[Incident, ...]) -> None:
+        """Take in an epoch: the state after it, what was looked at, and what was not finite in it."""
         vae = self.run.vae
         row = row_of(looked, bounded=vae.likelihood.is_density and vae.posterior.is_density)
-        check_finite(row[0], self.num_epochs, self.fitted)
-        self.state = state
-        self.recorder.add(*row)
-        if self.plan.early_stopping and self.best_epoch == self.num_epochs - 1:
-            self.best = loop.parameters(self.run, state)
+        recorder, best = self.point.recorder.with_epoch(row, incidents), self.point.best
+        if self.plan.early_stopping and best_epoch(recorder.elbo) == self.num_epochs:
+            best = loop.parameters(self.run, state)
+        self.point = Point(state, recorder, best)
 
     def standing(self) -> files.Standing:
         """Return all of it, as it is kept in a file."""
-        arrays = files.taken("state", self.state) | files.taken("best", dict(self.best or {}))
-        return files.Standing(arrays, self.recorder.history())
+        state, recorder, best = self.point
+        arrays = files.taken("state", state) | files.taken("best", dict(best or {}))
+        return files.Standing(arrays, recorder.history())
 
     def go_on_after(self, kept: files.Standing) -> None:
         """Put in the place of a course that has not begun what was kept of it."""
-        self.state = files.put_back("state", self.state, kept.arrays)
-        self.best = files.best_of(loop.parameters(self.run, self.state), kept.arrays)
-        self.recorder = Recorder.after(kept.history)
+        state = files.put_back("state", self.point.state, kept.arrays)
+        best = files.best_of(loop.parameters(self.run, state), kept.arrays)
+        self.point = Point(state, Recorder.after(kept.history), best)
 
     @property
     def num_epochs(self) -> int:
         """The number of epochs so far."""
-        return self.recorder.num_epochs
+        return self.point.recorder.num_epochs
 
     @property
     def best_epoch(self) -> int | None:
         """The epoch whose state is kept, where that need not be the last's."""
-        return best_epoch(self.recorder.elbo) if self.plan.early_stopping else None
+        return best_epoch(self.point.recorder.elbo) if self.plan.early_stopping else None
 
     @property
     def is_over(self) -> bool:
         """Whether there is no further epoch."""
         early = self.plan.early_stopping
-        stops = early is not None and early.is_over(self.recorder.elbo)
+        stops = early is not None and early.is_over(self.point.recorder.elbo)
         return stops or self.num_epochs >= self.plan.epochs
 
     def fitted(self) -> Fitted:
         """Return the VAE as it is to be kept; what is frozen was not through a constraint and back."""
-        vae, values = self.run.vae, self.best or loop.parameters(self.run, self.state)
+        vae, values = self.run.vae, self.point.best or loop.parameters(self.run, self.point.state)
         frozen = {name: self.start[name] for name in self.start if checks.is_frozen(vae, name)}
-        history = self.recorder.history()._replace(best_epoch=self.best_epoch)
+        history = self.point.recorder.history()._replace(best_epoch=self.best_epoch)
         return Fitted(replace(vae, frozen=()), {**values, **frozen}, history)
 
     def postfix(self) -> str:
         """Return the last epoch's numbers, for a bar."""
-        train, valid = self.recorder.last
+        train, valid = self.point.recorder.last
         return in_words(train, valid)
 
 
@@ -117,7 +122,7 @@ def trained(
         last = None if keeper is None else keeper.last(plan.epochs)
         state = loop.start(run, init_key, loop.observed(run, init_key, first), start)
         fresh = dict(state.mutable_state or {})
-        course = Course(run, plan, start, state)
+        course = Course(run, plan, start, Point(state, Recorder()))
         if last is not None:
             course.go_on_after(last)
         _trained(course, keeper, asked, (fresh, train, valid, epoch_key), bar=bar)
@@ -149,19 +154,63 @@ def _trained(course: Course, keeper: Keeper | None, asked: Asked, told: tuple, *
         try:
             while not (course.is_over or asked.by):
                 begun = time.perf_counter()
-                after, *looked = loop.epoch(course.run, course.state, *told, course.num_epochs)
-                course.add(after, tuple(awaited(looked, patiently=seconds > SHORT)))
+                course.add(*taken(course, told, patiently=seconds > SHORT))
                 seconds = time.perf_counter() - begun
                 shown.set_postfix_str(course.postfix(), refresh=False)
                 shown.update()
                 if keeper is not None and keeper.is_due(course.num_epochs):
                     keeper.write(course.standing())
         except KeyboardInterrupt:
-            asked.by = signal.SIGINT
+            asked.by = asked.by or signal.SIGINT
         if keeper is not None:
             keeper.write(course.standing())
         if asked.by:
             shown.write(f"interrupted: {_kept(course)}")
+
+
+def taken(course: Course, told: tuple, *, patiently: bool) -> tuple[Any, tuple, tuple[Incident, ...]]:
+    """Take the next epoch; where it is not finite, do what the plan says, and take it again.
+
+    Raises:
+        NonFiniteLossError: where the plan says nothing, or this was done often enough.
+    """
+    index, recovery, state = course.num_epochs, course.plan.recovery, course.point.state
+    incidents: tuple[Incident, ...] = ()
+    options: dict[str, bool] = {}
+    while True:
+        after, *looked = loop.epoch(course.run, state, *told, index, **options)
+        steps, valid = awaited(looked, patiently=patiently)
+        if options:
+            incidents = _skipped(course, steps, told)
+            break
+        found = first_not_finite(steps, index)
+        if found is None:
+            break
+        left = 0 if recovery is None else recovery.at_most - course.point.recorder.num_incidents
+        if recovery is None or left <= len(incidents):
+            raise error(found, course.fitted())
+        if recovery.skips:
+            options = {"guarded": True}
+        else:
+            state, incidents = recovery.changed(state), (*incidents, _incident(course, found, told))
+    return after, (steps, valid), incidents
+
+
+def _skipped(course: Course, steps: dict[str, Any], told: tuple) -> tuple[Incident, ...]:
+    """Return the steps that an epoch was taken without; raise where they are too many."""
+    index, recovery = course.num_epochs, course.plan.recovery
+    odd = [not_finite(steps, index, int(at)) for at in np.flatnonzero(~steps["kept"])]
+    left = recovery.at_most - course.point.recorder.num_incidents if recovery else 0
+    if len(odd) > left or len(odd) == len(steps["kept"]):
+        raise error(odd[min(left, len(odd) - 1)], course.fitted())
+    return tuple(_incident(course, each, told) for each in odd)
+
+
+def _incident(course: Course, found: NotFinite, told: tuple) -> Incident:
+    _, train, _, epoch_key = told
+    action = course.plan.recovery.action if course.plan.recovery else ""
+    rows = loop.rows_of_steps(epoch_key, found.epoch, len(train.x), course.run.batch_size)[found.at]
+    return Incident(found.epoch, found.step, found.term, action, tuple(map(int, rows)))
 
 
 def _kept(course: Course) -> str:

@@ -1,10 +1,12 @@
-"""Losses that are no finite numbers."""
+"""Losses that are no finite numbers: where, and what was not finite."""
 
-from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 
 from probvae.training.fitted import Fitted
+
+TERMS = ("log_likelihood", "kl")
 
 
 class NonFiniteLossError(FloatingPointError):
@@ -15,20 +17,41 @@ class NonFiniteLossError(FloatingPointError):
         self.fitted = fitted
 
 
-def check_finite(steps: dict[str, np.ndarray], epoch: int, last_good: Callable[[], Fitted]) -> None:
-    """Raise unless every loss of an epoch is a finite number."""
+class NotFinite(NamedTuple):
+    """A step whose loss is not finite: of which epoch, and its terms in words."""
+
+    epoch: int
+    at: int  # within the epoch
+    step: int
+    term: str
+    before: str
+
+
+def first_not_finite(steps: dict[str, np.ndarray], epoch: int) -> NotFinite | None:
+    """Return the first step of an epoch whose loss is not finite; None where all are."""
     bad = ~np.isfinite(steps["loss"])
-    if not bad.any():
-        return
-    at = int(bad.argmax())
-    step = epoch * len(bad) + at
-    terms = [k for k in ("log_likelihood", "kl") if k in steps and not np.isfinite(steps[k][at])]
-    what = " and ".join(f"{k} = {steps[k][at]}" for k in terms) or f"loss = {steps['loss'][at]}"
+    return not_finite(steps, epoch, int(bad.argmax())) if bad.any() else None
+
+
+def not_finite(steps: dict[str, np.ndarray], epoch: int, at: int) -> NotFinite:
+    """Describe a step that is not finite."""
+    terms = [k for k in TERMS if k in steps and not np.isfinite(steps[k][at])]
+    loss = steps["loss"][at]
+    usual = "the update" if np.isfinite(loss) else f"loss = {loss}"
+    what = " and ".join(f"{k} = {steps[k][at]}" for k in terms) or usual
     before = f"{steps['loss'][at - 1]:.4g}" if at else "not known in this epoch"
-    raise NonFiniteLossError(
-        f"the loss is not finite at step {step} (epoch {epoch}): {what}; the loss before it was "
-        f"{before}. The VAE at the end of the epoch before is kept as `error.fitted`. Usual causes: "
-        "a learning rate too high (lower it, or chain optax.clip_by_global_norm(1.0) before it), a "
+    return NotFinite(epoch, at, epoch * len(steps["loss"]) + at, what, before)
+
+
+def error(found: NotFinite, fitted: Fitted) -> NonFiniteLossError:
+    """Return the error that a run ends with."""
+    done = len(fitted.history.incidents)
+    tried = f" This was after {done} such steps, at each of which the run went on." if done else ""
+    return NonFiniteLossError(
+        f"the loss is not finite at step {found.step} (epoch {found.epoch}): {found.term}; the loss "
+        f"before it was {found.before}.{tried} The VAE at the end of the epoch before is kept as "
+        "`error.fitted`. Usual causes: a learning rate too high (lower it, or chain "
+        "optax.clip_by_global_norm(1.0) before it, or let the run do so: recovery=HalveRate()), a "
         "likelihood whose scale runs to 0 (bound it), data of huge scale (standardise them).",
-        last_good(),
+        fitted,
     )

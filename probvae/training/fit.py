@@ -15,6 +15,7 @@ from probvae.training import checks, loop
 from probvae.training.checkpoints import Checkpoints
 from probvae.training.course import Plan, trained
 from probvae.training.fitted import Fitted
+from probvae.training.recovery import AbstractRecovery, prepared
 from probvae.training.stopping import EarlyStopping, check_stopping
 from probvae.training.warm_start import held
 from probvae.typing import Params, RngKey
@@ -38,6 +39,7 @@ def fit(
     freeze: tuple[str, ...] = (),
     early_stopping: EarlyStopping | None = None,
     checkpoints: Checkpoints | None = None,
+    recovery: AbstractRecovery | None = None,
     progress: bool = True,
 ) -> Fitted:
     """Fit a VAE by stochastic variational inference (NumPyro's ``SVI.update``).
@@ -69,6 +71,8 @@ def fit(
         early_stopping: when to end before the last epoch, by the validation ELBO; the state of the
             best epoch is then the one that is returned.
         checkpoints: the folder that the run is kept in as it goes, and goes on from where it holds one.
+        recovery: what to do where the loss is not finite: ``SkipBatch()``, ``HalveRate()``; by default
+            the run ends.
         progress: show a bar.
 
     Returns:
@@ -88,6 +92,7 @@ def fit(
     roles = join.checked_roles("freeze", freeze)
     if roles:
         vae, optimizer = replace(vae, frozen=roles), held(optimizer, roles)
+    optimizer = prepared(recovery, optimizer)
     found = join.structure(vae)
     check_objective(objective, found.model, found.guide, found.state, type(vae.posterior).__name__)
     bare = _data_side(vae, objective)
@@ -103,7 +108,7 @@ def fit(
     if vae.likelihood.observation is not None:
         observation = sources.Compose((observation, vae.likelihood.observation))
     run = loop.Run(vae, objective, optimizer, observation, batch_size)
-    plan = Plan(epochs, early_stopping, checkpoints)
+    plan = Plan(epochs, early_stopping, checkpoints, recovery)
     return trained(run, plan, train, validation, rng_key, start, bar=progress)
 
 

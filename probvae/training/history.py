@@ -5,6 +5,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from probvae.training.recovery import Incident
+
 
 class History(NamedTuple):
     """A run's record. Nats per datum; ``loss`` is what was minimised, NumPyro's scaled sum.
@@ -24,12 +26,15 @@ class History(NamedTuple):
 
     With ``early_stopping``, ``best_epoch`` is the epoch, counted from 0, whose state was kept:
     ``validation["elbo"][best_epoch]`` is its ELBO. None where the state is that of the last epoch.
+    ``incidents`` are the steps that were not finite, where ``recovery`` went on after them: a step
+    that was skipped is in ``steps`` as it was seen, and in no mean.
     """
 
     steps: dict[str, np.ndarray]
     train: dict[str, np.ndarray]
     validation: dict[str, np.ndarray]
     best_epoch: int | None = None
+    incidents: tuple[Incident, ...] = ()
 
     @property
     def num_epochs(self) -> int:
@@ -47,6 +52,7 @@ class Recorder:
 
     def __init__(self) -> None:
         self._rows: tuple[list[dict], list[dict], list[dict]] = ([], [], [])
+        self._incidents: tuple[Incident, ...] = ()
 
     @classmethod
     def after(cls, history: History) -> "Recorder":
@@ -58,19 +64,27 @@ class Recorder:
                 {name: float(values[index]) for name, values in series.items()}
                 for series in (history.train, history.validation)
             )
-            recorder.add(steps, train, valid or None)
+            recorder = recorder.with_epoch((steps, train, valid or None), ())
+        recorder._incidents = history.incidents
         return recorder
 
-    def add(self, steps: dict, train: dict, validation: dict | None) -> None:
-        """Add one epoch."""
-        for rows, new in zip(self._rows, (steps, train, validation), strict=True):
-            if new is not None:
-                rows.append(new)
+    def with_epoch(self, row: tuple, incidents: tuple[Incident, ...]) -> "Recorder":
+        """Return another with one epoch more: this one stays as it is, whatever interrupts."""
+        longer = Recorder()
+        for rows, before, new in zip(longer._rows, self._rows, row, strict=True):
+            rows.extend([*before, *([] if new is None else [new])])
+        longer._incidents = (*self._incidents, *incidents)
+        return longer
 
     @property
     def num_epochs(self) -> int:
         """The number of epochs gathered."""
         return len(self._rows[1])
+
+    @property
+    def num_incidents(self) -> int:
+        """The number of incidents so far."""
+        return len(self._incidents)
 
     @property
     def last(self) -> tuple[dict, dict | None]:
@@ -85,9 +99,8 @@ class Recorder:
     def history(self) -> History:
         """Return what was gathered."""
         steps, train, validation = self._rows
-        return History(
-            _joined(steps, np.concatenate), _joined(train, _stacked), _joined(validation, _stacked)
-        )
+        means = _joined(train, _stacked), _joined(validation, _stacked)
+        return History(_joined(steps, np.concatenate), *means, incidents=self._incidents)
 
 
 def _stacked(values: list) -> np.ndarray:
@@ -101,7 +114,9 @@ def _joined(rows: list[dict], join: Callable) -> dict[str, np.ndarray]:
 def row_of(looked: tuple, *, bounded: bool) -> tuple[dict, dict, dict | None]:
     """Return one epoch's record: steps, means over them, validation; no ELBO where there is none."""
     steps, valid = looked
-    train = {name: float(values.mean(dtype=np.float64)) for name, values in steps.items()}
+    kept = steps.get("kept", np.ones(len(steps["loss"]), bool))
+    steps = {name: values for name, values in steps.items() if name != "kept"}
+    train = {name: float(values[kept].mean(dtype=np.float64)) for name, values in steps.items()}
     if "kl" in train and bounded:
         train["elbo"] = train["log_likelihood"] - train["kl"]
     return (

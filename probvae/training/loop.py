@@ -87,7 +87,7 @@ def observed(run: Run, rng_key: RngKey, batch: Batch) -> Batch:
     return batch._replace(context=run.objective.drawn_context(*told))
 
 
-@partial(jax.jit, static_argnames=("run",))
+@partial(jax.jit, static_argnames=("run", "guarded"))
 def epoch(
     run: Run,
     state: SVIState,
@@ -96,8 +96,12 @@ def epoch(
     valid: Batch | None,
     rng_key: RngKey,
     index: Any,
+    guarded: bool = False,  # noqa: FBT001, FBT002  a static argument
 ) -> tuple[SVIState, dict[str, jax.Array], Summary | None]:
     """Take one epoch of steps, then look at all validation data.
+
+    ``guarded`` leaves out the steps that are not finite, and tells in ``"kept"`` which are taken: it
+    looks at every parameter at every step, and is for an epoch that is known to have such a step.
 
     Returns:
         the state, every step's loss and parts, the validation's summary.
@@ -105,15 +109,20 @@ def epoch(
     svi, n = engine(run), len(train.x)
     told = {"num_data": n} if join.shares_latents(run.vae) else {}
     steps = n // run.batch_size
-    keys = jax.random.split(jax.random.fold_in(rng_key, index), 3)
-    rows = _shuffled(keys[0], n)[: steps * run.batch_size].reshape(steps, run.batch_size)
+    keys = _epoch_keys(rng_key, index)
+    rows = _rows_of_steps(keys[0], n, run.batch_size)
 
     def step(state: SVIState, at: tuple) -> tuple[SVIState, dict]:
         number, row = at
         batch = observed(run, jax.random.fold_in(keys[1], number), _rows(train, row))
-        state, loss = svi.update(state, *batch, **told)
-        parts = (state.mutable_state or {}).get(STATE, {})
-        return state, {"loss": loss, **{k: v for k, v in parts.items() if k != "step"}}
+        after, loss = svi.update(state, *batch, **told)
+        parts = (after.mutable_state or {}).get(STATE, {})
+        seen = {"loss": loss, **{k: v for k, v in parts.items() if k != "step"}}
+        if not guarded:
+            return after, seen
+        kept = _all_finite((loss, after.optim_state, after.mutable_state))
+        state = jax.lax.cond(kept, lambda: after, lambda: state._replace(rng_key=after.rng_key))
+        return state, {**seen, "kept": kept}
 
     state = SVIState(state.optim_state, _begun_anew(state.mutable_state, fresh), keys[2])
     state, history = jax.lax.scan(step, state, (jnp.arange(steps), rows))
@@ -121,6 +130,25 @@ def epoch(
         return state, history, None
     values = parameters(run, state)
     return state, history, summary(run.vae.eval(), values, rng_key, valid, run.batch_size)
+
+
+def rows_of_steps(rng_key: RngKey, index: int, n: int, batch_size: int) -> jax.Array:
+    """Return the rows of the data in each step of an epoch: ``(steps, batch_size)``."""
+    return _rows_of_steps(_epoch_keys(rng_key, index)[0], n, batch_size)
+
+
+def _epoch_keys(rng_key: RngKey, index: Any) -> jax.Array:
+    return jax.random.split(jax.random.fold_in(rng_key, index), 3)
+
+
+def _rows_of_steps(rng_key: RngKey, n: int, batch_size: int) -> jax.Array:
+    steps = n // batch_size
+    return _shuffled(rng_key, n)[: steps * batch_size].reshape(steps, batch_size)
+
+
+def _all_finite(tree: Any) -> jax.Array:
+    floats = [a for a in jax.tree.leaves(tree) if jnp.issubdtype(a.dtype, jnp.floating)]
+    return jnp.stack([jnp.isfinite(leaf).all() for leaf in floats]).all()
 
 
 def _shuffled(rng_key: RngKey, n: int) -> jax.Array:

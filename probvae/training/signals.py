@@ -26,7 +26,8 @@ class Asked:
 def noted(*, terminate: bool) -> Iterator[Asked]:
     """Note SIGINT (Ctrl-C) and, if told to, SIGTERM; a second one of a kind does what it always does.
 
-    In another thread than the main one, which no signal reaches, nothing is changed.
+    One that is ignored stays so, and in another thread than the main one, which no signal reaches,
+    nothing is changed.
 
     Args:
         terminate: whether SIGTERM is noted, too.
@@ -43,7 +44,8 @@ def noted(*, terminate: bool) -> Iterator[Asked]:
         os.write(2, b"\nending after this epoch; the same signal again ends it at once\n")
 
     for kind in (signal.SIGINT, *([signal.SIGTERM] if terminate else [])):
-        before[kind] = signal.getsignal(kind) or signal.SIG_DFL
+        if (handler := signal.getsignal(kind)) not in (None, signal.SIG_IGN):
+            before[kind] = handler
     try:
         for number in before:
             signal.signal(number, note)

@@ -12,6 +12,7 @@ from safetensors.numpy import save_file
 
 from probvae import __version__, join
 from probvae.training.history import History
+from probvae.training.recovery import Incident
 from probvae.typing import Params
 
 FORMAT = "probvae-1"
@@ -28,11 +29,12 @@ def save(
             f"{path} exists; expected a new name. Choose another, or pass overwrite=True."
         )
     arrays = {f"values/{name}": leaf for name, leaf in leaves(jax.device_get(dict(values)))}
-    arrays |= {f"history/{name}": leaf for name, leaf in leaves(history._asdict())}
+    arrays |= history_arrays(history)
     arrays = {name: np.asarray(leaf, order="C") for name, leaf in arrays.items()}
     metadata = {
         "format": FORMAT,
         "vae": repr(vae),
+        "incidents": incidents_text(history),
         "versions": json.dumps({"probvae": __version__, "jax": jax.__version__}),
     }
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -62,7 +64,7 @@ def load(path: str | os.PathLike, vae: Any) -> tuple[dict[str, Any], History]:
     values = jax.tree.unflatten(
         form, [jax.numpy.asarray(arrays[f"values/{_name(p)}"]) for p, _ in paths]
     )
-    return values, history_from(arrays)
+    return values, history_from(arrays, metadata)
 
 
 def _read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
@@ -105,8 +107,19 @@ def _name(path: tuple) -> str:
     return "/".join(str(getattr(part, "key", part)) for part in path)
 
 
-def history_from(arrays: dict[str, np.ndarray]) -> History:
-    """Return the history among a file's arrays."""
+def history_arrays(history: History) -> dict[str, np.ndarray]:
+    """Return a history's arrays; its incidents are text."""
+    held = history._replace(incidents=())._asdict()
+    return {f"history/{name}": np.asarray(leaf, order="C") for name, leaf in leaves(held)}
+
+
+def incidents_text(history: History) -> str:
+    """Return a history's incidents as JSON."""
+    return json.dumps([incident._asdict() for incident in history.incidents])
+
+
+def history_from(arrays: dict[str, np.ndarray], metadata: dict[str, str]) -> History:
+    """Return the history among a file's arrays and text."""
     groups: dict[str, dict] = {name: {} for name in SERIES}
     for name, array in arrays.items():
         kind, _, rest = name.partition("/")
@@ -114,4 +127,6 @@ def history_from(arrays: dict[str, np.ndarray]) -> History:
         if kind == "history" and group in groups:
             groups[group][series] = array
     best = arrays.get("history/best_epoch")
-    return History(**groups, best_epoch=None if best is None else int(best))
+    told = json.loads(metadata.get("incidents", "[]"))
+    incidents = tuple(Incident(**{**each, "rows": tuple(each["rows"])}) for each in told)
+    return History(**groups, best_epoch=None if best is None else int(best), incidents=incidents)
