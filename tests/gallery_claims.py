@@ -400,7 +400,7 @@ def transformer_vae(case):
     """The scale is each pixel's: where values vary ten times as much, it says so."""
     spread = np.where(np.arange(8) < 4, 0.2, 0.02)
     x = 0.5 + spread * np.random.default_rng(0).normal(size=(400, 8, 8))
-    fitted = refit(case.fitted.vae, x, epochs=120)
+    fitted = refit(case.fitted.vae, x, epochs=80)
     found = np.asarray(fitted.decode(np.zeros((1, 4), np.float32)).variance[0]) ** 0.5
     np.testing.assert_allclose(found.mean(0), spread, rtol=0.3)
 
