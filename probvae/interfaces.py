@@ -16,6 +16,21 @@ from numpyro.distributions import Distribution, constraints
 from probvae.typing import Shape
 
 
+class TopDown(NamedTuple):
+    """A prior's hierarchy of codes, given one by one from the top: for the guides that descend with it.
+
+    A state h of length ``width``, zeros at first, holds what the codes so far say. ``register()`` is
+    called once in a program: it registers the prior's nets (those that it shares with its own
+    ``sample``), and returns two functions of i, the code's place in ``sites``: ``conditional(i, h)``,
+    which is p(z_i | codes above) for i >= 1, and ``after(i, h, z)``, the state ``(batch, width)`` once
+    z_i is known. Nothing is registered before.
+    """
+
+    sites: tuple[str, ...]  # the codes' names, top first
+    width: int
+    register: Callable[[], tuple[Callable[..., Distribution], Callable[..., jax.Array]]]
+
+
 class Scope(NamedTuple):
     """What the VAE tells its parts, made anew in each run of a program.
 
@@ -27,6 +42,7 @@ class Scope(NamedTuple):
     ``posterior(x, context=None)`` is q(z|x) as a distribution, in evaluation mode: it lets a VampPrior
     share the encoder. ``log_joint(z)`` is log p(x, z), of shape ``(batch,)`` in nats: for program
     guides that say ``uses_log_joint``, so that all parameters are registered before any inner gradient.
+    ``top_down`` is the prior's hierarchy, where it hands it to guides.
     """
 
     latent_dim: int
@@ -38,7 +54,8 @@ class Scope(NamedTuple):
     context: Any  # None without one
     mask: Any  # true where x is observed; None where all of it is
     posterior: Callable[..., Distribution]
-    log_joint: Callable[[jax.Array], jax.Array] | None
+    log_joint: Callable[[jax.Array], jax.Array] | None = None
+    top_down: TopDown | None = None
 
 
 class AbstractPrior(abc.ABC):  # noqa: B024 (its two kinds have the abstract methods)
@@ -57,6 +74,10 @@ class AbstractPrior(abc.ABC):  # noqa: B024 (its two kinds have the abstract met
     def code(self, z: jax.Array) -> jax.Array:
         """Return what the decoder is given for a draw z: by default z itself."""
         return z
+
+    def top_down(self, scope: Scope) -> TopDown | None:
+        """Return the hierarchy as guides may descend by it, where there is one; register nothing."""
+        return None
 
 
 class AbstractDistributionPrior(AbstractPrior):
@@ -97,9 +118,13 @@ class AbstractDistributionGuide(AbstractGuide):
 
 
 class AbstractProgramGuide(AbstractGuide):
-    """A guide that issues its own sample sites, inside the VAE's plate."""
+    """A guide that issues its own sample sites, inside the VAE's plate.
+
+    ``uses_log_joint`` and ``uses_top_down`` say which of the scope's it needs.
+    """
 
     uses_log_joint: ClassVar[bool] = False
+    uses_top_down: ClassVar[bool] = False
 
     @abc.abstractmethod
     def sample(self, outputs: jax.Array, scope: Scope) -> None:

@@ -13,6 +13,7 @@ from probvae.interfaces import (
     AbstractDistributionGuide,
     AbstractDistributionPrior,
     AbstractLikelihood,
+    AbstractPrior,
     AbstractProgramGuide,
     AbstractProgramPrior,
 )
@@ -125,13 +126,14 @@ def _hashable(value: Any) -> bool:
 def check_programs(vae: Any) -> None:
     """Raise unless prior and guide have the same latent sites, of the same shapes and kinds."""
     _check_climb(vae)
+    _check_descent(vae)
     found = structure(vae)
     pair = f"the prior {type(vae.prior).__name__} and the posterior {type(vae.posterior).__name__}"
     if set(found.model) != set(found.guide):
         raise ValueError(
             f"{pair} do not fit: the prior has latent sites {sorted(found.model)}, the posterior "
             f"{sorted(found.guide)}. A hierarchical prior needs a guide with the same sites "
-            "(guides.TwoLevelTopDown()); a prior with the one site "
+            "(guides.TwoLevelTopDown(), guides.Ladder()); a prior with the one site "
             '"z" needs a distribution guide such as guides.MeanField().'
         )
     for name, p in found.model.items():
@@ -144,6 +146,16 @@ def _check_climb(vae: Any) -> None:
             f"the posterior {type(vae.posterior).__name__} climbs log p(x, z), which is one function "
             f"of z only where the decoder's weights are numbers; got {vae.decoder}, whose weights are "
             "random. Take guides.MeanField(), or the net itself as the decoder."
+        )
+
+
+def _check_descent(vae: Any) -> None:
+    hands = type(vae.prior).top_down is not AbstractPrior.top_down
+    if getattr(vae.posterior, "uses_top_down", False) and not hands:
+        raise ValueError(
+            f"the prior {type(vae.prior).__name__} and the posterior {type(vae.posterior).__name__} do "
+            "not fit: the posterior descends with the nets of the prior's hierarchy, and this prior "
+            "hands it none. Take priors.Ladder() or priors.TwoLevel(), or guides.MeanField()."
         )
 
 

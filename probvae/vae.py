@@ -154,7 +154,7 @@ class VAE:
 
     def _scope(self, x: Any, context: Any, mask: Any) -> Scope:
         x, context, mask = inputs.checked(self, x, context, mask)
-        return Scope(
+        scope = Scope(
             latent_dim=self.latent_dim,
             event_shape=self.event_shape,
             context_shape=self.context_shape,
@@ -164,8 +164,8 @@ class VAE:
             context=context,
             mask=mask,
             posterior=self._posterior,
-            log_joint=None,
         )
+        return scope._replace(top_down=self.prior.top_down(self._held("prior", scope)))
 
     def _net(self, role: str, *shapes: Shape, training: bool, register: Any = nets.register) -> Any:
         training = training and role not in self.frozen

@@ -5,6 +5,7 @@ from probvae.guides.categorical import Categorical
 from probvae.guides.class_and_style import ClassAndStyle
 from probvae.guides.flow import Flow
 from probvae.guides.full_rank import FullRank
+from probvae.guides.ladder import Ladder
 from probvae.guides.low_rank import LowRank
 from probvae.guides.mean_field import MeanField
 from probvae.guides.point_mass import PointMass
@@ -19,6 +20,7 @@ __all__ = [
     "ClassAndStyle",
     "Flow",
     "FullRank",
+    "Ladder",
     "LowRank",
     "MeanField",
     "PointMass",

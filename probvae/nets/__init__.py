@@ -10,6 +10,7 @@ from probvae.nets.made import MADE
 from probvae.nets.masked_conv import MaskedConv
 from probvae.nets.module import Recipe, function, register, register_posterior
 from probvae.nets.resnet import ResNet, ResNetTranspose
+from probvae.nets.stack import Stack, register_stack
 from probvae.nets.transformed import Transformed
 from probvae.nets.transformer import Transformer, TransformerDecoder
 
@@ -28,10 +29,12 @@ __all__ = [
     "Recipe",
     "ResNet",
     "ResNetTranspose",
+    "Stack",
     "Transformed",
     "Transformer",
     "TransformerDecoder",
     "function",
     "register",
     "register_posterior",
+    "register_stack",
 ]

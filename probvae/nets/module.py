@@ -113,8 +113,8 @@ def register(
     Returns:
         a function from ``(batch, *in_shape)`` to ``(batch, *out_shape)``.
     """
-    told = _checked_net(role, recipe), in_shape, out_shape
-    form, start = _structure(*told, training=training), partial(_start, *told)
+    told = checked_net(role, recipe), in_shape, out_shape
+    form, start = _structure(*told, training=training), partial(start_of, *told)
     if isinstance(recipe, Bayesian):
         shapes = nnx.to_pure_dict(form.params)
         params = bayesian.model_weights(role, recipe, start("params"), shapes, training=training)
@@ -133,17 +133,17 @@ def register_posterior(
     Arguments as for ``register``: ``role``, ``recipe``, ``in_shape``, ``out_shape``, ``training``.
     """
     if isinstance(recipe, Bayesian) and training:
-        told = _checked_net(role, recipe), in_shape, out_shape
+        told = checked_net(role, recipe), in_shape, out_shape
         shapes = nnx.to_pure_dict(_structure(*told, training=training).params)
-        bayesian.guide_weights(role, recipe, _start(*told, "params"), shapes)
+        bayesian.guide_weights(role, recipe, start_of(*told, "params"), shapes)
 
 
-def _start(net: Recipe, in_shape: Shape, out_shape: Shape, part: str) -> Callable[[jax.Array], dict]:
+def start_of(net: Recipe, in_shape: Shape, out_shape: Shape, part: str) -> Callable[[jax.Array], dict]:
     """Return a function from a key to a net's own start of its weights, or of its running state."""
     return lambda key: nnx.to_pure_dict(getattr(_split(build(net, in_shape, out_shape, key)), part))
 
 
-def _checked_net(role: str, recipe: Recipe) -> Recipe:
+def checked_net(role: str, recipe: Recipe) -> Recipe:
     """Return the net whose weights are registered; raise where they may have no prior."""
     if not isinstance(recipe, Bayesian):
         return recipe

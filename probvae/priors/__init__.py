@@ -7,6 +7,7 @@ from probvae.priors.class_and_style import ClassAndStyle
 from probvae.priors.conditional import Conditional
 from probvae.priors.flow import Flow
 from probvae.priors.gaussian_mixture import GaussianMixture
+from probvae.priors.ladder import Ladder
 from probvae.priors.learned_normal import LearnedNormal
 from probvae.priors.relaxed import RelaxedBernoulli, RelaxedCategorical
 from probvae.priors.standard_normal import StandardNormal
@@ -23,6 +24,7 @@ __all__ = [
     "Conditional",
     "Flow",
     "GaussianMixture",
+    "Ladder",
     "LearnedNormal",
     "RelaxedBernoulli",
     "RelaxedCategorical",

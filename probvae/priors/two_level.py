@@ -1,13 +1,14 @@
 """A hierarchy of two codes as the prior."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import jax
-import numpyro
 
 from probvae import nets
 from probvae.distributions import check_bound, diagonal_normal
-from probvae.interfaces import AbstractDistributionPrior, AbstractProgramPrior, Scope
+from probvae.interfaces import AbstractDistributionPrior, AbstractProgramPrior, Scope, TopDown
+from probvae.priors.descent import check_top, descended
 from probvae.priors.standard_normal import StandardNormal
 
 
@@ -16,8 +17,9 @@ class TwoLevel(AbstractProgramPrior):
     """z2 ~ top, z1 | z2 ~ Normal(m(z2), diag(s(z2)^2)); the decoder is given z1.
 
     Sites ``"z2"`` and ``"z1"``, both of length ``latent_dim``; log s = b tanh(r / 2b). Its guides are
-    ``guides.TwoLevelTopDown`` and ``guides.TwoLevelBottomUp``. Any distribution prior of the plane may
-    be on top; a ``VampPrior`` mixes q(z2|x), which the top-down guide has as one distribution.
+    ``guides.TwoLevelTopDown``, ``guides.TwoLevelBottomUp`` and ``guides.Ladder``. Any distribution
+    prior of the plane may be on top; a ``VampPrior`` mixes q(z2|x), which the first and the last of
+    these guides have as one distribution.
 
     Args:
         top: p(z2).
@@ -37,18 +39,19 @@ class TwoLevel(AbstractProgramPrior):
 
     def __post_init__(self) -> None:
         check_bound(self, self.log_bound)
-        if not isinstance(self.top, AbstractDistributionPrior):
-            raise TypeError(
-                "TwoLevel(top=...) expects a prior that is one distribution, such as "
-                f"priors.StandardNormal(); got {self.top!r}."
-            )
+        check_top(self)
+
+    def top_down(self, scope: Scope) -> TopDown:
+        n = scope.latent_dim
+
+        def register() -> tuple[Callable, Callable]:
+            net = nets.register("prior$z1", self.net, (n,), (n, 2), training=scope.training)
+            return lambda i, h: diagonal_normal(net(h), self.log_bound), lambda i, h, z: z
+
+        return TopDown(("z2", "z1"), n, register)
 
     def sample(self, scope: Scope) -> jax.Array:
-        n = scope.latent_dim
-        p_z2 = self.top.distribution(scope)
-        net = nets.register("prior$z1", self.net, (n,), (n, 2), training=scope.training)
-        z2 = numpyro.sample("z2", p_z2)
-        return numpyro.sample("z1", diagonal_normal(net(z2), self.log_bound))
+        return descended(self.top, self.top_down(scope), scope)
 
     def __str__(self) -> str:
         return f"z2 ~ {self.top}, z1 | z2 ~ Normal(m(z2), diag(s(z2)^2))"

@@ -1,0 +1,190 @@
+"""Question: does a ladder of codes model digits better than one level of the same size?
+
+One level, ladders of 2 and of 5 groups (`priors.Ladder`, `guides.Ladder`): as many latent units in all,
+and the one level's nets as wide as gives it no fewer parameters than either ladder. All are trained
+alike, the KL's weight raised from 0 to 1 in the first fifth of the steps (Sonderby et al. 2016). Test
+ELBO and log p(x) (importance weighted), nats; the spread is over trainings.
+
+    python -m inference.ladder [--data digits] [--epochs 60] [--seeds 3] [--out figures] [--quick]
+
+`--compile` measures the seconds of CPU that a first epoch takes, most of it compilation, at 2 and at 5
+groups; it should be at most 1.5 times as many.
+
+Reference: Sonderby et al. 2016, arXiv:1602.02282; Child 2021, arXiv:2011.10650.
+"""
+
+import time
+from bisect import bisect_left
+from pathlib import Path
+from typing import NamedTuple
+
+import jax
+import numpy as np
+import optax
+
+from inference.claims import comparison
+from inference.comparison import options
+from probvae import VAE, Fitted, fit, guides, nets, objectives, priors
+from probvae.criticism import units
+from probvae.data import load
+from probvae.join import structure
+from probvae.plots.canvas import BLUE, new_figure, tidy
+
+BASELINE = "one level"
+BATCH = 100
+HEADS = ("parameters", "test ELBO, nats", "test log p(x), nats", "KL of the top, nats", "KL, nats")
+
+
+class Size(NamedTuple):
+    """Of the ladders: units in all groups together, hidden layers, the state's and features' width."""
+
+    latents: int
+    hidden: tuple[int, ...]
+    width: int
+
+
+SIZES = {"digits": Size(20, (64,), 32), "binarized-mnist": Size(40, (200,), 64)}
+
+
+class Measured(NamedTuple):
+    """What is asked of a training."""
+
+    parameters: float
+    elbo: float
+    log_prob: float
+    kl_top: float
+    kl: float
+
+
+def ladder(event_shape: tuple[int, ...], size: Size, groups: int) -> VAE:
+    """Return a ladder whose groups have the latent units in equal parts."""
+    inner = nets.MLP((2 * size.width,))
+    return VAE(
+        event_shape=event_shape,
+        latent_dim=size.latents // groups,
+        prior=priors.Ladder(groups, width=size.width, net=inner),
+        posterior=guides.Ladder(size.width, bottom_up=inner, message=inner),
+        encoder=nets.MLP(size.hidden),
+        decoder=nets.MLP(size.hidden),
+    )
+
+
+def one_level(event_shape: tuple[int, ...], size: Size, parameters: int) -> VAE:
+    """Return the plain VAE, two hidden layers of the smallest width that has as many parameters."""
+
+    def plain(wide: int) -> VAE:
+        net = nets.MLP((wide, wide))
+        return VAE(event_shape=event_shape, latent_dim=size.latents, encoder=net, decoder=net)
+
+    widths = range(8, 1024)
+    return plain(widths[bisect_left(widths, parameters, key=lambda wide: number(plain(wide)))])
+
+
+def number(vae: VAE) -> int:
+    """Return how many parameters a VAE has."""
+    return sum(leaf.size for leaf in jax.tree.leaves(structure(vae).params))
+
+
+def models(event_shape: tuple[int, ...], size: Size) -> dict[str, VAE]:
+    """Return what is compared, by name."""
+    ladders = {f"ladder of {groups}": ladder(event_shape, size, groups) for groups in (2, 5)}
+    most = max(number(vae) for vae in ladders.values())
+    return {BASELINE: one_level(event_shape, size, most), **ladders}
+
+
+def trained(vae: VAE, data, seed: int, epochs: int) -> Fitted:
+    """Train from a key; an error where the loss is not a number at any step."""
+    steps = epochs * (len(data.train) // BATCH)
+    warm = objectives.ELBO(optax.linear_schedule(0.0, 1.0, max(steps // 5, 1)))
+    told = {"rng_key": jax.random.key(seed), "epochs": epochs, "batch_size": BATCH}
+    return fit(vae, data.train, validation=data.valid, objective=warm, progress=False, **told)
+
+
+def measured(fitted: Fitted, x: np.ndarray, particles: int) -> Measured:
+    """Ask a fitted VAE how likely test data are, and where its KL is."""
+    key = jax.random.key(99)
+    kl = {
+        name: kl.sum(-1).mean() for name, kl in units(fitted, x, rng_key=key, num_samples=20).kl.items()
+    }
+    return Measured(
+        number(fitted.vae),
+        fitted.elbo(x, rng_key=key, num_particles=50).mean,
+        fitted.log_prob(x, rng_key=key, num_particles=particles).mean,
+        float(kl[max(kl)]),
+        float(sum(kl.values())),
+    )
+
+
+def compiled(vae: VAE, data) -> float:
+    """Return the seconds of CPU until an epoch of one step is done, programs compiled anew."""
+    jax.clear_caches()
+    start = time.process_time()
+    told = {"rng_key": jax.random.key(0), "epochs": 1, "batch_size": BATCH, "progress": False}
+    fit(vae, data.train[:BATCH], validation=data.valid[:BATCH], **told)
+    return time.process_time() - start
+
+
+def compilation(event_shape: tuple[int, ...], size: Size, data) -> str:
+    """Return what two groups and five take to compile: the least of three times each, in turn."""
+    vaes = {groups: ladder(event_shape, size, groups) for groups in (2, 5)}
+    compiled(vaes[2], data)
+    took = {groups: [] for groups in vaes}
+    for _ in range(3):
+        for groups, vae in vaes.items():
+            took[groups].append(compiled(vae, data))
+    two, five = (min(times) for times in took.values())
+    holds = "yes" if five <= 1.5 * two else "NO"
+    ratio = f"{five / two:.2f} (at most 1.5: {holds})"
+    return f"compiled: 2 groups {two:.2f} s, 5 groups {five:.2f} s of CPU: {ratio}"
+
+
+def figure(results: dict[str, list[Measured]], curves: dict[str, list[np.ndarray]]):
+    """Return the validation ELBO by epoch, the test log p(x); a line, a dot: a training."""
+    shown = new_figure(height=3.6, width=10)
+    left, right = shown.subplots(1, 2)
+    tidy(left, title="validation ELBO", x="epoch", y="nats")
+    tidy(right, title="test log p(x)", x="nats", y="")
+    for row, (name, color) in enumerate(zip(results, (BLUE, "#D55E00", "#009E73"), strict=True)):
+        for i, curve in enumerate(curves[name]):
+            left.plot(curve, color=color, lw=1, label=name if i == 0 else None)
+        values = [each.log_prob for each in results[name]]
+        right.plot(values, [row] * len(values), "o", color=color, ms=5, alpha=0.7)
+    final = np.concatenate([curve[len(curve) // 5 :] for each in curves.values() for curve in each])
+    left.set_ylim(final.min(), None)
+    left.legend(frameon=False)
+    right.set(yticks=range(len(results)), yticklabels=list(results))
+    return shown
+
+
+def main() -> None:
+    """Train all, print the table, draw it."""
+    parser = options(__doc__, seeds=3, quick="digits, two seeds, two epochs")
+    parser.add_argument("--data", choices=list(SIZES), default="digits")
+    parser.add_argument("--epochs", type=int, default=60)
+    parser.add_argument("--test", type=int, default=500, help="test data asked about")
+    parser.add_argument("--particles", type=int, default=500)
+    parser.add_argument("--compile", action="store_true")
+    parser.add_argument("--out", type=Path, default=Path("figures"))
+    args = parser.parse_args()
+    name = "digits" if args.quick else args.data
+    data, size = load(name), SIZES[name]
+    if args.compile:
+        print(compilation(data.event_shape, size, data))
+        return
+    seeds, epochs, particles = (2, 2, 20) if args.quick else (args.seeds, args.epochs, args.particles)
+    results: dict[str, list[Measured]] = {}
+    curves: dict[str, list[np.ndarray]] = {}
+    for seed in range(seeds):
+        for model, vae in models(data.event_shape, size).items():
+            fitted = trained(vae, data, seed, epochs)
+            curves.setdefault(model, []).append(fitted.history.validation["elbo"])
+            results.setdefault(model, []).append(measured(fitted, data.test[: args.test], particles))
+            print(f"{model}, key {seed}: {results[model][-1]}", flush=True)
+    print("\n" + comparison(results, HEADS, baseline=BASELINE, what="model"))
+    args.out.mkdir(parents=True, exist_ok=True)
+    figure(results, curves).savefig(args.out / f"ladder_{name}.png", dpi=150)
+    print(f"\nfigure: {args.out / f'ladder_{name}.png'}")
+
+
+if __name__ == "__main__":
+    main()
