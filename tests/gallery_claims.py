@@ -239,6 +239,20 @@ def hierarchical(case):
     assert set(join.structure(case.plain.vae).model) == {"z"}
 
 
+def ladder(case):
+    """q(z_l | x, z_>l) is nowhere wider than p(z_l | z_>l), and says something; the top is in use."""
+
+    def look(guide, model, _):
+        return {name: guide[name]["fn"].variance / model[name]["fn"].variance for name in ("z2", "z1")}
+
+    found = read(case.fitted, case.data.valid, look=look)
+    assert set(found.kl) == {"z3", "z2", "z1"}
+    assert all((ratio < 1 + 1e-5).all() for ratio in found.seen.values())
+    kl = {name: float(values.sum(-1).mean()) for name, values in found.kl.items()}
+    assert kl["z3"] > 0.05
+    assert kl["z1"] + kl["z2"] > 1e-3
+
+
 def discrete(case):
     """Codes are bits, and the loss has no noise: another key, the same number."""
     found = {fitted: [] for fitted in (case.fitted, case.plain)}
@@ -469,7 +483,7 @@ CLAIMS = {
     f.__name__: f
     for f in (
         vae, autoregressive_vae, gaussian_vae, sigma_vae, linear_vae, continuous_bernoulli, laplace, beta_vae, annealed,
-        capacity, free_bits, conditional, semi_supervised, iwae, iaf, mixture, hierarchical, discrete, relaxed, spread,
+        capacity, free_bits, conditional, semi_supervised, iwae, iaf, mixture, hierarchical, ladder, discrete, relaxed, spread,
         beta_tc, info_vae, committed_rate, semi_amortized, spherical, student_t, negative_binomial,
         transformer, transformer_vae, multi_rate, autoencoder, factor_vae, vae_gan, perceptual,
     )

@@ -23,6 +23,7 @@ PRIORS = {
     "Conditional": lambda: priors.Conditional(nets.MLP((8,))),
     "TwoLevel": lambda: priors.TwoLevel(net=nets.MLP((8,))),
     "TwoLevel(VampPrior)": lambda: priors.TwoLevel(priors.VampPrior(3), nets.MLP((8,))),
+    "Ladder": lambda: priors.Ladder(3, width=6, net=nets.MLP((8,))),
     "Bernoulli": lambda: priors.Bernoulli(),
     "Bernoulli(learned)": lambda: priors.Bernoulli(learned=True),
     "Categorical": lambda: priors.Categorical(learned=True),
@@ -42,6 +43,7 @@ GUIDES = {
     "Flow(Coupling)": lambda: guides.Flow(flows.Coupling(nets.MLP((8,))), depth=1),
     "TwoLevelTopDown": lambda: guides.TwoLevelTopDown(nets.MLP((8,))),
     "TwoLevelBottomUp": lambda: guides.TwoLevelBottomUp(nets.MLP((8,))),
+    "Ladder": lambda: guides.Ladder(6, bottom_up=nets.MLP((8,)), message=nets.MLP((8,))),
     "Bernoulli": lambda: guides.Bernoulli(),
     "Categorical": lambda: guides.Categorical(),
     "ClassAndStyle": lambda: guides.ClassAndStyle(2, net=nets.MLP((8,))),
@@ -88,6 +90,7 @@ NETS = {  # encoder and decoder
         nets.Transformer(1, 8, 1, heads=2),
         nets.TransformerDecoder(1, 8, 1, heads=2, dropout=0.1),
     ),
+    "BFloat16": lambda: (nets.BFloat16(nets.MLP((8,))), nets.BFloat16(nets.MLP((8,)))),
     "Transformed": lambda: (nets.Transformed(nets.MLP((8,)), jnp.tanh), nets.MLP((8,))),
     "Bayesian": lambda: (nets.MLP((8,)), nets.Bayesian(nets.MLP((8,)))),
     "user's NNX class": lambda: (parts.BatchNormNet, parts.BatchNormNet),
@@ -136,6 +139,7 @@ CODES = {
     "TwoLevel(VampPrior)": "hierarchy",
     "TwoLevelTopDown": "hierarchy",
     "TwoLevelBottomUp": "hierarchy",
+    "Ladder": "ladder",
     "Bernoulli": "bits",
     "Bernoulli(learned)": "bits",
     "Categorical": "one-hot",
@@ -163,8 +167,8 @@ ONE_POINT = {  # means something where q(z|x) is a point
     "InfoVAE",
     "InfoVAE(InverseMultiquadratic)",
 }
-BY_UNIT = {"MeanField", "SemiAmortized", "TwoLevelTopDown"}  # guides with a KL for each unit
-PROGRAMS = {"TwoLevelTopDown", "TwoLevelBottomUp", "SemiAmortized", "ClassAndStyle"}
+BY_UNIT = {"MeanField", "SemiAmortized", "TwoLevelTopDown", "Ladder"}  # guides with a KL for each unit
+PROGRAMS = {"TwoLevelTopDown", "TwoLevelBottomUp", "Ladder", "SemiAmortized", "ClassAndStyle"}
 
 
 def fit_together(prior, guide):
@@ -172,7 +176,9 @@ def fit_together(prior, guide):
     if prior.startswith("VampPrior"):
         return guide not in PROGRAMS | {"PointMass"}
     if prior == "TwoLevel(VampPrior)":
-        return guide == "TwoLevelTopDown"
+        return guide in ("TwoLevelTopDown", "Ladder")
+    if guide == "Ladder":  # of any number of levels
+        return CODES.get(prior) in ("ladder", "hierarchy")
     return CODES.get(prior) == CODES.get(guide)
 
 
@@ -195,7 +201,7 @@ def objective_fits(objective, guide):
     if objective == "FactorVAE" and CODES.get(guide) in ("sphere", "log-simplex"):
         return False  # whose units are tied
     if objective in ("FactorVAE", "InfoVAE", "InfoVAE(InverseMultiquadratic)"):
-        return guide not in DISCRETE | {"TwoLevelTopDown", "TwoLevelBottomUp"}
+        return guide not in DISCRETE | {"TwoLevelTopDown", "TwoLevelBottomUp", "Ladder"}
     return objective in SUMS or guide not in DISCRETE
 
 

@@ -35,6 +35,7 @@ SMALL = {
     "hierarchical": {"between": (8,), "components": 5},
     "iaf": {"depth": 1, "made": (16,)},
     "iwae": {"num_particles": 5},
+    "ladder": {"groups": 3, "width": 16, "warm_up": 200},
     "multi_rate": {"low": 0.1},
     "relaxed": {"latent_dim": 8},
     "semi_amortized": {"steps": 2},

@@ -1,6 +1,7 @@
 """Nets: frozen recipes `recipe(in_shape, out_shape, *, rngs) -> nnx.Module`."""
 
 from probvae.nets.bayesian import Bayesian
+from probvae.nets.bfloat16 import BFloat16
 from probvae.nets.built import Built
 from probvae.nets.conv import Conv, ConvTranspose
 from probvae.nets.dense import MLP, GatedMLP, Linear
@@ -15,6 +16,7 @@ from probvae.nets.transformed import Transformed
 from probvae.nets.transformer import Transformer, TransformerDecoder
 
 __all__ = [
+    "BFloat16",
     "Bayesian",
     "Built",
     "Conv",

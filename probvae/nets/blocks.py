@@ -48,6 +48,7 @@ def described(net: Any, **sizes: Any) -> str:
     norm, dropout = getattr(net, "norm", None), getattr(net, "dropout", 0.0)
     told += [f"norm={getattr(norm, '__name__', norm)}"] if norm else []
     told += [f"dropout={dropout}"] if dropout else []
+    told += ["remat=True"] if getattr(net, "remat", False) else []
     return f"{type(net).__name__}({', '.join(told)})"
 
 

@@ -196,13 +196,13 @@ def _filled(abstract: Any, values: dict) -> Any:
 
 
 def _seeded(abstract: Any, rng_key: jax.Array | None) -> Any:
-    """Give dropout's streams the key of this run of the program."""
+    """Give each of dropout's streams a key of its own, from that of this run of the program."""
     key = jax.random.key(0) if rng_key is None else rng_key
-    return jax.tree.map(
-        lambda leaf: (
-            key
-            if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
-            else jnp.zeros(leaf.shape, leaf.dtype)
-        ),
-        abstract,
-    )
+    leaves, form = jax.tree.flatten(abstract)
+    return jax.tree.unflatten(form, [_stream(key, i, leaf) for i, leaf in enumerate(leaves)])
+
+
+def _stream(key: jax.Array, i: int, leaf: Any) -> jax.Array:
+    if not jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+        return jnp.zeros(leaf.shape, leaf.dtype)  # a count
+    return jax.random.split(jax.random.fold_in(key, i), leaf.shape)
