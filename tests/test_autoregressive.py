@@ -97,6 +97,7 @@ CAUSAL = {
     "MaskedConv": (nets.MaskedConv((4, 4, 4, 4), 3, activation=jnp.tanh), (3, 4, 1 + 3), (3, 4, 2), 12),
     "MaskedConv, one layer": (
         nets.MaskedConv((4,), 7, activation=jnp.tanh, residual=False), (3, 4, 1), (3, 4, 2), 12),
+    "MaskedConv, gated": (nets.MaskedConv((4, 4, 4, 4), 3, gated=True), (3, 4, 1 + 3), (3, 4, 2), 12),
 }  # fmt: skip
 
 
@@ -130,6 +131,22 @@ def test_every_layer_is_told_the_context():
     net = build(nets.MaskedConv((4, 4)), (3, 3, 3), (3, 3, 1), KEY)
     for layer in net.layers:
         assert layer.told.kernel.shape == (2, 8)
+
+
+def test_a_gate_multiplies_the_tanh_of_one_half_by_the_sigmoid_of_the_other():
+    """With the second half of every layer constant at b, a layer is sigmoid(b) tanh."""
+    gated = build(nets.MaskedConv((4,), 3, gated=True), (3, 4, 1), (3, 4, 2), KEY)
+    plain = build(nets.MaskedConv((4,), 3, activation=jnp.tanh), (3, 4, 1), (3, 4, 2), KEY)
+    (wide,), (layer,), b = gated.layers, plain.layers, 0.7
+    for name, of_gate in (("rows", b), ("row", b), ("down", 0.0)):
+        one, other = getattr(wide, name), getattr(layer, name)
+        kernel = one.kernel[...].at[..., 4:].set(0.0)
+        one.kernel[...], one.bias[...] = kernel, jnp.r_[jnp.ones(4), jnp.full(4, of_gate)]
+        other.kernel[...], other.bias[...] = kernel[..., :4], jnp.ones(4)
+    layer.down.kernel[...] *= jax.nn.sigmoid(b)  # what it is told, v', is smaller by that
+    plain.last.kernel[...] = gated.last.kernel[...] * jax.nn.sigmoid(b)
+    x = jax.random.normal(KEY, (2, 3, 4, 1))
+    np.testing.assert_allclose(gated(x), plain(x), rtol=1e-4, atol=1e-5)
 
 
 def test_without_weights_it_is_its_base():

@@ -24,20 +24,22 @@ class MaskedConv:
 
         v' = a(conv(v) + A c),    u' = a(conv(u) + B v' + C c),
 
-    with kernels that reach only up, or only left, so that no earlier pixel within reach is in a blind
+    (gated: a(h) = tanh(h_1) * sigmoid(h_2), h_1 and h_2 the halves of twice as many channels), with
+    kernels that reach only up, or only left, so that no earlier pixel within reach is in a blind
     spot. ``len(channels) * (kernel // 2) + 1`` is the reach, in pixels, to the left and up.
 
     Args:
         channels: of each layer.
         kernel: side of the square whose upper half the kernels cover; odd.
-        activation: a, an elementwise function.
+        activation: a, an elementwise function; not asked where gated.
         residual: whether a layer as wide as the one before adds its input u.
+        gated: whether a is the gate; it takes twice the weights.
 
     Raises:
         ValueError: for no layers, or a side that is even or below 3.
 
     Reference: van den Oord, Kalchbrenner and Kavukcuoglu 2016, arXiv:1601.06759, section 3.3; the two
-    stacks: van den Oord et al. 2016, arXiv:1606.05328, section 2.2 (there with gated activations).
+    stacks: van den Oord et al. 2016, arXiv:1606.05328, sections 2.1 (the gate) and 2.2.
     """
 
     spatial: ClassVar[bool] = True
@@ -46,6 +48,7 @@ class MaskedConv:
     kernel: int = 5
     activation: Callable = jax.nn.relu
     residual: bool = True
+    gated: bool = False
 
     def __post_init__(self) -> None:
         check_sizes("MaskedConv", "channels", self.channels)
@@ -66,7 +69,8 @@ class MaskedConv:
         return _MaskedConvModule(self, in_shape, out_shape, rngs)
 
     def __repr__(self) -> str:
-        return described(self, channels=self.channels, kernel=self.kernel, residual=self.residual)
+        told = {"channels": self.channels, "kernel": self.kernel, "residual": self.residual}
+        return described(self, **told, **({"gated": True} if self.gated else {}))
 
 
 class _Layer(nnx.Module):
@@ -75,17 +79,24 @@ class _Layer(nnx.Module):
     def __init__(self, net: MaskedConv, n: int, m: int, told: int, rngs: nnx.Rngs) -> None:
         side, half = net.kernel, net.kernel // 2
         above, left = ((half, 0), (half, half)), ((0, 0), (half, 0))
-        self.rows = nnx.Conv(n, m, (half + 1, side), padding=above, rngs=rngs)
-        self.row = nnx.Conv(n, m, (1, half + 1), padding=left, rngs=rngs)
-        self.down = nnx.Linear(m, m, rngs=rngs)
-        self.told = nnx.Linear(told, 2 * m, use_bias=False, rngs=rngs) if told else None
-        self.activation, self.residual = net.activation, net.residual and n == m
+        wide = 2 * m if net.gated else m
+        self.rows = nnx.Conv(n, wide, (half + 1, side), padding=above, rngs=rngs)
+        self.row = nnx.Conv(n, wide, (1, half + 1), padding=left, rngs=rngs)
+        self.down = nnx.Linear(m, wide, rngs=rngs)
+        self.told = nnx.Linear(told, 2 * wide, use_bias=False, rngs=rngs) if told else None
+        self.activation = _gate if net.gated else net.activation
+        self.residual = net.residual and n == m
 
     def __call__(self, v: jax.Array, u: jax.Array, c: jax.Array) -> tuple[jax.Array, jax.Array]:
         for_v, for_u = jnp.split(self.told(c), 2, axis=-1) if self.told else (0, 0)
         new_v = self.activation(self.rows(v) + for_v)
         new_u = self.activation(self.row(u) + self.down(new_v) + for_u)
         return new_v, new_u + u if self.residual else new_u
+
+
+def _gate(h: jax.Array) -> jax.Array:
+    signal, gate = jnp.split(h, 2, axis=-1)
+    return jnp.tanh(signal) * jax.nn.sigmoid(gate)
 
 
 class _MaskedConvModule(nnx.Module):
