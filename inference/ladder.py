@@ -32,7 +32,7 @@ from probvae.plots.canvas import BLUE, new_figure, tidy
 
 BASELINE = "one level"
 BATCH = 100
-HEADS = ("parameters", "test ELBO, nats", "test log p(x), nats", "KL of the top, nats", "KL, nats")
+HEADS = ("test ELBO, nats", "test log p(x), nats", "KL of the top, nats", "KL, nats")
 
 
 class Size(NamedTuple):
@@ -47,9 +47,8 @@ SIZES = {"digits": Size(20, (64,), 32), "binarized-mnist": Size(40, (200,), 64)}
 
 
 class Measured(NamedTuple):
-    """What is asked of a training."""
+    """What is asked of a training, of test data; nats."""
 
-    parameters: float
     elbo: float
     log_prob: float
     kl_top: float
@@ -107,7 +106,6 @@ def measured(fitted: Fitted, x: np.ndarray, particles: int) -> Measured:
         name: kl.sum(-1).mean() for name, kl in units(fitted, x, rng_key=key, num_samples=20).kl.items()
     }
     return Measured(
-        number(fitted.vae),
         fitted.elbo(x, rng_key=key, num_particles=50).mean,
         fitted.log_prob(x, rng_key=key, num_particles=particles).mean,
         float(kl[max(kl)]),
@@ -172,10 +170,12 @@ def main() -> None:
         print(compilation(data.event_shape, size, data))
         return
     seeds, epochs, particles = (2, 2, 20) if args.quick else (args.seeds, args.epochs, args.particles)
+    compared = models(data.event_shape, size)
+    print("parameters: " + ", ".join(f"{model} {number(vae):,}" for model, vae in compared.items()))
     results: dict[str, list[Measured]] = {}
     curves: dict[str, list[np.ndarray]] = {}
     for seed in range(seeds):
-        for model, vae in models(data.event_shape, size).items():
+        for model, vae in compared.items():
             fitted = trained(vae, data, seed, epochs)
             curves.setdefault(model, []).append(fitted.history.validation["elbo"])
             results.setdefault(model, []).append(measured(fitted, data.test[: args.test], particles))

@@ -12,7 +12,10 @@ from probvae.typing import Shape
 
 
 class Stack(NamedTuple):
-    """Residual nets f_0, f_1, ... with their weights: each adds to what it is given."""
+    """Residual nets f_0, f_1, ... with their weights: each adds to what it is given.
+
+    ``params`` are the weights of all, stacked; ``apply(params, x)`` is one of them at x.
+    """
 
     params: Any  # each array with a leading axis, of the nets
     apply: Callable[[Any, jax.Array], jax.Array]
