@@ -1,6 +1,7 @@
 """What all tests share: strictness, haste, and double precision where a test asks for it."""
 
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -13,6 +14,7 @@ if jax.__version_info__ < (0, 11):  # and half of that the fusion emitters'; an 
     os.environ["XLA_FLAGS"] = (
         "--xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1"
     )
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background is born deaf to it
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from probvae.training import checkpoint_file, loop
 from probvae.training.fingerprint import fingerprint
 
 SHAPE = (3, 2)
-ADAM, FAST = optax.adam(0.05), optax.adam(0.3)  # so fast that the best epoch is not the last
+ADAM, FAST = optax.adam(0.05), optax.adam(0.6)  # so fast that the best epoch is not the last
 
 
 def grey(n, seed):
