@@ -20,4 +20,4 @@ def test_one_level_is_as_wide_as_gives_it_no_fewer_parameters():
 def test_ladders_are_compared_with_one_level(tmp_path):
     printed = run("ladder", "--quick", "--out", str(tmp_path))
     assert (tmp_path / "ladder_digits.png").stat().st_size > 10_000
-    assert len(re.findall(r"^\| [^|]+ \| \d+\.\d+ \+- ", printed, re.MULTILINE)) == 3, printed
+    assert len(re.findall(r"^\| [^|]+ \| -\d+\.\d+ \+- ", printed, re.MULTILINE)) == 3, printed

@@ -1,0 +1,29 @@
+"""Two levels of codes with convolutional nets: Tomczak and Welling 2018, arXiv:1705.07120, section 3.
+
+The idea: as `hierarchical.py`, for images: what is near is seen together, and the weights are shared
+between places. The paper's convolutions are gated, and some keep the size; here each halves it or
+doubles it.
+"""
+
+from probvae import VAE, Variant, guides, likelihoods, nets, priors
+
+
+def conv_hierarchical(
+    event_shape: tuple[int, ...],
+    *,
+    latent_dim: int = 16,
+    channels: tuple[int, ...] = (32, 64),
+    between: tuple[int, ...] = (100,),
+    components: int = 50,
+) -> Variant:
+    """Return the two-level VAE for binary images; ``between`` are the sizes of the nets of z1."""
+    model = VAE(
+        event_shape=event_shape,
+        latent_dim=latent_dim,
+        prior=priors.TwoLevel(priors.VampPrior(components), nets.MLP(between)),
+        posterior=guides.TwoLevelTopDown(nets.MLP(between)),
+        likelihood=likelihoods.Bernoulli(),
+        encoder=nets.Conv(channels),
+        decoder=nets.ConvTranspose(channels[::-1]),
+    )
+    return Variant(model, epochs=100, batch_size=100)
