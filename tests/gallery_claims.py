@@ -243,7 +243,7 @@ def conv_hierarchical(case):
     """Two codes, the top one in use, and weights that are shared between places: no layer sees all pixels."""
     hierarchical(case)
     kernels = [w for w in jax.tree.leaves(case.fitted.values["encoder$params"]) if w.ndim == 4]
-    assert [w.shape[:3] for w in kernels] == [(3, 3, 1), (3, 3, 16)]
+    assert [w.shape[:3] for w in kernels] == [(3, 3, 1), (3, 3, 8)]
 
 
 def ladder(case):

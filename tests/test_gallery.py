@@ -33,7 +33,7 @@ SMALL = {
     "factor_vae": {"discriminator": (8,)},
     "free_bits": {"lam": 0.6},
     "hierarchical": {"between": (8,), "components": 5},
-    "conv_hierarchical": {"channels": (16, 32), "between": (32,), "components": 5},
+    "conv_hierarchical": {"channels": (8, 16), "between": (32,), "components": 5},
     "iaf": {"depth": 1, "made": (16,)},
     "iwae": {"num_particles": 5},
     "ladder": {"groups": 3, "width": 16, "warm_up": 200},
@@ -48,6 +48,7 @@ SMALL = {
 }
 EPOCHS = {
     "autoregressive_vae": 20,
+    "conv_hierarchical": 4,
     "discrete": 10,
     "factor_vae": 5,
     "mixture": 5,
