@@ -23,7 +23,7 @@ import numpy as np
 import optax
 
 from inference.claims import comparison
-from inference.comparison import options
+from inference.comparison import options, some
 from inference.window import Window
 from probvae import VAE, Fitted, fit, likelihoods, nets, objectives, priors
 from probvae.criticism import elbo_surgery, units
@@ -135,11 +135,12 @@ def main() -> None:
     compared = recipes(data.event_shape, *sizes, steps)
     if args.quick:
         compared = {name: compared[name] for name in QUICK}
+    test = some(data.test, 300)
     results: dict[str, list[Measured]] = {}
     for seed in range(seeds):
         for name, recipe in compared.items():
             fitted = trained(recipe, data, seed, epochs)
-            results.setdefault(name, []).append(measured(fitted, data.test[:300], particles))
+            results.setdefault(name, []).append(measured(fitted, test, particles))
             print(f"{name}, key {seed}: {results[name][-1]}", flush=True)
     print("\n" + comparison(results, HEADS, baseline=BASELINE, what="remedy"))
     args.out.mkdir(parents=True, exist_ok=True)

@@ -35,6 +35,11 @@ def trainings(variants: Mapping[str, Callable[[int], float]], seeds: int) -> Res
     return {name: np.array(values) for name, values in found.items()}
 
 
+def some(rows: np.ndarray, most: int | None) -> np.ndarray:
+    """Return at most so many rows, drawn by a fixed seed: static MNIST's test file is sorted."""
+    return rows[np.random.default_rng(0).permutation(len(rows))[:most]]
+
+
 def table(results: Results, *, what: str, score: str) -> str:
     """Return the table: mean and standard error over trainings, and each of them."""
     lines = [f"| {what} | {score} (mean, s.e. over trainings) | each training |", "| --- | --- | --- |"]

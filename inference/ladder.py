@@ -23,7 +23,7 @@ import numpy as np
 import optax
 
 from inference.claims import comparison
-from inference.comparison import options
+from inference.comparison import options, some
 from probvae import VAE, Fitted, fit, guides, nets, objectives, priors
 from probvae.criticism import units
 from probvae.data import load
@@ -172,13 +172,14 @@ def main() -> None:
     seeds, epochs, particles = (2, 2, 20) if args.quick else (args.seeds, args.epochs, args.particles)
     compared = models(data.event_shape, size)
     print("parameters: " + ", ".join(f"{model} {number(vae):,}" for model, vae in compared.items()))
+    test = some(data.test, args.test)
     results: dict[str, list[Measured]] = {}
     curves: dict[str, list[np.ndarray]] = {}
     for seed in range(seeds):
         for model, vae in compared.items():
             fitted = trained(vae, data, seed, epochs)
             curves.setdefault(model, []).append(fitted.history.validation["elbo"])
-            results.setdefault(model, []).append(measured(fitted, data.test[: args.test], particles))
+            results.setdefault(model, []).append(measured(fitted, test, particles))
             print(f"{model}, key {seed}: {results[model][-1]}", flush=True)
     print("\n" + comparison(results, HEADS, baseline=BASELINE, what="model"))
     args.out.mkdir(parents=True, exist_ok=True)

@@ -22,13 +22,14 @@ import jax
 import numpy as np
 
 from inference.claims import stated
+from inference.comparison import some
 from inference.recipes import ROWS, Row, Training
 from probvae import Checkpoints, EarlyStopping, criticism, fit
 from probvae import load as load_fitted
 from probvae.criticism.budgets import QUICK
 from probvae.data import Data, load
 
-TAILS = 500  # test images whose k-hat is looked at
+TAILS = 500  # test images, drawn at random, whose k-hat is looked at
 HEAD = (
     "| row | reference | test log p(x) (nats) | test ELBO | active units | k-hat above {k:.2f} "
     "| faults | draws / s | epochs (kept) | minutes of training | device |\n|" + " --- |" * 11
@@ -112,7 +113,7 @@ def measured(name: str, key: int, settings: dict, data: Data, out: Path) -> dict
 
     def criticise() -> dict[str, Any]:
         fitted = load_fitted(folder / "fitted.safetensors", ROWS[name].vae(data.event_shape))
-        return criticised(fitted, _test(data, settings["images"]), test_key, settings["particles"])
+        return criticised(fitted, some(data.test, settings["images"]), test_key, settings["particles"])
 
     training = kept(folder / "training.json", {"epochs": settings["epochs"]}, train)
     found = kept(folder / "criticism.json", settings, criticise)
@@ -140,13 +141,6 @@ def kept(path: Path, settings: dict, make: Callable[[], dict]) -> dict[str, Any]
     }
     path.write_text(json.dumps(made, indent=1))
     return made
-
-
-def _test(data: Data, images: int | None) -> np.ndarray:
-    """Return all test images, or some drawn by a fixed seed: the static file is sorted by digit."""
-    if images is None or images >= len(data.test):
-        return data.test
-    return data.test[np.random.default_rng(0).choice(len(data.test), images, replace=False)]
 
 
 def line(name: str, records: list[dict]) -> str:

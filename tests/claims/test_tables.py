@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from inference_runs import needs_data, run
 
+from inference.comparison import some
 from inference.recipes import NETS, ROWS, TOMCZAK, adam_of_normed_gradients, rate_by_thirds
 from inference.tables import kept, line, shortened
 
@@ -74,3 +75,11 @@ def test_a_row_is_one_command(tmp_path):
     record = json.loads((tmp_path / "static-vae-vampprior" / "key-0" / "criticism.json").read_text())
     assert record["elbo"] < record["log_prob"] < 0
     assert record["settings"]["particles"] == 100
+
+
+def test_some_of_the_test_data_are_of_all_kinds():
+    """Static MNIST's test file is sorted by digit: its first rows are no sample."""
+    rows = np.repeat(np.arange(10), 100)
+    assert len(set(some(rows, 60))) == 10
+    assert sorted(some(rows, None)) == sorted(rows)
+    np.testing.assert_array_equal(some(rows, 60), some(rows, 60))
