@@ -26,7 +26,7 @@ def main() -> None:
     compiled = reporting.Compilations()
     net = nets.MLP((HIDDEN,), activation=jax.nn.softplus)
     vae = VAE(event_shape=(28, 28), latent_dim=LATENT, encoder=net, decoder=net)
-    sys.modules["probvae.training.fit"].tqdm = Ticking
+    sys.modules["probvae.training.course"].tqdm = Ticking
     Ticking.clock = reporting.Clock()
     fitted = fit(
         vae, images.reshape(-1, 28, 28), rng_key=jax.random.key(0), epochs=epochs, batch_size=BATCH

@@ -40,7 +40,7 @@ def _images(source, rules):
             image = _decoded(name, given)
         except DataError as error:
             if rules.skipped is None:
-                error.add_note("Or leave such files out: skip_corrupt=True.")
+                error.add_note("(Or leave such files out: skip_corrupt=True, --skip-corrupt.)")
                 raise
             rules.skipped.append(name)
             continue
