@@ -61,6 +61,29 @@ def times(runs: Sequence[dict], base: Sequence[dict]) -> dict[str, float]:
     return {"seconds": seconds, "ratio": ratio("seconds"), "cpu ratio": ratio("cpu")}
 
 
+def ratios(
+    found: dict[str, list[dict]], base: str, *, what: str, nats: str, digits: int
+) -> tuple[str, dict[str, dict]]:
+    """Return the table of times, ratios to ``base``, peaks and nats, and the numbers of ``times``.
+
+    ``what`` and ``nats`` head the columns of seconds and of nats, which have so many ``digits``.
+    """
+    numbers = {name: times(runs, found[base]) for name, runs in found.items()}
+    rows = [
+        [
+            name,
+            f"{numbers[name]['seconds']:.2f}",
+            f"{numbers[name]['ratio']:.2f}",
+            f"{numbers[name]['cpu ratio']:.2f}",
+            f"{statistics.median(r['peak'] for r in runs):.0f}",
+            f"{statistics.median(r['nats'] for r in runs):.{digits}f}",
+        ]
+        for name, runs in found.items()
+    ]
+    head = ["contender", what, "ratio", "ratio of CPU time", "peak MiB", nats]
+    return table(head, rows), numbers
+
+
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """Return a markdown table."""
     lines = [head, ["---"] * len(head), *rows]

@@ -8,7 +8,6 @@ first repetition, which compiles, does not count. The bounds must agree within M
 """
 
 import argparse
-import statistics
 import sys
 import tempfile
 from pathlib import Path
@@ -45,22 +44,10 @@ def contenders(folder: Path, particles: int, repeats: int, n: int) -> dict:
 
 def report(found: dict[str, list[dict]]) -> str:
     """Return the table, and a sentence for the gate."""
-    numbers = {name: harness.times(runs, found[FLOOR]) for name, runs in found.items()}
-    head = ["contender", "seconds", "ratio", "ratio of CPU time", "peak MiB", "bound, nats"]
-    rows = [
-        [
-            name,
-            f"{numbers[name]['seconds']:.2f}",
-            f"{numbers[name]['ratio']:.2f}",
-            f"{numbers[name]['cpu ratio']:.2f}",
-            f"{statistics.median(r['peak'] for r in runs):.0f}",
-            f"{statistics.median(r['nats'] for r in runs):.2f}",
-        ]
-        for name, runs in found.items()
-    ]
+    shown, numbers = harness.ratios(found, FLOOR, what="seconds", nats="bound, nats", digits=2)
     ratio = numbers[OURS]["ratio"]
     gate = f"- ratio {ratio:.3g}, gate {GATE}: {'held' if ratio <= GATE else '**missed**'}"
-    return f"{harness.table(head, rows)}\n\n{gate}"
+    return f"{shown}\n\n{gate}"
 
 
 def main() -> None:

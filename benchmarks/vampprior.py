@@ -7,7 +7,6 @@ same to 1e-5.
 """
 
 import argparse
-import statistics
 import sys
 import tempfile
 from pathlib import Path
@@ -35,32 +34,14 @@ def floor() -> float:
 
 def report(found: dict[str, list[dict]]) -> str:
     """Return the table, and whether the gates are held."""
-    numbers = {name: harness.times(runs, found[BASE]) for name, runs in found.items()}
-    rows = [
-        [
-            name,
-            f"{numbers[name]['seconds']:.2f}",
-            f"{numbers[name]['ratio']:.2f}",
-            f"{numbers[name]['cpu ratio']:.2f}",
-            f"{statistics.median(r['peak'] for r in runs):.0f}",
-            f"{runs[0]['nats']:.6f}",
-        ]
-        for name, runs in found.items()
-    ]
+    told = {"what": "s per epoch", "nats": "first loss, nats per image", "digits": 6}
+    shown, numbers = harness.ratios(found, BASE, **told)
     ratio = numbers[OURS]["ratio"]
     off = abs(found[OURS][0]["nats"] / found[NAIVE][0]["nats"] - 1)
     held = "held" if ratio <= GATE else "**missed**"
-    head = [
-        "prior",
-        "s per epoch",
-        "ratio",
-        "ratio of CPU time",
-        "peak MiB",
-        "first loss, nats per image",
-    ]
     return "\n".join(
         [
-            harness.table(head, rows),
+            shown,
             "",
             f"- ratio {ratio:.2f}, gate {GATE}: {held}; the ratio of multiplications is {floor():.2f}",
             f"- the two first losses differ by {off:.1e} of them, gate 1e-5: "

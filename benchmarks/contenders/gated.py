@@ -29,8 +29,7 @@ def main() -> None:
     net = nets.GatedMLP((300, 300))
     prior = priors.StandardNormal() if name == "standard" else vamp
     vae = VAE(event_shape=(28, 28), latent_dim=40, prior=prior, encoder=net, decoder=net)
-    sys.modules["probvae.training.course"].tqdm = ours.Ticking
-    ours.Ticking.clock = reporting.Clock()
+    ours.timed()
     fitted = fit(
         vae, images.reshape(-1, 28, 28), rng_key=jax.random.key(0), epochs=epochs, batch_size=BATCH
     )

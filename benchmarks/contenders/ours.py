@@ -1,13 +1,12 @@
 """``probvae.fit`` as a user calls it: checks, bar, history and the record of the parts are on."""
 
-import sys
-
 import jax
 import reporting
 from sizes import BATCH, HIDDEN, LATENT
 from tqdm.auto import tqdm
 
 from probvae import VAE, fit, nets
+from probvae.training import course
 
 
 class Ticking(tqdm):
@@ -21,13 +20,20 @@ class Ticking(tqdm):
         return super().update(n)
 
 
+def timed() -> None:
+    """Have the bar of the loop over epochs note their ends, from now on."""
+    if not hasattr(course, "tqdm"):
+        raise AttributeError("probvae.training.course shows no bar any more: the clock hangs on it.")
+    course.tqdm = Ticking
+    Ticking.clock = reporting.Clock()
+
+
 def main() -> None:
     images, epochs = reporting.arguments()
     compiled = reporting.Compilations()
     net = nets.MLP((HIDDEN,), activation=jax.nn.softplus)
     vae = VAE(event_shape=(28, 28), latent_dim=LATENT, encoder=net, decoder=net)
-    sys.modules["probvae.training.course"].tqdm = Ticking
-    Ticking.clock = reporting.Clock()
+    timed()
     fitted = fit(
         vae, images.reshape(-1, 28, 28), rng_key=jax.random.key(0), epochs=epochs, batch_size=BATCH
     )
