@@ -7,6 +7,10 @@ it: a number that stands beside the reference and is no reproduction. What a tra
 the folder `--out`; the same command goes on from there.
 
     python -m inference.tables ROW [--seeds 3] [--epochs N] [--images N] [--out tables] [--quick]
+        [--together [--minutes M]]
+
+``--together`` trains from all keys in one program, for a GPU, without checkpoints; with ``--minutes``
+it ends after so many, and the row says how many epochs it was.
 """
 
 import argparse
@@ -21,13 +25,15 @@ from typing import Any
 import jax
 import numpy as np
 
+from inference import together
 from inference.claims import stated
 from inference.comparison import some
 from inference.recipes import ROWS, Row, Training
 from probvae import Checkpoints, EarlyStopping, criticism, fit
 from probvae import load as load_fitted
 from probvae.criticism.budgets import QUICK
-from probvae.data import Data, load
+from probvae.data import Cast, Data, load
+from probvae.training import loop
 
 TAILS = 500  # test images, drawn at random, whose k-hat is looked at
 HEAD = (
@@ -59,6 +65,45 @@ def trained(row: Row, training: Training, data: Data, key: jax.Array, folder: Pa
         early_stopping=_stopping(training),
         checkpoints=Checkpoints(folder, seconds=120.0),
     )
+
+
+def trained_together(row: Row, training: Training, data: Data, keys: list, minutes: float) -> list:
+    """Train the VAEs of a row from all keys in one program."""
+    steps = len(data.train) // training.batch_size
+    told = (training.objective(training.warm_up * steps), training.optimizer(steps))
+    run = loop.Run(row.vae(data.event_shape), *told, data.observation or Cast(), training.batch_size)
+    options = {
+        "epochs": training.epochs,
+        "early_stopping": _stopping(training),
+        "seconds": 60 * minutes,
+    }
+    return together.trained_together(run, data.train, data.valid, keys, **options)
+
+
+def all_trained(
+    name: str, settings: dict, data: Data, out: Path, *, seeds: int, minutes: float
+) -> None:
+    """Train a row from all keys together, and write what ``measured`` reads, unless it is there."""
+    folders = [out / name / f"key-{key}" for key in range(seeds)]
+    if all((folder / "training.json").is_file() for folder in folders):
+        return
+    began = time.monotonic()
+    keys = [jax.random.split(jax.random.key(key))[0] for key in range(seeds)]
+    recipe = shortened(ROWS[name].training, settings["epochs"])
+    for folder, fitted in zip(
+        folders, trained_together(ROWS[name], recipe, data, keys, minutes), strict=True
+    ):
+        folder.mkdir(parents=True, exist_ok=True)
+        fitted.save(folder / "fitted.safetensors", overwrite=True)
+        (folder / "training.json").unlink(missing_ok=True)
+        run = fitted.history
+        found = {
+            "epochs": run.num_epochs,
+            "kept_epoch": run.kept_epoch + 1,
+            "validation_elbo": float(run.validation["elbo"][run.kept_epoch]),
+            "together": seeds,
+        }
+        kept(folder / "training.json", {"epochs": settings["epochs"]}, lambda: found, began)  # noqa: B023
 
 
 def _stopping(training: Training) -> EarlyStopping | None:
@@ -120,7 +165,9 @@ def measured(name: str, key: int, settings: dict, data: Data, out: Path) -> dict
     return {**training, **found, "training_minutes": training["minutes"]}
 
 
-def kept(path: Path, settings: dict, make: Callable[[], dict]) -> dict[str, Any]:
+def kept(
+    path: Path, settings: dict, make: Callable[[], dict], began: float | None = None
+) -> dict[str, Any]:
     """Return the record in a file if it is there and was made with these settings; else make it."""
     if path.is_file():
         record = json.loads(path.read_text())
@@ -130,7 +177,7 @@ def kept(path: Path, settings: dict, make: Callable[[], dict]) -> dict[str, Any]
                 "or remove it."
             )
         return record
-    began = time.monotonic()
+    began = time.monotonic() if began is None else began
     made = {
         **make(),
         "settings": settings,
@@ -168,6 +215,8 @@ def arguments() -> argparse.Namespace:
     )
     parser.add_argument("--particles", type=int, default=5000)
     parser.add_argument("--out", type=Path, default=Path("tables"), help="folder of the records")
+    parser.add_argument("--together", action="store_true", help="all keys in one program")
+    parser.add_argument("--minutes", type=float, default=float("inf"), help="of training, with it")
     parser.add_argument("--quick", action="store_true", help="one epoch, few data, no diagnosis")
     return parser.parse_args()
 
@@ -184,6 +233,9 @@ def main() -> None:
         args.epochs, args.images, args.particles, args.seeds = 1, 60, 100, 1
         data = replace(data, train=data.train[:500], valid=data.valid[:100], labels={})
     settings = {what: getattr(args, what) for what in ("epochs", "images", "particles")}
+    if args.together:
+        told = {"seeds": args.seeds, "minutes": args.minutes}
+        all_trained(args.row, settings, data, args.out, **told)
     records = [measured(args.row, key, settings, data, args.out) for key in range(args.seeds)]
     print(HEAD.format(k=records[0]["threshold"]))
     print(line(args.row, records))
