@@ -52,7 +52,7 @@ def trained_together(
 
     def start(key: jax.Array) -> Together:
         state = loop._start(run, key, loop.observed(run, key, first), {})
-        return Together(state, loop.parameters(run, state), jnp.array(-jnp.inf))
+        return Together(state, loop.parameters(run, state), jnp.full((), -jnp.inf, float))
 
     now, recorders = jax.jit(jax.vmap(start))(init_keys), [Recorder() for _ in keys]
     live, began = np.ones(len(keys), bool), time.monotonic()

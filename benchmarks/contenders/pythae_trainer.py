@@ -74,7 +74,7 @@ def main() -> None:
                 learning_rate=LEARNING_RATE,
                 per_device_train_batch_size=BATCH,
                 optimizer_cls="Adam",
-                no_cuda=True,
+                no_cuda=not torch.cuda.is_available(),
             ),
             callbacks=[ticking],
         )

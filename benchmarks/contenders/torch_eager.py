@@ -18,7 +18,8 @@ def negative_elbo(encoder: Sequential, decoder: Sequential, x: torch.Tensor) -> 
 def main() -> None:
     images, epochs = reporting.arguments()
     torch.manual_seed(0)
-    data = torch.from_numpy(images)
+    torch.set_default_device("cuda" if torch.cuda.is_available() else "cpu")
+    data = torch.from_numpy(images).to(torch.get_default_device())
     encoder = Sequential(Linear(PIXELS, HIDDEN), Softplus(), Linear(HIDDEN, 2 * LATENT))
     decoder = Sequential(Linear(LATENT, HIDDEN), Softplus(), Linear(HIDDEN, PIXELS))
     params = [*encoder.parameters(), *decoder.parameters()]

@@ -5,7 +5,7 @@ import numpy as np
 import optax
 import pytest
 
-from inference.together import trained_together
+from inference.together import _epoch, trained_together
 from probvae import VAE, EarlyStopping, fit, nets, objectives
 from probvae.data import Cast
 from probvae.training.loop import Run
@@ -33,6 +33,14 @@ def test_each_training_is_that_of_fit(early):
         assert one.history.best_epoch == alone.history.best_epoch
         np.testing.assert_allclose(one.history.steps["loss"], alone.history.steps["loss"], rtol=1e-4)
         jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-3), one.values, alone.values)
+
+
+def test_all_epochs_are_one_program():
+    vae, train, valid = small()
+    run = Run(vae, objectives.ELBO(), OPTIMIZER, Cast(), 20)
+    before = _epoch._cache_size()
+    trained_together(run, train, valid, [jax.random.key(0)], epochs=3, early_stopping=EarlyStopping(9))
+    assert _epoch._cache_size() == before + 1
 
 
 def test_time_ends_all_trainings_after_an_epoch():
