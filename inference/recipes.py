@@ -11,7 +11,7 @@ Rows are named data-nets-prior. Training is that of the authors' code, which is 
 What differs here: the KL of a standard normal is in closed form (theirs is one draw); the log variance
 is bounded smoothly, not clipped to [-6, 2]; mean and log variance share one output layer;
 probabilities are not clipped; pseudo-inputs are in (0, 1) by a bijection, not clipped; the decoder of
-two levels is told z1 only; convolutions are fewer and not gated; hidden layers of tanh start as flax's
+two levels is told z1 only, and so is that of convolutions; hidden layers of tanh start as flax's
 do; the KL's weight rises by the step, not by the epoch.
 """
 
@@ -156,12 +156,9 @@ def autoregressive(shape: Shape, prior: Any, likelihood: Any) -> VAE:
 
 
 def convolutional(shape: Shape, prior: Any, likelihood: Any) -> VAE:
-    """Two codes of 40 and plain convolutions, 32 and 64, each halving the image."""
-    return replace(
-        two_levels(shape, prior, likelihood),
-        encoder=nets.Conv((32, 64), kernel=5),
-        decoder=nets.ConvTranspose((64, 32), kernel=5),
-    )
+    """Two codes of 40 and gated convolutions: those of the paper, for x itself (see above)."""
+    wide = two_levels(shape, prior, likelihood)
+    return replace(wide, encoder=nets.GatedConv(), decoder=nets.GatedConvDecoder())
 
 
 NETS = {"vae": one_level, "hvae": two_levels, "conv": convolutional, "pixel": autoregressive}

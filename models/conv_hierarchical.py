@@ -1,8 +1,8 @@
 """Two levels of codes with convolutional nets: Tomczak and Welling 2018, arXiv:1705.07120, section 3.
 
 The idea: as `hierarchical.py`, for images: what is near is seen together, and the weights are shared
-between places. The paper's convolutions are gated, and some keep the size; here each halves it or
-doubles it.
+between places. The paper's convolutions are gated, and some keep the size (`nets.GatedConv`);
+here each halves it or doubles it, which is quicker.
 """
 
 from probvae import VAE, Variant, guides, likelihoods, nets, priors

@@ -85,6 +85,7 @@ NETS = {  # encoder and decoder
     "MLP(norm, dropout)": lambda: (nets.MLP((8,), norm=nnx.LayerNorm), nets.MLP((8,), dropout=0.1)),
     "GatedMLP": lambda: (nets.GatedMLP((8,)), nets.GatedMLP((8,))),
     "Conv": lambda: (nets.Conv((4,)), nets.ConvTranspose((4,))),
+    "GatedConv": lambda: (nets.GatedConv((3, 4), (3, 3), (1, 2)), nets.GatedConvDecoder((8,), (4,))),
     "ResNet": lambda: (nets.ResNet((4,), 1), nets.ResNetTranspose((4,), 1)),
     "Transformer": lambda: (
         nets.Transformer(1, 8, 1, heads=2),

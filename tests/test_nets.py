@@ -30,6 +30,36 @@ def test_a_convolution_sees_every_pixel_and_a_transposed_one_writes_each():
     assert (jnp.abs(written) > 0).mean() > 0.95
 
 
+def test_gated_convolutions_are_those_of_the_paper():
+    """Tomczak and Welling: 28 halved twice, 6 channels at the end; a decoder that keeps 28 x 28."""
+    down, up = nets.GatedConv(), nets.GatedConvDecoder()
+    module = build(down, (28, 28), (40, 2), KEY)
+    assert module.last.kernel.shape == (7 * 7 * 6, 80)
+    assert module(jnp.ones((2, 28, 28))).shape == (2, 40, 2)
+    assert build(up, (40,), (28, 28), KEY)(jnp.ones((2, 40))).shape == (2, 28, 28)
+    assert build(up, (3,), (7, 9, 2, 3), KEY)(jnp.ones((2, 3))).shape == (2, 7, 9, 2, 3)
+
+
+@pytest.mark.parametrize("stride", [1, 2, 3])
+def test_a_gated_convolution_is_the_sum_written_out(stride):
+    """Of images of 7 x 5, padded with zeros as XLA pads for a stride; the gate alone is squashed."""
+    layer = build(nets.GatedConv((2,), (3,), (stride,)), (7, 5, 2), (1,), KEY).layers[0]
+    x = np.asarray(jax.random.normal(KEY, (1, 7, 5, 2)))
+    out = np.asarray(layer(jnp.asarray(x)))[0]
+
+    def convolved(conv):
+        kernel, bias = np.asarray(conv.kernel[...]), np.asarray(conv.bias[...])
+        size = [-(-n // stride) for n in (7, 5)]
+        over = [max((m - 1) * stride + 3 - n, 0) for m, n in zip(size, (7, 5), strict=True)]
+        padded = np.pad(x[0], [(o // 2, o - o // 2) for o in over] + [(0, 0)])
+        at = np.ndindex(*size)
+        cells = [padded[i * stride :, j * stride :][:3, :3] for i, j in at]
+        return np.reshape([(c[..., None] * kernel).sum((0, 1, 2)) for c in cells], (*size, 2)) + bias
+
+    signal, gate = convolved(layer.signal), convolved(layer.gate)
+    np.testing.assert_allclose(out, signal / (1 + np.exp(-gate)), atol=1e-5)
+
+
 @pytest.mark.parametrize("norm", [nnx.LayerNorm, nnx.BatchNorm], ids=lambda n: n.__name__)
 def test_normalisation_and_dropout_are_arguments(norm):
     options = {"norm": norm, "dropout": 0.1}
@@ -69,6 +99,13 @@ def vae_params(vae):
         (lambda: VAE(event_shape=(8,), latent_dim=2, encoder=nets.Conv()), r"Conv expects images .* input; got shape \(8,\).*MLP"),
         (lambda: VAE(event_shape=(8,), latent_dim=2, decoder=nets.ConvTranspose()), "ConvTranspose expects images .* output"),
         (lambda: nets.Conv((0,)), r"channels=...\) expects a tuple of positive integers.*got \(0,\)"),
+        (lambda: nets.GatedConv((4, 4)), r"a kernel and a stride for each.*got 2 channels, 5 kernels and 5 strides"),
+        (lambda: nets.GatedConv((), (), ()), "one at least; got 0 channels"),
+        (lambda: nets.GatedConv(strides=(1, 0, 1, 1, 1)), r"GatedConv\(strides=...\) expects a tuple of positive"),
+        (lambda: nets.GatedConvDecoder(channels=()), r"at least one layer, as \(64,\); got \(\).*GatedMLP"),
+        (lambda: nets.GatedConvDecoder(kernel=0), r"kernel=...\) expects a positive integer"),
+        (lambda: VAE(event_shape=(8,), latent_dim=2, encoder=nets.GatedConv()), "GatedConv expects images .* input"),
+        (lambda: VAE(event_shape=(8,), latent_dim=2, decoder=nets.GatedConvDecoder()), "GatedConvDecoder expects images .* output"),
         (lambda: nets.Conv(dropout=1.0), r"rate in \[0, 1\); got 1.0"),
     ],
 )  # fmt: skip

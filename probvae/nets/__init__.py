@@ -6,6 +6,7 @@ from probvae.nets.built import Built
 from probvae.nets.conv import Conv, ConvTranspose
 from probvae.nets.dense import MLP, GatedMLP, Linear
 from probvae.nets.equinox import Equinox
+from probvae.nets.gated_conv import GatedConv, GatedConvDecoder
 from probvae.nets.linen import Linen
 from probvae.nets.made import MADE
 from probvae.nets.masked_conv import MaskedConv
@@ -22,6 +23,8 @@ __all__ = [
     "Conv",
     "ConvTranspose",
     "Equinox",
+    "GatedConv",
+    "GatedConvDecoder",
     "GatedMLP",
     "Linear",
     "Linen",
