@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from functools import partial
 from typing import ClassVar
 
 import jax
@@ -16,9 +17,9 @@ class _Gated(nnx.Module):
     """(W * x + b) sigmoid(V * x + c), * a convolution, with He's start."""
 
     def __init__(self, n: int, m: int, kernel: int, stride: int, *, rngs: nnx.Rngs) -> None:
-        told = {"strides": stride, "kernel_init": nnx.initializers.he_normal(), "rngs": rngs}
-        self.signal = nnx.Conv(n, m, (kernel, kernel), **told)
-        self.gate = nnx.Conv(n, m, (kernel, kernel), **told)
+        he = nnx.initializers.he_normal()
+        conv = partial(nnx.Conv, n, m, (kernel, kernel), strides=stride, kernel_init=he, rngs=rngs)
+        self.signal, self.gate = conv(), conv()
 
     def __call__(self, x: jax.Array) -> jax.Array:
         return self.signal(x) * jax.nn.sigmoid(self.gate(x))
