@@ -1,13 +1,14 @@
-"""Time of an epoch of several VAEs in one program, beside that of one: what ``jax.vmap`` of SVI gives.
+"""Time of a sweep in one program, beside one after the other, and beside as many calls of ``fit``.
 
-The work of ``training.py``, from so many keys (``inference/together.py``). The first epoch of a run
-compiles; what is shown is the mean of those after it.
+The work of ``training.py`` on fewer images, from so many keys. A contender runs in this process, after
+a round that compiles; what is shown is the time of ``--epochs`` epochs of all VAEs, start included.
 
-    PYTHONPATH=. python benchmarks/together.py [--members 1 8 64] [--epochs 5]
+    python benchmarks/together.py [--members 1 8 64] [--epochs 5] [--images 60000]
 """
 
 import argparse
 import time
+from collections.abc import Callable
 
 import harness
 import jax
@@ -15,21 +16,29 @@ import optax
 import training
 from contenders.sizes import BATCH, HIDDEN, LATENT, LEARNING_RATE
 
-from inference.together import trained_together
-from probvae import VAE, nets, objectives
-from probvae.data import Cast
-from probvae.training.loop import Run
+from probvae import VAE, fit, nets, sweep
+
+ADAM = optax.adam(LEARNING_RATE)  # one object: one program
 
 
-def seconds(run: Run, images: object, members: int, epochs: int) -> float:
-    """Return the seconds of an epoch of so many VAEs, once the program is compiled."""
+def contenders(vae: VAE, images: object, members: int, epochs: int) -> dict[str, Callable]:
+    """Return what trains so many VAEs, by name."""
     keys = list(jax.random.split(jax.random.key(0), members))
-    took = []
-    for count in (1, 1, 1 + epochs):  # compile; start and one epoch; start and the rest
-        begun = time.perf_counter()
-        trained_together(run, images, images[:BATCH], keys, epochs=count, early_stopping=None)
-        took.append(time.perf_counter() - begun)
-    return (took[2] - took[1]) / epochs
+    told = {"validation": images[:BATCH], "epochs": epochs, "batch_size": BATCH, "optimizer": ADAM}
+    told["progress"] = False
+    return {
+        "sweep, side by side": lambda: sweep(vae, images, rng_keys=keys, at_once=members, **told),
+        "sweep, one by one": lambda: sweep(vae, images, rng_keys=keys, at_once=1, **told),
+        "fit, one by one": lambda: [fit(vae, images, rng_key=key, **told) for key in keys],
+    }
+
+
+def seconds(train: Callable) -> float:
+    """Return how long it takes, once it is compiled."""
+    train()
+    begun = time.perf_counter()
+    train()
+    return time.perf_counter() - begun
 
 
 def main() -> None:
@@ -40,12 +49,15 @@ def main() -> None:
     told = parser.parse_args()
     net = nets.MLP((HIDDEN,), activation=jax.nn.softplus)
     vae = VAE(event_shape=(28, 28), latent_dim=LATENT, encoder=net, decoder=net)
-    run = Run(vae, objectives.ELBO(), optax.adam(LEARNING_RATE), Cast(), BATCH)
     images = training.images(told.images).reshape(-1, 28, 28)
-    found = {n: seconds(run, images, n, told.epochs) for n in told.members}
-    base = found[told.members[0]]
-    rows = [[str(n), f"{s:.3f}", f"{s / base:.2f}", f"{s / n:.4f}"] for n, s in found.items()]
-    print(harness.table(["VAEs", "s per epoch", "ratio", "s per epoch and VAE"], rows))
+    rows, one = [], 0.0
+    for members in told.members:
+        found = contenders(vae, images, members, told.epochs)
+        took = {name: seconds(train) for name, train in found.items()}
+        one = one or took["fit, one by one"] / members
+        rows += [[str(members), name, f"{s:.2f}", f"{s / one:.2f}"] for name, s in took.items()]
+    head = ["VAEs", "how", "s", "ratio to one fit"]
+    print(harness.stated(harness.table(head, rows)))
     print(f"device: {jax.devices()[0].device_kind}")
 
 

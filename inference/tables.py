@@ -7,10 +7,9 @@ it: a number that stands beside the reference and is no reproduction. What a tra
 the folder `--out`; the same command goes on from there.
 
     python -m inference.tables ROW [--seeds 3] [--epochs N] [--images N] [--out tables] [--quick]
-        [--together [--minutes M]]
+        [--together]
 
-``--together`` trains from all keys in one program, for a GPU, without checkpoints; with ``--minutes``
-it ends after so many, and the row says how many epochs it was.
+``--together`` trains from all keys in one program (``probvae.sweep``), for a GPU, without checkpoints.
 """
 
 import argparse
@@ -25,15 +24,13 @@ from typing import Any
 import jax
 import numpy as np
 
-from inference import together
 from inference.claims import stated
 from inference.comparison import some
 from inference.recipes import ROWS, Row, Training
-from probvae import Checkpoints, EarlyStopping, criticism, fit
+from probvae import Checkpoints, EarlyStopping, criticism, fit, sweep
 from probvae import load as load_fitted
 from probvae.criticism.budgets import QUICK
-from probvae.data import Cast, Data, load
-from probvae.training import loop
+from probvae.data import Data, load
 
 TAILS = 500  # test images, drawn at random, whose k-hat is looked at
 HEAD = (
@@ -67,22 +64,25 @@ def trained(row: Row, training: Training, data: Data, key: jax.Array, folder: Pa
     )
 
 
-def trained_together(row: Row, training: Training, data: Data, keys: list, minutes: float) -> list:
+def trained_together(row: Row, training: Training, data: Data, keys: list) -> tuple:
     """Train the VAEs of a row from all keys in one program."""
     steps = len(data.train) // training.batch_size
-    told = (training.objective(training.warm_up * steps), training.optimizer(steps))
-    run = loop.Run(row.vae(data.event_shape), *told, data.observation or Cast(), training.batch_size)
-    options = {
-        "epochs": training.epochs,
-        "early_stopping": _stopping(training),
-        "seconds": 60 * minutes,
-    }
-    return together.trained_together(run, data.train, data.valid, keys, **options)
+    return sweep(
+        row.vae(data.event_shape),
+        data.train,
+        validation=data.valid,
+        observation=data.observation,
+        rng_keys=keys,
+        objective=training.objective(training.warm_up * steps),
+        optimizer=training.optimizer(steps),
+        epochs=training.epochs,
+        batch_size=training.batch_size,
+        early_stopping=_stopping(training),
+        at_once=len(keys),
+    ).fitted
 
 
-def all_trained(
-    name: str, settings: dict, data: Data, out: Path, *, seeds: int, minutes: float
-) -> None:
+def all_trained(name: str, settings: dict, data: Data, out: Path, seeds: int) -> None:
     """Train a row from all keys together, and write what ``measured`` reads, unless it is there."""
     folders = [out / name / f"key-{key}" for key in range(seeds)]
     if all((folder / "training.json").is_file() for folder in folders):
@@ -90,9 +90,7 @@ def all_trained(
     began = time.monotonic()
     keys = [jax.random.split(jax.random.key(key))[0] for key in range(seeds)]
     recipe = shortened(ROWS[name].training, settings["epochs"])
-    for folder, fitted in zip(
-        folders, trained_together(ROWS[name], recipe, data, keys, minutes), strict=True
-    ):
+    for folder, fitted in zip(folders, trained_together(ROWS[name], recipe, data, keys), strict=True):
         folder.mkdir(parents=True, exist_ok=True)
         fitted.save(folder / "fitted.safetensors", overwrite=True)
         (folder / "training.json").unlink(missing_ok=True)
@@ -216,7 +214,6 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--particles", type=int, default=5000)
     parser.add_argument("--out", type=Path, default=Path("tables"), help="folder of the records")
     parser.add_argument("--together", action="store_true", help="all keys in one program")
-    parser.add_argument("--minutes", type=float, default=float("inf"), help="of training, with it")
     parser.add_argument("--quick", action="store_true", help="one epoch, few data, no diagnosis")
     return parser.parse_args()
 
@@ -234,8 +231,7 @@ def main() -> None:
         data = replace(data, train=data.train[:500], valid=data.valid[:100], labels={})
     settings = {what: getattr(args, what) for what in ("epochs", "images", "particles")}
     if args.together:
-        told = {"seeds": args.seeds, "minutes": args.minutes}
-        all_trained(args.row, settings, data, args.out, **told)
+        all_trained(args.row, settings, data, args.out, args.seeds)
     records = [measured(args.row, key, settings, data, args.out) for key in range(args.seeds)]
     print(HEAD.format(k=records[0]["threshold"]))
     print(line(args.row, records))

@@ -18,12 +18,14 @@ from probvae.training import (
     NonFiniteLossError,
     Samples,
     SkipBatch,
+    Sweep,
     fit,
     load,
     paths,
     point_weights,
     refit,
     shared_params,
+    sweep,
 )
 from probvae.vae import VAE
 from probvae.variant import Variant
@@ -44,6 +46,7 @@ __all__ = [
     "NonFiniteLossError",
     "Samples",
     "SkipBatch",
+    "Sweep",
     "VAE",
     "Variant",
     "data",
@@ -60,5 +63,6 @@ __all__ = [
     "priors",
     "refit",
     "shared_params",
+    "sweep",
     "to_datatree",
 ]

@@ -12,6 +12,8 @@ from probvae.training.recovery import AbstractRecovery, HalveRate, Incident, Ski
 from probvae.training.refit import refit
 from probvae.training.saved import load
 from probvae.training.stopping import EarlyStopping
+from probvae.training.sweep import sweep
+from probvae.training.sweep_result import Sweep
 from probvae.training.warm_start import shared_params
 
 __all__ = [
@@ -27,9 +29,11 @@ __all__ = [
     "NonFiniteLossError",
     "Samples",
     "SkipBatch",
+    "Sweep",
     "fit",
     "load",
     "point_weights",
     "refit",
     "shared_params",
+    "sweep",
 ]

@@ -2,13 +2,14 @@
 
 from copy import copy
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import optax
 
 from probvae import data as sources
 from probvae import join
+from probvae.evidence import Batch
 from probvae.objectives import ELBO, AbstractObjective
 from probvae.objectives.checks import check_objective, check_schedules, check_terms
 from probvae.training import checks, loop
@@ -85,6 +86,50 @@ def fit(
         NonFiniteLossError: if the loss stops being finite; names step and term, and carries the VAE
             at the last good epoch (with ``early_stopping``, the best) as ``error.fitted``.
     """
+    ready = prepared_run(
+        vae,
+        train,
+        rng_key=rng_key,
+        validation=validation,
+        observation=observation,
+        objective=objective,
+        optimizer=optimizer,
+        epochs=epochs,
+        batch_size=batch_size,
+        init_params=init_params,
+        freeze=freeze,
+        early_stopping=early_stopping,
+        recovery=recovery,
+    )
+    plan = Plan(epochs, early_stopping, checkpoints, recovery)
+    return trained(ready.run, plan, *ready.data, rng_key, ready.start, bar=progress)
+
+
+class Ready(NamedTuple):
+    """A run whose data and options are checked: what is compiled, the data, where values start."""
+
+    run: loop.Run
+    data: tuple[Batch, Batch | None]  # for training, and for validation
+    start: Params
+
+
+def prepared_run(
+    vae: VAE,
+    train: Any,
+    *,
+    rng_key: RngKey,
+    validation: Any,
+    observation: Any,
+    objective: Any,
+    optimizer: Any,
+    epochs: int,
+    batch_size: int,
+    init_params: Params | None = None,
+    freeze: tuple[str, ...] = (),
+    early_stopping: EarlyStopping | None = None,
+    recovery: AbstractRecovery | None = None,
+) -> Ready:
+    """Check what ``fit`` is given, before anything is compiled."""
     objective = ELBO() if objective is None else objective
     observation = sources.Cast() if observation is None else observation
     optimizer = ADAM if optimizer is None else optimizer
@@ -108,8 +153,7 @@ def fit(
     if vae.likelihood.observation is not None:
         observation = sources.Compose((observation, vae.likelihood.observation))
     run = loop.Run(vae, objective, optimizer, observation, batch_size)
-    plan = Plan(epochs, early_stopping, checkpoints, recovery)
-    return trained(run, plan, train, validation, rng_key, start, bar=progress)
+    return Ready(run, (train, validation), start)
 
 
 def _data_side(vae: VAE, objective: Any) -> VAE:

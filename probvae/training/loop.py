@@ -62,10 +62,11 @@ def start(run: Run, rng_key: RngKey, batch: Batch, init_params: Params) -> SVISt
 @lru_cache
 def _starter(backend: str) -> Any:
     options = ONCE if backend == "cpu" else None
-    return jax.jit(_start, static_argnames=("run",), compiler_options=options)
+    return jax.jit(started, static_argnames=("run",), compiler_options=options)
 
 
-def _start(run: Run, rng_key: RngKey, batch: Batch, init_params: Params) -> SVIState:
+def started(run: Run, rng_key: RngKey, batch: Batch, init_params: Params) -> SVIState:
+    """Return what ``start`` does, not compiled."""
     svi = SVI(*programs(run, run.vae.eval()), run.optimizer, run.objective)
     state = svi.init(rng_key, *batch, init_params=dict(init_params))
     engine(run).constrain_fn = svi.constrain_fn

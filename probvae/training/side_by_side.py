@@ -1,0 +1,145 @@
+"""Trainings side by side in one program: ``jax.vmap`` of an epoch, each with its own end."""
+
+from collections.abc import Iterable
+from functools import partial
+from inspect import unwrap
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from probvae.evidence import no_density
+from probvae.objectives.swept import told
+from probvae.training import loop
+from probvae.training.finite import first_not_finite
+from probvae.training.fitted import Fitted
+from probvae.training.history import Recorder, row_of
+from probvae.training.signals import Asked
+from probvae.training.stopping import EarlyStopping, best_epoch
+from probvae.typing import RngKey
+
+one_epoch = unwrap(loop.epoch)  # not compiled: what was cached would hold the weights of others
+
+
+class Together(NamedTuple):
+    """Of each training, along the first axis: its state, its best epoch's values and their ELBO."""
+
+    state: Any
+    best: dict[str, Any]
+    elbo: jax.Array
+
+
+class Told(NamedTuple):
+    """What a training has of its own: its keys, weights of the objective, numbers of the optimizer."""
+
+    init_key: jax.Array
+    epoch_key: jax.Array
+    weights: dict[str, jax.Array]
+    hyperparams: dict[str, jax.Array]
+
+
+def told_of(
+    key: RngKey, numbers: dict[str, float], weights: Iterable[str], hyperparams: Iterable[str]
+) -> Told:
+    """Return what a training is told: its key, and numbers by the kind that they are of."""
+    init_key, epoch_key, _ = jax.random.split(key, 3)  # as ``fit`` does
+    arrays = {name: jnp.asarray(value, float) for name, value in numbers.items()}
+    return Told(init_key, epoch_key, *({k: arrays[k] for k in part} for part in (weights, hyperparams)))
+
+
+def stacked(each: list[Told]) -> Told:
+    """Return several as one, along a first axis."""
+    return jax.tree.map(lambda *leaves: jnp.stack(leaves), *each)
+
+
+def trained_group(
+    run: loop.Run,
+    each: Told,
+    data: tuple,
+    *,
+    epochs: int,
+    early: EarlyStopping | None,
+    bar: Any,
+    asked: Asked,
+) -> list[Fitted]:
+    """Train side by side, until all are over, or Ctrl-C."""
+    n = len(each.init_key)
+    now, recorders, live = _start(run, each, data[0]), [Recorder()] * n, np.ones(n, bool)
+    for index in range(epochs):
+        args = (now, each, jnp.asarray(live), *data, index)
+        now, looked = _epoch(run, *args, best_kept=early is not None)
+        looked = jax.device_get(looked)
+        for at in np.flatnonzero(live):
+            steps, valid = jax.tree.map(lambda a, at=at: a[at], looked)
+            if first_not_finite(steps, index) is None:
+                row = row_of((steps, valid), bounded=no_density(run.vae) is None)
+                recorders[at] = recorders[at].with_epoch(row, ())
+                live[at] = not (early and early.is_over(recorders[at].elbo))
+            else:
+                live[at] = False
+        bar.update()
+        if asked.by or not live.any():
+            bar.update(epochs - index - 1)
+            break
+    best = jax.device_get(now.best)
+    return [_fitted(run, best, at, recorder, early) for at, recorder in enumerate(recorders)]
+
+
+def _fitted(run: loop.Run, best: Any, at: int, recorder: Recorder, early: Any) -> Fitted:
+    values = jax.tree.map(lambda a: jnp.asarray(a[at]), best)
+    kept = best_epoch(recorder.elbo) if early else None
+    return Fitted(run.vae, values, recorder.history()._replace(best_epoch=kept))
+
+
+@partial(jax.jit, static_argnames=("run",))
+def _start(run: loop.Run, each: Told, train: Any) -> Together:
+    first = jax.tree.map(lambda a: a[: run.batch_size], train)
+
+    def one(each: Told) -> Together:
+        key = each.init_key
+        state = loop.started(run, key, loop.observed(run, key, first), {})
+        state = _with_hyperparams(state, each.hyperparams)
+        return Together(state, loop.parameters(run, state), jnp.full((), -jnp.inf, float))
+
+    return jax.vmap(one)(each)
+
+
+@partial(jax.jit, static_argnames=("run", "best_kept"), donate_argnums=(1,))
+def _epoch(
+    run: loop.Run,
+    now: Together,
+    each: Told,
+    live: Any,
+    train: Any,
+    valid: Any,
+    index: Any,
+    best_kept: bool,  # noqa: FBT001  a static argument
+) -> tuple[Together, tuple]:
+    """Take an epoch of all; what is kept of a training that is over stays."""
+
+    def one(now: Together, each: Told, live: jax.Array) -> tuple[Together, tuple]:
+        with told(each.weights):
+            args: tuple = (now.state, {}, train, valid, each.epoch_key, index)
+            state, steps, seen = one_epoch(run, *args)
+        finite = jnp.isfinite(steps["loss"]).all()
+        better = live & finite & ((seen.elbo > now.elbo) if best_kept else True)
+        new, old = (loop.parameters(run, state), seen.elbo), (now.best, now.elbo)
+        best, elbo = jax.tree.map(lambda a, b: jnp.where(better, a, b), new, old)
+        return Together(state, best, elbo), (steps, seen)
+
+    return jax.vmap(one)(now, each, live)
+
+
+def _with_hyperparams(state: Any, values: dict[str, jax.Array]) -> Any:
+    """Put numbers in their places in the optimizer's state."""
+
+    def put(leaf: Any) -> Any:
+        if not hasattr(leaf, "hyperparams"):
+            return leaf
+        here = {
+            k: v.astype(leaf.hyperparams[k].dtype) for k, v in values.items() if k in leaf.hyperparams
+        }
+        return leaf._replace(hyperparams={**leaf.hyperparams, **here})
+
+    return jax.tree.map(put, state, is_leaf=lambda leaf: hasattr(leaf, "hyperparams"))

@@ -1,0 +1,176 @@
+"""sweep: many trainings of one VAE, over keys, weights and learning rates, by one compiled program."""
+
+from collections.abc import Mapping, Sequence
+from itertools import product
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from tqdm.auto import tqdm
+
+from probvae import join
+from probvae.objectives import ELBO, AbstractObjective
+from probvae.objectives.swept import with_swept
+from probvae.training import checks
+from probvae.training.fit import ADAM, prepared_run
+from probvae.training.fitted import Fitted
+from probvae.training.side_by_side import stacked, told_of, trained_group
+from probvae.training.signals import noted
+from probvae.training.stopping import EarlyStopping
+from probvae.training.sweep_result import Sweep
+from probvae.vae import VAE
+
+
+def sweep(
+    vae: VAE,
+    train: Any,
+    *,
+    rng_keys: Any,
+    validation: Any,
+    over: Mapping[str, Sequence[float]] | None = None,
+    observation: Any = None,
+    objective: Any = None,
+    optimizer: optax.GradientTransformation | None = None,
+    epochs: int = 100,
+    batch_size: int = 128,
+    early_stopping: EarlyStopping | None = None,
+    at_once: int | None = None,
+    progress: bool = True,
+) -> Sweep:
+    """Train a VAE once for each key and each combination of numbers, by one compiled program.
+
+        found = sweep(vae, data.train, validation=data.valid, rng_keys=jax.random.split(key, 3),
+                      over={"beta": (0.5, 1.0, 2.0), "learning_rate": (1e-3, 3e-3)},
+                      optimizer=optax.inject_hyperparams(optax.adam)(1e-3))
+        found.table()                       # an xarray.Dataset over key, beta and learning_rate
+        found.best()                        # the Fitted with the highest validation ELBO
+
+    Each training is that of ``fit`` with the same key and numbers, to rounding, with an end and a best
+    epoch of its own. One that is over goes on in vain until all that run with it are. One whose loss
+    stops being finite is over, with the values of its best finite epoch (none: those it started
+    from); ``Fitted.history`` ends before. An interrupt (Ctrl-C) ends all that run after the epoch, and
+    those that wait after their first.
+
+    Args:
+        vae: what to train.
+        train: data, as in ``fit``.
+        rng_keys: typed keys, one for each repetition.
+        validation: looked at after every epoch.
+        over: by name, the values of weights of the objective (``"beta"``; what takes a schedule) and
+            of numbers of the optimizer that ``optax.inject_hyperparams`` holds (``"learning_rate"``).
+        observation: as in ``fit``.
+        objective: as in ``fit``; one of this package's where a weight is swept.
+        optimizer: as in ``fit``.
+        epochs: passes through the training data, for each training.
+        batch_size: data per step and training.
+        early_stopping: of each training; without it the last epoch's values are kept.
+        at_once: how many run side by side in the program, the others after them; by default all, but
+            1 on a CPU, where a few VAEs side by side take as long as one after the other, and more
+            memory.
+        progress: show a bar.
+
+    Returns:
+        the fitted VAEs, by key and number.
+
+    Raises:
+        TypeError, ValueError: as ``fit``; for a name that is neither a weight nor a number of the
+            optimizer, for no values, or a likelihood that needs a pass through the training set.
+    """
+    swept = {name: tuple(values) for name, values in (over or {}).items()}
+    objective = ELBO() if objective is None else objective
+    optimizer = ADAM if optimizer is None else optimizer
+    keys = list(rng_keys)
+    _check(vae, keys, swept, validation)
+    weights, hyperparams = _sorted(swept, objective, optimizer)
+    ready = prepared_run(
+        vae,
+        train,
+        rng_key=keys[0],
+        validation=validation,
+        observation=observation,
+        objective=with_swept(objective, weights) if weights else objective,
+        optimizer=optimizer,
+        epochs=epochs,
+        batch_size=batch_size,
+        early_stopping=early_stopping,
+    )
+    members = [
+        (key, dict(zip(swept, values, strict=True)))
+        for key in keys
+        for values in product(*swept.values())
+    ]
+    width = _width(at_once, len(members))
+    groups = [members[at : at + width] for at in range(0, len(members), width)]
+    data = jax.device_put(ready.data)
+    found: list[Fitted] = []
+    with (
+        tqdm(total=len(groups) * epochs, unit="epoch", disable=not progress) as bar,
+        noted(terminate=False) as asked,
+    ):
+        for group in groups:
+            padded = [*group, *[group[0]] * (width - len(group))]  # of one shape: one program
+            told_each = stacked([told_of(*each, weights, hyperparams) for each in padded])
+            options = {"epochs": epochs, "early": early_stopping, "bar": bar, "asked": asked}
+            found += trained_group(ready.run, told_each, data, **options)[: len(group)]
+    return Sweep(swept, len(keys), tuple(found))
+
+
+def _width(at_once: Any, members: int) -> int:
+    if at_once is not None:
+        checks.check_count("at_once", at_once)
+        return min(int(at_once), members)
+    return 1 if jax.default_backend() == "cpu" else members
+
+
+def _sorted(over: Mapping, objective: Any, optimizer: Any) -> tuple[dict, dict]:
+    """Return what is swept, of the objective and of the optimizer."""
+    fields = objective.scheduled if isinstance(objective, AbstractObjective) else ()
+    held = _hyperparams(optimizer)
+    for name in over:
+        if (name in fields) == (name in held):
+            what = "both" if name in fields else "neither"
+            raise ValueError(
+                f"over: {name!r} is {what} a weight of {type(objective).__name__} ({_listed(fields)}) "
+                f"{'and' if name in fields else 'nor'} a number that the optimizer holds "
+                f"({_listed(held)}). To sweep a number of an optimizer: "
+                "optimizer=optax.inject_hyperparams(optax.adam)(1e-3)."
+            )
+    return {k: v for k, v in over.items() if k in fields}, {k: v for k, v in over.items() if k in held}
+
+
+def _hyperparams(optimizer: Any) -> tuple[str, ...]:
+    state = optimizer.init({"": jnp.zeros(())}) if hasattr(optimizer, "init") else ()
+    found: set[str] = set()
+    is_one = lambda leaf: hasattr(leaf, "hyperparams")  # noqa: E731
+    for leaf in jax.tree.leaves(state, is_leaf=is_one):
+        found |= set(leaf.hyperparams) if is_one(leaf) else set()
+    return tuple(sorted(found))
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names) or "it has none"
+
+
+def _check(vae: Any, keys: list, over: Mapping[str, tuple], validation: Any) -> None:
+    if not keys:
+        raise ValueError("rng_keys expects one typed key or more, jax.random.split(key, 3); got none.")
+    for key in keys:
+        checks.check_key(key)
+    for name, values in over.items():
+        if not values or not all(np.isscalar(v) and np.isfinite(v) for v in values):
+            raise ValueError(f"over: {name!r} expects finite numbers, one or more; got {values!r}.")
+        if len(set(values)) < len(values):
+            raise ValueError(f"over: {name!r} has a number twice: {values!r}. Name each once.")
+    if validation is None:
+        raise ValueError(
+            "sweep compares trainings by validation data, and there are none. Give some, "
+            "sweep(..., validation=data.valid)."
+        )
+    if isinstance(vae, VAE) and checks.PASS_STATE in join.structure(vae).state:
+        raise ValueError(
+            f"{type(vae.likelihood).__name__} holds a value of the whole training set "
+            f"({checks.PASS_STATE}), which a sweep does not gather. Give it a learned scale, or call "
+            "fit for each."
+        )

@@ -1,0 +1,115 @@
+"""Sweeps: each training is that of `fit`; one program; what is swept is swept."""
+
+import functools
+import re
+
+import jax
+import numpy as np
+import optax
+import pytest
+
+from probvae import VAE, EarlyStopping, fit, likelihoods, nets, objectives, sweep
+from probvae.training.side_by_side import _epoch
+
+ADAM = optax.inject_hyperparams(optax.adam)(1e-2)
+KEYS = [jax.random.key(seed) for seed in (3, 5)]
+X = (np.random.default_rng(0).random((60, 3, 3)) < 0.3).astype(np.uint8)
+TOLD = {"batch_size": 10, "progress": False, "validation": X[40:]}
+
+
+def small(**parts):
+    net = nets.MLP((8,))
+    return VAE(event_shape=(3, 3), latent_dim=2, encoder=net, decoder=net, **parts)
+
+
+def same(one, alone):
+    assert one.history.num_epochs == alone.history.num_epochs
+    assert one.history.best_epoch == alone.history.best_epoch
+    np.testing.assert_allclose(one.history.steps["loss"], alone.history.steps["loss"], rtol=1e-4)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=2e-3), one.values, alone.values)
+
+
+@functools.cache
+def adam(rate):
+    return optax.adam(rate)  # one object: one program
+
+
+@pytest.mark.parametrize(
+    ("at_once", "early"),
+    [
+        (3, EarlyStopping(2)),
+        pytest.param(None, None, marks=pytest.mark.slow),
+        pytest.param(8, None, marks=pytest.mark.slow),
+    ],
+)
+def test_each_training_is_that_of_fit_and_all_are_one_program(at_once, early):
+    over = {"beta": (0.5, 2.0), "learning_rate": (1e-2, 3e-2)}
+    told = {**TOLD, "epochs": 8, "early_stopping": early}
+    compiled = _epoch._cache_size()
+    found = sweep(small(), X[:40], rng_keys=KEYS, over=over, optimizer=ADAM, at_once=at_once, **told)
+    assert _epoch._cache_size() == compiled + 1
+    assert found.shape == (2, 2, 2)
+    for at, beta, rate in [(0, 0.5, 1e-2), (1, 2.0, 1e-2), (1, 0.5, 3e-2)]:
+        parts = {"objective": objectives.ELBO(beta=beta), "optimizer": adam(rate)}
+        alone = fit(small(), X[:40], rng_key=KEYS[at], **parts, **told)
+        same(found.at(key=at, beta=beta, learning_rate=rate), alone)
+    again = sweep(
+        small(), X[:40], rng_keys=KEYS[:1], over=over, optimizer=ADAM, at_once=at_once, **told
+    )
+    assert _epoch._cache_size() == compiled + (2 if at_once == 8 else 1)  # four fill no eight
+    same(again.at(beta=2.0, learning_rate=3e-2), found.at(beta=2.0, learning_rate=3e-2))
+
+
+def test_the_table_has_what_is_kept_of_each():
+    over = {"beta": (1.0, 4.0)}
+    found = sweep(small(), X[:40], rng_keys=KEYS, over=over, epochs=3, **TOLD)
+    table = found.table()
+    assert dict(table.sizes) == {"key": 2, "beta": 2}
+    one = found.at(key=1, beta=4.0)
+    assert float(table["elbo"].sel(key=1, beta=4.0)) == one.history.validation["elbo"][-1]
+    np.testing.assert_allclose(table["elbo"], table["log_likelihood"] - table["kl"], atol=1e-4)
+    assert found.best() is found.fitted[int(np.argmax(table["elbo"].values.ravel()))]
+    with pytest.raises(KeyError, match="expected a key below 2"):
+        found.at(key=2, beta=1.0)
+    with pytest.raises(KeyError, match="one value for each"):
+        found.at(beta=3.0)
+
+
+def test_a_training_that_is_not_finite_is_over_and_the_others_go_on():
+    """A rate so high that the loss overflows: its values are those of its last finite epoch."""
+    over = {"learning_rate": (1e-2, 1e38)}
+    found = sweep(small(), X[:40], rng_keys=KEYS[:1], over=over, optimizer=ADAM, epochs=4, **TOLD)
+    good, bad = found.fitted
+    assert good.history.num_epochs == 4
+    assert bad.history.num_epochs < 4
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(bad.values))
+    assert found.best() is good
+
+
+@pytest.mark.parametrize(
+    ("told", "error", "message"),
+    [
+        ({"over": {"gamma": (1.0,)}}, ValueError, "'gamma' is neither a weight of ELBO (beta) nor a number"),
+        ({"over": {"learning_rate": (1.0,)}}, ValueError, "optimizer=optax.inject_hyperparams(optax.adam)(1e-3)"),
+        ({"over": {"beta": ()}}, ValueError, "'beta' expects finite numbers, one or more; got ()"),
+        ({"over": {"beta": (1.0, np.nan)}}, ValueError, "expects finite numbers"),
+        ({"over": {"beta": (1.0, 1.0)}}, ValueError, "has a number twice"),
+        ({"over": {"beta": (1.0, -1.0)}}, ValueError, "-1.0"),
+        ({"rng_keys": []}, ValueError, "rng_keys expects one typed key or more"),
+        ({"rng_keys": [0]}, TypeError, "rng_key expects one typed key"),
+        ({"validation": None}, ValueError, "sweep compares trainings by validation data"),
+        ({"at_once": 0}, ValueError, "at_once expects a positive integer; got 0"),
+        ({"epochs": 0}, ValueError, "epochs expects a positive integer"),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_errors(told, error, message):
+    options = {"rng_keys": KEYS, "epochs": 1, **TOLD, **told}
+    with pytest.raises(error, match=re.escape(message)):
+        sweep(small(), X[:40], **options)
+
+
+def test_a_value_of_the_whole_training_set_is_refused():
+    vae = small(likelihood=likelihoods.Gaussian(scale=likelihoods.OptimalScale()))
+    with pytest.raises(ValueError, match="Gaussian holds a value of the whole training set"):
+        sweep(vae, X[:40], rng_keys=KEYS, epochs=1, **TOLD)
