@@ -12,6 +12,7 @@ from probvae import join
 from probvae.objectives import ELBO, AbstractObjective
 from probvae.objectives.checks import check_objective, check_schedules, check_terms
 from probvae.training import checks, loop
+from probvae.training.callbacks import Callback, check_callbacks
 from probvae.training.checkpoints import Checkpoints
 from probvae.training.course import Plan, trained
 from probvae.training.fitted import Fitted
@@ -40,6 +41,7 @@ def fit(
     early_stopping: EarlyStopping | None = None,
     checkpoints: Checkpoints | None = None,
     recovery: AbstractRecovery | None = None,
+    callbacks: tuple[Callback, ...] = (),
     progress: bool = True,
 ) -> Fitted:
     """Fit a VAE by stochastic variational inference (NumPyro's ``SVI.update``).
@@ -73,6 +75,9 @@ def fit(
         checkpoints: the folder that the run is kept in as it goes, and goes on from where it holds one.
         recovery: what to do where the loss is not finite: ``SkipBatch()``, ``HalveRate()``; by default
             the run ends.
+        callbacks: functions of a ``callbacks.Epoch``, called after every epoch, such as
+            ``callbacks.JSONLines(path)``. One that raises is told of in a warning and left out from
+            then on; the fit goes on.
         progress: show a bar.
 
     Returns:
@@ -104,11 +109,12 @@ def fit(
         validation = checks.checked_batch(vae, validation, "validation", sources.Cast())
         validation = validation._replace(x=vae.observe(jax.random.key(0), validation.x))
     check_stopping(early_stopping, vae, validation)
+    check_callbacks(callbacks)
     start = checks.checked_params(vae, init_params or {})
     if vae.likelihood.observation is not None:
         observation = sources.Compose((observation, vae.likelihood.observation))
     run = loop.Run(vae, objective, optimizer, observation, batch_size)
-    plan = Plan(epochs, early_stopping, checkpoints, recovery)
+    plan = Plan(epochs, early_stopping, checkpoints, recovery, tuple(callbacks))
     return trained(run, plan, train, validation, rng_key, start, bar=progress)
 
 
