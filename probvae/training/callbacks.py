@@ -1,6 +1,5 @@
 """What is called once an epoch, on the host: to log a run, here or elsewhere, as it goes."""
 
-import atexit
 import json
 import math
 import os
@@ -103,7 +102,6 @@ class TensorBoard:
 
     def __post_init__(self) -> None:
         self._writer = _summary_writer()(os.fspath(self.folder), flush_secs=1)
-        atexit.register(self._writer.close)  # it writes in a thread, which the end would cut off
 
     def __call__(self, epoch: Epoch) -> None:
         for name, value in epoch.metrics.items():

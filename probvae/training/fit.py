@@ -12,6 +12,7 @@ from probvae import join
 from probvae.objectives import ELBO, AbstractObjective
 from probvae.objectives.checks import check_objective, check_schedules, check_terms
 from probvae.training import checks, loop
+from probvae.training.average import averaged
 from probvae.training.callbacks import Callback, check_callbacks
 from probvae.training.checkpoints import Checkpoints
 from probvae.training.course import Plan, trained
@@ -41,6 +42,7 @@ def fit(
     early_stopping: EarlyStopping | None = None,
     checkpoints: Checkpoints | None = None,
     recovery: AbstractRecovery | None = None,
+    average: Any = None,
     callbacks: tuple[Callback, ...] = (),
     progress: bool = True,
 ) -> Fitted:
@@ -75,6 +77,7 @@ def fit(
         checkpoints: the folder that the run is kept in as it goes, and goes on from where it holds one.
         recovery: what to do where the loss is not finite: ``SkipBatch()``, ``HalveRate()``; by default
             the run ends.
+        average: of the parameters along their way, which is then what is validated and returned.
         callbacks: functions of a ``callbacks.Epoch``, called after every epoch, such as
             ``callbacks.JSONLines(path)``. One that raises is told of in a warning and left out from
             then on; the fit goes on.
@@ -97,7 +100,7 @@ def fit(
     roles = join.checked_roles("freeze", freeze)
     if roles:
         vae, optimizer = replace(vae, frozen=roles), held(optimizer, roles)
-    optimizer = prepared(recovery, optimizer)
+    optimizer = averaged(average, prepared(recovery, optimizer))
     found = join.structure(vae)
     check_objective(objective, found.model, found.guide, found.state, type(vae.posterior).__name__)
     bare = _data_side(vae, objective)
