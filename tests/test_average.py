@@ -76,6 +76,7 @@ def validated(fitted):
     """The validation ELBO, with the history's own draws."""
     data = Batch((grey(6, 1) > 127).astype(np.float32))
     key = jax.random.split(TOLD["rng_key"], 3)[1]
+    data = jax.device_put(data)
     return float(loop.summary(fitted.vae.eval(), fitted.values, key, data, 24).elbo)
 
 

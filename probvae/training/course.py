@@ -121,6 +121,7 @@ def trained(
     bar: bool,
 ) -> Fitted:
     """Train to the end of the plan, or of what ends it before; data and options are checked."""
+    begun = time.perf_counter()
     init_key, epoch_key, pass_key = jax.random.split(rng_key, 3)
     opened = _opened(run, plan, train, valid, rng_key, start)
     train, valid = jax.device_put((train, valid))
@@ -135,7 +136,7 @@ def trained(
         _trained(course, keeper, asked, (fresh, train, valid, epoch_key), bar=bar)
     if asked.by == signal.SIGTERM:
         signal.raise_signal(signal.SIGTERM)  # who sent it expects an end
-    fitted = course.fitted()
+    fitted = replace(course.fitted(), seconds=time.perf_counter() - begun)
     if PASS not in fresh or checks.is_frozen(run.vae, PASS):
         return fitted
     gathered = loop.whole_pass(run, fitted.values, fresh, train, pass_key)
