@@ -39,6 +39,7 @@ def test_a_callback_is_given_the_rows_of_the_history(whole):
         assert 0.0 < epoch.metrics["seconds"] == epoch.seconds < 60.0
 
 
+@pytest.mark.slow
 def test_without_validation_there_are_none_of_its_numbers():
     seen = []
     plain(epochs=1, validation=None, callbacks=(seen.append,))
