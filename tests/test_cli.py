@@ -84,7 +84,7 @@ def test_run_folder_holds_what_it_should(trained):
     out, _ = trained
     names = {str(path.relative_to(out)) for path in out.rglob("*") if path.is_file()}
     figures = "curves interpolation latent_map pseudo_inputs reconstructions samples".split()
-    files = "config.json fitted.safetensors metrics.csv metrics.json model.py report.html".split()
+    files = "config.json fitted.safetensors metrics.csv metrics.json metrics.jsonl model.py report.html".split()
     assert names == {*files, *(f"figures/{name}.png" for name in figures)}
     config = json.loads((out / "config.json").read_text())
     assert config["command"].startswith("probvae train /")

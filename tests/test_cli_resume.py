@@ -70,7 +70,7 @@ def held(folder):
     return {path: path.is_file() and path.read_bytes() for path in sorted(folder.rglob("*"))}
 
 
-FILES = {"config.json", "fitted.safetensors", "metrics.csv", "model.py", "report.html"}
+FILES = {"config.json", "fitted.safetensors", "metrics.csv", "metrics.jsonl", "model.py", "report.html"}
 
 
 def names(folder):
@@ -102,7 +102,7 @@ def test_sigterm_ends_a_run_which_says_how_to_go_on(base, whole, tmp_path, monke
         on_epoch(patch, 3, sent(signal.SIGTERM))
         assert train(base, run) == 143
     assert f"in training; to train on: probvae train --resume {run}" in capsys.readouterr().err
-    assert names(run) == {"config.json", "model.py", "checkpoints"}
+    assert names(run) == {"config.json", "metrics.jsonl", "model.py", "checkpoints"}
     assert [path.name for path in (run / "checkpoints").iterdir()] == ["epoch-00000003.safetensors"]
     assert main(["train", "--resume", str(run)]) == 0
     assert same(run, whole)

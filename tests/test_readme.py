@@ -47,7 +47,7 @@ def test_every_page_with_code_has_a_test_that_runs_it():
     """README here; the tutorial, the page on extending and that on diagnosis in tests of their own."""
     pages = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]
     with_code = {page.name for page in pages if "```python" in page.read_text()}
-    assert with_code == {"README.md", "tutorial.md", "extending.md", "diagnosis.md"}
+    assert with_code == {"README.md", "tutorial.md", "extending.md", "diagnosis.md", "training.md"}
     assert '--8<-- "README.md:example"' in (ROOT / "docs" / "index.md").read_text()
 
 

@@ -141,7 +141,7 @@ def test_the_site_builds_without_a_warning_and_asks_nothing_of_the_network(tmp_p
     for page in tmp_path.rglob("*.html"):
         html = page.read_text()
         assert not re.search(r'(<script|<link|<img|@import)[^>]*["(](https?:)?//', html), page.name
-    for name in ("tutorial", "diagnosis", "extending", "compatibility"):
+    for name in ("tutorial", "training", "diagnosis", "extending", "compatibility"):
         assert f'href="{name}.html"' in (tmp_path / "index.html").read_text()
     for page in PAGES:
         html = (tmp_path / "api" / f"{page.stem}.html").read_text()

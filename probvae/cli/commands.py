@@ -1,7 +1,6 @@
 """What each command does."""
 
 import shlex
-import sys
 from argparse import Namespace
 from collections.abc import Callable
 from pathlib import Path
@@ -23,13 +22,13 @@ from probvae.training.checks import check_count
 def train(arguments: Namespace) -> None:
     """Train a model file on data, or go on with a run."""
     if arguments.resume is not None:
-        told = {"data_dir": arguments.data_dir, "say": _say, "progress": _watched()}
+        told = {"data_dir": arguments.data_dir, "say": _say, "progress": True}
         runs.resume(arguments.resume, **told)
         return
     given = {k: v for k, v in vars(arguments).items() if k in Settings._fields}
     settings = Settings(**given, arguments=model_arguments(arguments))
     command = shlex.join(["probvae", *arguments.argv])
-    runs.train(settings, command=command, say=_say, progress=_watched())
+    runs.train(settings, command=command, say=_say, progress=True)
 
 
 def evaluate(arguments: Namespace) -> None:
@@ -44,7 +43,7 @@ def evaluate(arguments: Namespace) -> None:
         check_count(name, value)
     data, key = run.data, keys(seed).evaluation
     _say(run.config["model"]["statement"])
-    found = runs.evaluate(run.fitted, data, rng_key=key, progress=_watched(), **asked)
+    found = runs.evaluate(run.fitted, data, rng_key=key, progress=True, **asked)
     for line in sentences(found, len(data.test)):
         _say(line)
 
@@ -94,7 +93,7 @@ def compare(arguments: Namespace) -> None:
     path = _new_picture(arguments.out)
     opened = [runs.open_run(folder, data_dir=arguments.data_dir) for folder in arguments.run_folders]
     key, particles = keys(arguments.seed).evaluation, arguments.num_particles
-    options = {"num_particles": particles, "max_test": arguments.max_test, "progress": _watched()}
+    options = {"num_particles": particles, "max_test": arguments.max_test, "progress": True}
     found = runs.compare(opened, rng_key=key, **options)
     _say(f"test data: {comparing.described(opened[0].config['data'])}")
     _say(f"bounds on log p(x), in nats: {found.num_data:,} data, {particles} particles")
@@ -196,7 +195,3 @@ def _write(run: Run, stem: str, arrays: dict[str, Any], picture: Callable[[], An
 
 def _say(line: Any) -> None:
     print(line, flush=True)
-
-
-def _watched() -> bool:
-    return sys.stderr.isatty()

@@ -12,7 +12,7 @@ from typing import Any
 
 CONFIG, MODEL, FITTED = "config.json", "model.py", "fitted.safetensors"
 METRICS, EPOCHS, FIGURES, REPORT = "metrics.json", "metrics.csv", "figures", "report.html"
-CHECKPOINTS, LOCK = "checkpoints", ".lock"
+CHECKPOINTS, LOCK, LINES = "checkpoints", ".lock", "metrics.jsonl"
 ROOT = Path("runs")
 
 
@@ -64,7 +64,7 @@ def _check_free(folder: Path) -> None:
 
 
 def _take_away(folder: Path, made: list[Path]) -> None:
-    for name in (CONFIG, MODEL):
+    for name in (CONFIG, MODEL, LINES):
         (folder / name).unlink(missing_ok=True)
     for path in (folder / CHECKPOINTS, *made):
         with suppress(OSError):  # something else lies there by now

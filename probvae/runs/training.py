@@ -31,6 +31,7 @@ from probvae.runs.settings import (
     stopping,
 )
 from probvae.training import Checkpoints, EarlyStopping, Fitted, History, NonFiniteLossError, fit
+from probvae.training.callbacks import JSONLines
 from probvae.training.lock import locked
 from probvae.variant import Variant
 
@@ -154,6 +155,7 @@ def _fit(folder: Path, settings: Settings, variant: Variant, data: Data, *, prog
         early_stopping=stopping(settings),
         recovery=recovery(settings),
         checkpoints=Checkpoints(folder / files.CHECKPOINTS),
+        callbacks=(JSONLines(folder / files.LINES),),
         rng_key=keys(settings.seed).fit,
         progress=progress,
     )

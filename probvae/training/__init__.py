@@ -1,5 +1,6 @@
 """Training: fit and what serves it."""
 
+from probvae.training.average import MovingAverage
 from probvae.training.checkpoints import Checkpoints
 from probvae.training.decoder_prior import DecoderPrior
 from probvae.training.finite import NonFiniteLossError
@@ -26,6 +27,7 @@ __all__ = [
     "History",
     "Imputed",
     "Incident",
+    "MovingAverage",
     "NonFiniteLossError",
     "Samples",
     "SkipBatch",

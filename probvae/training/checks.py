@@ -38,6 +38,13 @@ def check_count(name: str, value: Any) -> None:
         raise ValueError(f"{name} expects a positive integer; got {value!r}.")
 
 
+def check_draws(rng_key: Any, **counts: Any) -> None:
+    """Raise unless there is a key, and each count of what is to be drawn is a positive integer."""
+    check_key(rng_key)
+    for name, count in counts.items():
+        check_count(name, count)
+
+
 def check_key(rng_key: Any) -> None:
     """Raise unless ``rng_key`` is one typed key."""
     typed = isinstance(rng_key, jax.Array) and jnp.issubdtype(rng_key.dtype, jax.dtypes.prng_key)

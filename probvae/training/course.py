@@ -8,16 +8,17 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
-from tqdm.auto import tqdm
 
 from probvae.evidence import Batch
 from probvae.training import checkpoint_file as files
 from probvae.training import checks, loop
+from probvae.training.callbacks import Callback, Epoch, called
 from probvae.training.checkpoints import Checkpoints, Keeper
 from probvae.training.fingerprint import fingerprint
 from probvae.training.finite import NotFinite, error, first_not_finite, not_finite
 from probvae.training.fitted import Fitted
 from probvae.training.history import Recorder, in_words, row_of
+from probvae.training.progress import bar as shown_as
 from probvae.training.recovery import AbstractRecovery, Incident
 from probvae.training.signals import SHORT, Asked, awaited, noted
 from probvae.training.stopping import EarlyStopping, best_epoch
@@ -33,6 +34,7 @@ class Plan(NamedTuple):
     early_stopping: EarlyStopping | None = None
     checkpoints: Checkpoints | None = None
     recovery: AbstractRecovery | None = None
+    callbacks: tuple[Callback, ...] = ()
 
 
 class Point(NamedTuple):
@@ -97,6 +99,11 @@ class Course:
         history = self.point.recorder.history()._replace(best_epoch=self.best_epoch)
         return Fitted(replace(vae, frozen=()), {**values, **frozen}, history)
 
+    def epoch(self, seconds: float) -> Epoch:
+        """Return the last epoch, which took so long, as callbacks are given it."""
+        train, valid = self.point.recorder.last
+        return Epoch(self.num_epochs, dict(train), dict(valid or {}), seconds)
+
     def postfix(self) -> str:
         """Return the last epoch's numbers, for a bar."""
         train, valid = self.point.recorder.last
@@ -114,6 +121,7 @@ def trained(
     bar: bool,
 ) -> Fitted:
     """Train to the end of the plan, or of what ends it before; data and options are checked."""
+    begun = time.perf_counter()
     init_key, epoch_key, pass_key = jax.random.split(rng_key, 3)
     opened = _opened(run, plan, train, valid, rng_key, start)
     train, valid = jax.device_put((train, valid))
@@ -128,7 +136,7 @@ def trained(
         _trained(course, keeper, asked, (fresh, train, valid, epoch_key), bar=bar)
     if asked.by == signal.SIGTERM:
         signal.raise_signal(signal.SIGTERM)  # who sent it expects an end
-    fitted = course.fitted()
+    fitted = replace(course.fitted(), seconds=time.perf_counter() - begun)
     if PASS not in fresh or checks.is_frozen(run.vae, PASS):
         return fitted
     gathered = loop.whole_pass(run, fitted.values, fresh, train, pass_key)
@@ -149,13 +157,15 @@ def _opened(run: loop.Run, plan: Plan, *given: Any) -> AbstractContextManager[Ke
 def _trained(course: Course, keeper: Keeper | None, asked: Asked, told: tuple, *, bar: bool) -> None:
     """Take epochs until the course is over, or ended by a signal, and keep it as it goes."""
     seconds = float("inf")  # of the last epoch
-    whole = {"total": course.plan.epochs, "initial": course.num_epochs}
-    with tqdm(**whole, unit="epoch", disable=not bar) as shown:
+    callbacks = course.plan.callbacks
+    whole: dict[str, Any] = {"total": course.plan.epochs, "initial": course.num_epochs}
+    with shown_as(**whole, unit="epoch", disable=not bar) as shown:
         try:
             while not (course.is_over or asked.by):
                 begun = time.perf_counter()
                 course.add(*taken(course, told, patiently=seconds > SHORT))
                 seconds = time.perf_counter() - begun
+                callbacks = called(callbacks, course.epoch(seconds))
                 shown.set_postfix_str(course.postfix(), refresh=False)
                 shown.update()
                 if keeper is not None and keeper.is_due(course.num_epochs):

@@ -13,6 +13,8 @@ from probvae.evidence import Batch
 from probvae.objectives import ELBO, AbstractObjective
 from probvae.objectives.checks import check_objective, check_schedules, check_terms
 from probvae.training import checks, loop
+from probvae.training.average import averaged
+from probvae.training.callbacks import Callback, check_callbacks
 from probvae.training.checkpoints import Checkpoints
 from probvae.training.course import Plan, trained
 from probvae.training.fitted import Fitted
@@ -41,6 +43,8 @@ def fit(
     early_stopping: EarlyStopping | None = None,
     checkpoints: Checkpoints | None = None,
     recovery: AbstractRecovery | None = None,
+    average: Any = None,
+    callbacks: tuple[Callback, ...] = (),
     progress: bool = True,
 ) -> Fitted:
     """Fit a VAE by stochastic variational inference (NumPyro's ``SVI.update``).
@@ -74,6 +78,10 @@ def fit(
         checkpoints: the folder that the run is kept in as it goes, and goes on from where it holds one.
         recovery: what to do where the loss is not finite: ``SkipBatch()``, ``HalveRate()``; by default
             the run ends.
+        average: of the parameters along their way, which is then what is validated and returned.
+        callbacks: functions of a ``callbacks.Epoch``, called after every epoch, such as
+            ``callbacks.JSONLines(path)``. One that raises is told of in a warning and left out from
+            then on; the fit goes on.
         progress: show a bar.
 
     Returns:
@@ -100,8 +108,10 @@ def fit(
         freeze=freeze,
         early_stopping=early_stopping,
         recovery=recovery,
+        average=average,
     )
-    plan = Plan(epochs, early_stopping, checkpoints, recovery)
+    check_callbacks(callbacks)
+    plan = Plan(epochs, early_stopping, checkpoints, recovery, tuple(callbacks))
     return trained(ready.run, plan, *ready.data, rng_key, ready.start, bar=progress)
 
 
@@ -128,6 +138,7 @@ def prepared_run(
     freeze: tuple[str, ...] = (),
     early_stopping: EarlyStopping | None = None,
     recovery: AbstractRecovery | None = None,
+    average: MovingAverage | None = None,
 ) -> Ready:
     """Check what ``fit`` is given, before anything is compiled."""
     objective = ELBO() if objective is None else objective
@@ -137,7 +148,7 @@ def prepared_run(
     roles = join.checked_roles("freeze", freeze)
     if roles:
         vae, optimizer = replace(vae, frozen=roles), held(optimizer, roles)
-    optimizer = prepared(recovery, optimizer)
+    optimizer = averaged(average, prepared(recovery, optimizer))
     found = join.structure(vae)
     check_objective(objective, found.model, found.guide, found.state, type(vae.posterior).__name__)
     bare = _data_side(vae, objective)

@@ -19,6 +19,7 @@ from probvae.training.history import History
 from probvae.training.paths import straight
 from probvae.training.point_weights import point_weights
 from probvae.training.queries import Imputed, Samples
+from probvae.training.summary import summary
 from probvae.typing import ArrayLike, Params, RngKey
 from probvae.vae import VAE
 
@@ -32,11 +33,16 @@ class Fitted:
     ``Predictive``, ``MCMC``, ``SVI`` with a guide of its own (NumPyro's ``AutoNormal`` of the local
     codes), and all else. Weights with a prior (``nets.Bayesian``) are drawn from q(w), never from the
     prior, anew in each run of the model; what has no key (``decode``, ``as_prior``) has their mean.
+    ``print(fitted)`` is the run on one screen; it took ``seconds`` here (None after ``load``).
     """
 
     vae: VAE
     values: Params
     history: History
+    seconds: float | None = None
+
+    def __str__(self) -> str:
+        return summary(self)
 
     @property
     def params(self) -> dict[str, Any]:
@@ -102,8 +108,7 @@ class Fitted:
         Returns:
             samples with leading shape ``(num_samples,)``, or ``(num_samples, rows)`` with context.
         """
-        checks.check_count("num_samples", num_samples)
-        checks.check_key(rng_key)
+        checks.check_draws(rng_key, num_samples=num_samples)
         context = checks.checked_context(self.vae, context)
         vae = self.vae.eval() if noisy else self.vae.eval().without_noise()
         drawn = queries.sample(vae, self.values, jax.random.split(rng_key, num_samples), context)
@@ -150,10 +155,8 @@ class Fitted:
         Reference: Mattei and Frellsen 2019, arXiv:1812.02633 (MIWAE), section 3.
         """
         counts = {"num_samples": num_samples, "num_particles": num_particles}
-        checks.check_key(rng_key)
+        checks.check_draws(rng_key, **counts)
         evidence.check_density(self.vae)
-        for name, count in counts.items():
-            checks.check_count(name, count)
         data = checks.checked_missing(self.vae, x, context, mask)
         keys = jax.vmap(partial(jax.random.fold_in, rng_key))(jnp.arange(len(data.x)))
         return queries.impute(self.vae.eval(), self.values, keys, data, **counts)
@@ -169,8 +172,7 @@ class Fitted:
 
         Reference: Jiang et al. 2017, arXiv:1611.05148.
         """
-        checks.check_key(rng_key)
-        checks.check_count("num_particles", num_particles)
+        checks.check_draws(rng_key, num_particles=num_particles)
         data = checks.checked_batch(self.vae, x, "x", checks.AS_IT_IS)
         keys = jax.random.split(rng_key, num_particles)
         return queries.responsibilities(self.vae.eval(), self.values, keys, data)
@@ -254,8 +256,7 @@ class Fitted:
     def _bound(
         self, bound: Any, x: Any, key: Any, num_particles: Any, num_draws: int, *, progress: bool
     ) -> Evidence:
-        checks.check_key(key)
-        checks.check_count("num_particles", num_particles)
+        checks.check_draws(key, num_particles=num_particles)
         data = checks.checked_batch(self.vae, x, "x", checks.AS_IT_IS)
         told = (self.vae, self.values, data, key, num_particles, num_draws)
         return queries.bound(bound, *told, progress=progress)

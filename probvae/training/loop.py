@@ -12,6 +12,7 @@ from probvae import join
 from probvae.evidence import Batch
 from probvae.objectives.objective import STATE, AbstractObjective
 from probvae.objectives.terms import terms
+from probvae.training.average import average_in
 from probvae.training.checks import PASS_STATE
 from probvae.typing import Params, RngKey
 
@@ -174,9 +175,12 @@ def _begun_anew(state: Any, fresh: Params) -> Any:
 def parameters(run: Run, state: SVIState) -> dict[str, Any]:
     """Return the VAE's parameters and running state by site, as its programs take them.
 
-    What the objective owns (its state, a discriminator) is left out.
+    What the objective owns (its state, a discriminator) is left out. Where an average of the
+    parameters is kept, they are that.
     """
-    values = {**engine(run).get_params(state), **(state.mutable_state or {})}
+    svi, average = engine(run), average_in(state.optim_state)
+    params = svi.get_params(state) if average is None else svi.constrain_fn(average)
+    values = {**params, **(state.mutable_state or {})}
     return {name: value for name, value in values.items() if not name.startswith("objective$")}
 
 

@@ -8,13 +8,13 @@ import jax
 import jax.numpy as jnp
 from numpyro import handlers
 from numpyro.distributions import Distribution, MixtureSameFamily
-from tqdm.auto import tqdm
 
 from probvae.chunks import data_at_a_time
 from probvae.distributions.support import named
 from probvae.evidence import Batch, Evidence, over_noise
 from probvae.objectives.terms import latent_sites, terms, traced, unexpanded
 from probvae.training import checks
+from probvae.training.progress import bar
 from probvae.typing import Params, RngKey
 from probvae.vae import VAE
 
@@ -159,8 +159,8 @@ def bound(
     progress: bool,
 ) -> Evidence:
     """Return a bound on log p(x), or its mean over draws of data whose likelihood has noise."""
-    bar = partial(tqdm, unit="block") if progress else None
-    found = partial(kind, vae, values, num_particles=num_particles, progress=bar)
+    shown = partial(bar, unit="block") if progress else None
+    found = partial(kind, vae, values, num_particles=num_particles, progress=shown)
     noise = vae.likelihood.observation
     if noise is None or num_draws == 0:
         return found(data, rng_key=rng_key)

@@ -1,0 +1,89 @@
+"""What the comforts of training cost in a step, and how long import and the first step take.
+
+The work of ``training.py``, with 1,000 validation images. Comforts at their defaults: early stopping,
+checkpoints, recovery, JSON lines, progress. The first step is one epoch of one batch, from the call of
+``fit`` to its first callback: checks, start and compilation. Every number is of a process of its own.
+"""
+
+import argparse
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import harness
+import numpy as np
+import training
+
+CONTENDERS = {
+    "no comforts": "none",
+    "all at their defaults": "all",
+    "and a moving average": "average",
+}
+BASE, OURS, _ = CONTENDERS
+GATES = {"ratio of CPU time": 1.05, "import s": 2.5, "first step s": 5.0}
+
+
+def imported() -> dict[str, float]:
+    """Return wall and CPU seconds of a process that imports the package."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    begun = time.perf_counter()
+    subprocess.run([sys.executable, "-c", "import probvae"], check=True)
+    wall, after = time.perf_counter() - begun, resource.getrusage(resource.RUSAGE_CHILDREN)
+    return {"wall": wall, "cpu": sum(after[:2]) - sum(before[:2])}
+
+
+def first_step(folder: str) -> dict[str, float]:
+    """Return wall and CPU seconds of the first step, all comforts on."""
+    path = Path(folder) / "few.npy"
+    np.save(path, training.images(128))
+    found = harness.run(sys.executable, "comforted", path, 1, "all")
+    return {"wall": found["seconds"][0], "cpu": found["cpu"][0]}
+
+
+def start(name: str, found: list[dict[str, float]]) -> str:
+    """Return the medians of wall and CPU seconds, and whether the gate is held."""
+    wall, cpu = (statistics.median(f[clock] for f in found) for clock in ("wall", "cpu"))
+    held = "held" if wall <= GATES[name] else "**missed**"
+    line = f"- {name.removesuffix(' s')}: {wall:.2f} s, gate {GATES[name]:g}: {held}"
+    return f"{line} ({cpu:.2f} s of CPU time)"
+
+
+def report(found: dict, imports: list, firsts: list) -> str:
+    """Return the table, and whether the gates are held."""
+    told = {"what": "s per epoch", "nats": "train ELBO, nats", "digits": 2}
+    shown, numbers = harness.ratios(found, BASE, **told)
+    ratio, gate = numbers[OURS]["cpu ratio"], GATES["ratio of CPU time"]
+    held = "held" if ratio <= gate else "**missed**"
+    gates = [f"- ratio of CPU time {ratio:.3f}, gate {gate:g}: {held}"]
+    gates += [start("import s", imports), start("first step s", firsts)]
+    return "\n".join([shown, "", *gates])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--epochs", type=int, default=5)
+    parser.add_argument("--images", type=int, default=60_000)
+    parser.add_argument("--write", action="store_true", help="put the table into README.md")
+    told = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "images.npy"
+        np.save(path, training.images(told.images))
+        runs = {
+            name: lambda which=which: harness.run(sys.executable, "comforted", path, told.epochs, which)
+            for name, which in CONTENDERS.items()
+        }
+        found = harness.interleaved(runs, told.rounds)
+        pairs = [(imported(), first_step(folder)) for _ in range(told.rounds)]
+        body = harness.stated(report(found, *(list(each) for each in zip(*pairs, strict=True))))
+    print(body)
+    if told.write:
+        harness.write("comforts", body)
+
+
+if __name__ == "__main__":
+    main()
