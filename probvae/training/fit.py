@@ -15,6 +15,7 @@ from probvae.training import checks, loop
 from probvae.training.checkpoints import Checkpoints
 from probvae.training.course import Plan, trained
 from probvae.training.fitted import Fitted
+from probvae.training.known import known
 from probvae.training.recovery import AbstractRecovery, prepared
 from probvae.training.stopping import EarlyStopping, check_stopping
 from probvae.training.warm_start import held
@@ -89,6 +90,7 @@ def fit(
     observation = sources.Cast() if observation is None else observation
     optimizer = ADAM if optimizer is None else optimizer
     checks.check_options(vae, rng_key, optimizer, epochs, batch_size)
+    objective, optimizer = known(objective), known(optimizer)
     roles = join.checked_roles("freeze", freeze)
     if roles:
         vae, optimizer = replace(vae, frozen=roles), held(optimizer, roles)
