@@ -82,12 +82,16 @@ def _doubled(name: str, number: int, call: int) -> Callable[[float], None]:
             if next(called) < number:
                 return real(*told, **options)
             setattr(loop, name, _told_of(getattr(loop, name), call))
-            double = jax.jit(real.__wrapped__, static_argnames=("run", "guarded"))
-            return double(*told, **options)
+            return jax.jit(_again(real.__wrapped__), static_argnums=0)(*told, **options)
 
         loop.epoch = epoch
 
     return arm
+
+
+def _again(function: Callable) -> Callable:
+    """Return the same as another function: JAX would take what it has traced of that one."""
+    return lambda *told: function(*told)
 
 
 def _told_of(function: Callable, call: int) -> Callable:

@@ -23,6 +23,7 @@ import time
 import traceback
 import warnings
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -89,7 +90,7 @@ def in_its_own_process(log: Path, work: Callable[[], int]) -> int:
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
-def probvae(log: Path, words: list, cache: Path | None, point: tuple | None = None) -> int:
+def probvae(log: Path, words: list, cache: Path | None, arm: Callable[[], None] | None = None) -> int:
     """Run the command line in a process of its own, with a checkpoint at each epoch."""
 
     def work() -> int:
@@ -98,8 +99,8 @@ def probvae(log: Path, words: list, cache: Path | None, point: tuple | None = No
         jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
         training.Checkpoints = lambda folder: Checkpoints(folder, seconds=0.0)
         figures.drawn = two
-        if point is not None:
-            kills.armed(*point)
+        if arm is not None:
+            arm()
         return main([str(word) for word in words])
 
     return in_its_own_process(log, work)
@@ -167,7 +168,9 @@ def outcome(base: Path, point: kills.Point, variant: str, seconds: float) -> Out
     given = None if point.phase == "first compile" else cache
     for again in range(4):  # a timer may be late, where the machine has other work
         shutil.rmtree(run, ignore_errors=True)
-        code = probvae(log, trained(run, variant), given, (point, seconds / 2**again))
+        code = probvae(
+            log, trained(run, variant), given, partial(kills.armed, point, seconds / 2**again)
+        )
         if code == -signal.SIGKILL:
             break
     damaged = damages(run)
@@ -180,37 +183,33 @@ def outcome(base: Path, point: kills.Point, variant: str, seconds: float) -> Out
     return Outcome(point.phase, point.name, variant, *told)
 
 
+def clocked(clock: Path) -> None:
+    """Have this process write down the seconds from the start of the first program to the epoch's."""
+    loop, begun = kills.loop, []
+    start, epoch = loop.start, loop.epoch
+
+    def started(*told: object) -> object:
+        begun.append(time.perf_counter())
+        return start(*told)
+
+    def first(*told: object, **options: object) -> object:
+        found = epoch(*told, **options)
+        if not clock.exists():
+            clock.write_text(str(time.perf_counter() - begun[0]))
+        return found
+
+    loop.start, loop.epoch = started, first
+
+
 def whole(base: Path, variant: str, cache: Path | None, name: str) -> float:
-    """Train a variant that nobody stops; return the seconds that it takes."""
-    start = time.perf_counter()
-    log = base / f"{variant}-{name}.log"
-    if code := probvae(log, trained(base / f"{variant}-{name}", variant), cache):
+    """Train a variant that nobody stops; return the seconds that its first compilation takes."""
+    start, clock = time.perf_counter(), base / f"{variant}-{name}.clock"
+    log, words = base / f"{variant}-{name}.log", trained(base / f"{variant}-{name}", variant)
+    if code := probvae(log, words, cache, partial(clocked, clock)):
         raise RuntimeError(f"{variant} ended with {code}:\n{log.read_text()[-2000:]}")
-    return time.perf_counter() - start
-
-
-def first_compile(base: Path, variant: str) -> float:
-    """Return the seconds from the start of the first program to the first epoch's, uncached."""
-    log = base / f"{variant}-clock.log"
-
-    def work() -> int:
-        loop, begun = kills.loop, []
-        start, epoch = loop.start, loop.epoch
-
-        def started(*told: object) -> object:
-            begun.append(time.perf_counter())
-            return start(*told)
-
-        def first(*told: object, **options: object) -> object:
-            epoch(*told, **options)
-            log.write_text(str(time.perf_counter() - begun[0]))
-            os._exit(0)
-
-        loop.start, loop.epoch = started, first
-        return main([str(word) for word in trained(base / f"{variant}-clock", variant)])
-
-    in_its_own_process(base / "clock.log", work)
-    return float(log.read_text())
+    took = time.perf_counter() - start
+    print(f"{variant}: {took:.0f} s, never stopped", file=sys.stderr, flush=True)
+    return float(clock.read_text())
 
 
 def plan(num: int, variants: list[str]) -> list[tuple[kills.Point, str]]:
@@ -241,7 +240,7 @@ def _good(found: Outcome) -> bool:
     return found.killed and not found.damaged and not found.different
 
 
-def report(found: list[Outcome], uncached: list[str]) -> str:
+def report(found: list[Outcome], uncached: list[str] | None) -> str:
     """Return the table, and what was not good."""
     head = ["killed", "kills", "at the point", "damaged folders", "resumed to the same bits"]
     rows = []
@@ -254,19 +253,23 @@ def report(found: list[Outcome], uncached: list[str]) -> str:
         rows.append([phase, *map(str, (len(of), counts[0], counts[1], same))])
     odd = [f"- {each}" for each in found if not _good(each)] or ["- nothing was otherwise"]
     variants = sorted({each.variant for each in found})
-    cached = "the same bits" if not uncached else f"**other bits**: {uncached}"
+    cached = "not looked at" if uncached is None else uncached or "the same bits"
     told = f"- variants: {', '.join(variants)}; without the compilation cache: {cached}"
     return "\n".join([harness.table(head, rows), "", told, *odd])
 
 
-def measure(base: Path, num: int, variants: list[str], workers: int) -> tuple[list[Outcome], list[str]]:
+def without_cache(base: Path, variant: str) -> list[str]:
+    """Return in what a run that shares no program differs from one that does."""
+    whole(base, variant, None, "uncached")
+    return differences(base / f"{variant}-uncached", base / f"{variant}-whole")
+
+
+def measure(
+    base: Path, num: int, variants: list[str], workers: int, *, quick: bool
+) -> tuple[list[Outcome], list[str] | None]:
     """Make the reference runs, then all kills; return what came of them."""
-    for variant in variants:
-        took = whole(base, variant, base / "cache", "whole")
-        print(f"{variant}: {took:.0f} s, never stopped", file=sys.stderr, flush=True)
-    seconds = {variant: first_compile(base, variant) for variant in variants}
-    whole(base, variants[0], None, "uncached")
-    uncached = differences(base / f"{variants[0]}-uncached", base / f"{variants[0]}-whole")
+    seconds = {variant: whole(base, variant, base / "cache", "whole") for variant in variants}
+    uncached = None if quick else without_cache(base, variants[0])
     asked = plan(num, variants)
     places = [((point.phase, point.name), variant) for point, variant in asked]
     shares = [(base, places[at::workers], seconds) for at in range(workers)]
@@ -281,6 +284,7 @@ def run() -> None:
     parser.add_argument("--kills", type=int, default=10, help="of each phase")
     parser.add_argument("--variants", nargs="+", default=list(VARIANTS), choices=list(VARIANTS))
     parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--quick", action="store_true", help="without the run that has no cache")
     parser.add_argument("--optimised", action="store_true", help="compile as for a user")
     parser.add_argument("--write", action="store_true", help="put the table into README.md")
     asked = parser.parse_args()
@@ -288,7 +292,9 @@ def run() -> None:
     if not asked.optimised and jax.__version_info__ < (0, 11):  # an unknown flag is fatal
         os.environ["XLA_FLAGS"] = HASTE
     with tempfile.TemporaryDirectory() as base:
-        found, uncached = measure(Path(base), asked.kills, asked.variants, asked.workers)
+        found, uncached = measure(
+            Path(base), asked.kills, asked.variants, asked.workers, quick=asked.quick
+        )
     body = harness.stated(report(found, uncached))
     print(body)
     if asked.write:

@@ -234,6 +234,34 @@ def test_damage_to_any_file_of_a_run_is_named(whole, tmp_path, capsys, name, cha
     assert held(run) == before
 
 
+def test_the_empty_folder_of_a_run_that_was_killed_at_its_very_end_goes(whole, tmp_path):
+    run = shutil.copytree(whole, tmp_path / "run")
+    (run / "checkpoints").mkdir()
+    assert main(["train", "--resume", str(run)]) == 0
+    assert names(run) == FILES
+
+
+def test_a_run_whose_optimizer_has_a_function_of_the_model_file_goes_on(base, tmp_path, monkeypatch):
+    own = TINY.replace("import VAE", "import VAE, Variant").replace("return VAE", "vae = VAE")
+    own += "    adam = optax.multi_transform({'a': optax.adam(1e-2)}, lambda params: {k: 'a' for k in params})\n"
+    (tmp_path / "own.py").write_text(f"import optax\n{own}    return Variant(vae, optimizer=adam)\n")
+    run = tmp_path / "run"
+    words = [
+        "train",
+        str(tmp_path / "own.py"),
+        "--data",
+        str(base / "grey.npz"),
+        "--out",
+        str(run),
+        *FEW,
+    ]
+    with monkeypatch.context() as patch:
+        on_epoch(patch, 2, sent(signal.SIGINT))
+        assert main(words) == 0
+    assert main(["train", "--resume", str(run)]) == 0
+    assert names(run) == FILES
+
+
 def test_a_run_goes_on_with_a_changed_record_where_its_digest_is_taken_out(stopped, whole):
     config = json.loads((stopped / "config.json").read_text())
     assert set(config.pop("sha256")) == {"config.json", "model.py"}

@@ -1,6 +1,7 @@
 """A run that was stopped, and goes on."""
 
 import os
+import shutil
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -46,9 +47,11 @@ def resume(
         if (folder / files.REPORT).exists() and not files.checkpoints(folder):
             run = open_run(folder, data_dir=data_dir)
             _check_results(run)
+            # the folder of one that was killed at its very end: it is empty
+            shutil.rmtree(folder / files.CHECKPOINTS, ignore_errors=True)
             say(f"{folder} is whole: there is nothing left to do")
             return run
-        file = load_model_file(folder / files.MODEL)
+        file = load_model_file(folder / files.MODEL, stem=Path(config["model"]["file"]).stem)
         variant, data, _ = assembled(file, settings)
         check_unchanged(data, config["data"])
         check_sealed(folder, config, file.source)
