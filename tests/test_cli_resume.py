@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import signal
 
 import numpy as np
@@ -39,7 +40,10 @@ def _short(monkeypatch):
         path.write_text("report")
         return path
 
-    monkeypatch.setattr(training, "_evaluated", lambda *_, **__: {})
+    def evaluated(run, *_, **__):
+        (run.folder / "metrics.json").write_text("{}")
+
+    monkeypatch.setattr(training, "_evaluated", evaluated)
     monkeypatch.setattr(training, "_write_report", report)
     monkeypatch.setattr(training, "sentences", lambda *_: [])
 
@@ -70,7 +74,15 @@ def held(folder):
     return {path: path.is_file() and path.read_bytes() for path in sorted(folder.rglob("*"))}
 
 
-FILES = {"config.json", "fitted.safetensors", "metrics.csv", "metrics.jsonl", "model.py", "report.html"}
+FILES = {
+    "config.json",
+    "fitted.safetensors",
+    "metrics.csv",
+    "metrics.json",
+    "metrics.jsonl",
+    "model.py",
+    "report.html",
+}
 
 
 def names(folder):
@@ -172,6 +184,91 @@ def test_a_run_that_cannot_go_on_says_why(stopped, capsys, change, message):
     told = capsys.readouterr().err
     assert re.search(message, told), told
     assert held(stopped) == before
+
+
+def cut(content):
+    return content[: len(content) // 2]
+
+
+def digit_flipped(content):
+    """Another digit, in the middle of a file or after it: what a reader of text does not see."""
+    at = next(i for i in range(len(content) // 2, len(content)) if content[i : i + 1] in b"123456789")
+    return content[:at] + bytes([content[at] ^ 1]) + content[at + 1 :]
+
+
+def last_flipped(content):
+    return content[:-1] + bytes([content[-1] ^ 1])
+
+
+def of_another_version(content):
+    return content.replace(b"probvae-1", b"probvae-0", 1)
+
+
+RUNS_DAMAGES = [
+    ("config.json", cut, "config.json is damaged"),
+    ("config.json", digit_flipped, "config.json is damaged, or was changed since the run"),
+    ("config.json", None, "got no config.json there"),
+    ("config.json", lambda c: c.replace(b'"settings"', b'"options"'), "made by another version"),
+    ("model.py", lambda c: c[:-1], "model.py is damaged, or was changed"),
+    ("model.py", lambda c: c.replace(b"= 3", b"= 2"), "model.py is damaged, or was changed"),
+    ("model.py", None, "got no model.py there"),
+    ("fitted.safetensors", cut, "fitted.safetensors is damaged"),
+    ("fitted.safetensors", last_flipped, "fitted.safetensors is damaged.*checksum"),
+    ("fitted.safetensors", None, "got no fitted.safetensors there"),
+    ("fitted.safetensors", of_another_version, "says format 'probvae-0'"),
+    ("metrics.csv", cut, "metrics.csv is damaged"),
+    ("metrics.csv", digit_flipped, "metrics.csv is damaged"),
+    ("metrics.csv", None, "metrics.csv is damaged or missing"),
+    ("metrics.json", cut, "metrics.json is damaged"),
+    ("metrics.json", None, "metrics.json is damaged or missing"),
+]
+
+
+@pytest.mark.parametrize(("name", "change", "message"), RUNS_DAMAGES)
+def test_damage_to_any_file_of_a_run_is_named(whole, tmp_path, capsys, name, change, message):
+    run = shutil.copytree(whole, tmp_path / "run")
+    (run / name).write_bytes(change(held(run)[run / name])) if change else (run / name).unlink()
+    before = held(run)
+    assert main(["train", "--resume", str(run)]) == 1
+    told = capsys.readouterr().err
+    assert re.search(message, told), told
+    assert held(run) == before
+
+
+def test_the_empty_folder_of_a_run_that_was_killed_at_its_very_end_goes(whole, tmp_path):
+    run = shutil.copytree(whole, tmp_path / "run")
+    (run / "checkpoints").mkdir()
+    assert main(["train", "--resume", str(run)]) == 0
+    assert names(run) == FILES
+
+
+def test_a_run_whose_optimizer_has_a_function_of_the_model_file_goes_on(base, tmp_path, monkeypatch):
+    own = TINY.replace("import VAE", "import VAE, Variant").replace("return VAE", "vae = VAE")
+    own += "    adam = optax.multi_transform({'a': optax.adam(1e-2)}, lambda params: {k: 'a' for k in params})\n"
+    (tmp_path / "own.py").write_text(f"import optax\n{own}    return Variant(vae, optimizer=adam)\n")
+    run = tmp_path / "run"
+    words = [
+        "train",
+        str(tmp_path / "own.py"),
+        "--data",
+        str(base / "grey.npz"),
+        "--out",
+        str(run),
+        *FEW,
+    ]
+    with monkeypatch.context() as patch:
+        on_epoch(patch, 2, sent(signal.SIGINT))
+        assert main(words) == 0
+    assert main(["train", "--resume", str(run)]) == 0
+    assert names(run) == FILES
+
+
+def test_a_run_goes_on_with_a_changed_record_where_its_digest_is_taken_out(stopped, whole):
+    config = json.loads((stopped / "config.json").read_text())
+    assert set(config.pop("sha256")) == {"config.json", "model.py"}
+    (stopped / "config.json").write_text(json.dumps(config))
+    assert main(["train", "--resume", str(stopped)]) == 0
+    assert same(stopped, whole)
 
 
 @pytest.mark.parametrize(

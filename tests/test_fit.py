@@ -25,7 +25,7 @@ from probvae import (
     priors,
 )
 from probvae.data import Binarize
-from probvae.training import loop
+from probvae.training import loop, store
 
 SHAPE = (3, 2)
 
@@ -291,6 +291,16 @@ def test_running_state_is_saved(tmp_path):
             "damaged or of another kind",
         ),
         (
+            lambda path: path.write_bytes(path.read_bytes()[:-1] + b"\x01"),
+            ValueError,
+            "what it holds does not fit its checksum",
+        ),
+        (
+            lambda path: path.write_bytes(path.read_bytes().replace(b'"sha256"', b'"sha257"')),
+            ValueError,
+            "what it holds does not fit its checksum",
+        ),
+        (
             lambda path: save_file({"a": np.zeros(3)}, path),
             ValueError,
             "format None; expected 'probvae-1'",
@@ -303,6 +313,18 @@ def test_files_that_are_no_fit(fitted, tmp_path, spoil, error, message):
     spoil(path)
     with pytest.raises(error, match=message):
         load(path, tiny())
+
+
+def test_a_file_from_before_there_was_a_checksum_is_read(fitted, tmp_path, monkeypatch):
+    monkeypatch.setattr(
+        store, "save_file", lambda arrays, path, told: save_file(arrays, path, without(told))
+    )
+    fitted.save(tmp_path / "fit")
+    assert load(tmp_path / "fit", tiny()).history.num_epochs == fitted.history.num_epochs
+
+
+def without(told):
+    return {name: value for name, value in told.items() if name != "sha256"}
 
 
 @pytest.mark.parametrize(

@@ -142,6 +142,68 @@ def test_an_update_that_is_not_finite_is_left_out_too():
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(found.values))
 
 
+class Kink(nnx.Module):
+    """A scale for each input, and a kink where an input is 0: there the gradient is no number."""
+
+    def __init__(self, in_shape, out_shape, *, rngs):
+        self.out_shape = out_shape
+        self.scale = nnx.Param(jnp.ones(in_shape))
+        self.linear = nnx.Linear(in_shape[-1], int(np.prod(out_shape)), rngs=rngs)
+
+    def __call__(self, x):
+        bent = jnp.sqrt(jnp.square(self.scale * x))
+        return self.linear(bent).reshape(len(x), *self.out_shape)
+
+
+def in_the_last_batch():
+    """Data whose last step of the first epoch has a gradient that is no number, and a finite loss."""
+    last = int(loop.rows_of_steps(EPOCH_KEY, 0, 24, 8)[2, 0])
+    return np.where(np.arange(24)[:, None] == last, np.float32(0.0), X)
+
+
+def is_usable(fit):
+    return all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(fit.values))
+
+
+def test_the_last_update_of_an_epoch_is_looked_at_though_no_loss_tells_of_it(tmp_path):
+    bent, x = tiny(encoder=Kink), in_the_last_batch()
+    kept = Checkpoints(tmp_path, seconds=0.0)
+    with pytest.raises(NonFiniteLossError, match=r"^the update is not finite at step 2 \(ep") as caught:
+        fitted(bent, x, epochs=1, checkpoints=kept)
+    assert is_usable(caught.value.fitted)
+    assert not kept.files
+    found = fitted(bent, x, epochs=1, recovery=SkipBatch())
+    (incident,) = found.history.incidents
+    assert (incident.step, incident.term) == (2, "the update")
+    assert is_usable(found)
+
+
+class Steep(nnx.Module):
+    """A net whose outputs are infinite for data that passed every check."""
+
+    def __init__(self, in_shape, out_shape, *, rngs):
+        self.linear, self.out_shape = (
+            nnx.Linear(in_shape[-1], int(np.prod(out_shape)), rngs=rngs),
+            out_shape,
+        )
+
+    def __call__(self, x):
+        return self.linear(jnp.exp(jnp.square(10 * x))).reshape(len(x), *self.out_shape)
+
+
+SIX = np.where(np.arange(24)[:, None] == ODD, np.float32(6.0), X / 10)
+
+
+def test_an_infinity_that_arises_in_a_net_ends_by_name_or_is_left_out():
+    with pytest.raises(NonFiniteLossError, match="kl = nan|kl = inf") as caught:
+        fitted(tiny(encoder=Steep), SIX, optimizer=optax.sgd(1e-9))
+    assert is_usable(caught.value.fitted)
+    found = fitted(tiny(encoder=Steep), SIX, optimizer=optax.sgd(1e-9), recovery=SkipBatch())
+    assert is_usable(found)
+    assert all(ODD in incident.rows for incident in found.history.incidents)
+    assert len(found.history.incidents) == 3
+
+
 def test_incidents_are_kept_and_the_run_goes_on_after_them(skipped, tmp_path):
     skipped.save(tmp_path / "fit")
     assert load(tmp_path / "fit", tiny()).history.incidents == skipped.history.incidents

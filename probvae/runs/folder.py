@@ -137,7 +137,7 @@ def rewrite_text(path: Path, text: str) -> Path:
 
 def write_json(path: Path, content: dict[str, Any]) -> Path:
     """Write a JSON file; numbers that are not finite become null."""
-    return write_text(path, json.dumps(_finite(content), indent=2, allow_nan=False) + "\n")
+    return write_text(path, json.dumps(finite(content), indent=2, allow_nan=False) + "\n")
 
 
 def read_json(path: Path) -> Any:
@@ -145,9 +145,10 @@ def read_json(path: Path) -> Any:
     return json.loads(path.read_text(encoding="utf-8"))
 
 
-def _finite(value: Any) -> Any:
+def finite(value: Any) -> Any:
+    """Return what is to be JSON with None in the place of numbers that are not finite."""
     if isinstance(value, dict):
-        return {key: _finite(item) for key, item in value.items()}
+        return {key: finite(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_finite(item) for item in value]
+        return [finite(item) for item in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -69,11 +69,13 @@ class ModelFile(NamedTuple):
         )
 
 
-def load_model_file(path: str | Path) -> ModelFile:
+def load_model_file(path: str | Path, *, stem: str | None = None) -> ModelFile:
     """Load a model file.
 
     Args:
         path: the file; running it is running its code.
+        stem: of the name that it had, where this is a copy: its functions, which a checkpoint knows
+            by name, are then the same.
 
     Raises:
         FileNotFoundError: if there is no such file.
@@ -85,7 +87,7 @@ def load_model_file(path: str | Path) -> ModelFile:
             f"{path}: expected a Python file with one function that returns a VAE; got "
             f"{'a folder' if path.is_dir() else 'no such file'}. Example: models/vampprior.py."
         )
-    module = ModuleType(f"probvae_model_{path.stem}")
+    module = ModuleType(f"probvae_model_{stem or path.stem}")
     module.__file__ = str(path)
     with _named(path):
         source = path.read_text(encoding="utf-8")

@@ -1,6 +1,7 @@
 """The record of a run, as it is written to config.json."""
 
 import hashlib
+import json
 import platform
 from datetime import datetime
 from importlib import metadata
@@ -10,11 +11,14 @@ from typing import Any
 import numpy as np
 
 from probvae.data import Data
+from probvae.runs import folder as files
 from probvae.runs.context import asked_at
 from probvae.runs.model_file import ModelFile
 from probvae.runs.settings import Settings, recovery, sizes, stopping
 from probvae.variant import Variant
 
+SEAL = "sha256"
+UNSEALED = {"command", "date", "model", "data", "training", "evaluation", "versions", "settings"}
 PACKAGES = ("probvae", "jax", "numpyro", "flax", "optax", "numpy")
 
 
@@ -53,6 +57,39 @@ def record(
         "versions": versions(),
         "settings": {**settings._asdict(), "model": str(settings.model), "out": None},
     }
+
+
+def sealed(config: dict[str, Any], source: str) -> dict[str, Any]:
+    """Return a record with digests: of itself, and of the model file's source."""
+    return {**config, SEAL: {files.CONFIG: _digest_of(config), files.MODEL: _sha256(source)}}
+
+
+def check_sealed(folder: Path, config: dict[str, Any], source: str) -> None:
+    """Raise unless a run's record and model file are what was written.
+
+    Raises:
+        ValueError: if they are not; the message names the file.
+    """
+    bare = {name: value for name, value in config.items() if name != SEAL}
+    if SEAL not in config and bare.keys() <= UNSEALED:  # from before there were digests
+        return
+    told = config.get(SEAL) or {}
+    now = {files.CONFIG: _digest_of(bare), files.MODEL: _sha256(source)}
+    odd = [str(folder / name) for name, digest in now.items() if told.get(name) != digest]
+    if odd:
+        raise ValueError(
+            f"{odd[0]} is damaged, or was changed since the run: it does not fit its digest in "
+            f"{files.CONFIG}. Put back what it was, or train anew; to use it as it is, take the entry "
+            f'"{SEAL}" out of {files.CONFIG}.'
+        )
+
+
+def _digest_of(config: dict[str, Any]) -> str:
+    return _sha256(json.dumps(files.finite(config), sort_keys=True, default=list))
+
+
+def _sha256(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _data_record(settings: Settings, data: Data, binarize: str | None) -> dict[str, Any]:

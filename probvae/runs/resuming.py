@@ -1,15 +1,18 @@
 """A run that was stopped, and goes on."""
 
 import os
+import shutil
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from probvae.runs import folder as files
 from probvae.runs.model_file import load_model_file
+from probvae.runs.record import check_sealed
 from probvae.runs.run import Run, argument, check_unchanged, config_of, open_run
 from probvae.runs.settings import Settings, assembled, protocol
-from probvae.runs.training import completed
+from probvae.runs.training import completed, epochs_text
 from probvae.training.lock import locked
 
 
@@ -42,14 +45,42 @@ def resume(
     settings = _settings(folder, config, data_dir)
     with locked(folder / files.LOCK):
         if (folder / files.REPORT).exists() and not files.checkpoints(folder):
+            run = open_run(folder, data_dir=data_dir)
+            _check_results(run)
+            # the folder of one that was killed at its very end: it is empty
+            shutil.rmtree(folder / files.CHECKPOINTS, ignore_errors=True)
             say(f"{folder} is whole: there is nothing left to do")
-            return open_run(folder, data_dir=data_dir)
-        file = load_model_file(folder / files.MODEL)
+            return run
+        file = load_model_file(folder / files.MODEL, stem=Path(config["model"]["file"]).stem)
         variant, data, _ = assembled(file, settings)
         check_unchanged(data, config["data"])
+        check_sealed(folder, config, file.source)
         say(protocol(data, settings, variant))
         say(_where_from(folder, config["training"]["epochs"]))
         return completed(folder, config, settings, variant, data, say, progress=progress)
+
+
+def _check_results(run: Run) -> None:
+    """Raise unless the numbers of a run that is over are there, and are what was written."""
+    for name, check in ((files.METRICS, files.read_json), (files.EPOCHS, partial(_check_epochs, run))):
+        path = run.folder / name
+        try:
+            check(path)
+        except (OSError, ValueError) as error:
+            raise ValueError(
+                f"{path} is damaged or missing ({error}), and the run is over. Put a copy back; or "
+                f"take {run.folder / files.REPORT} away and resume again, which trains anew."
+            ) from error
+
+
+def _check_epochs(run: Run, path: Path) -> None:
+    if _columns(path.read_text(encoding="utf-8")) != _columns(epochs_text(run.fitted.history)):
+        raise ValueError(f"expected the history in {files.FITTED}")
+
+
+def _columns(table: str) -> list[tuple[str, ...]]:
+    """Return a table's columns in an order that does not depend on theirs."""
+    return sorted(zip(*(line.split(",") for line in table.split("\n")[:-1]), strict=True))
 
 
 def _settings(folder: Path, config: dict[str, Any], data_dir: str | None) -> Settings:

@@ -11,7 +11,7 @@ from probvae.data import Data, load
 from probvae.runs import folder as files
 from probvae.runs.context import asked, told
 from probvae.runs.model_file import load_model_file
-from probvae.runs.record import fingerprint
+from probvae.runs.record import check_sealed, fingerprint
 from probvae.training import Fitted
 from probvae.training import load as load_fitted
 
@@ -55,7 +55,8 @@ def open_run(directory: str | os.PathLike, *, data_dir: str | None = None) -> Ru
 
     Raises:
         FileNotFoundError: if it is no run's folder, or one whose training did not end.
-        ValueError: if model.py, its arguments and the arrays do not fit each other.
+        ValueError: if model.py, its arguments and the arrays do not fit each other, or a file is
+            damaged.
     """
     directory = Path(directory)
     config = config_of(directory, needs=(files.CONFIG, files.MODEL, files.FITTED))
@@ -71,6 +72,7 @@ def open_run(directory: str | os.PathLike, *, data_dir: str | None = None) -> Ru
             "run; put back what they were, or train anew."
         )
         raise
+    check_sealed(directory, config, file.source)
     return Run(
         directory,
         config,

@@ -19,7 +19,7 @@ from probvae.runs.columns import unscaled
 from probvae.runs.context import asked
 from probvae.runs.evaluation import batch, evaluate, keys, sentences
 from probvae.runs.model_file import load_model_file
-from probvae.runs.record import record
+from probvae.runs.record import record, sealed
 from probvae.runs.run import Run
 from probvae.runs.settings import (
     Settings,
@@ -68,7 +68,7 @@ def train(
         if note := unscaled(data, variant):
             say(note)
         say(str(variant.vae))
-        config = record(settings, file, variant, data, binarize, command)
+        config = sealed(record(settings, file, variant, data, binarize, command), file.source)
         files.write_json(folder / files.CONFIG, config)
         files.write_text(folder / files.MODEL, file.source)
         return completed(folder, config, settings, variant, data, say, progress=progress)
@@ -136,7 +136,7 @@ def _fitted(
 def _keep(folder: Path, fitted: Fitted) -> None:
     files.take_results_away(folder)
     fitted.save(folder / files.FITTED, overwrite=True)
-    _write_epochs(folder, fitted.history)
+    files.write_text(folder / files.EPOCHS, epochs_text(fitted.history))
 
 
 def _fit(folder: Path, settings: Settings, variant: Variant, data: Data, *, progress: bool) -> Fitted:
@@ -208,8 +208,8 @@ def _write_report(run: Run, metrics: dict[str, Any], say: Callable[[str], Any]) 
     return files.write_text(run.folder / files.REPORT, page)
 
 
-def _write_epochs(folder: Path, history: History) -> None:
-    """Write metrics.csv: a row for each epoch, ``train_...`` and ``validation_...``."""
+def epochs_text(history: History) -> str:
+    """Return metrics.csv: a row for each epoch, ``train_...`` and ``validation_...``."""
     series = {
         f"{split}_{name}": values
         for split in ("train", "validation")
@@ -220,4 +220,4 @@ def _write_epochs(folder: Path, history: History) -> None:
     table.writerow(["epoch", *series])
     for at, row in enumerate(zip(*series.values(), strict=True)):
         table.writerow([at + 1, *(f"{value:.8g}" for value in row)])
-    files.write_text(folder / files.EPOCHS, text.getvalue())
+    return text.getvalue()

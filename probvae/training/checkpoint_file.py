@@ -1,6 +1,5 @@
 """A run on the disk: one file of arrays and text, with a checksum of all that is in it."""
 
-import hashlib
 import json
 import os
 import platform
@@ -15,7 +14,14 @@ from safetensors.numpy import save
 
 from probvae import __version__
 from probvae.training.history import History
-from probvae.training.store import SERIES, history_arrays, history_from, incidents_text, leaves
+from probvae.training.store import (
+    SERIES,
+    checksum,
+    history_arrays,
+    history_from,
+    incidents_text,
+    leaves,
+)
 from probvae.typing import Params
 
 FORMAT = "probvae-checkpoint-1"
@@ -91,7 +97,7 @@ def write(path: Path, standing: Standing, configuration: dict[str, str]) -> None
         "configuration": json.dumps(configuration, sort_keys=True),
         "circumstances": json.dumps(circumstances(), sort_keys=True),
     }
-    content = save(arrays, {**told, "sha256": _checksum(arrays, told)})
+    content = save(arrays, {**told, "sha256": checksum(arrays, told)})
     partial = path.with_name(f".{path.name}.partial")
     try:
         with partial.open("wb") as file:
@@ -128,7 +134,7 @@ def read(path: Path) -> Standing:
         raise DamagedError(f"{path} is damaged, or was not written to its end ({error})") from error
     if told.get("format") != FORMAT:
         raise DamagedError(f"{path} says format {told.get('format')!r}, expected {FORMAT!r}")
-    if told.pop("sha256", None) != _checksum(arrays, told):
+    if told.pop("sha256", None) != checksum(arrays, told):
         raise DamagedError(f"{path} is damaged: what it holds does not fit its checksum")
     rest = (json.loads(told[name]) for name in ("configuration", "circumstances"))
     return Standing(arrays, _ordered(history_from(arrays, told), json.loads(told["series"])), *rest)
@@ -152,15 +158,6 @@ def check_configuration(path: Path, found: Standing, wanted: dict[str, str]) -> 
             "it (epochs and patience may differ). Make the same call, or give a new folder: nothing is "
             "overwritten."
         )
-
-
-def _checksum(arrays: dict[str, np.ndarray], told: dict[str, str]) -> str:
-    digest = hashlib.sha256(json.dumps(told, sort_keys=True).encode())
-    for name in sorted(arrays):
-        array = arrays[name]
-        digest.update(f"{name} {array.dtype} {array.shape} ".encode())
-        digest.update(array.reshape(-1).view(np.uint8).data)
-    return digest.hexdigest()
 
 
 def _shown(leaf: Any) -> Any:

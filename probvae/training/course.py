@@ -15,7 +15,7 @@ from probvae.training import checks, loop
 from probvae.training.callbacks import Callback, Epoch, called
 from probvae.training.checkpoints import Checkpoints, Keeper
 from probvae.training.fingerprint import fingerprint
-from probvae.training.finite import NotFinite, error, first_not_finite, not_finite
+from probvae.training.finite import NotFinite, error, first_not_finite, last_update, not_finite
 from probvae.training.fitted import Fitted
 from probvae.training.history import Recorder, in_words, row_of
 from probvae.training.progress import bar as shown_as
@@ -194,8 +194,9 @@ def taken(course: Course, told: tuple, *, patiently: bool) -> tuple[Any, tuple, 
             incidents = _skipped(course, steps, told)
             break
         found = first_not_finite(steps, index)
-        if found is None:
+        if found is None and loop.is_finite(course.run, after):
             break
+        found = found or last_update(steps, index)
         left = 0 if recovery is None else recovery.at_most - course.point.recorder.num_incidents
         if recovery is None or left <= len(incidents):
             raise error(found, course.fitted())

@@ -7,6 +7,7 @@ import numpy as np
 from probvae.training.fitted import Fitted
 
 TERMS = ("log_likelihood", "kl")
+UPDATE = "the update"
 
 
 class NonFiniteLossError(FloatingPointError):
@@ -33,11 +34,16 @@ def first_not_finite(steps: dict[str, np.ndarray], epoch: int) -> NotFinite | No
     return not_finite(steps, epoch, int(bad.argmax())) if bad.any() else None
 
 
+def last_update(steps: dict[str, np.ndarray], epoch: int) -> NotFinite:
+    """Describe the last step of an epoch, after which the state is not finite: no loss saw it."""
+    return not_finite(steps, epoch, len(steps["loss"]) - 1)
+
+
 def not_finite(steps: dict[str, np.ndarray], epoch: int, at: int) -> NotFinite:
     """Describe a step that is not finite."""
     terms = [k for k in TERMS if k in steps and not np.isfinite(steps[k][at])]
     loss = steps["loss"][at]
-    usual = "the update" if np.isfinite(loss) else f"loss = {loss}"
+    usual = UPDATE if np.isfinite(loss) else f"loss = {loss}"
     what = " and ".join(f"{k} = {steps[k][at]}" for k in terms) or usual
     before = f"{steps['loss'][at - 1]:.4g}" if at else "not known in this epoch"
     return NotFinite(epoch, at, epoch * len(steps["loss"]) + at, what, before)
@@ -47,10 +53,11 @@ def error(found: NotFinite, fitted: Fitted) -> NonFiniteLossError:
     """Return the error that a run ends with."""
     done = len(fitted.history.incidents)
     tried = f" This was after {done} such steps, at each of which the run went on." if done else ""
+    place = f"is not finite at step {found.step} (epoch {found.epoch})"
+    what = f"{UPDATE} {place}" if found.term == UPDATE else f"the loss {place}: {found.term}"
     return NonFiniteLossError(
-        f"the loss is not finite at step {found.step} (epoch {found.epoch}): {found.term}; the loss "
-        f"before it was {found.before}.{tried} The VAE at the end of the epoch before is kept as "
-        "`error.fitted`. Usual causes: a learning rate too high (lower it, or chain "
+        f"{what}; the loss before it was {found.before}.{tried} The VAE at the end of the epoch before "
+        "is kept as `error.fitted`. Usual causes: a learning rate too high (lower it, or chain "
         "optax.clip_by_global_norm(1.0) before it, or let the run do so: recovery=HalveRate()), a "
         "likelihood whose scale runs to 0 (bound it), data of huge scale (standardise them).",
         fitted,

@@ -18,6 +18,7 @@ from probvae.training.callbacks import Callback, check_callbacks
 from probvae.training.checkpoints import Checkpoints
 from probvae.training.course import Plan, trained
 from probvae.training.fitted import Fitted
+from probvae.training.known import known
 from probvae.training.recovery import AbstractRecovery, prepared
 from probvae.training.stopping import EarlyStopping, check_stopping
 from probvae.training.warm_start import held
@@ -145,6 +146,7 @@ def prepared_run(
     observation = sources.Cast() if observation is None else observation
     optimizer = ADAM if optimizer is None else optimizer
     checks.check_options(vae, rng_key, optimizer, epochs, batch_size)
+    objective, optimizer = known(objective), known(optimizer)
     roles = join.checked_roles("freeze", freeze)
     if roles:
         vae, optimizer = replace(vae, frozen=roles), held(optimizer, roles)

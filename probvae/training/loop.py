@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from numpyro.infer import SVI
 from numpyro.infer.svi import SVIState
 
@@ -134,6 +135,15 @@ def epoch(
     return state, history, summary(run.vae.eval(), values, rng_key, valid, run.batch_size)
 
 
+def is_finite(run: Run, state: SVIState) -> bool:
+    """Tell whether parameters and running state are finite: of an epoch's last update no loss tells.
+
+    NumPy looks, once an epoch: a program of its own would take longer to compile.
+    """
+    held = engine(run).optim.get_params(state.optim_state), state.mutable_state
+    return all(np.isfinite(leaf).all() for leaf in jax.device_get(_floats(held)))
+
+
 def rows_of_steps(rng_key: RngKey, index: int, n: int, batch_size: int) -> jax.Array:
     """Return the rows of the data in each step of an epoch: ``(steps, batch_size)``."""
     return _rows_of_steps(_epoch_keys(rng_key, index)[0], n, batch_size)
@@ -149,8 +159,11 @@ def _rows_of_steps(rng_key: RngKey, n: int, batch_size: int) -> jax.Array:
 
 
 def _all_finite(tree: Any) -> jax.Array:
-    floats = [a for a in jax.tree.leaves(tree) if jnp.issubdtype(a.dtype, jnp.floating)]
-    return jnp.stack([jnp.isfinite(leaf).all() for leaf in floats]).all()
+    return jnp.stack([jnp.isfinite(leaf).all() for leaf in _floats(tree)]).all()
+
+
+def _floats(tree: Any) -> list[jax.Array]:
+    return [a for a in jax.tree.leaves(tree) if jnp.issubdtype(a.dtype, jnp.floating)]
 
 
 def _shuffled(rng_key: RngKey, n: int) -> jax.Array:

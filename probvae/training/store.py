@@ -1,5 +1,6 @@
 """A fitted VAE as a file: safetensors, which holds arrays and text and can run nothing."""
 
+import hashlib
 import json
 import os
 from pathlib import Path
@@ -17,6 +18,7 @@ from probvae.typing import Params
 
 FORMAT = "probvae-1"
 SERIES = ("steps", "train", "validation")
+UNSEALED = {"format", "vae", "incidents", "versions"}  # of files from before there was a checksum
 
 
 def save(
@@ -37,6 +39,7 @@ def save(
         "incidents": incidents_text(history),
         "versions": json.dumps({"probvae": __version__, "jax": jax.__version__}),
     }
+    metadata["sha256"] = checksum(arrays, metadata)
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(path.name + ".partial")
     save_file(arrays, partial, metadata)
@@ -82,7 +85,23 @@ def _read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
             f"{path} says format {metadata.get('format')!r}; expected {FORMAT!r}: it was not written "
             "by this version's `fitted.save`."
         )
+    told = metadata.pop("sha256", None)
+    if told != checksum(arrays, metadata) and not (told is None and metadata.keys() <= UNSEALED):
+        raise ValueError(
+            f"{path} is damaged: what it holds does not fit its checksum. Put a copy back, or save it "
+            "again."
+        )
     return arrays, metadata
+
+
+def checksum(arrays: dict[str, np.ndarray], told: dict[str, str]) -> str:
+    """Return a digest of all that is in a file: names, kinds and bytes of its arrays, and its text."""
+    digest = hashlib.sha256(json.dumps(told, sort_keys=True).encode())
+    for name in sorted(arrays):
+        array = arrays[name]
+        digest.update(f"{name} {array.dtype} {array.shape} ".encode())
+        digest.update(array.reshape(-1).view(np.uint8).data)
+    return digest.hexdigest()
 
 
 def _check_sites(path: Path, arrays: dict, expected: dict, saved_from: str) -> None:

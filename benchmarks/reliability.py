@@ -1,0 +1,306 @@
+"""Runs that are killed: does each go on to the bits of the run that was not, and is nothing damaged?
+
+`probvae train` is killed (SIGKILL) at named points of every phase (`kills.py`), over several variants,
+at tiny sizes on digits; `probvae train --resume` then goes on in another process. What it comes to is
+compared with a run that was never stopped: parameters and history, metrics, figures, the names of all
+files. Right after the kill every file that has its name must be whole. Of the figures two are drawn.
+
+Each run is a process of its own, forked from one that has imported the library and computed nothing.
+Programs are shared through JAX's compilation cache, but by those runs that are killed as they compile.
+One reference run has no cache: it must come to the same bits. Programs are compiled in haste
+(`jax_disable_most_optimizations`), as in the tests: `--optimised` compiles them as a user's are.
+"""
+
+import argparse
+import json
+import multiprocessing
+import os
+import shutil
+import signal
+import sys
+import tempfile
+import time
+import traceback
+import warnings
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+import harness
+import jax
+import kills
+from safetensors.numpy import load_file
+
+from probvae import plots
+from probvae.cli import main
+from probvae.runs import figures, training
+from probvae.training import Checkpoints, checkpoint_file
+
+MODELS = Path(__file__).parent.parent / "models"
+TINY = [
+    "--epochs",
+    "4",
+    "--latent-dim",
+    "2",
+    "--particles",
+    "20",
+    "--max-test",
+    "20",
+    "--batch-size",
+    "100",
+]
+VARIANTS = {
+    "vae": ["--hidden", "16", "--patience", "9"],
+    "vampprior": ["--hidden", "16", "--components", "5"],
+    "sigma_vae": ["--hidden", "16"],
+    "annealed": ["--hidden", "16", "--steps", "30", "--patience", "9"],
+    "factor_vae": ["--hidden", "16", "--discriminator", "8"],
+}
+HASTE = "--xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1"
+
+
+class Outcome(NamedTuple):
+    """What came of a kill: was it at its point, what was damaged by it, what differs after all."""
+
+    phase: str
+    point: str
+    variant: str
+    killed: bool
+    damaged: list[str]
+    different: list[str]
+
+
+def in_its_own_process(log: Path, work: Callable[[], int]) -> int:
+    """Do something in a fork of this process; return its exit code, or minus the signal's number."""
+    sys.stdout.flush()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # JAX's, of forks: nothing has been computed here
+        child = os.fork()
+    if child == 0:
+        with log.open("a") as file:
+            os.dup2(file.fileno(), 1)
+            os.dup2(file.fileno(), 2)
+        try:
+            code = work()
+        except BaseException:
+            traceback.print_exc()
+            code = 70
+        os._exit(code)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def probvae(log: Path, words: list, cache: Path | None, arm: Callable[[], None] | None = None) -> int:
+    """Run the command line in a process of its own, with a checkpoint at each epoch."""
+
+    def work() -> int:
+        jax.config.update("jax_compilation_cache_dir", None if cache is None else str(cache))
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+        jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+        training.Checkpoints = lambda folder: Checkpoints(folder, seconds=0.0)
+        figures.drawn = two
+        if arm is not None:
+            arm()
+        return main([str(word) for word in words])
+
+    return in_its_own_process(log, work)
+
+
+def two(run: object, rng_key: object) -> Iterator[figures.Drawn]:
+    """Draw two figures, one of history and one of draws: the others would take most of the time."""
+    yield figures.Drawn("curves", "Curves.", plots.curves(run.fitted.history))
+    yield figures.Drawn("samples", "Samples.", figures.samples(run, 4, rng_key))
+
+
+def trained(folder: Path, variant: str) -> list:
+    """Return the words that train a variant."""
+    return ["train", MODELS / f"{variant}.py", *TINY, *VARIANTS[variant], "--out", folder]
+
+
+def damages(folder: Path) -> list[str]:
+    """Return what is wrong with those files of a run's folder that have their names."""
+    readers = {".json": lambda path: json.loads(path.read_text()), ".safetensors": load_file}
+    found = []
+    for path in sorted(folder.rglob("*")):
+        if path.name.startswith(".") or path.name.endswith(".partial") or path.is_dir():
+            continue
+        reader = checkpoint_file.read if path.name.startswith("epoch-") else readers.get(path.suffix)
+        try:
+            if reader:
+                reader(path)
+            elif path.stat().st_size == 0 and path.name != "lock":
+                raise ValueError("empty")
+        except Exception as error:
+            found.append(f"{path.name}: {type(error).__name__} {error}")
+    return found
+
+
+def differences(run: Path, whole: Path) -> list[str]:
+    """Return in what a run's folder differs from another's, seconds and dates aside."""
+    one, other = (sorted(str(p.relative_to(f)) for p in f.rglob("*")) for f in (run, whole))
+    if one != other:
+        return [f"names: {sorted(set(one) ^ set(other))}"]
+    arrays = [load_file(folder / "fitted.safetensors") for folder in (run, whole)]
+    found = [n for n in sorted(arrays[0].keys() | arrays[1].keys()) if not _same(n, *arrays)]
+    numbers = [_numbers(folder / "metrics.json") for folder in (run, whole)]
+    found += [] if numbers[0] == numbers[1] else [f"metrics.json: {numbers}"]
+    alike = [name for name in one if name.endswith((".csv", ".png", ".py"))]
+    return found + [n for n in alike if (run / n).read_bytes() != (whole / n).read_bytes()]
+
+
+def _same(name: str, one: dict, other: dict) -> bool:
+    return name in one and name in other and one[name].tobytes() == other[name].tobytes()
+
+
+def _numbers(path: Path) -> dict:
+    found = json.loads(path.read_text())
+    for part in found.values():
+        for name in ("seconds", "since_epoch"):
+            if isinstance(part, dict):
+                part.pop(name, None)
+    return found
+
+
+def outcome(base: Path, point: kills.Point, variant: str, seconds: float) -> Outcome:
+    """Kill a run at a point, let it go on, and say what came of it."""
+    name = f"{variant}-{point.phase}-{point.name}".replace(" ", "_").replace("%", "")
+    run, log, cache = base / name, base / f"{name}.log", base / "cache"
+    given = None if point.phase == "first compile" else cache
+    for again in range(4):  # a timer may be late, where the machine has other work
+        shutil.rmtree(run, ignore_errors=True)
+        code = probvae(
+            log, trained(run, variant), given, partial(kills.armed, point, seconds / 2**again)
+        )
+        if code == -signal.SIGKILL:
+            break
+    damaged = damages(run)
+    went_on = probvae(log, ["train", "--resume", run], cache)
+    wrong = [f"--resume ended with {went_on}: {log.read_text()[-500:]}"] if went_on else []
+    wrong = wrong or differences(run, base / f"{variant}-whole")
+    if not wrong:
+        shutil.rmtree(run)
+    told = code == -signal.SIGKILL, damaged + damages(run), wrong
+    return Outcome(point.phase, point.name, variant, *told)
+
+
+def clocked(clock: Path) -> None:
+    """Have this process write down the seconds from the start of the first program to the epoch's."""
+    loop, begun = kills.loop, []
+    start, epoch = loop.start, loop.epoch
+
+    def started(*told: object) -> object:
+        begun.append(time.perf_counter())
+        return start(*told)
+
+    def first(*told: object, **options: object) -> object:
+        found = epoch(*told, **options)
+        if not clock.exists():
+            clock.write_text(str(time.perf_counter() - begun[0]))
+        return found
+
+    loop.start, loop.epoch = started, first
+
+
+def whole(base: Path, variant: str, cache: Path | None, name: str) -> float:
+    """Train a variant that nobody stops; return the seconds that its first compilation takes."""
+    start, clock = time.perf_counter(), base / f"{variant}-{name}.clock"
+    log, words = base / f"{variant}-{name}.log", trained(base / f"{variant}-{name}", variant)
+    if code := probvae(log, words, cache, partial(clocked, clock)):
+        raise RuntimeError(f"{variant} ended with {code}:\n{log.read_text()[-2000:]}")
+    took = time.perf_counter() - start
+    print(f"{variant}: {took:.0f} s, never stopped", file=sys.stderr, flush=True)
+    return float(clock.read_text())
+
+
+def plan(num: int, variants: list[str]) -> list[tuple[kills.Point, str]]:
+    """Return so many kills of each phase, spread over points and variants."""
+    phases: dict[str, list[kills.Point]] = {}
+    for point in kills.points():
+        phases.setdefault(point.phase, []).append(point)
+    picked = []
+    for number, found in enumerate(phases.values()):
+        for at in range(num):
+            index = at * len(found) // num if num < len(found) else at % len(found)
+            picked.append((found[index], variants[(at + number + at // len(found)) % len(variants)]))
+    return picked
+
+
+def _worker(told: tuple) -> list[Outcome]:
+    base, share, seconds = told
+    done, points = [], {(point.phase, point.name): point for point in kills.points()}
+    for place, variant in share:
+        point = points[place]
+        done.append(outcome(base, point, variant, seconds[variant]))
+        told = "good" if _good(done[-1]) else done[-1]
+        print(f"{variant}, {point.phase}, {point.name}: {told}", file=sys.stderr, flush=True)
+    return done
+
+
+def _good(found: Outcome) -> bool:
+    return found.killed and not found.damaged and not found.different
+
+
+def report(found: list[Outcome], uncached: list[str] | None) -> str:
+    """Return the table, and what was not good."""
+    head = ["killed", "kills", "at the point", "damaged folders", "resumed to the same bits"]
+    rows = []
+    for phase in dict.fromkeys(each.phase for each in found):
+        of = [each for each in found if each.phase == phase]
+        counts = [
+            sum(map(bool, each)) for each in zip(*[(o.killed, o.damaged) for o in of], strict=True)
+        ]
+        same = sum(not each.different for each in of)
+        rows.append([phase, *map(str, (len(of), counts[0], counts[1], same))])
+    odd = [f"- {each}" for each in found if not _good(each)] or ["- nothing was otherwise"]
+    variants = sorted({each.variant for each in found})
+    cached = "not looked at" if uncached is None else uncached or "the same bits"
+    told = f"- variants: {', '.join(variants)}; without the compilation cache: {cached}"
+    return "\n".join([harness.table(head, rows), "", told, *odd])
+
+
+def without_cache(base: Path, variant: str) -> list[str]:
+    """Return in what a run that shares no program differs from one that does."""
+    whole(base, variant, None, "uncached")
+    return differences(base / f"{variant}-uncached", base / f"{variant}-whole")
+
+
+def measure(
+    base: Path, num: int, variants: list[str], workers: int, *, quick: bool
+) -> tuple[list[Outcome], list[str] | None]:
+    """Make the reference runs, then all kills; return what came of them."""
+    seconds = {variant: whole(base, variant, base / "cache", "whole") for variant in variants}
+    uncached = None if quick else without_cache(base, variants[0])
+    asked = plan(num, variants)
+    places = [((point.phase, point.name), variant) for point, variant in asked]
+    shares = [(base, places[at::workers], seconds) for at in range(workers)]
+    with multiprocessing.get_context("fork").Pool(workers) as pool:
+        found = [each for share in pool.imap(_worker, shares) for each in share]
+    order = [point.phase for point, _ in asked]
+    return sorted(found, key=lambda each: order.index(each.phase)), uncached
+
+
+def run() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--kills", type=int, default=10, help="of each phase")
+    parser.add_argument("--variants", nargs="+", default=list(VARIANTS), choices=list(VARIANTS))
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--quick", action="store_true", help="without the run that has no cache")
+    parser.add_argument("--optimised", action="store_true", help="compile as for a user")
+    parser.add_argument("--write", action="store_true", help="put the table into README.md")
+    asked = parser.parse_args()
+    jax.config.update("jax_disable_most_optimizations", not asked.optimised)
+    if not asked.optimised and jax.__version_info__ < (0, 11):  # an unknown flag is fatal
+        os.environ["XLA_FLAGS"] = HASTE
+    with tempfile.TemporaryDirectory() as base:
+        found, uncached = measure(
+            Path(base), asked.kills, asked.variants, asked.workers, quick=asked.quick
+        )
+    body = harness.stated(report(found, uncached))
+    print(body)
+    if asked.write:
+        harness.write("reliability", body)
+    sys.exit(not all(map(_good, found)) or bool(uncached))
+
+
+if __name__ == "__main__":
+    run()
