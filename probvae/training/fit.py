@@ -139,7 +139,7 @@ def prepared_run(
     freeze: tuple[str, ...] = (),
     early_stopping: EarlyStopping | None = None,
     recovery: AbstractRecovery | None = None,
-    average: MovingAverage | None = None,
+    average: Any = None,
 ) -> Ready:
     """Check what ``fit`` is given, before anything is compiled."""
     objective = ELBO() if objective is None else objective
