@@ -123,7 +123,7 @@ def epoch(
         seen = {"loss": loss, **{k: v for k, v in parts.items() if k != "step"}}
         if not guarded:
             return after, seen
-        kept = _all_finite((loss, after.optim_state, after.mutable_state))
+        kept = _all_finite((loss, after.optim_state, _learned(after.mutable_state)))
         state = jax.lax.cond(kept, lambda: after, lambda: state._replace(rng_key=after.rng_key))
         return state, {**seen, "kept": kept}
 
@@ -140,8 +140,13 @@ def is_finite(run: Run, state: SVIState) -> bool:
 
     NumPy looks, once an epoch: a program of its own would take longer to compile.
     """
-    held = engine(run).optim.get_params(state.optim_state), state.mutable_state
+    held = engine(run).optim.get_params(state.optim_state), _learned(state.mutable_state)
     return all(np.isfinite(leaf).all() for leaf in jax.device_get(_floats(held)))
+
+
+def _learned(state: Any) -> Any:
+    """Leave out of running state what is only told: a scale that is not known is NaN."""
+    return {name: held for name, held in (state or {}).items() if name != STATE}
 
 
 def rows_of_steps(rng_key: RngKey, index: int, n: int, batch_size: int) -> jax.Array:
