@@ -190,8 +190,8 @@ BESIDE = {  # each objective with the mean field, and the ELBO with every guide
     [pytest.param(o, g, marks=[pytest.mark.slow] * (g != "MeanField")) for o, g in sorted(BESIDE)],
 )
 def test_objective_with_guide(objective, guide):
-    """One fit: compiled equals eager, gradients are finite and reach every parameter."""
-    plain = guide == "MeanField"  # eager runs of the others take seconds each
+    """One fit: gradients are finite and reach every parameter; for the ELBO compiled equals eager."""
+    plain = (objective, guide) == ("ELBO", "MeanField")  # eager runs take seconds each
     asked = registry.ASKS.get(objective, {})
     vae = joined(registry.first_prior(guide), registry.GUIDES[guide](), **asked)
     x, objective = rows(vae.likelihood), registry.OBJECTIVES[objective]()
@@ -258,8 +258,8 @@ def test_two_keys_give_two_starts_and_an_ensemble_trains_by_vmap():
     vae = tiny()
     x = rows(vae.likelihood)
     svi = SVI(vae.model, vae.guide, optax.adam(1e-2), Trace_ELBO())
-    states = jax.vmap(lambda key: svi.init(key, x))(jax.random.split(jax.random.key(0), 3))
+    states = jax.jit(jax.vmap(lambda key: svi.init(key, x)))(jax.random.split(jax.random.key(0), 3))
     kernels = svi.get_params(states)["decoder$params"]["layers"][0]["layer"]["kernel"]
     assert float(jnp.abs(kernels[0] - kernels[1]).min()) > 0
-    states, losses = jax.vmap(lambda state: svi.update(state, x))(states)
+    states, losses = jax.jit(jax.vmap(lambda state: svi.update(state, x)))(states)
     assert losses.shape == (3,)
