@@ -86,6 +86,20 @@ def test_a_training_that_is_not_finite_is_over_and_the_others_go_on():
     assert found.best() is good
 
 
+def test_all_start_from_the_values_given():
+    """With a rate of 0 they stay there; the others are drawn from each key."""
+    over = {"learning_rate": (0.0,)}
+    told = {"rng_keys": KEYS, "over": over, "optimizer": ADAM, "epochs": 1, **TOLD}
+    drawn = sweep(small(), X[:40], **told).fitted
+    given = {"decoder$params": drawn[1].params["decoder$params"]}
+    found = sweep(small(), X[:40], init_params=given, **told).fitted
+    for one, other in zip(found, drawn, strict=True):
+        for name, start in {**other.params, **given}.items():
+            jax.tree.map(np.testing.assert_array_equal, one.params[name], start)
+    with pytest.raises(ValueError, match="decoder"):
+        sweep(small(), X[:40], init_params={"decoder": 1.0}, **told)
+
+
 @pytest.mark.parametrize(
     ("told", "error", "message"),
     [

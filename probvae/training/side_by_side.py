@@ -17,7 +17,7 @@ from probvae.training.fitted import Fitted
 from probvae.training.history import Recorder, row_of
 from probvae.training.signals import Asked
 from probvae.training.stopping import EarlyStopping, best_epoch
-from probvae.typing import RngKey
+from probvae.typing import Params, RngKey
 
 one_epoch = unwrap(loop.epoch)  # not compiled: what was cached would hold the weights of others
 
@@ -56,6 +56,7 @@ def stacked(each: list[Told]) -> Told:
 def trained_group(
     run: loop.Run,
     each: Told,
+    start: Params,
     data: tuple,
     *,
     epochs: int,
@@ -63,9 +64,9 @@ def trained_group(
     bar: Any,
     asked: Asked,
 ) -> list[Fitted]:
-    """Train side by side, until all are over, or Ctrl-C."""
+    """Train side by side, all from the values of ``start``, until all are over, or Ctrl-C."""
     n = len(each.init_key)
-    now, recorders, live = _start(run, each, data[0]), [Recorder()] * n, np.ones(n, bool)
+    now, recorders, live = _start(run, each, data[0], start), [Recorder()] * n, np.ones(n, bool)
     for index in range(epochs):
         args = (now, each, jnp.asarray(live), *data, index)
         now, looked = _epoch(run, *args, best_kept=early is not None)
@@ -93,12 +94,12 @@ def _fitted(run: loop.Run, best: Any, at: int, recorder: Recorder, early: Any) -
 
 
 @partial(jax.jit, static_argnames=("run",))
-def _start(run: loop.Run, each: Told, train: Any) -> Together:
+def _start(run: loop.Run, each: Told, train: Any, values: Params) -> Together:
     first = jax.tree.map(lambda a: a[: run.batch_size], train)
 
     def one(each: Told) -> Together:
         key = each.init_key
-        state = loop.started(run, key, loop.observed(run, key, first), {})
+        state = loop.started(run, key, loop.observed(run, key, first), values)
         state = _with_hyperparams(state, each.hyperparams)
         return Together(state, loop.parameters(run, state), jnp.full((), -jnp.inf, float))
 

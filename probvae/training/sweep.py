@@ -20,6 +20,7 @@ from probvae.training.side_by_side import stacked, told_of, trained_group
 from probvae.training.signals import noted
 from probvae.training.stopping import EarlyStopping
 from probvae.training.sweep_result import Sweep
+from probvae.typing import Params
 from probvae.vae import VAE
 
 
@@ -35,6 +36,7 @@ def sweep(
     optimizer: optax.GradientTransformation | None = None,
     epochs: int = 100,
     batch_size: int = 128,
+    init_params: Params | None = None,
     early_stopping: EarlyStopping | None = None,
     at_once: int | None = None,
     progress: bool = True,
@@ -65,6 +67,7 @@ def sweep(
         optimizer: as in ``fit``.
         epochs: passes through the training data, for each training.
         batch_size: data per step and training.
+        init_params: values that all start from, as in ``fit``.
         early_stopping: of each training; without it the last epoch's values are kept.
         at_once: how many run side by side in the program, the others after them; by default all, but
             1 on a CPU, where a few VAEs side by side take as long as one after the other, and more
@@ -94,6 +97,7 @@ def sweep(
         optimizer=optimizer,
         epochs=epochs,
         batch_size=batch_size,
+        init_params=init_params,
         early_stopping=early_stopping,
     )
     members = [
@@ -113,7 +117,7 @@ def sweep(
             padded = [*group, *[group[0]] * (width - len(group))]  # of one shape: one program
             told_each = stacked([told_of(*each, weights, hyperparams) for each in padded])
             options = {"epochs": epochs, "early": early_stopping, "bar": bar, "asked": asked}
-            found += trained_group(ready.run, told_each, data, **options)[: len(group)]
+            found += trained_group(ready.run, told_each, ready.start, data, **options)[: len(group)]
     return Sweep(swept, len(keys), tuple(found))
 
 
