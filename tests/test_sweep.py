@@ -2,6 +2,8 @@
 
 import functools
 import re
+import signal
+import sys
 
 import jax
 import numpy as np
@@ -9,6 +11,7 @@ import optax
 import pytest
 
 from probvae import VAE, EarlyStopping, fit, likelihoods, nets, objectives, sweep
+from probvae.training import progress
 from probvae.training.side_by_side import _epoch
 
 ADAM = optax.inject_hyperparams(optax.adam)(1e-2)
@@ -98,6 +101,21 @@ def test_all_start_from_the_values_given():
             jax.tree.map(np.testing.assert_array_equal, one.params[name], start)
     with pytest.raises(ValueError, match="decoder"):
         sweep(small(), X[:40], init_params={"decoder": 1.0}, **told)
+
+
+def test_an_interrupt_ends_what_runs_after_the_epoch_and_the_others_after_their_first(monkeypatch):
+    class Bar(progress.Lines):
+        def update(self, n=1):
+            super().update(n)
+            if self._n == 2:
+                signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(sys.modules["probvae.training.sweep"], "shown_as", Bar)
+    over = {"learning_rate": (1e-2,)}
+    found = sweep(small(), X[:40], rng_keys=KEYS, over=over, optimizer=ADAM, epochs=6, **TOLD)
+    assert [one.history.num_epochs for one in found.fitted] == [2, 1]
+    assert found.interrupted
+    assert np.isfinite(found.columns()["elbo"]).all()
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from tqdm.auto import tqdm
 
 from probvae import join
 from probvae.objectives import ELBO, AbstractObjective
@@ -16,6 +15,7 @@ from probvae.objectives.swept import with_swept
 from probvae.training import checks
 from probvae.training.fit import ADAM, prepared_run
 from probvae.training.fitted import Fitted
+from probvae.training.progress import bar as shown_as
 from probvae.training.side_by_side import stacked, told_of, trained_group
 from probvae.training.signals import noted
 from probvae.training.stopping import EarlyStopping
@@ -72,7 +72,7 @@ def sweep(
         at_once: how many run side by side in the program, the others after them; by default all, but
             1 on a CPU, where a few VAEs side by side take as long as one after the other, and more
             memory.
-        progress: show a bar.
+        progress: show a bar, of all groups' epochs.
 
     Returns:
         the fitted VAEs, by key and number.
@@ -110,7 +110,7 @@ def sweep(
     data = jax.device_put(ready.data)
     found: list[Fitted] = []
     with (
-        tqdm(total=len(groups) * epochs, unit="epoch", disable=not progress) as bar,
+        shown_as(total=len(groups) * epochs, unit="epoch", disable=not progress) as bar,
         noted(terminate=False) as asked,
     ):
         for group in groups:
@@ -118,7 +118,7 @@ def sweep(
             told_each = stacked([told_of(*each, weights, hyperparams) for each in padded])
             options = {"epochs": epochs, "early": early_stopping, "bar": bar, "asked": asked}
             found += trained_group(ready.run, told_each, ready.start, data, **options)[: len(group)]
-    return Sweep(swept, len(keys), tuple(found))
+    return Sweep(swept, len(keys), tuple(found), interrupted=asked.by is not None)
 
 
 def _width(at_once: Any, members: int) -> int:
@@ -128,10 +128,15 @@ def _width(at_once: Any, members: int) -> int:
     return 1 if jax.default_backend() == "cpu" else members
 
 
+def sweepable(objective: Any, optimizer: Any) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return what can be swept: weights of the objective, and numbers that the optimizer holds."""
+    fields = objective.scheduled if isinstance(objective, AbstractObjective) else ()
+    return fields, _hyperparams(optimizer)
+
+
 def _sorted(over: Mapping, objective: Any, optimizer: Any) -> tuple[dict, dict]:
     """Return what is swept, of the objective and of the optimizer."""
-    fields = objective.scheduled if isinstance(objective, AbstractObjective) else ()
-    held = _hyperparams(optimizer)
+    fields, held = sweepable(objective, optimizer)
     for name in over:
         if (name in fields) == (name in held):
             what = "both" if name in fields else "neither"
