@@ -244,6 +244,13 @@ def test_a_model_without_a_density_has_nothing_to_be_compared_by(here, monkeypat
     assert "by the validation ELBO, and there is none here: " in capsys.readouterr().err
 
 
+def test_settings_that_a_sweep_cannot_heed_are_refused(here, tmp_path):
+    settings = runs.Settings(here / "tiny.py", data=str(here / "grey.npz"), out=tmp_path / "run")
+    with pytest.raises(ValueError, match="a sweep takes no skip_batches and no halve_rate"):
+        runs.sweep(settings._replace(halve_rate=1))
+    assert not list(tmp_path.iterdir())
+
+
 def test_options_of_the_model_and_no_model(here, monkeypatch, capsys):
     monkeypatch.chdir(here)
     told = parsed(["sweep", "--over", "learning-rate=1e-3,1", "tiny.py", "--latent_dim", "7"])

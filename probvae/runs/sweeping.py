@@ -20,6 +20,7 @@ from probvae.runs.settings import (
     assembled,
     check_seed,
     check_settings,
+    recovery,
     sizes,
     stopping,
 )
@@ -66,13 +67,7 @@ def sweep(
         SweptError: for a name that cannot be swept, or numbers that it cannot have.
         TypeError, ValueError, OSError: before training, and nothing stays on disk.
     """
-    check_settings(settings)
-    check_count("seeds", num_seeds)
-    seeds = range(settings.seed, settings.seed + num_seeds)
-    check_seed(seeds[-1])
-    if at_once is not None:
-        check_count("at_once", at_once)
-    over = dict(over or {})
+    seeds, over = _checked_seeds(settings, num_seeds, at_once), dict(over or {})
     file = load_model_file(settings.model)
     variant, data, binarize = assembled(file, settings)
     check_swept(over, variant, settings)
@@ -95,6 +90,21 @@ def sweep(
                 raise
             raise type(stop)(f"after training: what was found is kept in {folder}") from None
     return found
+
+
+def _checked_seeds(settings: Settings, num_seeds: Any, at_once: Any) -> range:
+    """Return the seeds; raise for settings and numbers that would only fail later."""
+    check_settings(settings)
+    check_count("seeds", num_seeds)
+    if at_once is not None:
+        check_count("at_once", at_once)
+    if recovery(settings) is not None:
+        raise ValueError(
+            "a sweep takes no skip_batches and no halve_rate: a training whose loss is not finite is "
+            "over, with its best finite epoch. Train that one by `probvae train`."
+        )
+    check_seed(settings.seed + num_seeds - 1)
+    return range(settings.seed, settings.seed + num_seeds)
 
 
 def _check_compared(variant: Variant, data: Data) -> None:
