@@ -2,7 +2,7 @@
 
 The work of ``training.py`` on fewer images, from so many keys. The contenders run in this process and
 take turns. Their first call compiles, and is told apart; after it, ratios are medians over rounds of
-the ratio to ``fit`` within a round. The time is that of ``--epochs`` epochs of all VAEs, with the start.
+the ratio to ``fit`` within a round. The time is that of ``--epochs`` epochs of all, with the start.
 The last column is how far any loss of any step is from that of ``fit`` with the same key, relatively.
 
     python benchmarks/together.py [--members 1 8 64] [--epochs 5] [--images 60000] [--rounds 3]

@@ -101,7 +101,7 @@ def _checked_seeds(settings: Settings, num_seeds: Any, at_once: Any) -> range:
     if recovery(settings) is not None:
         raise ValueError(
             "a sweep takes no skip_batches and no halve_rate: a training whose loss is not finite is "
-            "over, with its best finite epoch. Train that one by `probvae train`."
+            "over, with its last good epoch. Train that one by `probvae train`."
         )
     check_seed(settings.seed + num_seeds - 1)
     return range(settings.seed, settings.seed + num_seeds)
