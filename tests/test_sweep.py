@@ -141,7 +141,21 @@ def test_errors(told, error, message):
         sweep(small(), X[:40], **options)
 
 
-def test_a_value_of_the_whole_training_set_is_refused():
+@pytest.mark.slow
+@pytest.mark.parametrize("at_once", [1, 2])
+def test_a_value_of_the_whole_training_set_is_gathered_as_by_fit(at_once):
     vae = small(likelihood=likelihoods.Gaussian(scale=likelihoods.OptimalScale()))
-    with pytest.raises(ValueError, match="Gaussian holds a value of the whole training set"):
-        sweep(vae, X[:40], rng_keys=KEYS, epochs=1, **TOLD)
+    x = np.random.default_rng(1).normal(size=(60, 3, 3)).astype(np.float32)
+    told = {**TOLD, "validation": x[40:], "epochs": 6, "early_stopping": EarlyStopping(2)}
+    found = sweep(vae, x[:40], rng_keys=KEYS, at_once=at_once, **told)
+    for one, key in zip(found.fitted, KEYS, strict=True):
+        alone = fit(vae, x[:40], rng_key=key, **told)
+        same(one, alone)
+        np.testing.assert_allclose(
+            one.history.validation["elbo"], alone.history.validation["elbo"], rtol=1e-4
+        )
+        jax.tree.map(
+            lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4),
+            one.values["likelihood$state"],
+            alone.values["likelihood$state"],
+        )

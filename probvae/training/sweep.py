@@ -9,7 +9,6 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from probvae import join
 from probvae.objectives import ELBO, AbstractObjective
 from probvae.objectives.swept import with_swept
 from probvae.training import checks
@@ -79,13 +78,13 @@ def sweep(
 
     Raises:
         TypeError, ValueError: as ``fit``; for a name that is neither a weight nor a number of the
-            optimizer, for no values, or a likelihood that needs a pass through the training set.
+            optimizer, or for no values.
     """
     swept = {name: tuple(values) for name, values in (over or {}).items()}
     objective = ELBO() if objective is None else objective
     optimizer = ADAM if optimizer is None else optimizer
     keys = list(rng_keys)
-    _check(vae, keys, swept, validation)
+    _check(keys, swept, validation)
     weights, hyperparams = _sorted(swept, objective, optimizer)
     ready = prepared_run(
         vae,
@@ -162,7 +161,7 @@ def _listed(names: Sequence[str]) -> str:
     return ", ".join(names) or "it has none"
 
 
-def _check(vae: Any, keys: list, over: Mapping[str, tuple], validation: Any) -> None:
+def _check(keys: list, over: Mapping[str, tuple], validation: Any) -> None:
     if not keys:
         raise ValueError("rng_keys expects one typed key or more, jax.random.split(key, 3); got none.")
     for key in keys:
@@ -176,10 +175,4 @@ def _check(vae: Any, keys: list, over: Mapping[str, tuple], validation: Any) -> 
         raise ValueError(
             "sweep compares trainings by validation data, and there are none. Give some, "
             "sweep(..., validation=data.valid)."
-        )
-    if isinstance(vae, VAE) and checks.PASS_STATE in join.structure(vae).state:
-        raise ValueError(
-            f"{type(vae.likelihood).__name__} holds a value of the whole training set "
-            f"({checks.PASS_STATE}), which a sweep does not gather. Give it a learned scale, or call "
-            "fit for each."
         )
