@@ -1,24 +1,42 @@
 """Time of a sweep in one program, beside one after the other, and beside as many calls of ``fit``.
 
-The work of ``training.py`` on fewer images, from so many keys. A contender runs in this process, after
-a round that compiles; what is shown is the time of ``--epochs`` epochs of all VAEs, start included.
+The work of ``training.py`` on fewer images, from so many keys. The contenders run in this process and
+take turns. Their first call compiles, and is told apart; after it, ratios are medians over rounds of
+the ratio to ``fit`` within a round. The time is that of ``--epochs`` epochs of all, with the start.
+The last column is how far any loss of any step is from that of ``fit`` with the same key, relatively.
 
-    python benchmarks/together.py [--members 1 8 64] [--epochs 5] [--images 60000]
+    python benchmarks/together.py [--members 1 8 64] [--epochs 5] [--images 60000] [--rounds 3]
 """
 
 import argparse
+import os
+import statistics
 import time
 from collections.abc import Callable
 
 import harness
 import jax
+import numpy as np
 import optax
 import training
 from contenders.sizes import BATCH, HIDDEN, LATENT, LEARNING_RATE
 
-from probvae import VAE, fit, nets, sweep
+from probvae import VAE, Fitted, fit, nets, sweep
+from probvae.training import loop, side_by_side
 
 ADAM = optax.adam(LEARNING_RATE)  # one object: one program
+BASE = "fit, one by one"
+HEAD = [
+    "VAEs",
+    "how",
+    "first call, s",
+    "programs",
+    "s",
+    "ratio",
+    "CPU s",
+    "ratio of CPU time",
+    "losses",
+]
 
 
 def contenders(vae: VAE, images: object, members: int, epochs: int) -> dict[str, Callable]:
@@ -27,18 +45,40 @@ def contenders(vae: VAE, images: object, members: int, epochs: int) -> dict[str,
     told = {"validation": images[:BATCH], "epochs": epochs, "batch_size": BATCH, "optimizer": ADAM}
     told["progress"] = False
     return {
-        "sweep, side by side": lambda: sweep(vae, images, rng_keys=keys, at_once=members, **told),
-        "sweep, one by one": lambda: sweep(vae, images, rng_keys=keys, at_once=1, **told),
-        "fit, one by one": lambda: [fit(vae, images, rng_key=key, **told) for key in keys],
+        BASE: lambda: [fit(vae, images, rng_key=key, **told) for key in keys],
+        "sweep, one by one": lambda: sweep(vae, images, rng_keys=keys, at_once=1, **told).fitted,
+        "sweep, side by side": lambda: (
+            sweep(vae, images, rng_keys=keys, at_once=members, **told).fitted
+        ),
     }
 
 
-def seconds(train: Callable) -> float:
-    """Return how long it takes, once it is compiled."""
-    train()
-    begun = time.perf_counter()
-    train()
-    return time.perf_counter() - begun
+def timed(train: Callable) -> dict:
+    """Return how long it takes, how many programs of an epoch it compiles, and all losses."""
+    before, begun, cpu = programs(), time.perf_counter(), time.process_time()
+    fitted: list[Fitted] = train()
+    seconds, cpu = time.perf_counter() - begun, time.process_time() - cpu
+    losses = np.stack([one.history.steps["loss"] for one in fitted])
+    return {"seconds": seconds, "cpu": cpu, "programs": programs() - before, "losses": losses}
+
+
+def programs() -> int:
+    """Return how many programs of an epoch are compiled by now."""
+    return loop.epoch._cache_size() + side_by_side._epoch._cache_size()
+
+
+def rows(found: dict[str, list[dict]], members: int) -> list[list[str]]:
+    """Return the table's rows: of each contender, the first call and medians of the others."""
+    made = []
+    for name, (first, *runs) in found.items():
+        cells = [str(members), name, f"{first['seconds']:.1f}", str(first["programs"])]
+        for clock in ("seconds", "cpu"):
+            pairs = zip(runs, found[BASE][1:], strict=True)
+            ratio = statistics.median(run[clock] / base[clock] for run, base in pairs)
+            cells += [f"{statistics.median(run[clock] for run in runs):.2f}", f"{ratio:.2f}"]
+        base = found[BASE][0]["losses"]
+        made.append([*cells, f"{np.abs(first['losses'] / base - 1).max():.1e}"])
+    return made
 
 
 def main() -> None:
@@ -46,19 +86,28 @@ def main() -> None:
     parser.add_argument("--members", type=int, nargs="+", default=[1, 8, 64])
     parser.add_argument("--epochs", type=int, default=5)
     parser.add_argument("--images", type=int, default=60_000)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--write", action="store_true", help="put the table into README.md")
     told = parser.parse_args()
     net = nets.MLP((HIDDEN,), activation=jax.nn.softplus)
     vae = VAE(event_shape=(28, 28), latent_dim=LATENT, encoder=net, decoder=net)
     images = training.images(told.images).reshape(-1, 28, 28)
-    rows, one = [], 0.0
+    made = []
     for members in told.members:
-        found = contenders(vae, images, members, told.epochs)
-        took = {name: seconds(train) for name, train in found.items()}
-        one = one or took["fit, one by one"] / members
-        rows += [[str(members), name, f"{s:.2f}", f"{s / one:.2f}"] for name, s in took.items()]
-    head = ["VAEs", "how", "s", "ratio to one fit"]
-    print(harness.stated(harness.table(head, rows)))
-    print(f"device: {jax.devices()[0].device_kind}")
+        jax.clear_caches()
+        trained = contenders(vae, images, members, told.epochs)
+        each = {name: lambda train=train: timed(train) for name, train in trained.items()}
+        made += rows(harness.interleaved(each, told.rounds + 1), members)
+    device = f"device: {jax.devices()[0].device_kind}, load {load()} on {os.cpu_count()} cores"
+    body = harness.stated(f"{harness.table(HEAD, made)}\n\n- {device}")
+    print(body)
+    if told.write:
+        harness.write("together", body)
+
+
+def load() -> str:
+    """Return the mean number of processes that want to run, over the last minutes."""
+    return f"{os.getloadavg()[2]:.1f}"
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """Figures: each kind of datum, what they say, and that pyplot's global state is left alone."""
 
 import io
+import itertools
 import sys
 
 import jax
@@ -8,7 +9,7 @@ import numpy as np
 import pytest
 from numpyro import handlers
 
-from probvae import VAE, Fitted, History, likelihoods, nets, plots, priors
+from probvae import VAE, Fitted, History, Sweep, likelihoods, nets, plots, priors
 from probvae.criticism import Units
 from probvae.plots.canvas import side_by_side
 
@@ -227,3 +228,65 @@ def test_a_wild_start_does_not_hide_what_follows():
     np.testing.assert_allclose(figure.axes[0].get_ylim(), (-2.97, -1.95), atol=0.05)
     calm = plots.curves(History({}, {name: np.linspace(-9.0, -2.0, 30) for name in NAMES}, {}))
     assert "off the scale" not in drawn(calm)
+
+
+def sweep_of(over, num_keys, elbo=lambda *_: -3.0):
+    """A sweep as if it had been trained: each training has two epochs, or none where its ELBO is nan."""
+
+    nothing = {"encoder": nets.Linear(), "decoder": nets.Linear()}
+    vae = VAE(event_shape=(2,), latent_dim=1, likelihood=likelihoods.Gaussian(), **nothing)
+
+    def one(key, *numbers):
+        value = elbo(key, *numbers)
+        if np.isnan(value):
+            return Fitted(vae, {}, History({}, {}, {}))
+        parts = {"elbo": value, "log_likelihood": value + 1.0, "kl": 1.0}
+        seen = {name: np.array([part - 1.0, part]) for name, part in parts.items()}
+        return Fitted(vae, {}, History({}, {"loss": np.zeros(2)}, seen))
+
+    told = itertools.product(range(num_keys), *over.values())
+    return Sweep(over, num_keys, tuple(one(*each) for each in told))
+
+
+def test_a_sweep_has_a_dot_for_each_training_and_a_line_for_each_combination():
+    over = {"beta": (2.0, 0.1, 4.0), "learning_rate": (1e-3, 1e-2)}
+    found = sweep_of(over, 3, lambda key, beta, rate: -90.0 + key - beta + 100 * rate)
+    figure = plots.sweep(found)
+    assert "Validation ELBO of 18 trainings" in drawn(figure)
+    axes = figure.axes[0]
+    assert (axes.get_xscale(), axes.get_xlabel(), axes.get_ylabel()) == (
+        "log",
+        "beta",
+        "nats per datum",
+    )
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["0.1", "2", "4"]
+    assert axes.get_legend_handles_labels()[1] == ["learning_rate = 0.001", "learning_rate = 0.01"]
+    (dots, line), (_, other) = axes.lines[:2], axes.lines[2:]
+    np.testing.assert_array_equal(line.get_xdata(), [0.1, 2.0, 4.0])
+    np.testing.assert_allclose(line.get_ydata(), -89.0 - np.array([0.1, 2.0, 4.0]) + 0.1)
+    np.testing.assert_allclose(other.get_ydata() - line.get_ydata(), 0.9)
+    seen = set(zip(dots.get_xdata(), dots.get_ydata().round(6), strict=True))
+    assert seen == {(b, round(-89.9 + key - b, 6)) for b in over["beta"] for key in range(3)}
+
+
+def test_a_sweep_over_no_decade_is_linear_and_over_nothing_is_of_keys():
+    linear = plots.sweep(sweep_of({"beta": (1.0, 2.0)}, 2, lambda key, beta: -beta - key))
+    assert linear.axes[0].get_xscale() == "linear"
+    assert plots.sweep(sweep_of({"beta": (0.0, 20.0)}, 1)).axes[0].get_xscale() == "linear"
+    keys = plots.sweep(sweep_of({}, 3, lambda key: -float(key)), names=range(7, 10)).axes[0]
+    assert [label.get_text() for label in keys.get_xticklabels()] == ["7", "8", "9"]
+    np.testing.assert_array_equal(keys.lines[0].get_ydata(), [0.0, -1.0, -2.0])
+    np.testing.assert_array_equal(keys.lines[1].get_ydata(), [-1.0, -1.0])
+    assert keys.get_xlabel() == "seed"
+    assert plots.sweep(sweep_of({}, 1)).axes[0].get_xlabel() == "key"
+
+
+def test_a_sweep_says_what_is_not_shown():
+    rates = {"learning_rate": (1e-3, 2e-3, 3e-3, 1.0, 2.0)}
+    bad = {1.0: -1e6, 2.0: np.nan}
+    figure = plots.sweep(sweep_of(rates, 1, lambda _, rate: bad.get(rate, -90.0 + 1e3 * rate)))
+    assert "1 far below are off the scale; 1 not finite from the start" in drawn(figure)
+    low, high = figure.axes[0].get_ylim()
+    assert -100 < low < -89
+    assert high > -87
+    assert "Validation ELBO of 2 trainings" in drawn(plots.sweep(sweep_of({}, 2, lambda _: np.nan)))

@@ -2,6 +2,8 @@
 
 import functools
 import re
+import signal
+import sys
 
 import jax
 import numpy as np
@@ -9,6 +11,7 @@ import optax
 import pytest
 
 from probvae import VAE, EarlyStopping, fit, likelihoods, nets, objectives, sweep
+from probvae.training import progress
 from probvae.training.side_by_side import _epoch
 
 ADAM = optax.inject_hyperparams(optax.adam)(1e-2)
@@ -86,6 +89,35 @@ def test_a_training_that_is_not_finite_is_over_and_the_others_go_on():
     assert found.best() is good
 
 
+def test_all_start_from_the_values_given():
+    """With a rate of 0 they stay there; the others are drawn from each key."""
+    over = {"learning_rate": (0.0,)}
+    told = {"rng_keys": KEYS, "over": over, "optimizer": ADAM, "epochs": 1, **TOLD}
+    drawn = sweep(small(), X[:40], **told).fitted
+    given = {"decoder$params": drawn[1].params["decoder$params"]}
+    found = sweep(small(), X[:40], init_params=given, **told).fitted
+    for one, other in zip(found, drawn, strict=True):
+        for name, start in {**other.params, **given}.items():
+            jax.tree.map(np.testing.assert_array_equal, one.params[name], start)
+    with pytest.raises(ValueError, match="decoder"):
+        sweep(small(), X[:40], init_params={"decoder": 1.0}, **told)
+
+
+def test_an_interrupt_ends_what_runs_after_the_epoch_and_the_others_after_their_first(monkeypatch):
+    class Bar(progress.Lines):
+        def update(self, n=1):
+            super().update(n)
+            if self._n == 2:
+                signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(sys.modules["probvae.training.sweep"], "shown_as", Bar)
+    over = {"learning_rate": (1e-2,)}
+    found = sweep(small(), X[:40], rng_keys=KEYS, over=over, optimizer=ADAM, epochs=6, **TOLD)
+    assert [one.history.num_epochs for one in found.fitted] == [2, 1]
+    assert found.interrupted
+    assert np.isfinite(found.columns()["elbo"]).all()
+
+
 @pytest.mark.parametrize(
     ("told", "error", "message"),
     [
@@ -109,7 +141,21 @@ def test_errors(told, error, message):
         sweep(small(), X[:40], **options)
 
 
-def test_a_value_of_the_whole_training_set_is_refused():
+@pytest.mark.slow
+@pytest.mark.parametrize("at_once", [1, 2])
+def test_a_value_of_the_whole_training_set_is_gathered_as_by_fit(at_once):
     vae = small(likelihood=likelihoods.Gaussian(scale=likelihoods.OptimalScale()))
-    with pytest.raises(ValueError, match="Gaussian holds a value of the whole training set"):
-        sweep(vae, X[:40], rng_keys=KEYS, epochs=1, **TOLD)
+    x = np.random.default_rng(1).normal(size=(60, 3, 3)).astype(np.float32)
+    told = {**TOLD, "validation": x[40:], "epochs": 6, "early_stopping": EarlyStopping(2)}
+    found = sweep(vae, x[:40], rng_keys=KEYS, at_once=at_once, **told)
+    for one, key in zip(found.fitted, KEYS, strict=True):
+        alone = fit(vae, x[:40], rng_key=key, **told)
+        same(one, alone)
+        np.testing.assert_allclose(
+            one.history.validation["elbo"], alone.history.validation["elbo"], rtol=1e-4
+        )
+        jax.tree.map(
+            lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4),
+            one.values["likelihood$state"],
+            alone.values["likelihood$state"],
+        )

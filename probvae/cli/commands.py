@@ -25,10 +25,14 @@ def train(arguments: Namespace) -> None:
         told = {"data_dir": arguments.data_dir, "say": _say, "progress": True}
         runs.resume(arguments.resume, **told)
         return
-    given = {k: v for k, v in vars(arguments).items() if k in Settings._fields}
-    settings = Settings(**given, arguments=model_arguments(arguments))
-    command = shlex.join(["probvae", *arguments.argv])
-    runs.train(settings, command=command, say=_say, progress=True)
+    runs.train(_settings(arguments), command=_command(arguments), say=_say, progress=True)
+
+
+def sweep(arguments: Namespace) -> None:
+    """Train a model file over seeds and numbers, and compare."""
+    options = {"num_seeds": arguments.seeds, "at_once": arguments.at_once, "progress": True}
+    told = {"command": _command(arguments), "say": _say, **options}
+    runs.sweep(_settings(arguments), dict(arguments.over), **told)
 
 
 def evaluate(arguments: Namespace) -> None:
@@ -143,6 +147,15 @@ def _prepare(arguments: Namespace) -> None:
     for name in done.skipped:
         _say(f"left out, damaged: {name}")
     _say(f"{done.path}: {done.shape[0]:,} images, {done.shape[1:]}, uint8")
+
+
+def _settings(arguments: Namespace) -> Settings:
+    given = {k: v for k, v in vars(arguments).items() if k in Settings._fields}
+    return Settings(**given, arguments=model_arguments(arguments))
+
+
+def _command(arguments: Namespace) -> str:
+    return shlex.join(["probvae", *arguments.argv])
 
 
 def _run(arguments: Namespace) -> tuple[Run, int]:

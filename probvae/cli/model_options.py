@@ -32,7 +32,7 @@ def add_model_options(parser: argparse.ArgumentParser, file: ModelFile) -> None:
         if name in taken:
             raise ModelFileError(
                 f"{file.path}: the argument {option.name!r} of {file.name} is also an option of "
-                "`probvae train`. Give it another name."
+                f"`{parser.prog}`. Give it another name."
             )
         group.add_argument(name, dest=ARGUMENT + option.name, **_kind_of(option))
 

@@ -1,4 +1,4 @@
-"""The commands and their options; a model file's keyword arguments are options of `train`."""
+"""The commands and their options; a model file's arguments are options of `train` and `sweep`."""
 
 import argparse
 import difflib
@@ -7,11 +7,13 @@ from collections.abc import Callable, Sequence
 import probvae
 from probvae.cli import commands
 from probvae.cli.model_options import add_model_options
+from probvae.cli.swept import check_once, swept
 from probvae.runs import ModelFile, Settings, load_model_file
 from probvae.runs.diagnosing import BUDGETS
 from probvae.runs.settings import BINARIZE
 
 DEFAULTS = Settings._field_defaults
+OF_A_MODEL = ("train", "sweep")  # commands that take a model file, and its arguments as options
 
 
 def parsed(argv: Sequence[str]) -> argparse.Namespace:
@@ -22,12 +24,14 @@ def parsed(argv: Sequence[str]) -> argparse.Namespace:
         FileNotFoundError, ModelFileError: for a model file that cannot be loaded.
     """
     dashed = [_dashed(word) for word in argv]
-    parser, subparsers = _parser(_named_model(dashed))
+    parser, subparsers = _parser(dashed[:1], _named_model(dashed))
     found, unknown = parser.parse_known_args(dashed)
     if unknown:
         _refuse(subparsers[found.command], unknown)
     if found.command == "train":
         _check_train(subparsers["train"], found)
+    if found.command == "sweep":
+        check_once(subparsers["sweep"], found.over)
     found.argv = list(argv)
     return found
 
@@ -39,7 +43,7 @@ def _dashed(word: str) -> str:
 
 
 def _named_model(argv: list[str]) -> ModelFile | None:
-    if argv[:1] != ["train"]:
+    if not argv or argv[0] not in OF_A_MODEL:
         return None
     path = next((word for word in argv[1:] if word.endswith(".py")), None)
     return None if path is None else load_model_file(path)
@@ -66,7 +70,7 @@ def _check_train(parser: argparse.ArgumentParser, found: argparse.Namespace) -> 
         parser.error(f"--resume goes on by the run's own record: it takes no {names}")
 
 
-def _parser(file: ModelFile | None) -> tuple[argparse.ArgumentParser, dict]:
+def _parser(command: list[str], file: ModelFile | None) -> tuple[argparse.ArgumentParser, dict]:
     parser = argparse.ArgumentParser("probvae", description=probvae.__doc__, allow_abbrev=False)
     parser.add_argument("--version", action="version", version=f"probvae {probvae.__version__}")
     subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
@@ -77,17 +81,43 @@ def _parser(file: ModelFile | None) -> tuple[argparse.ArgumentParser, dict]:
         fill(made[name])
         made[name].add_argument("--debug", action="store_true", help="show tracebacks")
     if file is not None:
-        add_model_options(made["train"], file)
+        add_model_options(made[command[0]], file)
     return parser, made
 
 
 def _train(parser: argparse.ArgumentParser) -> None:
     parser.epilog = "probvae train MODEL.py --help shows the model file's own options too."
     add = parser.add_argument
-    words = "a file with one function that returns a VAE"
-    add("model", metavar="MODEL.py", nargs="?", help=words)
+    add("model", metavar="MODEL.py", nargs="?", help=MODEL)
     words = "go on with the run in this folder, by its own record, after its last checkpoint"
     add("--resume", metavar="DIR", help=words)
+    _training(parser, "runs/<model>-<data>")
+    words = "leave out batches whose loss or update is not finite, N at most"
+    add("--skip-batches", type=int, metavar="N", help=words)
+    words = "halve the learning rate where the loss is not finite, N times at most"
+    add("--halve-rate", type=int, metavar="N", help=words)
+    _particles(parser, DEFAULTS["num_particles"])
+
+
+def _sweep(parser: argparse.ArgumentParser) -> None:
+    parser.epilog = (
+        "Each training is that of `probvae train` with its seed: --seed, the next, and so on. "
+        "probvae sweep MODEL.py --help shows the model file's own options too."
+    )
+    add = parser.add_argument
+    add("model", metavar="MODEL.py", help=MODEL)
+    words = "numbers of a weight of the objective (beta=0.5,1,2) or of learning_rate; repeatable"
+    add("--over", type=swept, action="append", default=[], metavar="NAME=X,X", help=words)
+    words = "trainings of each combination, by seeds that follow each other (default: 3)"
+    add("--seeds", type=int, default=3, metavar="N", help=words)
+    words = "trainings side by side in the program (default: all; on a CPU 1)"
+    add("--at-once", type=int, metavar="N", help=words)
+    _training(parser, "runs/sweep-<model>-<data>")
+
+
+def _training(parser: argparse.ArgumentParser, folder: str) -> None:
+    """Add what all trainings are told."""
+    add = parser.add_argument
     add("--data", default=DEFAULTS["data"], metavar="NAME|PATH", help=_help("name or path", "data"))
     _data_dir(parser)
     add("--binarize", default="auto", choices=BINARIZE, help=_help("grey data", "binarize"))
@@ -98,13 +128,8 @@ def _train(parser: argparse.ArgumentParser) -> None:
     add("--patience", type=int, metavar="N", help=words)
     words = f"epochs before these are counted (default: {DEFAULTS['patience_start']})"
     add("--patience-start", type=int, default=DEFAULTS["patience_start"], metavar="N", help=words)
-    words = "leave out batches whose loss or update is not finite, N at most"
-    add("--skip-batches", type=int, metavar="N", help=words)
-    words = "halve the learning rate where the loss is not finite, N times at most"
-    add("--halve-rate", type=int, metavar="N", help=words)
-    add("--out", metavar="DIR", help="a new folder (default: runs/<model>-<data>)")
+    add("--out", metavar="DIR", help=f"a new folder (default: {folder})")
     add("--seed", type=int, default=0, metavar="S", help=_help("of all random numbers", "seed"))
-    _particles(parser, DEFAULTS["num_particles"])
 
 
 def _evaluate(parser: argparse.ArgumentParser) -> None:
@@ -160,8 +185,10 @@ def _data(parser: argparse.ArgumentParser) -> None:
     add("--skip-corrupt", action="store_true", help="prepare without the files that are damaged")
 
 
+MODEL = "a file with one function that returns a VAE"
 COMMANDS: dict[str, tuple[Callable, str, Callable]] = {
     "train": (commands.train, "Train a model file on data; write a run's folder.", _train),
+    "sweep": (commands.sweep, "Train over seeds, weights and learning rates; compare.", _sweep),
     "evaluate": (commands.evaluate, "Print a run's test ELBO and log p(x).", _evaluate),
     "sample": (commands.sample, "Draw from a run's model.", _sample),
     "reconstruct": (commands.reconstruct, "Reconstruct a run's test data.", _reconstruct),

@@ -8,9 +8,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from probvae.cli.parser import parsed
+from probvae.runs import SweptError
 
 FAILURES = (ValueError, TypeError, OSError, ArithmeticError, ImportError, MemoryError, RuntimeError)
-FAILED, INTERRUPTED, TERMINATED = 1, 130, 143
+FAILED, USAGE, INTERRUPTED, TERMINATED = 1, 2, 130, 143
 
 
 class TerminatedError(KeyboardInterrupt):
@@ -24,7 +25,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: the arguments; by default those of the process.
 
     Returns:
-        0, or 1 for what went wrong (a paragraph on stderr), 130 after Ctrl-C, 143 after SIGTERM.
+        0, or 1 for what went wrong (a paragraph on stderr), 2 for a sweep over what cannot be swept,
+        130 after Ctrl-C, 143 after SIGTERM.
 
     Raises:
         SystemExit: 2 for a command that does not exist as it is written, 0 after ``--help``.
@@ -41,7 +43,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if "--debug" in argv:
             traceback.print_exc()
         print(f"probvae: {_paragraph(error)}", file=sys.stderr)
-        return FAILED
+        return USAGE if isinstance(error, SweptError) else FAILED
     return 0
 
 

@@ -5,6 +5,7 @@ from probvae.plots.curves import curves
 from probvae.plots.data_space import interpolation, pseudo_inputs, reconstructions, samples
 from probvae.plots.diagnosis import calibration, gaps, predictions, tails, unit_use
 from probvae.plots.latent_space import latent_map
+from probvae.plots.sweep import sweep
 
 __all__ = [
     "unit_use",
@@ -19,4 +20,5 @@ __all__ = [
     "pseudo_inputs",
     "reconstructions",
     "samples",
+    "sweep",
 ]

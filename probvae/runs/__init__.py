@@ -1,4 +1,4 @@
-"""A run: a model file trained on data, kept as a folder that can be opened again."""
+"""A run: a model file trained on data, kept as a folder that can be opened again; sweeps of many."""
 
 from probvae.runs.comparing import compare
 from probvae.runs.evaluation import evaluate
@@ -7,6 +7,8 @@ from probvae.runs.model_file import ModelFile, ModelFileError, load_model_file
 from probvae.runs.resuming import resume
 from probvae.runs.run import Run, open_run
 from probvae.runs.settings import Settings
+from probvae.runs.sweeping import sweep
+from probvae.runs.swept import SweptError
 from probvae.runs.training import train
 
 __all__ = [
@@ -14,11 +16,13 @@ __all__ = [
     "ModelFileError",
     "Run",
     "Settings",
+    "SweptError",
     "compare",
     "drawn",
     "evaluate",
     "load_model_file",
     "open_run",
     "resume",
+    "sweep",
     "train",
 ]

@@ -13,6 +13,7 @@ from typing import Any
 CONFIG, MODEL, FITTED = "config.json", "model.py", "fitted.safetensors"
 METRICS, EPOCHS, FIGURES, REPORT = "metrics.json", "metrics.csv", "figures", "report.html"
 CHECKPOINTS, LOCK, LINES = "checkpoints", ".lock", "metrics.jsonl"
+SWEEP, BEST = "sweep.csv", "best.safetensors"
 ROOT = Path("runs")
 
 
@@ -32,7 +33,7 @@ def new_folder(out: str | os.PathLike | None, *, name: str) -> Iterator[Path]:
     try:
         yield folder
     except BaseException:
-        if not ((folder / FITTED).exists() or checkpoints(folder)):
+        if not (any((folder / name).exists() for name in (FITTED, BEST)) or checkpoints(folder)):
             _take_away(folder, made)
         raise
 
@@ -90,10 +91,11 @@ def take_results_away(folder: Path) -> None:
 
 
 def described(folder: Path) -> str:
-    """Say what a folder holds: a run of which model, or some other files."""
+    """Say what a folder holds: a run or a sweep of which model, or some other files."""
     try:
         config = read_json(folder / CONFIG)
-        return f"a run of {config['model']['file']} on {config['data']['name']} ({config['date']})"
+        what = "a sweep" if "swept" in config else "a run"
+        return f"{what} of {config['model']['file']} on {config['data']['name']} ({config['date']})"
     except (OSError, ValueError, KeyError, TypeError):
         names = sorted(path.name for path in folder.iterdir())
         more = f" and {len(names) - 3} more" if len(names) > 3 else ""

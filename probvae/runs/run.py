@@ -83,6 +83,11 @@ def open_run(directory: str | os.PathLike, *, data_dir: str | None = None) -> Ru
 
 def config_of(directory: Path, *, needs: tuple[str, ...]) -> dict[str, Any]:
     """Return a run's configuration; raise where one of the files that it needs is not there."""
+    if (best := directory / files.BEST).is_file():
+        raise ValueError(
+            f"{directory}: expected the folder of a run that `probvae train` has made; got that of a "
+            f"sweep. Its best training, from Python: probvae.load({str(best)!r}, vae)."
+        )
     missing = [name for name in needs if not (directory / name).is_file()]
     if missing:
         what = "no such folder" if not directory.is_dir() else f"no {', '.join(missing)} there"

@@ -59,9 +59,9 @@ class Lines:
         """Keep what the next line ends with."""
         self._postfix = text
 
-    def update(self) -> None:
-        """Count one more; say so if it is time."""
-        self._n += 1
+    def update(self, n: int = 1) -> None:
+        """Count one more, or ``n``; say so if it is time."""
+        self._n += n
         if time.monotonic() - self._at >= EVERY:
             self._say()
 

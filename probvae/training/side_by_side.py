@@ -12,22 +12,27 @@ import numpy as np
 from probvae.evidence import no_density
 from probvae.objectives.swept import told
 from probvae.training import loop
+from probvae.training.checks import PASS_STATE
 from probvae.training.finite import first_not_finite
 from probvae.training.fitted import Fitted
 from probvae.training.history import Recorder, row_of
 from probvae.training.signals import Asked
 from probvae.training.stopping import EarlyStopping, best_epoch
-from probvae.typing import RngKey
+from probvae.typing import Params, RngKey
 
 one_epoch = unwrap(loop.epoch)  # not compiled: what was cached would hold the weights of others
 
 
 class Together(NamedTuple):
-    """Of each training, along the first axis: its state, its best epoch's values and their ELBO."""
+    """Of each training, along the first axis: its state, its best epoch's values and their ELBO.
+
+    ``fresh`` is what a value of the whole training set is gathered anew from, at every epoch.
+    """
 
     state: Any
     best: dict[str, Any]
     elbo: jax.Array
+    fresh: dict[str, Any]
 
 
 class Told(NamedTuple):
@@ -35,6 +40,7 @@ class Told(NamedTuple):
 
     init_key: jax.Array
     epoch_key: jax.Array
+    pass_key: jax.Array
     weights: dict[str, jax.Array]
     hyperparams: dict[str, jax.Array]
 
@@ -43,9 +49,9 @@ def told_of(
     key: RngKey, numbers: dict[str, float], weights: Iterable[str], hyperparams: Iterable[str]
 ) -> Told:
     """Return what a training is told: its key, and numbers by the kind that they are of."""
-    init_key, epoch_key, _ = jax.random.split(key, 3)  # as ``fit`` does
+    own = jax.random.split(key, 3)  # as ``fit`` does
     arrays = {name: jnp.asarray(value, float) for name, value in numbers.items()}
-    return Told(init_key, epoch_key, *({k: arrays[k] for k in part} for part in (weights, hyperparams)))
+    return Told(*own, *({k: arrays[k] for k in part} for part in (weights, hyperparams)))
 
 
 def stacked(each: list[Told]) -> Told:
@@ -56,6 +62,7 @@ def stacked(each: list[Told]) -> Told:
 def trained_group(
     run: loop.Run,
     each: Told,
+    start: Params,
     data: tuple,
     *,
     epochs: int,
@@ -63,9 +70,9 @@ def trained_group(
     bar: Any,
     asked: Asked,
 ) -> list[Fitted]:
-    """Train side by side, until all are over, or Ctrl-C."""
+    """Train side by side, all from the values of ``start``, until all are over, or Ctrl-C."""
     n = len(each.init_key)
-    now, recorders, live = _start(run, each, data[0]), [Recorder()] * n, np.ones(n, bool)
+    now, recorders, live = _start(run, each, data[0], start), [Recorder()] * n, np.ones(n, bool)
     for index in range(epochs):
         args = (now, each, jnp.asarray(live), *data, index)
         now, looked = _epoch(run, *args, best_kept=early is not None)
@@ -82,25 +89,33 @@ def trained_group(
         if asked.by or not live.any():
             bar.update(epochs - index - 1)
             break
-    best = jax.device_get(now.best)
-    return [_fitted(run, best, at, recorder, early) for at, recorder in enumerate(recorders)]
+    parts = jax.device_get((now.best, now.fresh))
+    found = []
+    for member, recorder in enumerate(recorders):
+        last, fresh = jax.tree.map(lambda a, member=member: jnp.asarray(a[member]), parts)
+        values = _gathered(run, last, fresh, data[0], each.pass_key[member])
+        kept = best_epoch(recorder.elbo) if early else None
+        found.append(Fitted(run.vae, values, recorder.history()._replace(best_epoch=kept)))
+    return found
 
 
-def _fitted(run: loop.Run, best: Any, at: int, recorder: Recorder, early: Any) -> Fitted:
-    values = jax.tree.map(lambda a: jnp.asarray(a[at]), best)
-    kept = best_epoch(recorder.elbo) if early else None
-    return Fitted(run.vae, values, recorder.history()._replace(best_epoch=kept))
+def _gathered(run: loop.Run, values: Params, fresh: Params, train: Any, key: RngKey) -> Params:
+    """Return values with that of the whole training set, where there is one: as ``fit`` ends."""
+    if not fresh:
+        return values
+    return {**values, PASS_STATE: loop.whole_pass(run, values, fresh, train, key)}
 
 
 @partial(jax.jit, static_argnames=("run",))
-def _start(run: loop.Run, each: Told, train: Any) -> Together:
+def _start(run: loop.Run, each: Told, train: Any, values: Params) -> Together:
     first = jax.tree.map(lambda a: a[: run.batch_size], train)
 
     def one(each: Told) -> Together:
         key = each.init_key
-        state = loop.started(run, key, loop.observed(run, key, first), {})
+        state = loop.started(run, key, loop.observed(run, key, first), values)
         state = _with_hyperparams(state, each.hyperparams)
-        return Together(state, loop.parameters(run, state), jnp.full((), -jnp.inf, float))
+        fresh = {k: v for k, v in (state.mutable_state or {}).items() if k == PASS_STATE}
+        return Together(state, loop.parameters(run, state), jnp.full((), -jnp.inf, float), fresh)
 
     return jax.vmap(one)(each)
 
@@ -120,13 +135,13 @@ def _epoch(
 
     def one(now: Together, each: Told, live: jax.Array) -> tuple[Together, tuple]:
         with told(each.weights):
-            args: tuple = (now.state, {}, train, valid, each.epoch_key, index)
+            args: tuple = (now.state, now.fresh, train, valid, each.epoch_key, index)
             state, steps, seen = one_epoch(run, *args)
         finite = jnp.isfinite(steps["loss"]).all()
         better = live & finite & ((seen.elbo > now.elbo) if best_kept else True)
         new, old = (loop.parameters(run, state), seen.elbo), (now.best, now.elbo)
         best, elbo = jax.tree.map(lambda a, b: jnp.where(better, a, b), new, old)
-        return Together(state, best, elbo), (steps, seen)
+        return Together(state, best, elbo, now.fresh), (steps, seen)
 
     return jax.vmap(one)(now, each, live)
 

@@ -8,18 +8,18 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from tqdm.auto import tqdm
 
-from probvae import join
 from probvae.objectives import ELBO, AbstractObjective
 from probvae.objectives.swept import with_swept
 from probvae.training import checks
 from probvae.training.fit import ADAM, prepared_run
 from probvae.training.fitted import Fitted
+from probvae.training.progress import bar as shown_as
 from probvae.training.side_by_side import stacked, told_of, trained_group
 from probvae.training.signals import noted
 from probvae.training.stopping import EarlyStopping
 from probvae.training.sweep_result import Sweep
+from probvae.typing import Params
 from probvae.vae import VAE
 
 
@@ -35,6 +35,7 @@ def sweep(
     optimizer: optax.GradientTransformation | None = None,
     epochs: int = 100,
     batch_size: int = 128,
+    init_params: Params | None = None,
     early_stopping: EarlyStopping | None = None,
     at_once: int | None = None,
     progress: bool = True,
@@ -65,24 +66,25 @@ def sweep(
         optimizer: as in ``fit``.
         epochs: passes through the training data, for each training.
         batch_size: data per step and training.
+        init_params: values that all start from, as in ``fit``.
         early_stopping: of each training; without it the last epoch's values are kept.
         at_once: how many run side by side in the program, the others after them; by default all, but
             1 on a CPU, where a few VAEs side by side take as long as one after the other, and more
             memory.
-        progress: show a bar.
+        progress: show a bar, of all groups' epochs.
 
     Returns:
         the fitted VAEs, by key and number.
 
     Raises:
         TypeError, ValueError: as ``fit``; for a name that is neither a weight nor a number of the
-            optimizer, for no values, or a likelihood that needs a pass through the training set.
+            optimizer, or for no values.
     """
     swept = {name: tuple(values) for name, values in (over or {}).items()}
     objective = ELBO() if objective is None else objective
     optimizer = ADAM if optimizer is None else optimizer
     keys = list(rng_keys)
-    _check(vae, keys, swept, validation)
+    _check(keys, swept, validation)
     weights, hyperparams = _sorted(swept, objective, optimizer)
     ready = prepared_run(
         vae,
@@ -94,6 +96,7 @@ def sweep(
         optimizer=optimizer,
         epochs=epochs,
         batch_size=batch_size,
+        init_params=init_params,
         early_stopping=early_stopping,
     )
     members = [
@@ -106,15 +109,15 @@ def sweep(
     data = jax.device_put(ready.data)
     found: list[Fitted] = []
     with (
-        tqdm(total=len(groups) * epochs, unit="epoch", disable=not progress) as bar,
+        shown_as(total=len(groups) * epochs, unit="epoch", disable=not progress) as bar,
         noted(terminate=False) as asked,
     ):
         for group in groups:
             padded = [*group, *[group[0]] * (width - len(group))]  # of one shape: one program
             told_each = stacked([told_of(*each, weights, hyperparams) for each in padded])
             options = {"epochs": epochs, "early": early_stopping, "bar": bar, "asked": asked}
-            found += trained_group(ready.run, told_each, data, **options)[: len(group)]
-    return Sweep(swept, len(keys), tuple(found))
+            found += trained_group(ready.run, told_each, ready.start, data, **options)[: len(group)]
+    return Sweep(swept, len(keys), tuple(found), interrupted=asked.by is not None)
 
 
 def _width(at_once: Any, members: int) -> int:
@@ -124,10 +127,15 @@ def _width(at_once: Any, members: int) -> int:
     return 1 if jax.default_backend() == "cpu" else members
 
 
+def sweepable(objective: Any, optimizer: Any) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return what can be swept: weights of the objective, and numbers that the optimizer holds."""
+    fields = objective.scheduled if isinstance(objective, AbstractObjective) else ()
+    return fields, _hyperparams(optimizer)
+
+
 def _sorted(over: Mapping, objective: Any, optimizer: Any) -> tuple[dict, dict]:
     """Return what is swept, of the objective and of the optimizer."""
-    fields = objective.scheduled if isinstance(objective, AbstractObjective) else ()
-    held = _hyperparams(optimizer)
+    fields, held = sweepable(objective, optimizer)
     for name in over:
         if (name in fields) == (name in held):
             what = "both" if name in fields else "neither"
@@ -153,7 +161,7 @@ def _listed(names: Sequence[str]) -> str:
     return ", ".join(names) or "it has none"
 
 
-def _check(vae: Any, keys: list, over: Mapping[str, tuple], validation: Any) -> None:
+def _check(keys: list, over: Mapping[str, tuple], validation: Any) -> None:
     if not keys:
         raise ValueError("rng_keys expects one typed key or more, jax.random.split(key, 3); got none.")
     for key in keys:
@@ -167,10 +175,4 @@ def _check(vae: Any, keys: list, over: Mapping[str, tuple], validation: Any) -> 
         raise ValueError(
             "sweep compares trainings by validation data, and there are none. Give some, "
             "sweep(..., validation=data.valid)."
-        )
-    if isinstance(vae, VAE) and checks.PASS_STATE in join.structure(vae).state:
-        raise ValueError(
-            f"{type(vae.likelihood).__name__} holds a value of the whole training set "
-            f"({checks.PASS_STATE}), which a sweep does not gather. Give it a learned scale, or call "
-            "fit for each."
         )

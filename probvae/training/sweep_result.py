@@ -16,11 +16,13 @@ class Sweep(NamedTuple):
         over: the values by name, in the order of the axes.
         num_keys: the number of keys, the first axis.
         fitted: every training, the last name's values next to each other.
+        interrupted: whether Ctrl-C ended it: some have fewer epochs than they would have had.
     """
 
     over: dict[str, tuple[float, ...]]
     num_keys: int
     fitted: tuple[Fitted, ...]
+    interrupted: bool = False
 
     @property
     def shape(self) -> tuple[int, ...]:
