@@ -8,6 +8,7 @@ from probvae.evidence import Batch, Evidence
 from probvae.training import (
     AbstractRecovery,
     Checkpoints,
+    DataParallel,
     DecoderPrior,
     EarlyStopping,
     Fitted,
@@ -36,6 +37,7 @@ __all__ = [
     "AbstractRecovery",
     "Batch",
     "Checkpoints",
+    "DataParallel",
     "DecoderPrior",
     "Diagnosis",
     "EarlyStopping",

@@ -3,6 +3,7 @@
 from probvae.training.average import MovingAverage
 from probvae.training.checkpoints import Checkpoints
 from probvae.training.decoder_prior import DecoderPrior
+from probvae.training.devices import DataParallel
 from probvae.training.finite import NonFiniteLossError
 from probvae.training.fit import fit
 from probvae.training.fitted import Fitted
@@ -20,6 +21,7 @@ from probvae.training.warm_start import shared_params
 __all__ = [
     "AbstractRecovery",
     "Checkpoints",
+    "DataParallel",
     "DecoderPrior",
     "EarlyStopping",
     "Fitted",

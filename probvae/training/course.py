@@ -14,6 +14,7 @@ from probvae.training import checkpoint_file as files
 from probvae.training import checks, loop
 from probvae.training.callbacks import Callback, Epoch, called
 from probvae.training.checkpoints import Checkpoints, Keeper
+from probvae.training.devices import DataParallel, home, num_rows
 from probvae.training.fingerprint import fingerprint
 from probvae.training.finite import NotFinite, error, first_not_finite, last_update, not_finite
 from probvae.training.fitted import Fitted
@@ -35,6 +36,7 @@ class Plan(NamedTuple):
     checkpoints: Checkpoints | None = None
     recovery: AbstractRecovery | None = None
     callbacks: tuple[Callback, ...] = ()
+    devices: DataParallel | None = None
 
 
 class Point(NamedTuple):
@@ -95,6 +97,7 @@ class Course:
     def fitted(self) -> Fitted:
         """Return the VAE as it is to be kept; what is frozen was not through a constraint and back."""
         vae, values = self.run.vae, self.point.best or loop.parameters(self.run, self.point.state)
+        values = values if self.plan.devices is None else home(values)
         frozen = {name: self.start[name] for name in self.start if checks.is_frozen(vae, name)}
         history = self.point.recorder.history()._replace(best_epoch=self.best_epoch)
         return Fitted(replace(vae, frozen=()), {**values, **frozen}, history)
@@ -124,8 +127,8 @@ def trained(
     begun = time.perf_counter()
     init_key, epoch_key, pass_key = jax.random.split(rng_key, 3)
     opened = _opened(run, plan, train, valid, rng_key, start)
-    train, valid = jax.device_put((train, valid))
-    first = jax.tree.map(lambda a: a[: run.batch_size], train)
+    first = jax.device_put(jax.tree.map(lambda a: a[: run.batch_size], train))
+    train, valid = _placed(plan.devices, train, valid)
     with opened as keeper, noted(terminate=keeper is not None) as asked:
         last = None if keeper is None else keeper.last(plan.epochs)
         state = loop.start(run, init_key, loop.observed(run, init_key, first), start)
@@ -133,14 +136,27 @@ def trained(
         course = Course(run, plan, start, Point(state, Recorder()))
         if last is not None:
             course.go_on_after(last)
+        if plan.devices is not None:
+            course.point = course.point._replace(state=plan.devices.copied(course.point.state))
+            fresh, epoch_key, pass_key = plan.devices.copied((fresh, epoch_key, pass_key))
         _trained(course, keeper, asked, (fresh, train, valid, epoch_key), bar=bar)
     if asked.by == signal.SIGTERM:
         signal.raise_signal(signal.SIGTERM)  # who sent it expects an end
     fitted = replace(course.fitted(), seconds=time.perf_counter() - begun)
     if PASS not in fresh or checks.is_frozen(run.vae, PASS):
         return fitted
-    gathered = loop.whole_pass(run, fitted.values, fresh, train, pass_key)
-    return fitted.with_values({**fitted.values, PASS: gathered})
+    values = fitted.values if plan.devices is None else plan.devices.copied(fitted.values)
+    gathered = loop.whole_pass(run, values, fresh, train, pass_key)
+    return fitted.with_values(
+        {**fitted.values, PASS: gathered if plan.devices is None else home(gathered)}
+    )
+
+
+def _placed(devices: DataParallel | None, train: Batch, valid: Batch | None) -> tuple[Any, Any]:
+    """Return the data where they are trained on."""
+    if devices is None:
+        return jax.device_put((train, valid))
+    return devices.split(train), devices.split(valid)
 
 
 def _opened(run: loop.Run, plan: Plan, *given: Any) -> AbstractContextManager[Keeper | None]:
@@ -220,7 +236,7 @@ def _skipped(course: Course, steps: dict[str, Any], told: tuple) -> tuple[Incide
 def _incident(course: Course, found: NotFinite, told: tuple) -> Incident:
     _, train, _, epoch_key = told
     action = course.plan.recovery.action if course.plan.recovery else ""
-    rows = loop.rows_of_steps(epoch_key, found.epoch, len(train.x), course.run.batch_size)[found.at]
+    rows = loop.rows_of_steps(epoch_key, found.epoch, num_rows(train), course.run.batch_size)[found.at]
     return Incident(found.epoch, found.step, found.term, action, tuple(map(int, rows)))
 
 
