@@ -2,7 +2,7 @@
 
 import signal
 import time
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
@@ -13,12 +13,12 @@ from probvae.evidence import Batch
 from probvae.training import checkpoint_file as files
 from probvae.training import checks, loop
 from probvae.training.callbacks import Callback, Epoch, called
-from probvae.training.checkpoints import Checkpoints, Keeper
+from probvae.training.checkpoints import Checkpoints, Keeper, opened
 from probvae.training.devices import DataParallel, home, num_rows
-from probvae.training.fingerprint import fingerprint
 from probvae.training.finite import NotFinite, error, first_not_finite, last_update, not_finite
 from probvae.training.fitted import Fitted
 from probvae.training.history import Recorder, in_words, row_of
+from probvae.training.processes import FAILED, lost, processes_of
 from probvae.training.progress import bar as shown_as
 from probvae.training.recovery import AbstractRecovery, Incident
 from probvae.training.signals import SHORT, Asked, awaited, noted
@@ -126,11 +126,11 @@ def trained(
     """Train to the end of the plan, or of what ends it before; data and options are checked."""
     begun = time.perf_counter()
     init_key, epoch_key, pass_key = jax.random.split(rng_key, 3)
-    opened = _opened(run, plan, train, valid, rng_key, start)
+    given = {"train": train, "validation": valid, "rng_key": rng_key, "init_params": start}
     first = jax.device_put(jax.tree.map(lambda a: a[: run.batch_size], train))
     train, valid = _placed(plan.devices, train, valid)
-    with opened as keeper, noted(terminate=keeper is not None) as asked:
-        last = None if keeper is None else keeper.last(plan.epochs)
+    with ExitStack() as held, noted(terminate=plan.checkpoints is not None) as asked:
+        keeper, last = opened(held, run, plan, given)
         state = loop.start(run, init_key, loop.observed(run, init_key, first), start)
         fresh = dict(state.mutable_state or {})
         course = Course(run, plan, start, Point(state, Recorder()))
@@ -159,24 +159,15 @@ def _placed(devices: DataParallel | None, train: Batch, valid: Batch | None) -> 
     return devices.split(train), devices.split(valid)
 
 
-def _opened(run: loop.Run, plan: Plan, *given: Any) -> AbstractContextManager[Keeper | None]:
-    """Return the open folder of checkpoints, if there is to be one."""
-    if plan.checkpoints is None:
-        return nullcontext()
-    parts = dict(zip(("train", "validation", "rng_key", "init_params"), given, strict=True))
-    early, precision = plan.early_stopping is not None, str(jax.numpy.zeros(()).dtype)
-    return plan.checkpoints.opened(
-        fingerprint({**run._asdict(), **parts, "early_stopping": early, "precision": precision})
-    )
-
-
 def _trained(course: Course, keeper: Keeper | None, asked: Asked, told: tuple, *, bar: bool) -> None:
     """Take epochs until the course is over, or ended by a signal, and keep it as it goes."""
     seconds = float("inf")  # of the last epoch
-    callbacks = course.plan.callbacks
+    processes = processes_of(course.plan.devices)
+    callbacks = course.plan.callbacks if processes.is_first else ()
     whole: dict[str, Any] = {"total": course.plan.epochs, "initial": course.num_epochs}
-    with shown_as(**whole, unit="epoch", disable=not bar) as shown:
+    with shown_as(**whole, unit="epoch", disable=not (bar and processes.is_first)) as shown:
         try:
+            asked.by = processes.agreed(asked.by)
             while not (course.is_over or asked.by):
                 begun = time.perf_counter()
                 course.add(*taken(course, told, patiently=seconds > SHORT))
@@ -186,8 +177,18 @@ def _trained(course: Course, keeper: Keeper | None, asked: Asked, told: tuple, *
                 shown.update()
                 if keeper is not None and keeper.is_due(course.num_epochs):
                     keeper.write(course.standing())
+                asked.by = processes.agreed(asked.by)
         except KeyboardInterrupt:
             asked.by = asked.by or signal.SIGINT
+        except OSError:
+            processes.agreed(FAILED)
+            raise
+        except jax.errors.JaxRuntimeError as error:
+            if processes.count == 1:
+                raise
+            if keeper is not None:
+                keeper.write(course.standing())
+            raise lost(course.num_epochs, kept=course.plan.checkpoints is not None) from error
         if keeper is not None:
             keeper.write(course.standing())
         if asked.by:

@@ -132,9 +132,10 @@ def epoch(
     state = SVIState(state.optim_state, _begun_anew(state.mutable_state, fresh), keys[2])
     state, history = jax.lax.scan(step, state, (jnp.arange(steps), rows))
     if valid is None:
-        return state, history, None
+        return had_by_all(train, (state, history, None))
     values = parameters(run, state)
-    return state, history, summary(run.vae.eval(), values, rng_key, valid, run.batch_size)
+    seen = summary(run.vae.eval(), values, rng_key, valid, run.batch_size)
+    return had_by_all(train, (state, history, seen))
 
 
 def is_finite(run: Run, state: SVIState) -> bool:
@@ -242,4 +243,5 @@ def whole_pass(run: Run, params: Params, fresh: Params, train: Any, rng_key: Rng
         return read.state[PASS_STATE], None
 
     held, _ = jax.lax.scan(gather, fresh[PASS_STATE], rows)
-    return gather(held, jnp.arange(whole, n))[0] if whole < n else held
+    held = gather(held, jnp.arange(whole, n))[0] if whole < n else held
+    return had_by_all(train, held)
