@@ -11,6 +11,7 @@ import numpy as np
 
 from probvae import data as sources
 from probvae import plots, runs
+from probvae.cli.machine import devices_of, takes_part
 from probvae.cli.model_options import model_arguments
 from probvae.runs import Run, Settings, comparing, diagnosing, figures
 from probvae.runs import folder as files
@@ -21,14 +22,29 @@ from probvae.training.checks import check_count
 
 def train(arguments: Namespace) -> None:
     """Train a model file on data, or go on with a run."""
-    if arguments.resume is not None:
-        told = {"data_dir": arguments.data_dir, "say": _say, "progress": True}
-        runs.resume(arguments.resume, **told)
+    devices = devices_of(arguments)
+    if takes_part(arguments):
+        _take_part(arguments, devices)
         return
-    given = {k: v for k, v in vars(arguments).items() if k in Settings._fields}
-    settings = Settings(**given, arguments=model_arguments(arguments))
+    told: dict[str, Any] = {"say": _say, "progress": True, "devices": devices}
+    if arguments.resume is not None:
+        runs.resume(arguments.resume, data_dir=arguments.data_dir, **told)
+        return
     command = shlex.join(["probvae", *arguments.argv])
-    runs.train(settings, command=command, say=_say, progress=True)
+    runs.train(_settings(arguments), command=command, **told)
+
+
+def _take_part(arguments: Namespace, devices: Any) -> None:
+    _say(f"process {arguments.process} of {arguments.processes}: process 0 writes the run")
+    if arguments.resume is not None:
+        runs.assist_resumed(arguments.resume, data_dir=arguments.data_dir, devices=devices)
+    else:
+        runs.assist(_settings(arguments), devices=devices)
+
+
+def _settings(arguments: Namespace) -> Settings:
+    given = {k: v for k, v in vars(arguments).items() if k in Settings._fields}
+    return Settings(**given, arguments=model_arguments(arguments))
 
 
 def evaluate(arguments: Namespace) -> None:

@@ -7,6 +7,7 @@ import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
+from probvae.cli.machine import machine
 from probvae.cli.parser import parsed
 
 FAILURES = (ValueError, TypeError, OSError, ArithmeticError, ImportError, MemoryError, RuntimeError)
@@ -27,12 +28,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         0, or 1 for what went wrong (a paragraph on stderr), 130 after Ctrl-C, 143 after SIGTERM.
 
     Raises:
-        SystemExit: 2 for a command that does not exist as it is written, 0 after ``--help``.
+        SystemExit: 2 for a command that does not exist as it is written, or a device that is not
+            there; 0 after ``--help``.
     """
     argv = list(sys.argv[1:] if argv is None else argv)
     try:
         arguments = parsed(argv)
-        with _sigterm_raised():
+        with _sigterm_raised(), machine(arguments):
             arguments.run(arguments)
     except KeyboardInterrupt as stop:
         print(f"\nprobvae: interrupted {stop}".rstrip(), file=sys.stderr)

@@ -1,7 +1,8 @@
 """Processes: what those of one run agree upon, and what the first alone does."""
 
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -58,7 +59,8 @@ class Processes:
         if self.count == 1:
             return
         own = np.array([int(digest[:7], 16) for digest in digests.values()], np.int32)
-        every = np.asarray(multihost_utils.process_allgather(own))
+        with _unless_lost():
+            every = np.asarray(multihost_utils.process_allgather(own))
         odd = [name for name, column in zip(digests, every.T, strict=True) if len(set(column)) > 1]
         if odd:
             raise ValueError(
@@ -95,7 +97,18 @@ class Processes:
 
 def _told(value: Any) -> Any:
     """Return what the first has; all call this at once, with arrays of one shape."""
-    return multihost_utils.broadcast_one_to_all(np.asarray(value, getattr(value, "dtype", np.int32)))
+    with _unless_lost():
+        return multihost_utils.broadcast_one_to_all(
+            np.asarray(value, getattr(value, "dtype", np.int32))
+        )
+
+
+@contextmanager
+def _unless_lost() -> Iterator[None]:
+    try:
+        yield
+    except jax.errors.JaxRuntimeError as error:
+        raise lost(None, kept=True) from error
 
 
 def _read(content: bytes) -> files.Standing | None:
@@ -107,16 +120,17 @@ def _read(content: bytes) -> files.Standing | None:
         return files.read(path)
 
 
-def lost(num_epochs: int, *, kept: bool) -> LostProcessError:
+def lost(num_epochs: int | None, *, kept: bool) -> LostProcessError:
     """Return the error that a run ends with, after so many epochs, where another process is gone."""
     anew = (
         "Start all processes anew by the same call: the run goes on after the last checkpoint."
         if kept
         else "Nothing of it is kept; checkpoints=Checkpoints(folder) keeps a run as it goes."
     )
+    when = "before the first epoch" if num_epochs is None else f"after epoch {num_epochs}"
     return LostProcessError(
-        f"another process of this run has ended, or cannot be reached, after epoch {num_epochs}: see "
-        f"what that one says. {anew}"
+        f"another process of this run has ended, or cannot be reached, {when}: see what that one says. "
+        f"{anew}"
     )
 
 
