@@ -1,4 +1,4 @@
-"""A fit over devices and processes, in a process of its own: for test_devices.py and test_processes.py."""
+"""A fit over devices and processes, in a process of its own: for test_devices.py."""
 
 import json
 import sys
@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from probvae import VAE, Checkpoints, DataParallel, SkipBatch, fit, join, likelihoods, nets, priors
+from probvae import VAE, Checkpoints, DataParallel, EarlyStopping, fit, join, likelihoods, nets, priors
 
 SHAPE = (4, 3)
 
@@ -55,25 +55,27 @@ def series(found):
 
 def joined(at):
     """Become one of several processes."""
-    options = {"heartbeat_timeout_seconds": 10, "shutdown_timeout_seconds": 20}
-    jax.distributed.initialize(
-        at["coordinator"], at["processes"], at["process"], local_device_ids=None, **options
-    )
+    waits = {"heartbeat_timeout_seconds": 20, "shutdown_timeout_seconds": 60}
+    jax.distributed.initialize(at["coordinator"], at["processes"], at["process"], **waits)
 
 
-def main(out, told):
-    told = json.loads(told)
-    jax.config.update("jax_disable_most_optimizations", True)  # as in the tests' own process
-    jax.config.update("jax_enable_x64", told.pop("x64", False))
-    if at := told.pop("at", None):
-        joined(at)
-    used = told.pop("used", None)
-    folder = told.pop("checkpoints", None)
+def done(job):
+    """A fit over all devices, from a job in words."""
+    folder, x64 = job.pop("checkpoints", None), job.pop("x64", True)
     if folder is not None:
-        told["checkpoints"] = Checkpoints(folder, seconds=0.0)
-    if told.pop("skip", False):
-        told["recovery"] = SkipBatch()
-    np.savez(out, **series(fitted(devices=DataParallel(jax.devices()[:used]), **told)))
+        job["checkpoints"] = Checkpoints(folder, seconds=0.0)
+    if job.pop("stops", False):
+        job["early_stopping"] = EarlyStopping(3)
+    with jax.enable_x64(x64):
+        return series(fitted(devices=DataParallel(), **job))
+
+
+def main(out, at, jobs):
+    jax.config.update("jax_disable_most_optimizations", True)  # as in the tests' own process
+    if at := json.loads(at):
+        joined(at)
+    found = [done(job) for job in json.loads(jobs)]
+    np.savez(out, **{f"{i} {name}": each[name] for i, each in enumerate(found) for name in each})
 
 
 if __name__ == "__main__":

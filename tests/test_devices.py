@@ -2,8 +2,10 @@
 
 import json
 import os
+import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import jax
@@ -11,17 +13,17 @@ import numpy as np
 import parallel_run
 import pytest
 
-from probvae import VAE, DataParallel, fit
+from probvae import VAE, Checkpoints, DataParallel, EarlyStopping, fit
 
 HERE = Path(__file__).parent
 
 
-def started(out, devices=8, **told):
-    """A run in a process of its own, with so many devices."""
+def started(out, jobs, devices=1, at=None):
+    """Fits in a process of their own, with so many devices."""
     flags = f"--xla_force_host_platform_device_count={devices}"
     path = os.pathsep.join(map(str, (HERE.parent, HERE)))
     return subprocess.Popen(
-        [sys.executable, HERE / "parallel_run.py", out, json.dumps(told)],
+        [sys.executable, HERE / "parallel_run.py", out, json.dumps(at), json.dumps(jobs)],
         env={**os.environ, "XLA_FLAGS": flags, "PYTHONPATH": path, "JAX_PLATFORMS": "cpu"},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -29,8 +31,19 @@ def started(out, devices=8, **told):
     )
 
 
-def ended(process, timeout=240):
-    """What a process has said, when it has ended."""
+def started_together(tmp_path, count, jobs):
+    """The same fits in several processes."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        at = {"coordinator": f"127.0.0.1:{free.getsockname()[1]}", "processes": count}
+    return [
+        started(tmp_path / f"{process}.npz", jobs, at={**at, "process": process})
+        for process in range(count)
+    ]
+
+
+def ended(process, timeout=300):
+    """How a process has ended, and what it said."""
     try:
         said, _ = process.communicate(timeout=timeout)
     finally:
@@ -38,53 +51,106 @@ def ended(process, timeout=240):
     return process.returncode, said
 
 
-def on_devices(tmp_path, devices=8, **told):
-    out = tmp_path / f"{devices}.npz"
-    code, said = ended(started(out, devices, **told))
+def results(path, jobs):
+    found = np.load(path)
+    return [
+        {name: found[f"{i} {name}"] for name in ("loss", "elbo", "values")} for i in range(len(jobs))
+    ]
+
+
+def on_devices(tmp_path, *jobs):
+    code, said = ended(started(tmp_path / "found.npz", jobs, devices=8))
     assert code == 0, said
-    return np.load(out)
+    return results(tmp_path / "found.npz", jobs)
 
 
-def assert_close(found, single, rtol):
-    """The loss of every step and the validation's ELBO, relative to those of one device."""
-    assert len(found["loss"]) == len(single["loss"])
-    np.testing.assert_allclose(found["loss"], single["loss"], rtol=rtol)
-    np.testing.assert_allclose(found["elbo"], single["elbo"], rtol=10 * rtol)
+def in_processes(tmp_path, count, *jobs):
+    for code, said in map(ended, started_together(tmp_path, count, jobs)):
+        assert code == 0, said
+    found = [results(tmp_path / f"{process}.npz", jobs) for process in range(count)]
+    for each in found[1:]:
+        jax.tree.map(np.testing.assert_array_equal, each, found[0])
+    return found[0]
 
 
-def test_eight_devices_are_one_in_double_precision(tmp_path, float64):
-    single = parallel_run.series(parallel_run.fitted(epochs=2))
-    assert_close(on_devices(tmp_path, x64=True, epochs=2), single, 1e-9)
+def single(**options):
+    """The same fit on one device."""
+    return parallel_run.series(parallel_run.fitted(**options))
 
 
-@pytest.mark.slow
+def assert_close(found, one, rtol=1e-9):
+    """The loss of every step, the validation's ELBO and what is fitted."""
+    for name in ("loss", "elbo", "values"):
+        np.testing.assert_allclose(found[name], one[name], rtol=rtol, atol=rtol)
+
+
+def assert_close_in_single_precision(found):
+    one = single()
+    np.testing.assert_allclose(found["loss"][:20], one["loss"][:20], rtol=1e-5)
+    assert abs(found["elbo"][0] - one["elbo"][0]) < 0.1
+
+
 def test_eight_devices_are_one_over_200_steps(tmp_path, float64):
-    single = parallel_run.series(parallel_run.fitted())
-    assert len(single["loss"]) == 200
-    assert_close(on_devices(tmp_path, x64=True), single, 1e-9)
+    (found,) = on_devices(tmp_path, {})
+    assert len(found["loss"]) == 200
+    assert_close(found, single())
 
 
 @pytest.mark.slow
-def test_eight_devices_are_one_in_single_precision(tmp_path):
-    single = parallel_run.series(parallel_run.fitted())
-    found = on_devices(tmp_path)
-    np.testing.assert_allclose(found["loss"][:20], single["loss"][:20], rtol=1e-5)
-    assert abs(found["elbo"][0] - single["elbo"][0]) < 0.1
+def test_eight_devices_are_one_in_single_precision_with_state_and_other_keys(tmp_path):
+    odd = {"epochs": 2, "stateful": True, "impl": "rbg", "stops": True}
+    other, found = on_devices(tmp_path, odd, {"x64": False})
+    assert_close_in_single_precision(found)
+    odd["early_stopping"] = EarlyStopping(3) if odd.pop("stops") else None
+    with jax.enable_x64(True):
+        assert_close(other, single(**odd), 1e-6)  # the start of running state is in single precision
 
 
 @pytest.mark.slow
-def test_draws_of_another_kind_of_key_do_not_depend_on_devices(tmp_path, float64):
-    single = parallel_run.series(parallel_run.fitted(epochs=2, impl="rbg"))
-    assert_close(on_devices(tmp_path, x64=True, epochs=2, impl="rbg"), single, 1e-9)
+@pytest.mark.parametrize("count", [2, 4])
+def test_processes_are_one(tmp_path, count):
+    found, less = in_processes(tmp_path, count, {}, {"x64": False, "epochs": 1})
+    with jax.enable_x64(True):
+        assert len(found["loss"]) == 200
+        assert_close(found, single())
+    assert_close_in_single_precision(less)
 
 
 @pytest.mark.slow
-def test_the_pass_for_a_training_set_value_is_that_of_one_device(tmp_path, float64):
-    options = {"epochs": 2, "stateful": True}
-    single = parallel_run.series(parallel_run.fitted(**options))
-    found = on_devices(tmp_path, x64=True, skip=True, **options)
-    assert_close(found, single, 1e-9)
-    np.testing.assert_allclose(found["values"], single["values"], rtol=1e-6, atol=1e-9)
+def test_a_checkpoint_goes_on_with_another_number_of_devices(tmp_path, float64):
+    ours, theirs = (str(tmp_path / name) for name in ("ours", "theirs"))
+    single(epochs=2, checkpoints=Checkpoints(ours))
+    (went_on, _) = on_devices(
+        tmp_path, {"epochs": 4, "checkpoints": ours}, {"epochs": 2, "checkpoints": theirs}
+    )
+    whole = single(epochs=4)
+    assert_close(went_on, whole)
+    assert_close(single(epochs=4, checkpoints=Checkpoints(theirs)), whole)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("victim", [0, 1])
+def test_one_process_killed_ends_the_others_and_the_run_goes_on(tmp_path, float64, victim):
+    folder = tmp_path / "checkpoints"
+    job = {"epochs": 10_000, "checkpoints": str(folder)}
+    run = started_together(tmp_path, 2, [job])
+    while len(list(folder.glob("epoch-*"))) < 2:
+        assert all(process.poll() is None for process in run), ended(run[0])
+        time.sleep(0.1)
+    run[victim].kill()
+    begun = time.monotonic()
+    code, said = ended(run[1 - victim])
+    assert time.monotonic() - begun < 60
+    assert code != 0
+    assert "LostProcessError: another process of this run has ended" in said
+    assert "goes on after the last checkpoint" in said
+    kept = max(int(path.stem.split("-")[1]) for path in folder.glob("epoch-*"))
+    whole = single(epochs=kept + 2)
+    assert len(whole["loss"]) == 20 * (kept + 2)
+    if victim == 1:
+        (found,) = in_processes(tmp_path, 2, {**job, "epochs": kept + 1})
+        assert len(found["loss"]) == 20 * (kept + 1)
+    assert_close(single(epochs=kept + 2, checkpoints=Checkpoints(folder)), whole)
 
 
 def small_fit(**options):

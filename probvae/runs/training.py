@@ -137,6 +137,10 @@ def _fitted(
         _keep(folder, error.fitted)
         kept = f"It is saved as {folder / files.FITTED}, of {error.fitted.history.num_epochs} epochs."
         raise NonFiniteLossError(f"{error} {kept}", error.fitted) from error
+    except LostProcessError as error:
+        if not files.checkpoints(folder):
+            raise
+        raise LostProcessError(f"{error} To train on, in each: {_resume_words(folder)}") from error
     except KeyboardInterrupt as stop:
         if not files.checkpoints(folder):
             raise

@@ -9,6 +9,7 @@ from probvae.training.fit import fit
 from probvae.training.fitted import Fitted
 from probvae.training.history import History
 from probvae.training.point_weights import point_weights
+from probvae.training.processes import LostProcessError
 from probvae.training.queries import Imputed, Samples
 from probvae.training.recovery import AbstractRecovery, HalveRate, Incident, SkipBatch
 from probvae.training.refit import refit
@@ -29,6 +30,7 @@ __all__ = [
     "History",
     "Imputed",
     "Incident",
+    "LostProcessError",
     "MovingAverage",
     "NonFiniteLossError",
     "Samples",
