@@ -107,13 +107,19 @@ def test_eight_devices_are_one_in_single_precision_with_state_and_other_keys(tmp
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("count", [2, 4])
-def test_processes_are_one(tmp_path, count):
-    found, less = in_processes(tmp_path, count, {}, {"x64": False, "epochs": 1})
+def test_two_processes_are_one_also_where_they_go_on(tmp_path):
+    kept = {"checkpoints": str(tmp_path / "checkpoints")}
+    _, found, less = in_processes(tmp_path, 2, {**kept, "epochs": 2}, kept, {"x64": False, "epochs": 1})
     with jax.enable_x64(True):
         assert len(found["loss"]) == 200
         assert_close(found, single())
     assert_close_in_single_precision(less)
+
+
+@pytest.mark.slow
+def test_four_processes_are_one(tmp_path, float64):
+    (found,) = in_processes(tmp_path, 4, {})
+    assert_close(found, single())
 
 
 @pytest.mark.slow
@@ -138,19 +144,17 @@ def test_one_process_killed_ends_the_others_and_the_run_goes_on(tmp_path, float6
         assert all(process.poll() is None for process in run), ended(run[0])
         time.sleep(0.1)
     run[victim].kill()
+    run[victim].communicate()
     begun = time.monotonic()
     code, said = ended(run[1 - victim])
     assert time.monotonic() - begun < 60
     assert code != 0
-    assert "LostProcessError: another process of this run has ended" in said
-    assert "goes on after the last checkpoint" in said
+    ours = "LostProcessError: another process of this run has ended"  # or JAX's service is first
+    assert ours in said or (victim == 0 and "indicates that another task died" in said)
     kept = max(int(path.stem.split("-")[1]) for path in folder.glob("epoch-*"))
-    whole = single(epochs=kept + 2)
-    assert len(whole["loss"]) == 20 * (kept + 2)
-    if victim == 1:
-        (found,) = in_processes(tmp_path, 2, {**job, "epochs": kept + 1})
-        assert len(found["loss"]) == 20 * (kept + 1)
-    assert_close(single(epochs=kept + 2, checkpoints=Checkpoints(folder)), whole)
+    found = single(epochs=kept + 2, checkpoints=Checkpoints(folder))
+    assert len(found["loss"]) == 20 * (kept + 2)
+    assert_close(found, single(epochs=kept + 2))
 
 
 def small_fit(**options):

@@ -237,7 +237,8 @@ def _skipped(course: Course, steps: dict[str, Any], told: tuple) -> tuple[Incide
 def _incident(course: Course, found: NotFinite, told: tuple) -> Incident:
     _, train, _, epoch_key = told
     action = course.plan.recovery.action if course.plan.recovery else ""
-    rows = loop.rows_of_steps(epoch_key, found.epoch, num_rows(train), course.run.batch_size)[found.at]
+    rows = loop.rows_of_steps(epoch_key, found.epoch, num_rows(train), course.run.batch_size)
+    rows = np.asarray(rows)[found.at]
     return Incident(found.epoch, found.step, found.term, action, tuple(map(int, rows)))
 
 
