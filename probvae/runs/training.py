@@ -36,6 +36,7 @@ from probvae.training import (
     EarlyStopping,
     Fitted,
     History,
+    LostProcessError,
     NonFiniteLossError,
     fit,
 )
