@@ -30,7 +30,17 @@ def assist(settings: Settings, *, devices: DataParallel) -> None:
 def assist_resumed(
     directory: str | os.PathLike, *, data_dir: str | None = None, devices: DataParallel
 ) -> None:
-    """Take part in a run that goes on, by its own record, which this process can read."""
+    """Take part in a run that goes on, by its own record, which this process can read.
+
+    Args:
+        directory: the run's folder.
+        data_dir: where known data sets lie now, if elsewhere than before.
+        devices: of all processes.
+
+    Raises:
+        FileNotFoundError: if it is no run's folder.
+        LostProcessError: where the first, or another, has ended.
+    """
     folder = Path(directory)
     config = config_of(folder, needs=(files.CONFIG, files.MODEL))
     if not is_whole(folder):
