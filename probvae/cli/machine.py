@@ -24,7 +24,7 @@ TOGETHER = ("coordinator", "processes", "process")
 PLACE = ("device", "devices", *TOGETHER)
 HEARTBEAT = 20  # seconds without a sign of life after which a process counts as lost
 PATIENCE = 7 * 24 * 3600  # seconds that the others wait for the first to evaluate and report
-NOT_THERE, FAILED = 2, 1
+NOT_THERE, FAILED, INTERRUPTED = 2, 1, 130
 
 
 def add_device(parser: argparse.ArgumentParser) -> None:
@@ -97,15 +97,17 @@ def _with_others(arguments: Namespace) -> Iterator[None]:
     )
     try:
         yield
-    except BaseException:
-        atexit.register(_end)  # before JAX's own end, which would wait for the others
+    except BaseException as error:
+        usual = INTERRUPTED if isinstance(error, KeyboardInterrupt) else FAILED
+        code = getattr(error, "code", usual)
+        atexit.register(_end, code)  # before JAX's own end, which would wait for the others
         raise
 
 
-def _end() -> None:
+def _end(code: int) -> None:
     sys.stdout.flush()
     sys.stderr.flush()
-    os._exit(FAILED)
+    os._exit(code)
 
 
 def devices_of(arguments: Namespace) -> DataParallel | None:

@@ -17,6 +17,8 @@ FAILED, INTERRUPTED, TERMINATED = 1, 130, 143
 class TerminatedError(KeyboardInterrupt):
     """SIGTERM: as an interrupt, but the run is not finished with what there is."""
 
+    code = TERMINATED
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line.
