@@ -187,7 +187,7 @@ def test_interrupted_and_without_matplotlib_a_run_is_finished(data, tmp_path, mo
 
 
 def test_interrupt_in_the_first_epoch_leaves_nothing(data, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(training, "_fit", raising(KeyboardInterrupt))
+    monkeypatch.setattr(training, "fit_of", raising(KeyboardInterrupt))
     assert train(data, tmp_path / "new" / "run") == 130
     assert "interrupted" in capsys.readouterr().err
     assert not list(tmp_path.iterdir())

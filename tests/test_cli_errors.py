@@ -30,6 +30,7 @@ FILES = {
     "file": "a regular file\n",
     "other/notes.txt": "mine\n",
 }
+TOGETHER = ["--coordinator", "127.0.0.1:1", "--processes", "2"]
 
 ERRORS = [
     # the model file
@@ -67,6 +68,15 @@ ERRORS = [
     (["train", "M", "--seed", "-1"], 1, "seed expects an integer from 0"),
     (["train", "M", "--learning-rate", "-1"], 1, "learning_rate expects a positive number"),
     (["train"], 2, "required: MODEL.py"),
+    # the machine
+    (["train", "M", "--device", "abacus"], 2, "argument --device: invalid choice: 'abacus'"),
+    (["train", "M", "--device", "tpu"], 2, r'JAX finds none.*pip install -U "jax\[tpu\]"'),
+    (["evaluate", "run", "--device", "tpu"], 2, "--device tpu: JAX finds none"),
+    (["train", "M", "--devices", "99"], 1, "--devices 99: there are 1. Take --devices all"),
+    (["train", "M", "--devices", "two"], 2, "--devices expects a number, or all; got two"),
+    (["train", "M", "--process", "1"], 2, "--coordinator .* --processes N and --process I go together"),
+    (["train", "M", *TOGETHER, "--process", "2"], 2, "--process expects 0 to 1, got 2"),
+    (["train", "M", *TOGETHER, "--process", "0", "--devices", "4"], 2, "leave --devices out"),
     (["trian", "M"], 2, "invalid choice: 'trian'"),
     ([], 2, "required: COMMAND"),
     # the data

@@ -1,11 +1,14 @@
 """A model function's arguments as options, and the settings they lead to."""
 
+import jax
+import jax.numpy as jnp
 import pytest
 
-from probvae import VAE, Variant
+from probvae import VAE, DataParallel, Fitted, History, Variant
+from probvae.cli import main
 from probvae.cli.model_options import model_arguments
 from probvae.cli.parser import parsed
-from probvae.runs import Settings, load_model_file
+from probvae.runs import Settings, load_model_file, training
 from probvae.runs.settings import assembled, check_settings, sizes
 
 MODEL = '''
@@ -124,3 +127,47 @@ def test_settings_go_before_the_models_and_these_before_defaults(model):
 def test_settings_that_would_fail_after_training_fail_before(changed, message):
     with pytest.raises(ValueError, match=message):
         check_settings(Settings("model.py", **changed))
+
+
+def test_a_gpu_that_is_not_there_is_named_with_the_line_that_installs_it(model, monkeypatch, capsys):
+    def none(backend):
+        raise RuntimeError(f"Unknown backend {backend}")
+
+    monkeypatch.setattr(jax, "local_devices", none)
+    for device in ("gpu", "cuda"):
+        with pytest.raises(SystemExit) as stop:
+            main(["train", model, "--device", device])
+        assert stop.value.code == 2
+        told = capsys.readouterr().err
+        assert told.startswith(f"probvae: --device {device}: JAX finds none; it finds cpu. Install")
+        assert 'pip install -U "jax[cuda13]"' in told
+
+
+def test_a_device_that_is_there_is_the_one_that_is_used(model, monkeypatch, tmp_path):
+    used = []
+    monkeypatch.setattr(
+        training, "fit", lambda *_, devices, **__: used.append((jnp.ones(()), devices)) or 1 / 0
+    )
+    words = ["train", model, "--binarize", "auto", "--out", str(tmp_path / "run")]
+    assert main([*words, "--device", "cpu"]) == 1
+    assert main([*words, "--devices", "all"]) == 1
+    assert [devices for _, devices in used] == [None, DataParallel()]
+    assert used[0][0].device == jax.devices("cpu")[0]
+
+
+def test_the_others_take_part_and_write_nothing(model, monkeypatch, tmp_path):
+    asked = []
+
+    def fit(vae, train, **told):
+        asked.append(told)
+        return Fitted(vae, {}, History({}, {}, {}))
+
+    monkeypatch.setattr(training, "fit", fit)
+    monkeypatch.setattr(jax.distributed, "initialize", lambda *told, **_: asked.append(told))
+    monkeypatch.chdir(tmp_path)
+    before = sorted(tmp_path.rglob("*"))
+    words = ["--coordinator", "host:1", "--processes", "2", "--process", "1", "--epochs", "3"]
+    assert main(["train", model, *words]) == 0
+    assert asked[0] == ("host:1", 2, 1)
+    assert (asked[1]["devices"], asked[1]["epochs"]) == (DataParallel(), 3)
+    assert sorted(tmp_path.rglob("*")) == before

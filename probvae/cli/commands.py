@@ -11,6 +11,7 @@ import numpy as np
 
 from probvae import data as sources
 from probvae import plots, runs
+from probvae.cli.machine import devices_of, takes_part
 from probvae.cli.model_options import model_arguments
 from probvae.runs import Run, Settings, comparing, diagnosing, figures
 from probvae.runs import folder as files
@@ -21,11 +22,15 @@ from probvae.training.checks import check_count
 
 def train(arguments: Namespace) -> None:
     """Train a model file on data, or go on with a run."""
-    if arguments.resume is not None:
-        told = {"data_dir": arguments.data_dir, "say": _say, "progress": True}
-        runs.resume(arguments.resume, **told)
+    devices = devices_of(arguments)
+    if takes_part(arguments):
+        _take_part(arguments, devices)
         return
-    runs.train(_settings(arguments), command=_command(arguments), say=_say, progress=True)
+    told: dict[str, Any] = {"say": _say, "progress": True, "devices": devices}
+    if arguments.resume is not None:
+        runs.resume(arguments.resume, data_dir=arguments.data_dir, **told)
+        return
+    runs.train(_settings(arguments), command=_command(arguments), **told)
 
 
 def sweep(arguments: Namespace) -> None:
@@ -33,6 +38,14 @@ def sweep(arguments: Namespace) -> None:
     options = {"num_seeds": arguments.seeds, "at_once": arguments.at_once, "progress": True}
     told = {"command": _command(arguments), "say": _say, **options}
     runs.sweep(_settings(arguments), dict(arguments.over), **told)
+
+
+def _take_part(arguments: Namespace, devices: Any) -> None:
+    _say(f"process {arguments.process} of {arguments.processes}: process 0 writes the run")
+    if arguments.resume is not None:
+        runs.assist_resumed(arguments.resume, data_dir=arguments.data_dir, devices=devices)
+    else:
+        runs.assist(_settings(arguments), devices=devices)
 
 
 def evaluate(arguments: Namespace) -> None:

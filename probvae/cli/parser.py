@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 import probvae
 from probvae.cli import commands
+from probvae.cli.machine import PLACE, add_device, add_processes, check_processes
 from probvae.cli.model_options import add_model_options
 from probvae.cli.swept import check_once, swept
 from probvae.runs import ModelFile, Settings, load_model_file
@@ -58,11 +59,12 @@ def _refuse(parser: argparse.ArgumentParser, unknown: list[str]) -> None:
 
 
 def _check_train(parser: argparse.ArgumentParser, found: argparse.Namespace) -> None:
+    check_processes(parser, found)
     if found.resume is None:
         if found.model is None:
             parser.error("the following arguments are required: MODEL.py, or --resume DIR")
         return
-    free = {"resume", "data_dir", "debug"}
+    free = {"resume", "data_dir", "debug", *PLACE}
     actions = [a for a in parser._actions if a.dest not in free and hasattr(found, a.dest)]
     given = [a for a in actions if getattr(found, a.dest) != a.default]
     if given:
@@ -79,6 +81,8 @@ def _parser(command: list[str], file: ModelFile | None) -> tuple[argparse.Argume
         made[name] = subparsers.add_parser(name, help=summary, description=summary, allow_abbrev=False)
         made[name].set_defaults(run=run)
         fill(made[name])
+        if run is not commands.data:
+            add_device(made[name])
         made[name].add_argument("--debug", action="store_true", help="show tracebacks")
     if file is not None:
         add_model_options(made[command[0]], file)
@@ -97,6 +101,7 @@ def _train(parser: argparse.ArgumentParser) -> None:
     words = "halve the learning rate where the loss is not finite, N times at most"
     add("--halve-rate", type=int, metavar="N", help=words)
     _particles(parser, DEFAULTS["num_particles"])
+    add_processes(parser)
 
 
 def _sweep(parser: argparse.ArgumentParser) -> None:

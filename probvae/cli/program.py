@@ -7,6 +7,7 @@ import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
+from probvae.cli.machine import machine
 from probvae.cli.parser import parsed
 from probvae.runs import SweptError
 
@@ -16,6 +17,8 @@ FAILED, USAGE, INTERRUPTED, TERMINATED = 1, 2, 130, 143
 
 class TerminatedError(KeyboardInterrupt):
     """SIGTERM: as an interrupt, but the run is not finished with what there is."""
+
+    code = TERMINATED
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -29,12 +32,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         130 after Ctrl-C, 143 after SIGTERM.
 
     Raises:
-        SystemExit: 2 for a command that does not exist as it is written, 0 after ``--help``.
+        SystemExit: 2 for a command that does not exist as it is written, or a device that is not
+            there; 0 after ``--help``.
     """
     argv = list(sys.argv[1:] if argv is None else argv)
     try:
         arguments = parsed(argv)
-        with _sigterm_raised():
+        with _sigterm_raised(), machine(arguments):
             arguments.run(arguments)
     except KeyboardInterrupt as stop:
         print(f"\nprobvae: interrupted {stop}".rstrip(), file=sys.stderr)

@@ -1,5 +1,6 @@
 """A run: a model file trained on data, kept as a folder that can be opened again; sweeps of many."""
 
+from probvae.runs.assisting import assist, assist_resumed
 from probvae.runs.comparing import compare
 from probvae.runs.evaluation import evaluate
 from probvae.runs.figures import drawn
@@ -17,6 +18,8 @@ __all__ = [
     "Run",
     "Settings",
     "SweptError",
+    "assist",
+    "assist_resumed",
     "compare",
     "drawn",
     "evaluate",

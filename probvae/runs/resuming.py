@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from probvae.runs import folder as files
-from probvae.runs.model_file import load_model_file
+from probvae.runs.model_file import ModelFile, load_model_file
 from probvae.runs.record import check_sealed
 from probvae.runs.run import Run, argument, check_unchanged, config_of, open_run
 from probvae.runs.settings import Settings, assembled, protocol
 from probvae.runs.training import completed, epochs_text
+from probvae.training import DataParallel
 from probvae.training.lock import locked
 
 
@@ -22,6 +23,7 @@ def resume(
     data_dir: str | None = None,
     say: Callable[[str], Any] = print,
     progress: bool = False,
+    devices: DataParallel | None = None,
 ) -> Run:
     """Go on with a run that was stopped, to the bits of one that was not: by its own record.
 
@@ -34,6 +36,7 @@ def resume(
         data_dir: where known data sets lie now, if elsewhere than before.
         say: is given each line of the account.
         progress: show bars.
+        devices: as in ``fit``; others than before will do.
 
     Raises:
         FileNotFoundError: if it is no run's folder.
@@ -42,22 +45,34 @@ def resume(
     """
     folder = Path(directory)
     config = config_of(folder, needs=(files.CONFIG, files.MODEL))
-    settings = _settings(folder, config, data_dir)
+    settings = settings_of(folder, config, data_dir)
     with locked(folder / files.LOCK):
-        if (folder / files.REPORT).exists() and not files.checkpoints(folder):
+        if is_whole(folder):
             run = open_run(folder, data_dir=data_dir)
             _check_results(run)
             # the folder of one that was killed at its very end: it is empty
             shutil.rmtree(folder / files.CHECKPOINTS, ignore_errors=True)
             say(f"{folder} is whole: there is nothing left to do")
             return run
-        file = load_model_file(folder / files.MODEL, stem=Path(config["model"]["file"]).stem)
+        file = model_of(folder, config)
         variant, data, _ = assembled(file, settings)
         check_unchanged(data, config["data"])
         check_sealed(folder, config, file.source)
         say(protocol(data, settings, variant))
         say(_where_from(folder, config["training"]["epochs"]))
-        return completed(folder, config, settings, variant, data, say, progress=progress)
+        return completed(
+            folder, config, settings, variant, data, say, devices=devices, progress=progress
+        )
+
+
+def is_whole(folder: Path) -> bool:
+    """Tell whether a run has come to its end, with a report."""
+    return (folder / files.REPORT).exists() and not files.checkpoints(folder)
+
+
+def model_of(folder: Path, config: dict[str, Any]) -> ModelFile:
+    """Return a run's copy of its model file, under the name that the file had."""
+    return load_model_file(folder / files.MODEL, stem=Path(config["model"]["file"]).stem)
 
 
 def _check_results(run: Run) -> None:
@@ -83,7 +98,7 @@ def _columns(table: str) -> list[tuple[str, ...]]:
     return sorted(zip(*(line.split(",") for line in table.split("\n")[:-1]), strict=True))
 
 
-def _settings(folder: Path, config: dict[str, Any], data_dir: str | None) -> Settings:
+def settings_of(folder: Path, config: dict[str, Any], data_dir: str | None) -> Settings:
     """Return the settings that a run was made with."""
     try:
         given = Settings(**config["settings"])

@@ -30,7 +30,16 @@ from probvae.runs.settings import (
     sizes,
     stopping,
 )
-from probvae.training import Checkpoints, EarlyStopping, Fitted, History, NonFiniteLossError, fit
+from probvae.training import (
+    Checkpoints,
+    DataParallel,
+    EarlyStopping,
+    Fitted,
+    History,
+    LostProcessError,
+    NonFiniteLossError,
+    fit,
+)
 from probvae.training.callbacks import JSONLines
 from probvae.training.lock import locked
 from probvae.variant import Variant
@@ -42,6 +51,7 @@ def train(
     command: str = "",
     say: Callable[[str], Any] = print,
     progress: bool = False,
+    devices: DataParallel | None = None,
 ) -> Run:
     """Train a model file on data and write the run's folder: parameters, numbers, figures, report.
 
@@ -54,6 +64,7 @@ def train(
         command: the command that asked for it, for the record.
         say: is given each line of the account.
         progress: show bars.
+        devices: as in ``fit``; with several processes, the others call ``assist``.
 
     Raises:
         TypeError, ValueError, OSError: before training, and nothing stays on disk.
@@ -71,7 +82,9 @@ def train(
         config = sealed(record(settings, file, variant, data, binarize, command), file.source)
         files.write_json(folder / files.CONFIG, config)
         files.write_text(folder / files.MODEL, file.source)
-        return completed(folder, config, settings, variant, data, say, progress=progress)
+        return completed(
+            folder, config, settings, variant, data, say, devices=devices, progress=progress
+        )
 
 
 def completed(
@@ -82,11 +95,12 @@ def completed(
     data: Data,
     say: Callable[[str], Any],
     *,
+    devices: DataParallel | None,
     progress: bool,
 ) -> Run:
     """Train, or go on training, a run that has been written down; evaluate it and report."""
     before = files.epochs_kept(folder)
-    fitted, seconds = _fitted(folder, settings, variant, data, progress=progress)
+    fitted, seconds = _fitted(folder, settings, variant, data, devices=devices, progress=progress)
     _keep(folder, fitted)
     run = Run(folder, config, fitted, lambda: asked(variant, data))
     say(_account(run, seconds))
@@ -115,15 +129,19 @@ def _resume_words(folder: Path) -> str:
 
 
 def _fitted(
-    folder: Path, settings: Settings, variant: Variant, data: Data, *, progress: bool
+    folder: Path, settings: Settings, variant: Variant, data: Data, **options: Any
 ) -> tuple[Fitted, float]:
     start = time.perf_counter()
     try:
-        fitted = _fit(folder, settings, variant, data, progress=progress)
+        fitted = fit_of(folder, settings, variant, data, **options)
     except NonFiniteLossError as error:
         _keep(folder, error.fitted)
         kept = f"It is saved as {folder / files.FITTED}, of {error.fitted.history.num_epochs} epochs."
         raise NonFiniteLossError(f"{error} {kept}", error.fitted) from error
+    except LostProcessError as error:
+        if not files.checkpoints(folder):
+            raise
+        raise LostProcessError(f"{error} To train on, in each: {_resume_words(folder)}") from error
     except KeyboardInterrupt as stop:
         if not files.checkpoints(folder):
             raise
@@ -139,7 +157,17 @@ def _keep(folder: Path, fitted: Fitted) -> None:
     files.write_text(folder / files.EPOCHS, epochs_text(fitted.history))
 
 
-def _fit(folder: Path, settings: Settings, variant: Variant, data: Data, *, progress: bool) -> Fitted:
+def fit_of(
+    folder: Path | None,
+    settings: Settings,
+    variant: Variant,
+    data: Data,
+    *,
+    devices: DataParallel | None,
+    progress: bool,
+) -> Fitted:
+    """Fit what a run's settings say; without a folder another process keeps it."""
+    folder = Path() if folder is None else folder
     epochs, batch_size = sizes(settings, variant, data)
     rate = settings.learning_rate
     return fit(
@@ -156,6 +184,7 @@ def _fit(folder: Path, settings: Settings, variant: Variant, data: Data, *, prog
         recovery=recovery(settings),
         checkpoints=Checkpoints(folder / files.CHECKPOINTS),
         callbacks=(JSONLines(folder / files.LINES),),
+        devices=devices,
         rng_key=keys(settings.seed).fit,
         progress=progress,
     )

@@ -3,11 +3,13 @@
 from probvae.training.average import MovingAverage
 from probvae.training.checkpoints import Checkpoints
 from probvae.training.decoder_prior import DecoderPrior
+from probvae.training.devices import DataParallel
 from probvae.training.finite import NonFiniteLossError
 from probvae.training.fit import fit
 from probvae.training.fitted import Fitted
 from probvae.training.history import History
 from probvae.training.point_weights import point_weights
+from probvae.training.processes import LostProcessError
 from probvae.training.queries import Imputed, Samples
 from probvae.training.recovery import AbstractRecovery, HalveRate, Incident, SkipBatch
 from probvae.training.refit import refit
@@ -20,6 +22,7 @@ from probvae.training.warm_start import shared_params
 __all__ = [
     "AbstractRecovery",
     "Checkpoints",
+    "DataParallel",
     "DecoderPrior",
     "EarlyStopping",
     "Fitted",
@@ -27,6 +30,7 @@ __all__ = [
     "History",
     "Imputed",
     "Incident",
+    "LostProcessError",
     "MovingAverage",
     "NonFiniteLossError",
     "Samples",

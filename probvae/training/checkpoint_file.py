@@ -87,8 +87,8 @@ def put_back(name: str, like: Any, arrays: dict[str, np.ndarray]) -> Any:
     return jax.tree.unflatten(jax.tree.structure(like), placed)
 
 
-def write(path: Path, standing: Standing, configuration: dict[str, str]) -> None:
-    """Write a file, which appears whole or not at all, also when the power goes."""
+def content(standing: Standing, configuration: dict[str, str]) -> bytes:
+    """Return what is in a file."""
     arrays = {**standing.arrays, **history_arrays(standing.history)}
     told = {
         "format": FORMAT,
@@ -97,11 +97,16 @@ def write(path: Path, standing: Standing, configuration: dict[str, str]) -> None
         "configuration": json.dumps(configuration, sort_keys=True),
         "circumstances": json.dumps(circumstances(), sort_keys=True),
     }
-    content = save(arrays, {**told, "sha256": checksum(arrays, told)})
+    return save(arrays, {**told, "sha256": checksum(arrays, told)})
+
+
+def write(path: Path, standing: Standing, configuration: dict[str, str]) -> None:
+    """Write a file, which appears whole or not at all, also when the power goes."""
+    told = content(standing, configuration)
     partial = path.with_name(f".{path.name}.partial")
     try:
         with partial.open("wb") as file:
-            file.write(content)
+            file.write(told)
             file.flush()
             os.fsync(file.fileno())
         partial.replace(path)

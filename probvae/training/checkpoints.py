@@ -4,16 +4,20 @@ import os
 import time
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import jax
 import numpy as np
 
 from probvae.training import checkpoint_file
 from probvae.training.checkpoint_file import DamagedError, Standing
 from probvae.training.checks import check_count
+from probvae.training.fingerprint import fingerprint
 from probvae.training.lock import locked
+from probvae.training.processes import processes_of
 
 LOCK = "lock"
 
@@ -172,3 +176,29 @@ def _unwritable(error: OSError, path: Path) -> OSError:
         "stay. Make room, or put the folder back, and call the same again: the run goes on from them",
         str(path),
     )
+
+
+def opened(
+    held: ExitStack, run: Any, plan: Any, given: dict[str, Any]
+) -> tuple[Keeper | None, Standing | None]:
+    """Open the folder of checkpoints that a plan has, and return it with the last of them.
+
+    Of several processes the first has the folder open, and all have the checkpoint.
+    """
+    processes, asked = processes_of(plan.devices), plan.checkpoints
+    if asked is None and processes.count == 1:
+        return None, None
+    early, precision = plan.early_stopping is not None, str(jax.numpy.zeros(()).dtype)
+    told = {**run._asdict(), **given, "early_stopping": early, "precision": precision}
+    configuration = fingerprint(told)
+    processes.check_same(configuration)
+    if asked is None:
+        return None, None
+    keepers: list[Keeper] = []
+
+    def read() -> Standing | None:
+        keepers.append(held.enter_context(asked.opened(configuration)))
+        return keepers[0].last(plan.epochs)
+
+    last = processes.by_first(read)
+    return (keepers[0] if keepers else None), last

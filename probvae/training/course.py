@@ -2,7 +2,7 @@
 
 import signal
 import time
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
@@ -13,11 +13,12 @@ from probvae.evidence import Batch
 from probvae.training import checkpoint_file as files
 from probvae.training import checks, loop
 from probvae.training.callbacks import Callback, Epoch, called
-from probvae.training.checkpoints import Checkpoints, Keeper
-from probvae.training.fingerprint import fingerprint
+from probvae.training.checkpoints import Checkpoints, Keeper, opened
+from probvae.training.devices import DataParallel, home, num_rows
 from probvae.training.finite import NotFinite, error, first_not_finite, last_update, not_finite
 from probvae.training.fitted import Fitted
 from probvae.training.history import Recorder, in_words, row_of
+from probvae.training.processes import FAILED, lost, processes_of
 from probvae.training.progress import bar as shown_as
 from probvae.training.recovery import AbstractRecovery, Incident
 from probvae.training.signals import SHORT, Asked, awaited, noted
@@ -35,6 +36,7 @@ class Plan(NamedTuple):
     checkpoints: Checkpoints | None = None
     recovery: AbstractRecovery | None = None
     callbacks: tuple[Callback, ...] = ()
+    devices: DataParallel | None = None
 
 
 class Point(NamedTuple):
@@ -95,6 +97,7 @@ class Course:
     def fitted(self) -> Fitted:
         """Return the VAE as it is to be kept; what is frozen was not through a constraint and back."""
         vae, values = self.run.vae, self.point.best or loop.parameters(self.run, self.point.state)
+        values = values if self.plan.devices is None else home(values)
         frozen = {name: self.start[name] for name in self.start if checks.is_frozen(vae, name)}
         history = self.point.recorder.history()._replace(best_epoch=self.best_epoch)
         return Fitted(replace(vae, frozen=()), {**values, **frozen}, history)
@@ -123,44 +126,48 @@ def trained(
     """Train to the end of the plan, or of what ends it before; data and options are checked."""
     begun = time.perf_counter()
     init_key, epoch_key, pass_key = jax.random.split(rng_key, 3)
-    opened = _opened(run, plan, train, valid, rng_key, start)
-    train, valid = jax.device_put((train, valid))
-    first = jax.tree.map(lambda a: a[: run.batch_size], train)
-    with opened as keeper, noted(terminate=keeper is not None) as asked:
-        last = None if keeper is None else keeper.last(plan.epochs)
+    given = {"train": train, "validation": valid, "rng_key": rng_key, "init_params": start}
+    first = jax.device_put(jax.tree.map(lambda a: a[: run.batch_size], train))
+    train, valid = _placed(plan.devices, train, valid)
+    with ExitStack() as held, noted(terminate=plan.checkpoints is not None) as asked:
+        keeper, last = opened(held, run, plan, given)
         state = loop.start(run, init_key, loop.observed(run, init_key, first), start)
         fresh = dict(state.mutable_state or {})
         course = Course(run, plan, start, Point(state, Recorder()))
         if last is not None:
             course.go_on_after(last)
+        if plan.devices is not None:
+            course.point = course.point._replace(state=plan.devices.copied(course.point.state))
+            fresh, epoch_key, pass_key = plan.devices.copied((fresh, epoch_key, pass_key))
         _trained(course, keeper, asked, (fresh, train, valid, epoch_key), bar=bar)
     if asked.by == signal.SIGTERM:
         signal.raise_signal(signal.SIGTERM)  # who sent it expects an end
     fitted = replace(course.fitted(), seconds=time.perf_counter() - begun)
     if PASS not in fresh or checks.is_frozen(run.vae, PASS):
         return fitted
-    gathered = loop.whole_pass(run, fitted.values, fresh, train, pass_key)
-    return fitted.with_values({**fitted.values, PASS: gathered})
-
-
-def _opened(run: loop.Run, plan: Plan, *given: Any) -> AbstractContextManager[Keeper | None]:
-    """Return the open folder of checkpoints, if there is to be one."""
-    if plan.checkpoints is None:
-        return nullcontext()
-    parts = dict(zip(("train", "validation", "rng_key", "init_params"), given, strict=True))
-    early, precision = plan.early_stopping is not None, str(jax.numpy.zeros(()).dtype)
-    return plan.checkpoints.opened(
-        fingerprint({**run._asdict(), **parts, "early_stopping": early, "precision": precision})
+    values = fitted.values if plan.devices is None else plan.devices.copied(fitted.values)
+    gathered = loop.whole_pass(run, values, fresh, train, pass_key)
+    return fitted.with_values(
+        {**fitted.values, PASS: gathered if plan.devices is None else home(gathered)}
     )
+
+
+def _placed(devices: DataParallel | None, train: Batch, valid: Batch | None) -> tuple[Any, Any]:
+    """Return the data where they are trained on."""
+    if devices is None:
+        return jax.device_put((train, valid))
+    return devices.split(train), devices.split(valid)
 
 
 def _trained(course: Course, keeper: Keeper | None, asked: Asked, told: tuple, *, bar: bool) -> None:
     """Take epochs until the course is over, or ended by a signal, and keep it as it goes."""
     seconds = float("inf")  # of the last epoch
-    callbacks = course.plan.callbacks
+    processes = processes_of(course.plan.devices)
+    callbacks = course.plan.callbacks if processes.is_first else ()
     whole: dict[str, Any] = {"total": course.plan.epochs, "initial": course.num_epochs}
-    with shown_as(**whole, unit="epoch", disable=not bar) as shown:
+    with shown_as(**whole, unit="epoch", disable=not (bar and processes.is_first)) as shown:
         try:
+            asked.by = processes.agreed(asked.by)
             while not (course.is_over or asked.by):
                 begun = time.perf_counter()
                 course.add(*taken(course, told, patiently=seconds > SHORT))
@@ -170,8 +177,18 @@ def _trained(course: Course, keeper: Keeper | None, asked: Asked, told: tuple, *
                 shown.update()
                 if keeper is not None and keeper.is_due(course.num_epochs):
                     keeper.write(course.standing())
+                asked.by = processes.agreed(asked.by)
         except KeyboardInterrupt:
             asked.by = asked.by or signal.SIGINT
+        except OSError:
+            processes.agreed(FAILED)
+            raise
+        except jax.errors.JaxRuntimeError as error:
+            if processes.count == 1:
+                raise
+            if keeper is not None:
+                keeper.write(course.standing())
+            raise lost(course.num_epochs, kept=course.plan.checkpoints is not None) from error
         if keeper is not None:
             keeper.write(course.standing())
         if asked.by:
@@ -220,7 +237,8 @@ def _skipped(course: Course, steps: dict[str, Any], told: tuple) -> tuple[Incide
 def _incident(course: Course, found: NotFinite, told: tuple) -> Incident:
     _, train, _, epoch_key = told
     action = course.plan.recovery.action if course.plan.recovery else ""
-    rows = loop.rows_of_steps(epoch_key, found.epoch, len(train.x), course.run.batch_size)[found.at]
+    rows = loop.rows_of_steps(epoch_key, found.epoch, num_rows(train), course.run.batch_size)
+    rows = np.asarray(rows)[found.at]
     return Incident(found.epoch, found.step, found.term, action, tuple(map(int, rows)))
 
 

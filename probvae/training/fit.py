@@ -17,6 +17,7 @@ from probvae.training.average import averaged
 from probvae.training.callbacks import Callback, check_callbacks
 from probvae.training.checkpoints import Checkpoints
 from probvae.training.course import Plan, trained
+from probvae.training.devices import check_devices
 from probvae.training.fitted import Fitted
 from probvae.training.known import known
 from probvae.training.recovery import AbstractRecovery, prepared
@@ -46,6 +47,7 @@ def fit(
     recovery: AbstractRecovery | None = None,
     average: Any = None,
     callbacks: tuple[Callback, ...] = (),
+    devices: Any = None,
     progress: bool = True,
 ) -> Fitted:
     """Fit a VAE by stochastic variational inference (NumPyro's ``SVI.update``).
@@ -83,6 +85,8 @@ def fit(
         callbacks: functions of a ``callbacks.Epoch``, called after every epoch, such as
             ``callbacks.JSONLines(path)``. One that raises is told of in a warning and left out from
             then on; the fit goes on.
+        devices: ``DataParallel()`` to split each batch over all devices, or those that it names; by
+            default JAX's default device takes all.
         progress: show a bar.
 
     Returns:
@@ -112,7 +116,8 @@ def fit(
         average=average,
     )
     check_callbacks(callbacks)
-    plan = Plan(epochs, early_stopping, checkpoints, recovery, tuple(callbacks))
+    check_devices(devices, batch_size)
+    plan = Plan(epochs, early_stopping, checkpoints, recovery, tuple(callbacks), devices)
     return trained(ready.run, plan, *ready.data, rng_key, ready.start, bar=progress)
 
 

@@ -15,6 +15,7 @@ from probvae.objectives.objective import STATE, AbstractObjective
 from probvae.objectives.terms import terms
 from probvae.training.average import average_in
 from probvae.training.checks import PASS_STATE
+from probvae.training.devices import Split, had_by_all, num_rows
 from probvae.typing import Params, RngKey
 
 ONCE = {"xla_backend_optimization_level": 0}  # what runs once should compile fast: half the time
@@ -95,8 +96,8 @@ def epoch(
     run: Run,
     state: SVIState,
     fresh: Params,
-    train: Batch,
-    valid: Batch | None,
+    train: Any,
+    valid: Any,
     rng_key: RngKey,
     index: Any,
     guarded: bool = False,  # noqa: FBT001, FBT002  a static argument
@@ -109,7 +110,7 @@ def epoch(
     Returns:
         the state, every step's loss and parts, the validation's summary.
     """
-    svi, n = engine(run), len(train.x)
+    svi, n = engine(run), num_rows(train)
     told = {"num_data": n} if join.shares_latents(run.vae) else {}
     steps = n // run.batch_size
     keys = _epoch_keys(rng_key, index)
@@ -119,6 +120,7 @@ def epoch(
         number, row = at
         batch = observed(run, jax.random.fold_in(keys[1], number), _rows(train, row))
         after, loss = svi.update(state, *batch, **told)
+        after = had_by_all(train, after)
         parts = (after.mutable_state or {}).get(STATE, {})
         seen = {"loss": loss, **{k: v for k, v in parts.items() if k != "step"}}
         if not guarded:
@@ -130,9 +132,10 @@ def epoch(
     state = SVIState(state.optim_state, _begun_anew(state.mutable_state, fresh), keys[2])
     state, history = jax.lax.scan(step, state, (jnp.arange(steps), rows))
     if valid is None:
-        return state, history, None
+        return had_by_all(train, (state, history, None))
     values = parameters(run, state)
-    return state, history, summary(run.vae.eval(), values, rng_key, valid, run.batch_size)
+    seen = summary(run.vae.eval(), values, rng_key, valid, run.batch_size)
+    return had_by_all(train, (state, history, seen))
 
 
 def is_finite(run: Run, state: SVIState) -> bool:
@@ -179,8 +182,10 @@ def _shuffled(rng_key: RngKey, n: int) -> jax.Array:
     return jnp.argsort(jax.random.bits(rng_key, (n,)))
 
 
-def _rows(data: Batch, row: jax.Array) -> Batch:
+def _rows(data: Any, row: jax.Array) -> Batch:
     """Gather rows as flat vectors: XLA's loops over short axes, such as 28 x 28, are slower."""
+    if isinstance(data, Split):
+        return data.rows(row)
     return jax.tree.map(lambda a: a.reshape(len(a), -1)[row].reshape(-1, *a.shape[1:]), data)
 
 
@@ -202,14 +207,14 @@ def parameters(run: Run, state: SVIState) -> dict[str, Any]:
     return {name: value for name, value in values.items() if not name.startswith("objective$")}
 
 
-def summary(vae: Any, params: Params, rng_key: RngKey, data: Batch, batch_size: int) -> Summary:
+def summary(vae: Any, params: Params, rng_key: RngKey, data: Any, batch_size: int) -> Summary:
     """Return the mean ELBO (one particle), its two parts and the two scales over data."""
-    n = len(data.x)
+    n = num_rows(data)
     batches = -(-n // batch_size)
     index = jnp.arange(batches * batch_size).reshape(batches, batch_size)
 
     def look(total: Summary, row: jax.Array) -> tuple[Summary, None]:
-        batch = jax.tree.map(lambda a: a[jnp.minimum(row, n - 1)], data)
+        batch = _rows(data, jnp.minimum(row, n - 1))
         read = terms(jax.random.fold_in(rng_key, row[0]), params, vae.model, vae.guide, *batch)
         counts = (row < n) / n
         log_likelihood, kl = (counts * read.log_likelihood).sum(), (counts * read.total_kl).sum()
@@ -221,21 +226,22 @@ def summary(vae: Any, params: Params, rng_key: RngKey, data: Batch, batch_size: 
 
 
 @partial(jax.jit, static_argnames=("run",))
-def whole_pass(run: Run, params: Params, fresh: Params, train: Batch, rng_key: RngKey) -> Any:
+def whole_pass(run: Run, params: Params, fresh: Params, train: Any, rng_key: RngKey) -> Any:
     """Return the likelihood's running state after one pass over the whole training set.
 
     The optimal scale needs it: no parameter moves, so it is exact for the final ones.
     """
-    n = len(train.x)
+    n = num_rows(train)
     whole = n - n % run.batch_size
     rows = jnp.arange(whole).reshape(-1, run.batch_size)
 
     def gather(held: Any, row: jax.Array) -> tuple[Any, None]:
         keys = jax.random.split(jax.random.fold_in(rng_key, row[0]))
-        batch = observed(run, keys[0], jax.tree.map(lambda a: a[row], train))
+        batch = observed(run, keys[0], _rows(train, row))
         values = {**params, PASS_STATE: held}
         read = terms(keys[1], values, run.vae.model, run.vae.guide, *batch)
         return read.state[PASS_STATE], None
 
     held, _ = jax.lax.scan(gather, fresh[PASS_STATE], rows)
-    return gather(held, jnp.arange(whole, n))[0] if whole < n else held
+    held = gather(held, jnp.arange(whole, n))[0] if whole < n else held
+    return had_by_all(train, held)
