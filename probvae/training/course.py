@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
+from probvae.data import DataError
 from probvae.evidence import Batch
 from probvae.training import checkpoint_file as files
 from probvae.training import checks, loop
@@ -22,6 +23,7 @@ from probvae.training.progress import bar as shown_as
 from probvae.training.recovery import AbstractRecovery, Incident
 from probvae.training.signals import SHORT, Asked, awaited, noted
 from probvae.training.stopping import EarlyStopping, best_epoch
+from probvae.training.streaming import feed_of
 from probvae.typing import Params, RngKey
 
 PASS = checks.PASS_STATE
@@ -124,8 +126,8 @@ def trained(
     begun = time.perf_counter()
     init_key, epoch_key, pass_key = jax.random.split(rng_key, 3)
     opened = _opened(run, plan, train, valid, rng_key, start)
-    train, valid = jax.device_put((train, valid))
-    first = jax.tree.map(lambda a: a[: run.batch_size], train)
+    feed = feed_of(run, train, valid)
+    first = feed.first(run.batch_size)
     with opened as keeper, noted(terminate=keeper is not None) as asked:
         last = None if keeper is None else keeper.last(plan.epochs)
         state = loop.start(run, init_key, loop.observed(run, init_key, first), start)
@@ -133,13 +135,13 @@ def trained(
         course = Course(run, plan, start, Point(state, Recorder()))
         if last is not None:
             course.go_on_after(last)
-        _trained(course, keeper, asked, (fresh, train, valid, epoch_key), bar=bar)
+        _trained(course, keeper, asked, (fresh, feed, epoch_key), bar=bar)
     if asked.by == signal.SIGTERM:
         signal.raise_signal(signal.SIGTERM)  # who sent it expects an end
     fitted = replace(course.fitted(), seconds=time.perf_counter() - begun)
     if PASS not in fresh or checks.is_frozen(run.vae, PASS):
         return fitted
-    gathered = loop.whole_pass(run, fitted.values, fresh, train, pass_key)
+    gathered = feed.whole_pass(run, fitted.values, fresh, pass_key)
     return fitted.with_values({**fitted.values, PASS: gathered})
 
 
@@ -172,6 +174,11 @@ def _trained(course: Course, keeper: Keeper | None, asked: Asked, told: tuple, *
                     keeper.write(course.standing())
         except KeyboardInterrupt:
             asked.by = asked.by or signal.SIGINT
+        except DataError as fault:  # of data that are streamed: the epochs before are kept
+            if keeper is not None:
+                keeper.write(course.standing())
+            fault.fitted = course.fitted()  # type: ignore[attr-defined]
+            raise
         if keeper is not None:
             keeper.write(course.standing())
         if asked.by:
@@ -185,10 +192,11 @@ def taken(course: Course, told: tuple, *, patiently: bool) -> tuple[Any, tuple, 
         NonFiniteLossError: where the plan says nothing, or this was done often enough.
     """
     index, recovery, state = course.num_epochs, course.plan.recovery, course.point.state
+    fresh, feed, epoch_key = told
     incidents: tuple[Incident, ...] = ()
     options: dict[str, bool] = {}
     while True:
-        after, *looked = loop.epoch(course.run, state, *told, index, **options)
+        after, *looked = feed.epoch(course.run, state, fresh, epoch_key, index, **options)
         steps, valid = awaited(looked, patiently=patiently)
         if options:
             incidents = _skipped(course, steps, told)
@@ -218,9 +226,9 @@ def _skipped(course: Course, steps: dict[str, Any], told: tuple) -> tuple[Incide
 
 
 def _incident(course: Course, found: NotFinite, told: tuple) -> Incident:
-    _, train, _, epoch_key = told
+    _, feed, epoch_key = told
     action = course.plan.recovery.action if course.plan.recovery else ""
-    rows = loop.rows_of_steps(epoch_key, found.epoch, len(train.x), course.run.batch_size)[found.at]
+    rows = loop.rows_of_steps(epoch_key, found.epoch, feed.n, course.run.batch_size)[found.at]
     return Incident(found.epoch, found.step, found.term, action, tuple(map(int, rows)))
 
 
