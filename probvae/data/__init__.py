@@ -15,6 +15,7 @@ from probvae.data.observations import (
 )
 from probvae.data.preparation import Prepared, prepare_images
 from probvae.data.reading import DataError
+from probvae.data.streamed import Streamed
 
 __all__ = [
     "AbstractObservation",
@@ -30,6 +31,7 @@ __all__ = [
     "LaplaceNoise",
     "Prepared",
     "Rescale",
+    "Streamed",
     "dsprites",
     "known",
     "load",

@@ -122,6 +122,11 @@ def _checked_array(vae: Any, value: Any, name: str) -> np.ndarray:
         raise ValueError(
             f"{name} expects at least one datum of shape {vae.event_shape}; got shape {x.shape}."
         )
+    return in_precision(x)
+
+
+def in_precision(x: np.ndarray) -> np.ndarray:
+    """Return float64 as float32, where that is what JAX computes in."""
     return x.astype(np.float32) if x.dtype == np.float64 and jnp.zeros(()).dtype == np.float32 else x
 
 

@@ -9,12 +9,13 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
+from probvae.data import DataError
 from probvae.evidence import Batch
 from probvae.training import checkpoint_file as files
 from probvae.training import checks, loop
 from probvae.training.callbacks import Callback, Epoch, called
 from probvae.training.checkpoints import Checkpoints, Keeper, opened
-from probvae.training.devices import DataParallel, home, num_rows
+from probvae.training.devices import DataParallel, home
 from probvae.training.finite import NotFinite, error, first_not_finite, last_update, not_finite
 from probvae.training.fitted import Fitted
 from probvae.training.history import Recorder, in_words, row_of
@@ -23,6 +24,7 @@ from probvae.training.progress import bar as shown_as
 from probvae.training.recovery import AbstractRecovery, Incident
 from probvae.training.signals import SHORT, Asked, awaited, noted
 from probvae.training.stopping import EarlyStopping, best_epoch
+from probvae.training.streaming import feed_of, first_batch
 from probvae.typing import Params, RngKey
 
 PASS = checks.PASS_STATE
@@ -127,8 +129,8 @@ def trained(
     begun = time.perf_counter()
     init_key, epoch_key, pass_key = jax.random.split(rng_key, 3)
     given = {"train": train, "validation": valid, "rng_key": rng_key, "init_params": start}
-    first = jax.device_put(jax.tree.map(lambda a: a[: run.batch_size], train))
-    train, valid = _placed(plan.devices, train, valid)
+    first = first_batch(run, train)
+    feed = feed_of(run, plan.devices, train, valid)
     with ExitStack() as held, noted(terminate=plan.checkpoints is not None) as asked:
         keeper, last = opened(held, run, plan, given)
         state = loop.start(run, init_key, loop.observed(run, init_key, first), start)
@@ -139,24 +141,17 @@ def trained(
         if plan.devices is not None:
             course.point = course.point._replace(state=plan.devices.copied(course.point.state))
             fresh, epoch_key, pass_key = plan.devices.copied((fresh, epoch_key, pass_key))
-        _trained(course, keeper, asked, (fresh, train, valid, epoch_key), bar=bar)
+        _trained(course, keeper, asked, (fresh, feed, epoch_key), bar=bar)
     if asked.by == signal.SIGTERM:
         signal.raise_signal(signal.SIGTERM)  # who sent it expects an end
     fitted = replace(course.fitted(), seconds=time.perf_counter() - begun)
     if PASS not in fresh or checks.is_frozen(run.vae, PASS):
         return fitted
     values = fitted.values if plan.devices is None else plan.devices.copied(fitted.values)
-    gathered = loop.whole_pass(run, values, fresh, train, pass_key)
+    gathered = feed.whole_pass(run, values, fresh, pass_key)
     return fitted.with_values(
         {**fitted.values, PASS: gathered if plan.devices is None else home(gathered)}
     )
-
-
-def _placed(devices: DataParallel | None, train: Batch, valid: Batch | None) -> tuple[Any, Any]:
-    """Return the data where they are trained on."""
-    if devices is None:
-        return jax.device_put((train, valid))
-    return devices.split(train), devices.split(valid)
 
 
 def _trained(course: Course, keeper: Keeper | None, asked: Asked, told: tuple, *, bar: bool) -> None:
@@ -180,6 +175,11 @@ def _trained(course: Course, keeper: Keeper | None, asked: Asked, told: tuple, *
                 asked.by = processes.agreed(asked.by)
         except KeyboardInterrupt:
             asked.by = asked.by or signal.SIGINT
+        except DataError as fault:  # of data that are streamed: the epochs before are kept
+            if keeper is not None:
+                keeper.write(course.standing())
+            fault.fitted = course.fitted()  # type: ignore[attr-defined]
+            raise
         except OSError:
             processes.agreed(FAILED)
             raise
@@ -202,10 +202,11 @@ def taken(course: Course, told: tuple, *, patiently: bool) -> tuple[Any, tuple, 
         NonFiniteLossError: where the plan says nothing, or this was done often enough.
     """
     index, recovery, state = course.num_epochs, course.plan.recovery, course.point.state
+    fresh, feed, epoch_key = told
     incidents: tuple[Incident, ...] = ()
     options: dict[str, bool] = {}
     while True:
-        after, *looked = loop.epoch(course.run, state, *told, index, **options)
+        after, *looked = feed.epoch(course.run, state, fresh, epoch_key, index, **options)
         steps, valid = awaited(looked, patiently=patiently)
         if options:
             incidents = _skipped(course, steps, told)
@@ -235,9 +236,9 @@ def _skipped(course: Course, steps: dict[str, Any], told: tuple) -> tuple[Incide
 
 
 def _incident(course: Course, found: NotFinite, told: tuple) -> Incident:
-    _, train, _, epoch_key = told
+    _, feed, epoch_key = told
     action = course.plan.recovery.action if course.plan.recovery else ""
-    rows = loop.rows_of_steps(epoch_key, found.epoch, num_rows(train), course.run.batch_size)
+    rows = loop.rows_of_steps(epoch_key, found.epoch, feed.n, course.run.batch_size)
     rows = np.asarray(rows)[found.at]
     return Incident(found.epoch, found.step, found.term, action, tuple(map(int, rows)))
 

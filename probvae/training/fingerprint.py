@@ -9,6 +9,8 @@ from typing import Any
 import jax
 import numpy as np
 
+from probvae.data.streamed import Streamed
+
 
 def fingerprint(parts: dict[str, Any]) -> dict[str, str]:
     """Return a digest of each part.
@@ -40,6 +42,10 @@ def _add_content(digest: Any, part: Any, above: tuple[int, ...]) -> None:
         digest.update(repr(part).encode())
     elif isinstance(part, jax.Array | np.ndarray | np.generic):
         _add_array(digest, part)
+    elif isinstance(part, Streamed):
+        digest.update(f"{part.dtype} {part.shape}".encode())
+        for block in part.blocks():
+            digest.update(np.ascontiguousarray(block).reshape(-1).view(np.uint8))
     elif isinstance(part, set | frozenset):
         digest.update("".join(sorted(_digest(item) for item in part)).encode())
     else:

@@ -22,6 +22,7 @@ from probvae.training.fitted import Fitted
 from probvae.training.known import known
 from probvae.training.recovery import AbstractRecovery, prepared
 from probvae.training.stopping import EarlyStopping, check_stopping
+from probvae.training.streaming import checked_data
 from probvae.training.warm_start import held
 from probvae.typing import Params, RngKey
 from probvae.vae import VAE
@@ -61,7 +62,8 @@ def fit(
     Args:
         vae: what to fit.
         train: data ``(n, *event_shape)`` in any numeric dtype (uint8 stays uint8 on the device), or a
-            ``Batch(x, context, mask)``.
+            ``Batch(x, context, mask)``. A mapped array of more than a quarter of the free memory, a
+            source by rows, or ``data.Streamed(array)`` is read chunk by chunk; losses are the same.
         rng_key: a typed key, ``jax.random.key(0)``.
         validation: like ``train``, already observed; looked at after every epoch.
         observation: what happens to a training datum before it is scored, anew at each step, such as
@@ -96,6 +98,8 @@ def fit(
         TypeError, ValueError: for data, options or objectives that do not fit the VAE; for checkpoints
             of another run, or none that is whole.
         OSError: if a checkpoint cannot be written, or another process writes there.
+        DataError: if streamed data cannot be read in the middle of a run; names the file and rows, and
+            carries the VAE at the end of the epoch before as ``error.fitted``.
         NonFiniteLossError: if the loss stops being finite; names step and term, and carries the VAE
             at the last good epoch (with ``early_stopping``, the best) as ``error.fitted``.
     """
@@ -159,13 +163,14 @@ def prepared_run(
     found = join.structure(vae)
     check_objective(objective, found.model, found.guide, found.state, type(vae.posterior).__name__)
     bare = _data_side(vae, objective)
-    train = checks.checked_batch(bare, train, "train", observation)
+    train = checked_data(bare, train, "train", observation)
     checks.check_batch_size(batch_size, len(train.x))
     check_terms(objective, vae, batch_size)
     check_schedules(objective, epochs * (len(train.x) // batch_size))
     if validation is not None:
-        validation = checks.checked_batch(vae, validation, "validation", sources.Cast())
-        validation = validation._replace(x=vae.observe(jax.random.key(0), validation.x))
+        validation = checked_data(vae, validation, "validation", sources.Cast())
+        if not isinstance(validation.x, sources.Streamed):
+            validation = validation._replace(x=vae.observe(jax.random.key(0), validation.x))
     check_stopping(early_stopping, vae, validation)
     start = checks.checked_params(vae, init_params or {})
     if vae.likelihood.observation is not None:

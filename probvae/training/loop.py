@@ -15,7 +15,8 @@ from probvae.objectives.objective import STATE, AbstractObjective
 from probvae.objectives.terms import terms
 from probvae.training.average import average_in
 from probvae.training.checks import PASS_STATE
-from probvae.training.devices import Split, had_by_all, num_rows
+from probvae.training.devices import had_by_all, num_rows, taken
+from probvae.training.looking import Summary, summary
 from probvae.typing import Params, RngKey
 
 ONCE = {"xla_backend_optimization_level": 0}  # what runs once should compile fast: half the time
@@ -29,19 +30,6 @@ class Run(NamedTuple):
     optimizer: Any
     observation: Any
     batch_size: int
-
-
-class Summary(NamedTuple):
-    """Means over data, in nats per datum; mean standard deviations of p(x|z) and q(z|x).
-
-    The two scales are means over the first data of each batch.
-    """
-
-    elbo: jax.Array
-    log_likelihood: jax.Array
-    kl: jax.Array
-    scale_x: jax.Array
-    scale_z: jax.Array
 
 
 def programs(run: Run, vae: Any) -> tuple[Any, Any]:
@@ -110,17 +98,51 @@ def epoch(
     Returns:
         the state, every step's loss and parts, the validation's summary.
     """
-    svi, n = engine(run), num_rows(train)
-    told = {"num_data": n} if join.shares_latents(run.vae) else {}
-    steps = n // run.batch_size
+    n = num_rows(train)
     keys = _epoch_keys(rng_key, index)
     rows = _rows_of_steps(keys[0], n, run.batch_size)
+    step = _step(run, keys[1], n, guarded=guarded)
 
-    def step(state: SVIState, at: tuple) -> tuple[SVIState, dict]:
-        number, row = at
-        batch = observed(run, jax.random.fold_in(keys[1], number), _rows(train, row))
+    def numbered(state: SVIState, at: tuple) -> tuple[SVIState, dict]:
+        after, seen = step(state, at[0], taken(train, at[1]))
+        return had_by_all(train, after), seen
+
+    state = _begun(state, fresh, keys[2])
+    state, history = jax.lax.scan(numbered, state, (jnp.arange(len(rows)), rows))
+    if valid is None:
+        return had_by_all(train, (state, history, None))
+    values = parameters(run, state)
+    seen = summary(run.vae.eval(), values, rng_key, valid, run.batch_size)
+    return had_by_all(train, (state, history, seen))
+
+
+def begun(state: SVIState, fresh: Params, rng_key: RngKey, index: int) -> SVIState:
+    """Return the state that an epoch's first step is taken from."""
+    return _begun(state, fresh, _epoch_keys(rng_key, index)[2])
+
+
+@partial(jax.jit, static_argnames=("run", "n", "guarded"))
+def some_steps(
+    run: Run, state: SVIState, batches: Batch, rng_key: RngKey, at: tuple, n: int, *, guarded: bool
+) -> tuple[SVIState, dict[str, jax.Array]]:
+    """Take the steps of an epoch that ``batches`` ``(steps, batch_size, ...)`` are for.
+
+    ``at``: the epoch, and the number of the first step in it. The same steps as ``epoch`` takes.
+    """
+    index, first = at
+    step = _step(run, _epoch_keys(rng_key, index)[1], n, guarded=guarded)
+    numbered = (first + jnp.arange(len(batches.x)), batches)
+    return jax.lax.scan(lambda s, each: step(s, *each), state, numbered)
+
+
+def _step(run: Run, key: RngKey, n: int, *, guarded: bool) -> Any:
+    """Return a function that takes one step: of a state, the step's number in the epoch, a batch."""
+    svi = engine(run)
+    told = {"num_data": n} if join.shares_latents(run.vae) else {}
+
+    def step(state: SVIState, number: Any, batch: Batch) -> tuple[SVIState, dict]:
+        batch = observed(run, jax.random.fold_in(key, number), batch)
         after, loss = svi.update(state, *batch, **told)
-        after = had_by_all(train, after)
         parts = (after.mutable_state or {}).get(STATE, {})
         seen = {"loss": loss, **{k: v for k, v in parts.items() if k != "step"}}
         if not guarded:
@@ -129,13 +151,7 @@ def epoch(
         state = jax.lax.cond(kept, lambda: after, lambda: state._replace(rng_key=after.rng_key))
         return state, {**seen, "kept": kept}
 
-    state = SVIState(state.optim_state, _begun_anew(state.mutable_state, fresh), keys[2])
-    state, history = jax.lax.scan(step, state, (jnp.arange(steps), rows))
-    if valid is None:
-        return had_by_all(train, (state, history, None))
-    values = parameters(run, state)
-    seen = summary(run.vae.eval(), values, rng_key, valid, run.batch_size)
-    return had_by_all(train, (state, history, seen))
+    return step
 
 
 def is_finite(run: Run, state: SVIState) -> bool:
@@ -182,11 +198,8 @@ def _shuffled(rng_key: RngKey, n: int) -> jax.Array:
     return jnp.argsort(jax.random.bits(rng_key, (n,)))
 
 
-def _rows(data: Any, row: jax.Array) -> Batch:
-    """Gather rows as flat vectors: XLA's loops over short axes, such as 28 x 28, are slower."""
-    if isinstance(data, Split):
-        return data.rows(row)
-    return jax.tree.map(lambda a: a.reshape(len(a), -1)[row].reshape(-1, *a.shape[1:]), data)
+def _begun(state: SVIState, fresh: Params, rng_key: RngKey) -> SVIState:
+    return SVIState(state.optim_state, _begun_anew(state.mutable_state, fresh), rng_key)
 
 
 def _begun_anew(state: Any, fresh: Params) -> Any:
@@ -207,24 +220,6 @@ def parameters(run: Run, state: SVIState) -> dict[str, Any]:
     return {name: value for name, value in values.items() if not name.startswith("objective$")}
 
 
-def summary(vae: Any, params: Params, rng_key: RngKey, data: Any, batch_size: int) -> Summary:
-    """Return the mean ELBO (one particle), its two parts and the two scales over data."""
-    n = num_rows(data)
-    batches = -(-n // batch_size)
-    index = jnp.arange(batches * batch_size).reshape(batches, batch_size)
-
-    def look(total: Summary, row: jax.Array) -> tuple[Summary, None]:
-        batch = _rows(data, jnp.minimum(row, n - 1))
-        read = terms(jax.random.fold_in(rng_key, row[0]), params, vae.model, vae.guide, *batch)
-        counts = (row < n) / n
-        log_likelihood, kl = (counts * read.log_likelihood).sum(), (counts * read.total_kl).sum()
-        scales = read.scale_x / batches, read.scale_z / batches
-        new = Summary(log_likelihood - kl, log_likelihood, kl, *scales)
-        return jax.tree.map(jnp.add, total, new), None
-
-    return jax.lax.scan(look, Summary(*[jnp.zeros(())] * 5), index)[0]
-
-
 @partial(jax.jit, static_argnames=("run",))
 def whole_pass(run: Run, params: Params, fresh: Params, train: Any, rng_key: RngKey) -> Any:
     """Return the likelihood's running state after one pass over the whole training set.
@@ -234,14 +229,29 @@ def whole_pass(run: Run, params: Params, fresh: Params, train: Any, rng_key: Rng
     n = num_rows(train)
     whole = n - n % run.batch_size
     rows = jnp.arange(whole).reshape(-1, run.batch_size)
+    gather = _gather(run, params, rng_key)
 
-    def gather(held: Any, row: jax.Array) -> tuple[Any, None]:
-        keys = jax.random.split(jax.random.fold_in(rng_key, row[0]))
-        batch = observed(run, keys[0], _rows(train, row))
-        values = {**params, PASS_STATE: held}
-        read = terms(keys[1], values, run.vae.model, run.vae.guide, *batch)
-        return read.state[PASS_STATE], None
+    def gathered(held: Any, row: jax.Array) -> tuple[Any, None]:
+        return gather(held, row[0], taken(train, row)), None
 
-    held, _ = jax.lax.scan(gather, fresh[PASS_STATE], rows)
-    held = gather(held, jnp.arange(whole, n))[0] if whole < n else held
+    held, _ = jax.lax.scan(gathered, fresh[PASS_STATE], rows)
+    held = gathered(held, jnp.arange(whole, n))[0] if whole < n else held
     return had_by_all(train, held)
+
+
+@partial(jax.jit, static_argnames=("run",))
+def some_passed(run: Run, params: Params, held: Any, firsts: Any, batches: Batch, key: RngKey) -> Any:
+    """Gather from some of the batches of ``whole_pass``; ``firsts`` are the rows that they begin at."""
+    gather = _gather(run, params, key)
+    return jax.lax.scan(lambda s, at: (gather(s, *at), None), held, (firsts, batches))[0]
+
+
+def _gather(run: Run, params: Params, rng_key: RngKey) -> Any:
+    def gather(held: Any, first: Any, batch: Batch) -> Any:
+        keys = jax.random.split(jax.random.fold_in(rng_key, first))
+        values = {**params, PASS_STATE: held}
+        batch = observed(run, keys[0], batch)
+        read = terms(keys[1], values, run.vae.model, run.vae.guide, *batch)
+        return read.state[PASS_STATE]
+
+    return gather

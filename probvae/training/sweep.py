@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from probvae.data.streamed import Streamed
 from probvae.objectives import ELBO, AbstractObjective
 from probvae.objectives.swept import with_swept
 from probvae.training import checks
@@ -99,6 +100,7 @@ def sweep(
         init_params=init_params,
         early_stopping=early_stopping,
     )
+    _check_resident(ready.data)
     members = [
         (key, dict(zip(swept, values, strict=True)))
         for key in keys
@@ -155,6 +157,14 @@ def _hyperparams(optimizer: Any) -> tuple[str, ...]:
     for leaf in jax.tree.leaves(state, is_leaf=is_one):
         found |= set(leaf.hyperparams) if is_one(leaf) else set()
     return tuple(sorted(found))
+
+
+def _check_resident(data: tuple) -> None:
+    if any(isinstance(batch.x, Streamed) for batch in data if batch is not None):
+        raise ValueError(
+            "sweep keeps its data on the device, for all trainings, and these are streamed. Give "
+            "arrays, np.asarray(train), or fewer data; or call fit for each training."
+        )
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -1,0 +1,172 @@
+"""Data that stay where they are: rows are read as they are wanted, from a file or any source."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from probvae.data.reading import DataError
+
+SHARE = 0.25  # of the free memory: a mapped file that is larger is streamed unasked
+CHUNK = 32 * 2**20  # bytes read at a time: three such chunks are in memory at once
+
+
+class Streamed:
+    """Data that ``fit`` reads chunk by chunk, and never holds as a whole.
+
+        fit(vae, Streamed(np.load("faces.npy", mmap_mode="r")), ...)
+
+    A mapped array (``np.memmap``, ``np.load(mmap_mode="r")``, a slice of one) is read from its file
+    without touching the map: a file that was cut short is an error in words, not a bus error.
+
+    Args:
+        source: a mapped array, or anything with ``len(source)`` and ``source[rows]``, where rows is an
+            ascending integer array and the answer an array ``(len(rows), *event_shape)``.
+        chunk_bytes: how much to read at a time; the losses do not depend on it.
+
+    Raises:
+        TypeError: if the source cannot be read by rows.
+        ValueError: if it has no rows, or ``chunk_bytes`` is not positive.
+    """
+
+    def __init__(self, source: Any, *, chunk_bytes: int = CHUNK) -> None:
+        if not (hasattr(source, "__len__") and hasattr(source, "__getitem__")):
+            raise TypeError(
+                f"Streamed expects a source with len(source) and source[rows]; got {type(source)}. "
+                "Write an iterator's data to a file, np.save, and map it: np.load(mmap_mode='r')."
+            )
+        if chunk_bytes < 1 or len(source) == 0:
+            raise ValueError(
+                f"Streamed expects rows, and chunk_bytes > 0; got {len(source)} rows, {chunk_bytes}."
+            )
+        self.source, self.chunk_bytes = source, chunk_bytes
+        self._file = MappedRows.of(source)
+        first = self._raw(np.arange(1))
+        dtype = first.dtype if first.dtype.kind != "O" else None
+        if dtype is None or first.ndim < 1 or len(first) != 1:
+            raise DataError(f"{self}: expected numbers (1, *event_shape) for one row, got {first!r}")
+        self.shape, self.dtype = (len(source), *first.shape[1:]), dtype
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __str__(self) -> str:
+        return str(self._file.path if self._file else f"a source ({type(self.source).__name__})")
+
+    @property
+    def row_bytes(self) -> int:
+        """The size of one datum."""
+        return max(int(np.prod(self.shape[1:], dtype=int)) * self.dtype.itemsize, 1)
+
+    def read(self, rows: np.ndarray) -> np.ndarray:
+        """Return rows, in the order asked; they are read in that of the file."""
+        order, back = np.unique(rows, return_inverse=True)
+        found = self._raw(order)
+        told = (found.shape, found.dtype)
+        if told != ((len(order), *self.shape[1:]), self.dtype):
+            raise self._fault(
+                order, f"{told[1]} {told[0]}, unlike row 0, {self.dtype} {self.shape[1:]}"
+            )
+        if found.dtype.kind == "f" and not np.isfinite(found).all():
+            bad = order[~np.isfinite(found.reshape(len(found), -1)).all(axis=1)]
+            raise self._fault(bad, "values that are NaN or infinite")
+        ascending = len(order) == len(rows) and (back[1:] > back[:-1]).all()
+        return found if ascending else found[back]
+
+    def blocks(self) -> Any:
+        """Yield all rows in order, a chunk at a time."""
+        step = max(self.chunk_bytes // self.row_bytes, 1)
+        for start in range(0, len(self), step):
+            yield self.read(np.arange(start, min(start + step, len(self))))
+
+    def _raw(self, rows: np.ndarray) -> np.ndarray:
+        try:
+            return self._file.read(rows) if self._file else np.asarray(self.source[rows])
+        except Exception as error:
+            raise self._fault(rows, f"{type(error).__name__}: {error}") from error
+
+    def _fault(self, rows: np.ndarray, got: str) -> DataError:
+        return DataError(
+            f"{self}: cannot read rows {rows[0]} to {rows[-1]}: expected the data that were there when "
+            f"the run began, got {got}; usual fix: bring the file back whole, drop the rows that are "
+            "damaged, and go on from a checkpoint"
+        )
+
+
+class MappedRows:
+    """The rows of a mapped array, read from its file."""
+
+    def __init__(self, path: Path, offset: int, like: np.ndarray) -> None:
+        self.path, self.offset, self.event, self.dtype = path, offset, like.shape[1:], like.dtype
+        self.bytes = like.strides[0]
+        self.end = offset + len(like) * self.bytes
+        self.inode = os.stat(path).st_ino
+
+    @classmethod
+    def of(cls, array: Any) -> "MappedRows | None":
+        """Return the rows of a mapped array, or of a slice of one; None for what is not mapped."""
+        root = mapped(array)
+        if root is None or root.filename is None or not array.flags.c_contiguous:
+            return None
+        start = root.offset + array.ctypes.data - root.ctypes.data
+        return cls(Path(root.filename), start, array)
+
+    def read(self, rows: np.ndarray) -> np.ndarray:
+        """Read ascending rows."""
+        found = np.empty((len(rows), *self.event), self.dtype)
+        into = found.reshape(len(rows), -1).view(np.uint8)
+        with self.path.open("rb", buffering=0) as stream:
+            there = os.fstat(stream.fileno())
+            if there.st_size < self.end or there.st_ino != self.inode:
+                raise EOFError(f"{there.st_size:,} bytes of {self.end:,}, or another file of that name")
+            for at, first, count in _runs(rows):
+                self._read_into(stream.fileno(), into[at : at + count], first)
+        return found
+
+    def _read_into(self, file: int, into: Any, first: int) -> None:
+        got = os.preadv(file, [into], self.offset + first * self.bytes)
+        if got != into.nbytes:
+            raise EOFError(f"{got:,} bytes where {into.nbytes:,} were expected, at row {first}")
+
+
+def _runs(rows: np.ndarray) -> Any:
+    """Yield where rows that follow one another begin: position, first row, how many."""
+    starts = np.flatnonzero(np.diff(rows, prepend=rows[0] - 2) != 1)
+    counts = np.diff(starts, append=len(rows))
+    return zip(starts.tolist(), rows[starts].tolist(), counts.tolist(), strict=True)
+
+
+def mapped(array: Any) -> np.memmap | None:
+    """Return the mapped array that an array is a view of; None where it is in memory."""
+    root = None
+    while isinstance(array, np.ndarray):
+        root = array if isinstance(array, np.memmap) else root
+        array = array.base
+    return root if type(array).__name__ == "mmap" else None
+
+
+def streamed(given: Any) -> Any:
+    """Return what is to be streamed as ``Streamed``: mapped arrays beyond ``SHARE``; sources by row.
+
+    All else, as it is: arrays and lists, and mapped arrays that are small.
+    """
+    if isinstance(given, Streamed) or given is None or isinstance(given, str | dict | list | tuple):
+        return given
+    if isinstance(given, np.ndarray):
+        return Streamed(given) if mapped(given) is not None and _is_large(given.nbytes) else given
+    by_row = hasattr(given, "__len__") and hasattr(given, "__getitem__")
+    return Streamed(given) if by_row and not hasattr(given, "__array__") else given
+
+
+def _is_large(size: int) -> bool:
+    return size > SHARE * free_memory()
+
+
+def free_memory() -> int:
+    """Return the memory that the machine has to give, in bytes."""
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+        return next(int(s.split()[1]) * 1024 for s in lines if s.startswith("MemAvailable"))
+    except (OSError, StopIteration):
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")

@@ -1,0 +1,189 @@
+"""What an epoch is fed by: data that are on the device, or chunks that are read while it computes."""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import numpy as np
+
+from probvae.data.reading import DataError
+from probvae.data.streamed import Streamed, streamed
+from probvae.evidence import Batch
+from probvae.training import checks, looking, loop
+from probvae.training.checks import PASS_STATE
+from probvae.training.devices import DataParallel, num_rows
+from probvae.typing import Params, RngKey
+
+
+@dataclass(frozen=True, eq=False)
+class ResidentFeed:
+    """Data on the device, or split over several: an epoch is one program."""
+
+    train: Any
+    valid: Any
+
+    @property
+    def n(self) -> int:
+        """The number of training data."""
+        return num_rows(self.train)
+
+    def epoch(
+        self, run: loop.Run, state: Any, fresh: Params, key: RngKey, index: int, **options: bool
+    ) -> Any:
+        """Take one epoch: the state, every step's numbers, the validation's summary."""
+        return loop.epoch(run, state, fresh, self.train, self.valid, key, index, **options)
+
+    def whole_pass(self, run: loop.Run, params: Params, fresh: Params, key: RngKey) -> Any:
+        """Return the likelihood's running state after a pass over the training data."""
+        return loop.whole_pass(run, params, fresh, self.train, key)
+
+
+@dataclass(frozen=True, eq=False)
+class StreamedFeed:
+    """Data read chunk by chunk: the same steps, rows and keys as those of data on the device."""
+
+    train: Batch
+    valid: Batch | None
+    fill: Any  # what stands where an entry is missing
+
+    @property
+    def n(self) -> int:
+        """The number of training data."""
+        return len(self.train.x)
+
+    def epoch(
+        self,
+        run: loop.Run,
+        state: Any,
+        fresh: Params,
+        key: RngKey,
+        index: int,
+        *,
+        guarded: bool = False,
+    ) -> Any:
+        """Take one epoch: the state, every step's numbers, the validation's summary."""
+        rows = np.asarray(loop.rows_of_steps(key, index, self.n, run.batch_size))
+        seen: list[Any] = []
+        state = loop.begun(state, fresh, key, index)
+        for first, _, batches in self._chunks(self.train, rows):
+            if len(seen) > 1:
+                jax.block_until_ready(seen[-1])  # no chunk waits on the device behind another
+            at = (index, first)
+            state, steps = loop.some_steps(run, state, batches, key, at, self.n, guarded=guarded)
+            seen.append(steps)
+        history = jax.tree.map(lambda *a: np.concatenate(a), *jax.device_get(seen))
+        steps = jax.device_put(history)
+        return state, steps, self._summary(run, loop.parameters(run, state), key)
+
+    def _summary(self, run: loop.Run, params: Params, key: RngKey) -> Any:
+        if self.valid is None:
+            return None
+        n, total = len(self.valid.x), looking.nothing()
+        index = looking.rows_looked_at(n, run.batch_size)
+        for _, rows, batches in self._chunks(self.valid, index):
+            total = jax.block_until_ready(
+                looking.some_looked_at(run, params, key, total, rows, batches, n)
+            )
+        return total
+
+    def whole_pass(self, run: loop.Run, params: Params, fresh: Params, key: RngKey) -> Any:
+        """Return the likelihood's running state after a pass over the training data."""
+        held, whole = fresh[PASS_STATE], self.n - self.n % run.batch_size
+        for rows in (np.arange(whole).reshape(-1, run.batch_size), np.arange(whole, self.n)[None]):
+            if rows.size:
+                for _, part, batches in self._chunks(self.train, rows):
+                    told = (held, part[:, 0], batches, key)
+                    held = jax.block_until_ready(loop.some_passed(run, params, *told))
+        return held
+
+    def _chunks(self, data: Batch, rows: np.ndarray) -> Iterator[tuple[int, np.ndarray, Batch]]:
+        """Yield first step, rows and batches of each chunk; the next is read by a thread meanwhile."""
+        most = max(data.x.chunk_bytes // (data.x.row_bytes * rows.shape[1]), 1)
+        size = _steps_at_a_time(len(rows), most)
+        parts = [rows[start : start + size] for start in range(0, len(rows), size)]
+        with ThreadPoolExecutor(1, thread_name_prefix="probvae-reader") as reader:
+            coming = reader.submit(read, data, parts[0], self.fill)
+            for number, part in enumerate(parts):
+                batches = coming.result()
+                if number + 1 < len(parts):
+                    coming = reader.submit(read, data, parts[number + 1], self.fill)
+                yield number * size, part, batches
+
+
+def _steps_at_a_time(steps: int, most: int) -> int:
+    """Return how many to take at a time: a divisor where one is near, for one compiled program."""
+    most = min(most, steps)
+    whole = next(k for k in range(most, 0, -1) if steps % k == 0)
+    return whole if 2 * whole >= most else most
+
+
+def read(data: Batch, rows: np.ndarray, fill: Any) -> Batch:
+    """Return rows of any shape as arrays; rows beyond the last are the last."""
+    rows = np.minimum(rows, len(data.x) - 1)
+    flat = rows.reshape(-1)
+    x = checks.in_precision(data.x.read(flat))
+    context, mask = (None if a is None else a[flat] for a in (data.context, data.mask))
+    x = x if mask is None else np.where(mask, x, np.asarray(fill, x.dtype))
+    shaped = lambda a: a.reshape(*rows.shape, *a.shape[1:])  # noqa: E731
+    return jax.tree.map(shaped, Batch(x, context, mask))
+
+
+def feed_of(
+    run: loop.Run, devices: DataParallel | None, train: Batch, valid: Batch | None
+) -> ResidentFeed | StreamedFeed:
+    """Return what feeds a run: where either is streamed, both are read in chunks.
+
+    Raises:
+        ValueError: for several devices and data that are streamed.
+    """
+    held = [batch for batch in (train, valid) if batch is not None]
+    if not any(isinstance(batch.x, Streamed) for batch in held):
+        if devices is None:
+            return ResidentFeed(*jax.device_put((train, valid)))
+        return ResidentFeed(devices.split(train), devices.split(valid))
+    if devices is not None:
+        raise ValueError(
+            "DataParallel splits data that are in memory, and these are streamed. Leave `devices` out, "
+            "or give arrays, np.asarray(train): each device holds its share of them."
+        )
+    return StreamedFeed(_by_row(train), valid and _by_row(valid), run.vae.likelihood.fill)
+
+
+def first_batch(run: loop.Run, train: Batch) -> Batch:
+    """Return the first batch, on JAX's default device."""
+    if isinstance(train.x, Streamed):
+        rows = np.arange(run.batch_size)
+        return jax.device_put(read(train, rows, run.vae.likelihood.fill))
+    return jax.device_put(jax.tree.map(lambda a: a[: run.batch_size], train))
+
+
+def _by_row(batch: Batch) -> Batch:
+    x = batch.x if isinstance(batch.x, Streamed) else Streamed(np.asarray(batch.x))
+    return batch._replace(x=x)
+
+
+def checked_data(vae: Any, given: Any, name: str, observation: Any) -> Batch:
+    """Return data as a ``Batch`` that fits the VAE; what is streamed is looked at chunk by chunk."""
+    batch = given if isinstance(given, Batch) else Batch(given)
+    x = streamed(batch.x)
+    if not isinstance(x, Streamed):
+        return checks.checked_batch(vae, given, name, observation)
+    if name == "validation" and vae.likelihood.observation is not None:
+        raise DataError(
+            f"validation is streamed, and {type(vae.likelihood).__name__} adds noise to all of it, "
+            "once; usual fix: give validation data in memory, np.asarray(validation[:10_000])"
+        )
+    context = None if batch.context is None else np.asarray(batch.context)
+    mask = None if batch.mask is None else np.asarray(batch.mask).astype(bool)
+    for what, array in (("context", context), ("mask", mask)):
+        if array is not None and len(array) != len(x):
+            raise ValueError(f"{name}: {what} has {len(array)} rows and x has {len(x)}; one per datum.")
+    start = 0
+    for block in x.blocks():
+        rows = slice(start, start + len(block))
+        part = Batch(block, *(None if a is None else a[rows] for a in (context, mask)))
+        checks.checked_batch(vae, part, name if start == 0 else f"{name}[{start}:]", observation)
+        start += len(block)
+    return Batch(x, context, mask)
