@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from probvae.fields import Checked
 from probvae.training import checkpoint_file
 from probvae.training.checkpoint_file import DamagedError, Standing
 from probvae.training.checks import check_count
@@ -19,7 +20,7 @@ LOCK = "lock"
 
 
 @dataclass(frozen=True)
-class Checkpoints:
+class Checkpoints(Checked):
     """A folder that a run is kept in, and goes on from.
 
         fit(..., checkpoints=Checkpoints("runs/first/checkpoints"))
