@@ -1,5 +1,6 @@
 """What the fields of a part may hold: looked at by their annotations when the part is made."""
 
+import inspect
 import os
 import types
 import typing
@@ -138,3 +139,23 @@ def shown(value: Any) -> str:
     """Return a value as an error names it: on one line, and short."""
     text = " ".join(repr(value).split())
     return text if len(text) <= 80 else f"a {type(value).__name__}, {text[:60]}..."
+
+
+def refusal(function: Any, *args: Any, **kwargs: Any) -> str:
+    """Return why something cannot be called on these; "" where it can, or has no signature to say."""
+    if not callable(function):
+        return "it is no function"
+    try:
+        inspect.signature(function).bind(*args, **kwargs)
+    except TypeError as error:
+        return str(error)
+    except ValueError:  # of some that are written in C
+        return ""
+    return ""
+
+
+def check_function(name: str, function: Any, *args: Any, such_as: str) -> None:
+    """Raise TypeError unless something can be called on so many arguments."""
+    why = refusal(function, *args)
+    if why:
+        raise TypeError(f"{name} expects a function, such as {such_as}; got {shown(function)}: {why}.")

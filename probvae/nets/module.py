@@ -5,9 +5,7 @@ two seeds would give one start. Here the module's graph is found without arrays,
 a ``numpyro.param`` that is drawn when SVI asks for it.
 """
 
-import inspect
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from typing import Any, NamedTuple
@@ -18,6 +16,7 @@ import numpyro
 from flax import nnx
 from numpyro.primitives import mutable
 
+from probvae.fields import refusal
 from probvae.nets import bayesian
 from probvae.nets.bayesian import Bayesian
 from probvae.nets.foreign import check_module
@@ -46,18 +45,15 @@ def build(recipe: Recipe, in_shape: Shape, out_shape: Shape, rng_key: jax.Array)
 
 
 def _check_signature(recipe: Recipe, in_shape: Shape, out_shape: Shape) -> None:
-    """Raise unless a recipe can be called as one; what has no signature is tried."""
-    with suppress(ValueError):
-        signature = inspect.signature(recipe)
-        try:
-            signature.bind(in_shape, out_shape, rngs=None)
-        except TypeError as error:
-            hint = f" Call it: {recipe.__name__}(...)." if isinstance(recipe, type) else ""
-            raise TypeError(
-                f"a net expects a recipe `recipe(in_shape, out_shape, *, rngs) -> nnx.Module`, such as "
-                f"nets.MLP((300, 300)) or an NNX class; got {recipe!r}, which cannot be called so "
-                f"({error}).{hint}"
-            ) from None
+    """Raise unless a recipe can be called as one."""
+    why = refusal(recipe, in_shape, out_shape, rngs=None)
+    if why:
+        hint = f" Call it: {recipe.__name__}(...)." if isinstance(recipe, type) else ""
+        raise TypeError(
+            "a net expects a recipe `recipe(in_shape, out_shape, *, rngs) -> nnx.Module`, such as "
+            f"nets.MLP((300, 300)) or an NNX class; got {recipe!r}, which cannot be called so "
+            f"({why}).{hint}"
+        )
 
 
 def _split(module: nnx.Module) -> _Structure:

@@ -77,6 +77,8 @@ class Checkpoints(Checked):
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise _unwritable(error, folder) from error
+        except ValueError as error:
+            raise ValueError(f"folder={self.folder!r} is no name of a folder: {error}.") from error
         with locked(folder / LOCK):
             for left in folder.glob(".*.partial"):
                 left.unlink(missing_ok=True)

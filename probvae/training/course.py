@@ -11,7 +11,7 @@ import numpy as np
 
 from probvae.evidence import Batch
 from probvae.training import checkpoint_file as files
-from probvae.training import checks, loop
+from probvae.training import loop, start_values
 from probvae.training.callbacks import Callback, Epoch, called
 from probvae.training.checkpoints import Checkpoints, Keeper
 from probvae.training.fingerprint import fingerprint
@@ -24,7 +24,7 @@ from probvae.training.signals import SHORT, Asked, awaited, noted
 from probvae.training.stopping import EarlyStopping, best_epoch
 from probvae.typing import Params, RngKey
 
-PASS = checks.PASS_STATE
+PASS = start_values.PASS_STATE
 
 
 class Plan(NamedTuple):
@@ -95,7 +95,7 @@ class Course:
     def fitted(self) -> Fitted:
         """Return the VAE as it is to be kept; what is frozen was not through a constraint and back."""
         vae, values = self.run.vae, self.point.best or loop.parameters(self.run, self.point.state)
-        frozen = {name: self.start[name] for name in self.start if checks.is_frozen(vae, name)}
+        frozen = {name: self.start[name] for name in self.start if start_values.is_frozen(vae, name)}
         history = self.point.recorder.history()._replace(best_epoch=self.best_epoch)
         return Fitted(replace(vae, frozen=()), {**values, **frozen}, history)
 
@@ -137,7 +137,7 @@ def trained(
     if asked.by == signal.SIGTERM:
         signal.raise_signal(signal.SIGTERM)  # who sent it expects an end
     fitted = replace(course.fitted(), seconds=time.perf_counter() - begun)
-    if PASS not in fresh or checks.is_frozen(run.vae, PASS):
+    if PASS not in fresh or start_values.is_frozen(run.vae, PASS):
         return fitted
     gathered = loop.whole_pass(run, fitted.values, fresh, train, pass_key)
     return fitted.with_values({**fitted.values, PASS: gathered})

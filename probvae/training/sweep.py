@@ -1,16 +1,18 @@
 """sweep: many trainings of one VAE, over keys, weights and learning rates, by one compiled program."""
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import product
+from numbers import Real
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import optax
 from tqdm.auto import tqdm
 
 from probvae import join
+from probvae.fields import check_kind
 from probvae.objectives import ELBO, AbstractObjective
 from probvae.objectives.swept import with_swept
 from probvae.training import checks
@@ -18,6 +20,7 @@ from probvae.training.fit import ADAM, prepared_run
 from probvae.training.fitted import Fitted
 from probvae.training.side_by_side import stacked, told_of, trained_group
 from probvae.training.signals import noted
+from probvae.training.start_values import PASS_STATE
 from probvae.training.stopping import EarlyStopping
 from probvae.training.sweep_result import Sweep
 from probvae.vae import VAE
@@ -78,9 +81,12 @@ def sweep(
         TypeError, ValueError: as ``fit``; for a name that is neither a weight nor a number of the
             optimizer, for no values, or a likelihood that needs a pass through the training set.
     """
-    swept = {name: tuple(values) for name, values in (over or {}).items()}
+    check_kind("over", over, Mapping | None)
+    swept = {name: _values(name, values) for name, values in (over or {}).items()}
     objective = ELBO() if objective is None else objective
     optimizer = ADAM if optimizer is None else optimizer
+    if not isinstance(rng_keys, Iterable):
+        raise TypeError(f"rng_keys expects typed keys, jax.random.split(key, 3); got {rng_keys!r}.")
     keys = list(rng_keys)
     _check(vae, keys, swept, validation)
     weights, hyperparams = _sorted(swept, objective, optimizer)
@@ -115,6 +121,12 @@ def sweep(
             options = {"epochs": epochs, "early": early_stopping, "bar": bar, "asked": asked}
             found += trained_group(ready.run, told_each, data, **options)[: len(group)]
     return Sweep(swept, len(keys), tuple(found))
+
+
+def _values(name: str, values: Any) -> tuple:
+    if isinstance(values, str) or not isinstance(values, Iterable):
+        raise TypeError(f"over: {name!r} expects finite numbers, one or more; got {values!r}.")
+    return tuple(values)
 
 
 def _width(at_once: Any, members: int) -> int:
@@ -159,7 +171,7 @@ def _check(vae: Any, keys: list, over: Mapping[str, tuple], validation: Any) -> 
     for key in keys:
         checks.check_key(key)
     for name, values in over.items():
-        if not values or not all(np.isscalar(v) and np.isfinite(v) for v in values):
+        if not values or not all(isinstance(v, Real) and math.isfinite(v) for v in values):
             raise ValueError(f"over: {name!r} expects finite numbers, one or more; got {values!r}.")
         if len(set(values)) < len(values):
             raise ValueError(f"over: {name!r} has a number twice: {values!r}. Name each once.")
@@ -168,9 +180,9 @@ def _check(vae: Any, keys: list, over: Mapping[str, tuple], validation: Any) -> 
             "sweep compares trainings by validation data, and there are none. Give some, "
             "sweep(..., validation=data.valid)."
         )
-    if isinstance(vae, VAE) and checks.PASS_STATE in join.structure(vae).state:
+    if isinstance(vae, VAE) and PASS_STATE in join.structure(vae).state:
         raise ValueError(
             f"{type(vae.likelihood).__name__} holds a value of the whole training set "
-            f"({checks.PASS_STATE}), which a sweep does not gather. Give it a learned scale, or call "
+            f"({PASS_STATE}), which a sweep does not gather. Give it a learned scale, or call "
             "fit for each."
         )
