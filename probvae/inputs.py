@@ -81,7 +81,14 @@ def numbers(name: str, value: Any) -> Any:
         raise TypeError(
             f"{name} expects numbers; got dtype {array.dtype}. Encode text or objects as numbers first."
         )
-    return array
+    return array if isinstance(array, jax.Array) else _native(array)
+
+
+def _native(array: np.ndarray) -> np.ndarray:
+    """Return an array as JAX takes it: in the machine's order of bytes, in double precision at most."""
+    if array.dtype == np.longdouble and array.dtype.itemsize > 8:
+        return array.astype(np.float64)
+    return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
 
 
 def shaped(name: str, value: Any, shape: Shape, field: str) -> jax.Array:

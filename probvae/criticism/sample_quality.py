@@ -68,10 +68,10 @@ def sample_quality(
     checks.check_key(rng_key)
     checks.check_count("num_permutations", num_permutations)
     data = _complete(fitted, x)
-    sample_key, permutation_key, *test_keys = jax.random.split(rng_key, 4)
-    samples = _samples(fitted, data, sample_key)
     if features is not None:
         check_function("features", features, data.x, such_as="criticism.classifier_features(...)")
+    sample_key, permutation_key, *test_keys = jax.random.split(rng_key, 4)
+    samples = _samples(fitted, data, sample_key)
     features = features or principal_components(np.concatenate([data.x, samples]), _few(len(data.x)))
     a, b = (_of(features, array, name) for array, name in ((data.x, "data"), (samples, "samples")))
     return SampleQuality(

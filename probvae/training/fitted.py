@@ -144,8 +144,8 @@ class Fitted(Checked):
         """Draw the missing entries of each datum from p(x_missing | x_observed).
 
         By importance resampling: z_k ~ q(z | x_observed), with weights w_k = p(x_observed, z_k) /
-        q(z_k | x_observed); exact as K grows. Where the ``effective_particles`` are fewer than ten or
-        so, take more, or do not trust the draws. With ``Spread``, x and what is drawn are noisy data.
+        q(z_k | x_observed); exact as K grows. Where ``effective_particles`` are under ten, take more,
+        or do not trust the draws. With ``Spread``, x and what is drawn are noisy data.
 
         Args:
             x: data ``(n, *event_shape)``; what stands at missing entries is never looked at.
@@ -251,9 +251,8 @@ class Fitted(Checked):
 
         Reference: Burda, Grosse and Salakhutdinov 2016, arXiv:1509.00519.
         """
-        return self._bound(
-            evidence.log_prob, x, rng_key, num_particles, num_noise_draws, progress=progress
-        )
+        told = x, rng_key, num_particles, num_noise_draws
+        return self._bound(evidence.log_prob, *told, progress=progress)
 
     def _bound(
         self, bound: Any, x: Any, key: Any, num_particles: Any, num_draws: int, *, progress: bool

@@ -159,7 +159,7 @@ def history_from(arrays: dict[str, np.ndarray], metadata: dict[str, str]) -> His
     """
     try:
         return _history(arrays, metadata)
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise ValueError(
             f"the file's history is damaged ({type(error).__name__}: {error}). Put it back, or save "
             "it again."
