@@ -135,10 +135,9 @@ class VAE:
         """
         x = inputs.shaped("x", x, self.event_shape, "event_shape")
         noise = self.likelihood.observation
-        if noise is None:
-            return x
-        inputs.check_key(rng_key)
-        return noise(rng_key, x)
+        if noise is not None:
+            inputs.check_key(rng_key)
+        return x if noise is None else noise(rng_key, x)
 
     def without_noise(self) -> "VAE":
         """Return the same VAE with the likelihood of x itself, where ``Spread`` adds noise to it."""
