@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from probvae.fields import shown
 from probvae.typing import Shape
 
 
@@ -40,26 +41,68 @@ def checked_context(vae: Any, context: Any, x: jax.Array | None) -> jax.Array | 
         )
     if context is None:
         return None
+    given = numbers("context", context)
     if not vae.context_shape:
         raise ValueError(
-            f"got a context of shape {np.shape(context)}, but this VAE has context_shape=(). Build it "
-            f"with VAE(..., context_shape={np.shape(context)[1:]})."
+            f"got a context of shape {np.shape(given)}, but this VAE has context_shape=(). Build it "
+            f"with VAE(..., context_shape={np.shape(given)[1:]})."
         )
-    context = _floating(shaped("context", context, vae.context_shape, "context_shape"))
+    context = _floating(shaped("context", given, vae.context_shape, "context_shape"))
     if x is not None:
         _same_batch("context", context, x)
     return context
 
 
+def check_key(rng_key: Any) -> None:
+    """Raise unless ``rng_key`` is one typed key."""
+    typed = isinstance(rng_key, jax.Array) and jnp.issubdtype(rng_key.dtype, jax.dtypes.prng_key)
+    if not (typed and rng_key.shape == ()):
+        raise TypeError(f"rng_key expects one typed key, jax.random.key(0); got {shown(rng_key)}.")
+
+
+def numbers(name: str, value: Any) -> Any:
+    """Return an array of real numbers, as NumPy's or JAX's; a traced one is passed.
+
+    Raises:
+        TypeError: for text, objects, complex numbers and what is no array.
+        ValueError: for lists of several lengths.
+    """
+    if value is None or isinstance(value, str | bytes | dict | set):
+        raise TypeError(f"{name} expects an array of numbers; got {shown(value)}.")
+    try:
+        array = value if isinstance(value, jax.Array) else np.asarray(value)
+    except (ValueError, TypeError) as error:
+        raise ValueError(
+            f"{name} expects an array of numbers; got a {type(value).__name__} that makes none "
+            f"({error}). Give every row the same length: np.stack(rows)."
+        ) from None
+    real = (jnp.floating, jnp.integer, jnp.bool_)
+    if not any(jnp.issubdtype(array.dtype, kind) for kind in real):
+        raise TypeError(
+            f"{name} expects numbers; got dtype {array.dtype}. Encode text or objects as numbers first."
+        )
+    return array if isinstance(array, jax.Array) else _native(array)
+
+
+def _native(array: np.ndarray) -> np.ndarray:
+    """Return an array as JAX takes it: in the machine's order of bytes, in double precision at most."""
+    if array.dtype == np.longdouble and array.dtype.itemsize > 8:
+        return array.astype(np.float64)
+    return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
+
+
 def shaped(name: str, value: Any, shape: Shape, field: str) -> jax.Array:
-    """Return an array of shape ``(batch, *shape)``; raise if it has another."""
-    check_shape(name, np.shape(value), shape, field)
-    return jnp.asarray(value)
+    """Return an array of numbers of shape ``(batch, *shape)``; raise if it is another."""
+    array = numbers(name, value)
+    check_shape(name, array.shape, shape, field)
+    return jnp.asarray(array)
 
 
 def check_shape(name: str, got: Shape, shape: Shape, field: str) -> None:
-    """Raise unless ``got`` is ``(batch, *shape)``."""
+    """Raise unless ``got`` is ``(batch, *shape)``, of one row or more."""
     if got[1:] == shape and len(got) == len(shape) + 1:
+        if got[0] == 0:
+            raise ValueError(f"{name} expects at least one row of shape {shape}; got shape {got}.")
         return
     fix = f"Reshape it, or build the VAE with {field}={got[1:]}."
     if got == shape:

@@ -13,6 +13,7 @@ from typing import Any, ClassVar, NamedTuple
 import jax
 from numpyro.distributions import Distribution, constraints
 
+from probvae.fields import Checked
 from probvae.typing import Shape
 
 
@@ -58,7 +59,7 @@ class Scope(NamedTuple):
     top_down: TopDown | None = None
 
 
-class AbstractPrior(abc.ABC):  # noqa: B024 (its two kinds have the abstract methods)
+class AbstractPrior(Checked, abc.ABC):  # noqa: B024 (its two kinds have the abstract methods)
     """p(z), or p(z given context).
 
     ``observes_context`` says that the context holds what is known of a discrete site, and is told to
@@ -96,7 +97,7 @@ class AbstractProgramPrior(AbstractPrior):
         """Issue the sites; return the code ``(batch, code_dim)`` for the decoder."""
 
 
-class AbstractGuide(abc.ABC):
+class AbstractGuide(Checked, abc.ABC):
     """q(z given x): how many outputs it needs of the encoder, and what they mean.
 
     ``is_density`` is false for one that puts all mass on a point.
@@ -135,7 +136,7 @@ class AbstractProgramGuide(AbstractGuide):
         return None
 
 
-class AbstractLikelihood(abc.ABC):
+class AbstractLikelihood(Checked, abc.ABC):
     """p(x given z), with its normalising constant.
 
     ``support`` is the constraint that every value of x must meet; ``data_range`` the interval that

@@ -5,10 +5,12 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from numpyro import handlers
 from numpyro.distributions import Delta, Distribution, ExpandedDistribution, Independent
 
 from probvae.distributions.support import named
+from probvae.fields import check_kind
 from probvae.interfaces import (
     AbstractDistributionGuide,
     AbstractDistributionPrior,
@@ -66,6 +68,8 @@ def check_fields(vae: Any) -> None:
         raise ValueError("event_shape expects at least one dimension, such as (8, 8); got ().")
     if not isinstance(vae.latent_dim, int) or isinstance(vae.latent_dim, bool) or vae.latent_dim < 1:
         raise ValueError(f"latent_dim expects a positive integer; got {vae.latent_dim!r}.")
+    for name in ("encode_mask", "training"):
+        check_kind(name, getattr(vae, name), bool)
     object.__setattr__(vae, "frozen", checked_roles("frozen", vae.frozen))
     for role, kinds in ROLES.items():
         _check_kind(role, getattr(vae, role), kinds)
@@ -80,9 +84,13 @@ def check_fields(vae: Any) -> None:
 
 
 def _as_shape(name: str, value: Any) -> Shape:
-    if isinstance(value, list | tuple) and all(isinstance(n, int) and n > 0 for n in value):
-        return tuple(value)
+    if isinstance(value, list | tuple) and all(_is_size(n) for n in value):
+        return tuple(int(n) for n in value)
     raise ValueError(f"{name} expects a tuple of positive integers; got {value!r}.")
+
+
+def _is_size(n: Any) -> bool:
+    return isinstance(n, int | np.integer) and not isinstance(n, bool) and bool(n > 0)
 
 
 def checked_roles(name: str, roles: Any) -> tuple[str, ...]:

@@ -135,6 +135,8 @@ class VAE:
         """
         x = inputs.shaped("x", x, self.event_shape, "event_shape")
         noise = self.likelihood.observation
+        if noise is not None:
+            inputs.check_key(rng_key)
         return x if noise is None else noise(rng_key, x)
 
     def without_noise(self) -> "VAE":

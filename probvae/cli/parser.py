@@ -25,6 +25,8 @@ def parsed(argv: Sequence[str]) -> argparse.Namespace:
         FileNotFoundError, ModelFileError: for a model file that cannot be loaded.
     """
     dashed = [_dashed(word) for word in argv]
+    if any("\0" in word for word in argv):
+        _parser([], None)[0].error("an argument holds a null byte, which no name of a file has")
     parser, subparsers = _parser(dashed[:1], _named_model(dashed))
     found, unknown = parser.parse_known_args(dashed)
     if unknown:

@@ -12,6 +12,7 @@ from probvae.criticism.codes import Start, check_sites, unconstrained
 from probvae.criticism.observed import observed
 from probvae.criticism.simulation import simulate
 from probvae.evidence import check_density, check_one_decoder
+from probvae.fields import check_function
 from probvae.training import Fitted, checks
 from probvae.typing import ArrayLike, RngKey
 
@@ -96,6 +97,7 @@ def annealed_log_prob(
 
     Reference: Neal 2001, arXiv:physics/9803008; Wu et al. 2017, arXiv:1611.04273.
     """
+    checks.check_fitted(fitted)
     options = Options(start, num_particles, num_leapfrog, _ladder(schedule, num_temperatures))
     _check(fitted, rng_key, options)
     data = observed(fitted, x, rng_key)
@@ -139,6 +141,7 @@ def bracket(
     Reference: Grosse et al. 2015, arXiv:1511.02543 (bidirectional Monte Carlo); Wu et al. 2017,
     arXiv:1611.04273.
     """
+    checks.check_fitted(fitted)
     options = Options(start, num_particles, num_leapfrog, _ladder(schedule, num_temperatures))
     _check(fitted, rng_key, options)
     checks.check_count("num_data", num_data)
@@ -159,11 +162,13 @@ def _check(fitted: Fitted, rng_key: Any, options: Options) -> None:
     for name in ("num_particles", "num_leapfrog"):
         checks.check_count(name, getattr(options, name))
     check_density(fitted.vae)
+    check_function("start", options.start, fitted.vae, such_as="annealing.from_guide")
     check_one_decoder(fitted.vae, "annealing")
 
 
 def _ladder(schedule: Callable[[int], np.ndarray], num_temperatures: int) -> np.ndarray:
     checks.check_count("num_temperatures", num_temperatures)
+    check_function("schedule", schedule, num_temperatures, such_as="annealing.sigmoidal")
     b = np.asarray(schedule(num_temperatures), float)
     fits = b.shape == (num_temperatures + 1,) and b[0] == 0 and b[-1] == 1 and (np.diff(b) > 0).all()
     if not fits:

@@ -4,6 +4,8 @@ import math
 
 import numpy as np
 
+from probvae.fields import check_kind
+from probvae.inputs import numbers
 from probvae.typing import ArrayLike, Shape
 
 
@@ -28,10 +30,11 @@ def bits_per_dimension(
 
     Reference: Theis, van den Oord and Bethge 2016, arXiv:1511.01844.
     """
+    check_kind("event_shape", event_shape, tuple[int, ...])
     size = math.prod(event_shape)
     if not isinstance(levels, int | np.integer) or levels < 1 or size < 1:
         raise ValueError(
             f"bits_per_dimension expects a whole number of levels >= 1 and a datum of some entries; "
             f"got levels={levels!r}, event_shape={event_shape}. Bytes divided by 256 have levels=256."
         )
-    return -np.asarray(nats, float) / (size * math.log(2)) + math.log2(levels)
+    return -np.asarray(numbers("nats", nats), float) / (size * math.log(2)) + math.log2(levels)

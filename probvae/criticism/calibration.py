@@ -12,6 +12,7 @@ from probvae.chunks import at_a_time
 from probvae.criticism.simulation import simulate
 from probvae.criticism.uniformity import symmetry, uniformity
 from probvae.evidence import Batch, check_density
+from probvae.fields import check_kind
 from probvae.objectives.terms import guide_traced, latent_sites
 from probvae.training import Fitted, checks
 from probvae.typing import ArrayLike, Params, RngKey
@@ -89,6 +90,7 @@ def sbc(
     Reference: Talts et al. 2018, arXiv:1804.06788 (ranks); Yao et al. 2018, arXiv:1802.02538
     (symmetry; they fit each simulation).
     """
+    checks.check_fitted(fitted)
     checks.check_key(rng_key)
     checks.check_count("num_data", num_data)
     _check_draws(num_draws, levels)
@@ -128,6 +130,7 @@ def _check_draws(num_draws: Any, levels: Any) -> None:
             f"calibration expects at least {LEAST_DRAWS} draws of q for each simulation; got "
             f"{num_draws}. Take num_draws=200 or so."
         )
+    check_kind("levels", tuple(levels) if isinstance(levels, list) else levels, tuple[float, ...])
     if not levels or not all(0 < level < 1 for level in levels):
         raise ValueError(f"levels expects shares in (0, 1), such as (0.5, 0.9); got {levels}.")
 

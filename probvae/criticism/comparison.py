@@ -8,6 +8,7 @@ import numpy as np
 
 from probvae.criticism.elpd_data import elpd_data, error_of_sum, stacking_weights
 from probvae.evidence import Evidence, check_density
+from probvae.inputs import numbers
 from probvae.training import Fitted, checks
 from probvae.typing import RngKey
 
@@ -162,7 +163,8 @@ def _check_several(given: Any) -> None:
 def _checked_values(values: Mapping[str, Any]) -> list[np.ndarray]:
     """Return values as arrays of one length."""
     raw = (v.value if isinstance(v, Evidence) else v for v in values.values())
-    arrays = [np.asarray(v, np.float64) for v in raw]
+    named = zip(values, raw, strict=True)
+    arrays = [np.asarray(numbers(f"log p(x) of {n!r}", v), np.float64) for n, v in named]
     for name, array in zip(values, arrays, strict=True):
         if array.ndim != 1 or len(array) < 2 or not np.isfinite(array).all():
             what = "values that are not finite" if array.ndim == 1 and len(array) > 1 else array.shape
@@ -181,6 +183,7 @@ def _checked_values(values: Mapping[str, Any]) -> list[np.ndarray]:
 def _check_alike(fitted: Mapping[str, Fitted]) -> None:
     """Raise unless all have a log p(x), and of the same kind of thing."""
     for name, one in fitted.items():
+        checks.check_fitted(one)
         try:
             check_density(one.vae)
         except ValueError as error:

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from probvae.training import Fitted
+from probvae.training import Fitted, checks
 
 TAIL = 0.2  # of the epochs, at least 5: what the trend is read off
 
@@ -40,6 +40,7 @@ def convergence(fitted: Fitted) -> Convergence:
         ValueError: for a history of fewer than 5 epochs, or without an ELBO (NumPyro's own objectives
             record the loss alone).
     """
+    checks.check_fitted(fitted)
     history = fitted.history
     found = "elbo" in history.validation
     elbo = np.asarray((history.validation if found else history.train).get("elbo", ()), float)

@@ -37,6 +37,7 @@ def to_datatree(fitted: Fitted, x: Any, *, rng_key: RngKey, num_samples: int = 1
         ImportError: without ``arviz-base``: ``pip install 'probvae[arviz]'``.
         ValueError: where a part is no density: there are no log weights.
     """
+    checks.check_fitted(fitted)
     try:
         import xarray as xr
         from arviz_base import from_dict

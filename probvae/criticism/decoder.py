@@ -12,7 +12,7 @@ from probvae.chunks import ROWS
 from probvae.criticism.observed import observed
 from probvae.evidence import Batch
 from probvae.objectives.terms import guide_traced, model_traced
-from probvae.training import Fitted
+from probvae.training import Fitted, checks
 from probvae.typing import Params, RngKey
 
 
@@ -44,6 +44,7 @@ def response(fitted: Fitted, x: Any, *, rng_key: RngKey) -> Response:
     Raises:
         ValueError: for fewer than two data, or a part that is no density.
     """
+    checks.check_fitted(fitted)
     data = observed(fitted, x, rng_key, least=2)
     keys = jax.vmap(partial(jax.random.fold_in, rng_key))(jnp.arange(len(data.x)))
     mean, variance = jax.device_get(_answers(fitted.vae.eval(), fitted.values, keys, data))

@@ -22,6 +22,7 @@ from probvae.criticism.prior_gap import PriorGap, prior_gap
 from probvae.criticism.units import Units, units
 from probvae.criticism.verdict import Finding, Kind, Verdict, verdict
 from probvae.evidence import Batch, Evidence, check_density
+from probvae.fields import check_function, check_kind
 from probvae.training import Fitted, checks
 from probvae.typing import RngKey
 
@@ -111,8 +112,12 @@ def diagnose(
         ImportError: without ArviZ: ``pip install 'probvae[arviz]'``.
         ValueError: for data that do not fit or are too few, or a part that is no density.
     """
+    checks.check_fitted(fitted)
     check_arviz()
     checks.check_key(rng_key)
+    check_kind("budget", budget, Budget)
+    if say is not None:
+        check_function("say", say, "", such_as="print")
     check_density(fitted.vae)
     data = _first(fitted, x, "x", budget.num_data)
     if len(data.x) < LEAST:

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
+from probvae.inputs import numbers
 from probvae.training.checks import check_count, check_key
 from probvae.typing import ArrayLike, RngKey
 
@@ -130,7 +131,7 @@ def _information(a: np.ndarray, b: np.ndarray) -> float:
 
 def _array(name: str, given: ArrayLike, dtype: Any) -> np.ndarray:
     try:
-        return np.asarray(given, dtype)
+        return np.asarray(numbers(name, given), dtype)
     except (ValueError, TypeError) as error:  # rows of unequal length, text
         raise ValueError(
             f"{name} expects numbers in rows of one length, one row per datum; got what makes no such "

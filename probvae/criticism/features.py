@@ -8,6 +8,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from probvae.inputs import numbers
 from probvae.training.checks import check_count, check_key
 from probvae.typing import ArrayLike, RngKey
 
@@ -87,7 +88,7 @@ def classifier_features(
 
     check_key(rng_key)
     check_count("epochs", epochs)
-    flat, labels = _flat(x), np.asarray(labels)
+    flat, labels = _flat(x), _labels(labels)
     _check_labels(flat, labels)
     seed = int(jax.random.randint(rng_key, (), 0, 2**31 - 1))
     split = train_test_split(flat, labels, test_size=HELD_OUT, random_state=seed, stratify=labels)
@@ -104,7 +105,7 @@ def classifier_features(
 
 def checked_features(found: Any, name: str) -> np.ndarray:
     """Return features ``(n, k)`` in double precision; raise for anything else."""
-    features = np.asarray(found, np.float64)
+    features = np.asarray(numbers(name, found), np.float64)
     if features.ndim != 2 or not features.size:
         raise ValueError(
             f"{name} expects features (n, k), a row for each datum; got shape {features.shape}."
@@ -115,8 +116,19 @@ def checked_features(found: Any, name: str) -> np.ndarray:
 
 
 def _flat(x: ArrayLike) -> np.ndarray:
-    array = np.asarray(x, np.float64)
+    array = np.asarray(numbers("x", x), np.float64)
+    if array.ndim < 2 or not array.size:
+        raise ValueError(f"x expects data (n, *event), n at least 1; got shape {array.shape}.")
+    if not np.isfinite(array).all():
+        raise ValueError("x holds values that are NaN or infinite; expected finite numbers.")
     return array.reshape(len(array), -1)
+
+
+def _labels(given: Any) -> np.ndarray:
+    try:
+        return np.asarray(given)
+    except ValueError as error:
+        raise ValueError(f"labels expects one for each datum, (n,); got other ({error}).") from None
 
 
 def _check_labels(flat: np.ndarray, labels: np.ndarray) -> None:

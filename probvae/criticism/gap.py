@@ -22,6 +22,7 @@ from probvae.criticism.local_guide import (
 )
 from probvae.criticism.observed import observed
 from probvae.evidence import Batch, Evidence, check_density, check_one_decoder
+from probvae.fields import check_kind
 from probvae.training import Fitted, checks
 from probvae.typing import Params, RngKey
 
@@ -100,9 +101,11 @@ def inference_gap(
 
     Reference: Cremer, Li and Duvenaud 2018, arXiv:1801.03558.
     """
+    checks.check_fitted(fitted)
     _check(
         fitted.vae, rng_key, rate, num_steps=num_steps, num_draws=num_draws, num_particles=num_particles
     )
+    check_kind("log_prob", log_prob, Evidence | None)
     noise_key, key = jax.random.split(rng_key)
     data = observed(fitted, x, noise_key)
     if log_prob is not None and np.shape(log_prob.value) != (len(data.x),):
@@ -127,6 +130,7 @@ def _check(vae: Any, rng_key: Any, rate: Any, **counts: Any) -> None:
         checks.check_count(name, count)
     if counts["num_particles"] < 2:
         raise ValueError("num_particles expects at least 2, for standard errors; got 1.")
+    check_kind("rate", rate, float)
     if not rate > 0:
         raise ValueError(f"rate expects a number > 0; got {rate!r}.")
     discrete = [name for name, site in join.structure(vae).guide.items() if site.discrete]

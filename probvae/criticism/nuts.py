@@ -88,6 +88,7 @@ def reference_chains(
     Reference: Hoffman and Gelman 2014, arXiv:1111.4246; R-hat and ESS: Vehtari et al. 2021,
     arXiv:1903.08008.
     """
+    checks.check_fitted(fitted)
     _check(fitted.vae, rng_key, num_chains, num_warmup=num_warmup, num_samples=num_samples)
     noise_key, chain_key, guide_key = jax.random.split(rng_key, 3)
     data = observed(fitted, x, noise_key)
@@ -106,7 +107,7 @@ def _check(vae: Any, rng_key: Any, num_chains: Any, **counts: Any) -> None:
     checks.check_key(rng_key)
     check_density(vae)
     check_one_decoder(vae, "NUTS")
-    for name, count in counts.items() | {("num_chains", num_chains)}:
+    for name, count in {**counts, "num_chains": num_chains}.items():
         checks.check_count(name, count)
     if num_chains < 2:
         raise ValueError("num_chains expects at least 2: R-hat compares chains; got 1.")

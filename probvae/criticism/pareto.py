@@ -69,6 +69,7 @@ def pareto_shape(fitted: Fitted, x: Any, *, rng_key: RngKey, num_particles: int 
 
     Reference: Vehtari et al. 2024, arXiv:1507.02646; for q(z|x), Yao et al. 2018, arXiv:1802.02538.
     """
+    checks.check_fitted(fitted)
     checks.check_count("num_particles", num_particles)
     _check_particles(num_particles)
     psislw = _psislw()

@@ -11,6 +11,7 @@ from jax.scipy.special import logsumexp
 
 from probvae.criticism.observed import observed
 from probvae.evidence import Batch
+from probvae.fields import check_kind
 from probvae.objectives.terms import guide_traced, latent_sites, model_traced, site_log_prob
 from probvae.training import Fitted, checks
 from probvae.typing import Params, RngKey
@@ -69,6 +70,7 @@ def elbo_surgery(fitted: Fitted, x: Any, *, rng_key: RngKey, num_samples: int = 
     Reference: Hoffman and Johnson 2016, "ELBO surgery", NIPS workshop on advances in approximate
     Bayesian inference.
     """
+    checks.check_fitted(fitted)
     checks.check_count("num_samples", num_samples)
     data = observed(fitted, x, rng_key, least=2)
     vae, n = fitted.vae.eval(), len(data.x)
@@ -102,7 +104,9 @@ def holes(
     Reference: Rosca, Lakshminarayanan and Mohamed 2018, arXiv:1802.06847 (the mismatch); the measure
     is defined here.
     """
+    checks.check_fitted(fitted)
     checks.check_count("num_samples", num_samples)
+    check_kind("ratio", ratio, float)
     if not 0 < ratio < 1:
         raise ValueError(f"ratio expects a number between 0 and 1; got {ratio!r}.")
     data = observed(fitted, x, rng_key, least=2)

@@ -108,6 +108,7 @@ def predictive_checks(
     Reference: Gelman, Meng and Stern 1996, Statistica Sinica 6:733; Meng 1994, Annals of Statistics
     22:1142, on the tail shares of the posterior kind.
     """
+    checks.check_fitted(fitted)
     check_statistics(statistics or {})
     _check_counts(num_replicates, levels)
     noise_key, draw_key, tie_key = jax.random.split(checked_key(rng_key), 3)

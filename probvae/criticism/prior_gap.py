@@ -11,7 +11,7 @@ from probvae.criticism.observed import observed
 from probvae.criticism.two_sample import two_sample_test
 from probvae.evidence import Batch
 from probvae.objectives.terms import guide_traced, latent_sites, model_traced
-from probvae.training import Fitted
+from probvae.training import Fitted, checks
 from probvae.typing import Params, RngKey
 
 
@@ -46,6 +46,7 @@ def prior_gap(fitted: Fitted, x: Any, *, rng_key: RngKey) -> PriorGap:
 
     Reference: Lopez-Paz and Oquab 2017, arXiv:1610.06545.
     """
+    checks.check_fitted(fitted)
     data = observed(fitted, x, rng_key, least=50)
     keys = jax.vmap(partial(jax.random.fold_in, rng_key))(jnp.arange(len(data.x)))
     codes = jax.device_get(_codes(fitted.vae.eval(), fitted.values, keys, data))

@@ -11,6 +11,7 @@ from probvae.criticism.frechet import frechet_distance
 from probvae.criticism.neighbourhoods import Neighbourhoods, neighbourhoods
 from probvae.criticism.two_sample import TwoSample, linear_classifier, two_sample_test
 from probvae.evidence import Batch
+from probvae.fields import check_function
 from probvae.training import Fitted, checks
 from probvae.typing import RngKey
 
@@ -63,9 +64,12 @@ def sample_quality(
         ValueError: for data that do not fit or are incomplete, a likelihood that is no density, fewer
             data than features, or features of another shape.
     """
+    checks.check_fitted(fitted)
     checks.check_key(rng_key)
     checks.check_count("num_permutations", num_permutations)
     data = _complete(fitted, x)
+    if features is not None:
+        check_function("features", features, data.x, such_as="criticism.classifier_features(...)")
     sample_key, permutation_key, *test_keys = jax.random.split(rng_key, 4)
     samples = _samples(fitted, data, sample_key)
     features = features or principal_components(np.concatenate([data.x, samples]), _few(len(data.x)))

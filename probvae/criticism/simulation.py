@@ -23,10 +23,11 @@ def simulate(
     Raises:
         ValueError: where the context has not one row for each datum, or a site belongs to no datum.
     """
-    if context is not None and len(np.asarray(context)) != num_data:
+    rows = None if context is None else np.shape(inputs.numbers("context", context))[:1]
+    if rows not in (None, (num_data,)):
         raise ValueError(
             f"context expects one row for each of {num_data} simulated data; got "
-            f"{len(np.asarray(context))}. Draw rows of the data's own context."
+            f"{rows[0] if rows else 'one number'}. Draw rows of the data's own context."
         )
     context = inputs.checked_context(fitted.vae, context, None)
     keys = jax.random.split(rng_key, num_data)

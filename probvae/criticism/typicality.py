@@ -58,6 +58,7 @@ def typicality(
 
     Reference: Nalisnick, Matsukawa, Teh and Lakshminarayanan 2019, arXiv:1906.02994.
     """
+    checks.check_fitted(fitted)
     checks.check_key(rng_key)
     for name, count in (("num_draws", num_draws), ("num_particles", num_particles)):
         checks.check_count(name, count)

@@ -11,7 +11,7 @@ from probvae.chunks import data_at_a_time
 from probvae.criticism.observed import observed
 from probvae.evidence import Batch, datum_terms
 from probvae.objectives.terms import latent_sites
-from probvae.training import Fitted
+from probvae.training import Fitted, checks
 from probvae.typing import Params, RngKey
 
 ACTIVE = 0.01  # Burda et al. 2016: the variances are either well above it or well below
@@ -54,6 +54,8 @@ def units(fitted: Fitted, x: Any, *, rng_key: RngKey, num_samples: int = 100) ->
     Reference: Burda, Grosse and Salakhutdinov 2016, arXiv:1509.00519, section 5.2 (activity); Lucas,
     Tucker, Grosse and Norouzi 2019, arXiv:1911.02469 ((epsilon, delta)-collapse).
     """
+    checks.check_fitted(fitted)
+    checks.check_count("num_samples", num_samples)
     data = observed(fitted, x, rng_key, least=2)
     if num_samples < 2:
         raise ValueError(f"num_samples expects at least 2 draws of z per datum; got {num_samples!r}.")

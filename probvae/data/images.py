@@ -50,10 +50,16 @@ def decoded(source: Path | BytesIO, *, what: str) -> Any:
     """Return a Pillow image with its pixels read, palettes as RGB; ValueError where it is damaged."""
     with reading(what, expected="an image"), warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        with pillow().open(source) as image:
-            check_size(image.width * image.height * len(image.getbands()), what=what)
-            image.load()
-            return image.convert("RGB") if image.mode == "P" else image.copy()
+        try:
+            with pillow().open(source) as image:
+                check_size(image.width * image.height * len(image.getbands()), what=what)
+                image.load()
+                return image.convert("RGB") if image.mode == "P" else image.copy()
+        except pillow().DecompressionBombError as error:
+            raise DataError(
+                f"cannot read {what}: it declares more pixels than Pillow decodes ({error}); usual "
+                "fix: smaller images, or PIL.Image.MAX_IMAGE_PIXELS raised where they are trusted"
+            ) from None
 
 
 def check_mode(image: Any, modes: tuple[str, ...], *, what: str) -> None:

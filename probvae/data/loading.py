@@ -12,6 +12,7 @@ from probvae.data.protocol import observed
 from probvae.data.reading import DataError
 from probvae.data.source import Source
 from probvae.data.sources import KNOWN
+from probvae.fields import PATH, check_kind
 
 PROTOCOLS = (None, "static", "dynamic", "default")
 
@@ -47,7 +48,7 @@ def load(
             grey levels (where all values are 0 and 1 already, "static" and None change nothing).
 
     """
-    if binarize not in PROTOCOLS:
+    if not isinstance(binarize, str | None) or binarize not in PROTOCOLS:
         raise ValueError(f"expected binarize to be one of {PROTOCOLS}, got {binarize!r}")
     return observed(_read(name_or_path, data_dir=data_dir), binarize=binarize)
 
@@ -105,6 +106,7 @@ def _not_there(name, path):
 
 def _data_dir(data_dir):
     if data_dir is not None:
+        check_kind("data_dir", data_dir, PATH)
         return Path(data_dir), "data_dir"
     if os.environ.get("PROBVAE_DATA"):
         return Path(os.environ["PROBVAE_DATA"]), "$PROBVAE_DATA"

@@ -7,10 +7,11 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Shaped
 
+from probvae.fields import Checked
 from probvae.typing import ArrayLike, RngKey
 
 
-class AbstractObservation(ABC):
+class AbstractObservation(Checked, ABC):
     """A draw of what the model sees, given a stored datum: small, frozen, hashable, jit-able."""
 
     @abstractmethod

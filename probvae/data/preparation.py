@@ -11,6 +11,7 @@ import numpy as np
 
 from probvae.data.encoded import Rules, squares
 from probvae.data.reading import DataError
+from probvae.fields import PATH, check_kind
 
 
 class Prepared(NamedTuple):
@@ -57,6 +58,8 @@ def prepare_images(
         ValueError: a damaged image (named), images of mixed sizes, grey ones among colour, an image
             smaller than ``size``, or a source without images.
     """
+    check_kind("source", source, PATH)
+    check_kind("out", out, PATH)
     source, out = Path(source), Path(out)
     _check(source, out, size, overwrite=overwrite)
     skipped: list[str] = []

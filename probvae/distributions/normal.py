@@ -1,5 +1,7 @@
 """Normals from the raw outputs of a net, with scales that a wild output cannot break."""
 
+import math
+
 import jax
 import jax.numpy as jnp
 import numpyro.distributions as dist
@@ -31,5 +33,5 @@ def check_bound(part: object, log_bound: float) -> None:
     Raises:
         ValueError: for a bound that is not positive and finite.
     """
-    if not log_bound > 0:
-        raise ValueError(f"{type(part).__name__} expects log_bound > 0; got {log_bound!r}.")
+    if not 0 < log_bound < math.inf:
+        raise ValueError(f"{type(part).__name__} expects log_bound > 0 and finite; got {log_bound!r}.")

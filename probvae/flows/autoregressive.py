@@ -7,6 +7,7 @@ from numpyro.distributions.transforms import Transform
 
 from probvae.distributions.coupling import Autoregressive as AutoregressiveTransform
 from probvae.flows.layer import AbstractLayer, conditioner
+from probvae.nets.blocks import check_sizes
 from probvae.nets.made import MADE
 
 
@@ -25,6 +26,9 @@ class Autoregressive(AbstractLayer):
     """
 
     hidden: tuple[int, ...] = (64,)
+
+    def __post_init__(self) -> None:
+        check_sizes("Autoregressive", "hidden", self.hidden)
 
     def transforms(
         self, role: str, latent_dim: int, told: jax.Array | None, *, training: bool

@@ -10,9 +10,10 @@ from numpyro.distributions.transforms import AffineTransform, Transform
 
 from probvae import nets
 from probvae.distributions.coupling import Coupling as CouplingTransform
-from probvae.distributions.normal import bounded_scale
+from probvae.distributions.normal import bounded_scale, check_bound
 from probvae.distributions.spline import RationalQuadraticSpline
 from probvae.flows.layer import AbstractLayer, conditioner
+from probvae.nets.blocks import check_count
 
 SMALL = 1e-2  # of the conditioner's output at the start: near the identity
 
@@ -32,6 +33,9 @@ class Coupling(AbstractLayer):
 
     net: nets.Recipe = nets.MLP((64,))
     log_bound: float = 3.0
+
+    def __post_init__(self) -> None:
+        check_bound(self, self.log_bound)
 
     def transforms(
         self, role: str, latent_dim: int, told: jax.Array | None, *, training: bool
@@ -63,6 +67,11 @@ class SplineCoupling(AbstractLayer):
     bins: int = 8
     bound: float = 5.0
     net: nets.Recipe = nets.MLP((64,))
+
+    def __post_init__(self) -> None:
+        check_count("SplineCoupling", "bins", self.bins)
+        if not self.bound > 0:
+            raise ValueError(f"SplineCoupling(bound=...) expects a number > 0; got {self.bound!r}.")
 
     def transforms(
         self, role: str, latent_dim: int, told: jax.Array | None, *, training: bool

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from numpyro.distributions.transforms import PermuteTransform, Transform
 
 from probvae import nets
+from probvae.fields import Checked
 from probvae.typing import Shape
 
 
@@ -24,7 +25,7 @@ def check_flow(part: Any) -> None:
         raise ValueError(f"{name}(depth=...) expects a positive integer; got {part.depth!r}.")
 
 
-class AbstractLayer(abc.ABC):
+class AbstractLayer(Checked, abc.ABC):
     """A bijection of the code, fast in the direction from noise to code.
 
     A subclass is a frozen dataclass. ``told`` is what the layer is conditioned on besides the code:

@@ -37,6 +37,10 @@ class ClassAndStyle(AbstractProgramGuide):
     net: nets.Recipe = nets.MLP((100,))
 
     def __post_init__(self) -> None:
+        if not isinstance(self.classes, int) or self.classes < 2:
+            raise ValueError(
+                f"ClassAndStyle(classes=...) expects an integer of 2 or more; got {self.classes!r}."
+            )
         if not isinstance(self.style, AbstractDistributionGuide) or not self.style.is_density:
             raise TypeError(
                 "ClassAndStyle(style=...) expects a guide that is one distribution with a density, "

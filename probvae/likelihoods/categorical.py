@@ -30,7 +30,7 @@ class Categorical(AbstractLikelihood):
     levels: int
 
     def __post_init__(self) -> None:
-        if self.levels < 2:
+        if not isinstance(self.levels, int) or self.levels < 2:
             raise ValueError(f"Categorical(levels=...) expects at least 2; got {self.levels!r}.")
         object.__setattr__(self, "support", constraints.integer_interval(0, self.levels - 1))
         object.__setattr__(self, "data_range", (0.0, float(self.levels - 1)))

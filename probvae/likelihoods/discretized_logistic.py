@@ -68,7 +68,7 @@ class DiscretizedLogisticMixture(AbstractLikelihood):
 
     def __post_init__(self) -> None:
         check_levels(self)
-        if self.components < 1:
+        if not isinstance(self.components, int) or self.components < 1:
             raise ValueError(
                 f"DiscretizedLogisticMixture expects components >= 1; got {self.components!r}."
             )
@@ -96,7 +96,7 @@ def logistic(f: jax.Array, g: jax.Array, num_levels: int) -> dist.Distribution:
 
 def check_levels(likelihood: DiscretizedLogistic | DiscretizedLogisticMixture) -> None:
     """Raise unless there are two levels or more; set the support, which depends on their number."""
-    if likelihood.num_levels < 2:
+    if not isinstance(likelihood.num_levels, int) or likelihood.num_levels < 2:
         raise ValueError(
             f"{type(likelihood).__name__}(num_levels=...) expects at least 2; got "
             f"{likelihood.num_levels!r}."

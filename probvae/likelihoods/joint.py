@@ -41,6 +41,11 @@ class Joint(AbstractLikelihood):
         blocks: Mapping[str, Any] | None = None,
         **named: Any,
     ) -> None:
+        if blocks is not None and not isinstance(blocks, Mapping):
+            raise TypeError(
+                "Joint expects its blocks by name, as income=(2, Gaussian()) or in a dictionary; got "
+                f"{blocks!r}."
+            )
         given = {**(blocks or {}), **named}
         for name, block in given.items():
             _check_block(name, block)

@@ -6,10 +6,11 @@ from typing import Any
 
 import jax
 
+from probvae.fields import Checked
 from probvae.interfaces import Scope
 
 
-class AbstractMean(abc.ABC):
+class AbstractMean(Checked, abc.ABC):
     """The log of the mean of counts, from the decoder's outputs."""
 
     @abc.abstractmethod

@@ -10,10 +10,11 @@ import jax.numpy as jnp
 import numpyro
 from numpyro.primitives import mutable
 
+from probvae.fields import Checked
 from probvae.interfaces import Scope
 
 
-class AbstractScale(abc.ABC):
+class AbstractScale(Checked, abc.ABC):
     """sigma of p(x|z), in the data's units.
 
     ``num_outputs`` is how many outputs it takes of the decoder for each entry of x.

@@ -11,12 +11,13 @@ import numpyro
 from flax import nnx
 from numpyro.distributions import Distribution, Normal
 
+from probvae.fields import Checked
 from probvae.nets.foreign import hint, is_module
 from probvae.typing import Shape
 
 
 @dataclass(frozen=True, repr=False)
-class Bayesian:
+class Bayesian(Checked):
     """A decoder with weights w ~ Normal(0, scale^2), each alone, and q(w) = Normal(m, s^2), each alone.
 
     All weights, biases too, are one vector at the site ``"decoder$weights"``, outside the plate of the

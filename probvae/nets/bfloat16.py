@@ -7,11 +7,12 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
+from probvae.fields import Checked
 from probvae.typing import Shape
 
 
 @dataclass(frozen=True, repr=False)
-class BFloat16:
+class BFloat16(Checked):
     """A net that computes in bfloat16: weights, gradients and what it returns stay in float32.
 
     Every NNX layer of the net casts its input and its weights, so that products, and what is kept for

@@ -6,13 +6,14 @@ from typing import Any
 import jax
 from flax import nnx
 
+from probvae.fields import Checked
 from probvae.nets.equinox import EquinoxModule
 from probvae.nets.foreign import described, in_shape_of
 from probvae.typing import Shape
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Built:
+class Built(Checked):
     """A module with weights: training starts from these, whatever the key.
 
     The weights are copied, so training leaves the module given as it is; do not change it meanwhile.

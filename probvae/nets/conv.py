@@ -8,12 +8,21 @@ from typing import Any, ClassVar
 import jax
 from flax import nnx
 
-from probvae.nets.blocks import as_image, check_rate, check_sizes, described, finished, image_shape
+from probvae.fields import Checked
+from probvae.nets.blocks import (
+    as_image,
+    check_count,
+    check_rate,
+    check_sizes,
+    described,
+    finished,
+    image_shape,
+)
 from probvae.typing import Shape
 
 
 @dataclass(frozen=True, repr=False)
-class Conv:
+class Conv(Checked):
     """Strided convolutions, each halving the image, and a linear layer to the output.
 
     Args:
@@ -35,6 +44,7 @@ class Conv:
 
     def __post_init__(self) -> None:
         check_sizes("Conv", "channels", self.channels)
+        check_count("Conv", "kernel", self.kernel)
         check_rate("Conv", self.dropout)
 
     def __call__(self, in_shape: Shape, out_shape: Shape, *, rngs: nnx.Rngs) -> nnx.Module:
@@ -45,7 +55,7 @@ class Conv:
 
 
 @dataclass(frozen=True, repr=False)
-class ConvTranspose:
+class ConvTranspose(Checked):
     """A linear layer to a small image, and transposed convolutions, each doubling it.
 
     The last one's output is cropped to the size asked for. ``channels`` run from the code to
@@ -60,6 +70,7 @@ class ConvTranspose:
 
     def __post_init__(self) -> None:
         check_sizes("ConvTranspose", "channels", self.channels)
+        check_count("ConvTranspose", "kernel", self.kernel)
         check_rate("ConvTranspose", self.dropout)
 
     def __call__(self, in_shape: Shape, out_shape: Shape, *, rngs: nnx.Rngs) -> nnx.Module:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import jax
 from flax import nnx
 
+from probvae.fields import Checked
 from probvae.nets.blocks import check_rate, check_sizes, described, finished
 from probvae.typing import Shape
 
@@ -38,7 +39,7 @@ class _GatedDense(nnx.Module):
 
 
 @dataclass(frozen=True)
-class Linear:
+class Linear(Checked):
     """One affine map, f(x) = W x + b; with it a Gaussian VAE is probabilistic PCA.
 
     Reference: Tipping and Bishop 1999; Lucas et al. 2019, arXiv:1911.02469.
@@ -50,7 +51,7 @@ class Linear:
 
 
 @dataclass(frozen=True, repr=False)
-class MLP:
+class MLP(Checked):
     """Dense layers with an activation between them, and a linear last one.
 
     Args:
@@ -80,7 +81,7 @@ class MLP:
 
 
 @dataclass(frozen=True)
-class GatedMLP:
+class GatedMLP(Checked):
     """Gated dense layers h * sigmoid(g), and a linear last one.
 
     Args:

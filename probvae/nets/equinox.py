@@ -8,12 +8,13 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
+from probvae.fields import Checked
 from probvae.nets.foreign import check_hashable, check_module, described, in_shape_of
 from probvae.typing import Shape
 
 
 @dataclass(frozen=True, repr=False)
-class Equinox:
+class Equinox(Checked):
     """An equinox module as a net, called on one datum and mapped over the batch.
 
     Its floating arrays are the weights. Where it has layers with an ``inference`` flag (dropout), they

@@ -8,6 +8,7 @@ from typing import ClassVar
 import jax
 from flax import nnx
 
+from probvae.fields import Checked
 from probvae.nets.blocks import as_image, check_count, check_sizes, image_shape
 from probvae.nets.dense import GatedMLP
 from probvae.typing import Shape
@@ -26,7 +27,7 @@ class _Gated(nnx.Module):
 
 
 @dataclass(frozen=True)
-class GatedConv:
+class GatedConv(Checked):
     """Gated convolutions h * sigmoid(g), and a linear layer to the output: an encoder of images.
 
     Args:
@@ -78,7 +79,7 @@ class _GatedConvModule(nnx.Module):
 
 
 @dataclass(frozen=True)
-class GatedConvDecoder:
+class GatedConvDecoder(Checked):
     """Gated dense layers to an image, and gated convolutions that keep its size: a decoder of images.
 
     Args:

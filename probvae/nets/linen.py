@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 from flax import linen, nnx
 
+from probvae.fields import Checked
 from probvae.nets.foreign import check_hashable, check_module, described, in_shape_of
 from probvae.typing import Shape
 
@@ -16,7 +17,7 @@ MODES = {"train": True, "training": True, "deterministic": False, "use_running_a
 
 
 @dataclass(frozen=True, repr=False)
-class Linen:
+class Linen(Checked):
     """A flax linen module as a net, called on a batch.
 
     A linen module holds no weights, so it can be given as it is. To serve any shapes, give its class,

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
+from probvae.fields import Checked
 from probvae.nets.blocks import check_sizes
 from probvae.typing import Shape
 
@@ -41,7 +42,7 @@ class _MADE(nnx.Module):
 
 
 @dataclass(frozen=True)
-class MADE:
+class MADE(Checked):
     """A masked net: from ``(n + context,)`` to ``(n, k)``, row i a function of entries before i.
 
     The context, last in the input, is seen by all. Row i sees every entry before it where all hidden

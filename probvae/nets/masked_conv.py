@@ -9,12 +9,13 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
+from probvae.fields import Checked
 from probvae.nets.blocks import check_sizes, described
 from probvae.typing import Shape
 
 
 @dataclass(frozen=True, repr=False)
-class MaskedConv:
+class MaskedConv(Checked):
     """A PixelCNN: from ``(h, w, 1 + context)`` to ``(h, w, k)``, a pixel a function of those before it.
 
     The order is row by row, left to right; the image is the first channel of the input, and the others,

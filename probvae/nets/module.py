@@ -16,6 +16,7 @@ import numpyro
 from flax import nnx
 from numpyro.primitives import mutable
 
+from probvae.fields import refusal
 from probvae.nets import bayesian
 from probvae.nets.bayesian import Bayesian
 from probvae.nets.foreign import check_module
@@ -37,9 +38,22 @@ def build(recipe: Recipe, in_shape: Shape, out_shape: Shape, rng_key: jax.Array)
     Raises:
         TypeError: if the recipe makes something else.
     """
+    _check_signature(recipe, in_shape, out_shape)
     module = recipe(in_shape, out_shape, rngs=nnx.Rngs(rng_key))
     check_module(f"the recipe {recipe}", module, nnx.Module)
     return module
+
+
+def _check_signature(recipe: Recipe, in_shape: Shape, out_shape: Shape) -> None:
+    """Raise unless a recipe can be called as one."""
+    why = refusal(recipe, in_shape, out_shape, rngs=None)
+    if why:
+        hint = f" Call it: {recipe.__name__}(...)." if isinstance(recipe, type) else ""
+        raise TypeError(
+            "a net expects a recipe `recipe(in_shape, out_shape, *, rngs) -> nnx.Module`, such as "
+            f"nets.MLP((300, 300)) or an NNX class; got {recipe!r}, which cannot be called so "
+            f"({why}).{hint}"
+        )
 
 
 def _split(module: nnx.Module) -> _Structure:

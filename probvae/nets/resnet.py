@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 import jax
 from flax import nnx
 
+from probvae.fields import Checked
 from probvae.nets.blocks import check_count, check_rate, check_sizes, described, finished, image_shape
 from probvae.nets.conv import ConvModule, ConvTransposeModule
 from probvae.nets.scanned import Scanned
@@ -15,7 +16,7 @@ from probvae.typing import Shape
 
 
 @dataclass(frozen=True, repr=False)
-class ResNet:
+class ResNet(Checked):
     """Strided convolutions, each followed by residual blocks, and a linear layer to the output.
 
     A block leaves the size as it is and adds to the signal h, which nothing else touches until the
@@ -58,7 +59,7 @@ class ResNet:
 
 
 @dataclass(frozen=True, repr=False)
-class ResNetTranspose:
+class ResNetTranspose(Checked):
     """A linear layer to a small image, and transposed convolutions, each doubling it.
 
     Residual blocks follow each but the last, which gives the image, cropped to the size asked for.
@@ -119,4 +120,5 @@ def _check(net: Any) -> None:
     name = type(net).__name__
     check_sizes(name, "channels", net.channels)
     check_count(name, "blocks", net.blocks)
+    check_count(name, "kernel", net.kernel)
     check_rate(name, net.dropout)

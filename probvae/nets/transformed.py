@@ -7,11 +7,12 @@ from typing import Any
 import jax
 from flax import nnx
 
+from probvae.fields import Checked
 from probvae.typing import Shape
 
 
 @dataclass(frozen=True, repr=False)
-class Transformed:
+class Transformed(Checked):
     """f(g(x)): a net f of a fixed function g of its input.
 
     Counts whose scale runs over decades are seen by ``Transformed(MLP(), jnp.log1p)``; levels without

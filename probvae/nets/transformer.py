@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
+from probvae.fields import Checked
 from probvae.nets.blocks import as_image, check_count, check_rate, described, image_shape
 from probvae.nets.patches import from_patches, grid_of, positions, to_patches
 from probvae.nets.scanned import Scanned
@@ -16,7 +17,7 @@ from probvae.typing import Shape
 
 
 @dataclass(frozen=True, repr=False)
-class Transformer:
+class Transformer(Checked):
     """Attention over the patches of an image; what a learned token has gathered gives the output.
 
     A patch is embedded by a linear layer and told its place by fixed sines and cosines of its row and
@@ -64,7 +65,7 @@ class Transformer:
 
 
 @dataclass(frozen=True, repr=False)
-class TransformerDecoder:
+class TransformerDecoder(Checked):
     """The way back: the embedded code at every patch, told the patch's place, and attention.
 
     A linear layer of the code is tiled over the patches; the places are added; after the blocks, a

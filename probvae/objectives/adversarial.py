@@ -10,6 +10,8 @@ from flax import nnx
 from numpyro import handlers
 
 from probvae import nets
+from probvae.fields import Checked
+from probvae.nets.blocks import check_count
 from probvae.objectives.checks import check_particles, check_weights
 from probvae.objectives.discriminator import for_gradient, log_loss, register, weights
 from probvae.objectives.objective import AbstractObjective
@@ -19,7 +21,7 @@ from probvae.typing import Params, RngKey, Schedule, Shape
 
 
 @dataclass(frozen=True)
-class Discriminator:
+class Discriminator(Checked):
     """D(x) = sigmoid(w phi(x) + b): a net phi to ``num_features`` features, and a line on top of them.
 
     As a recipe it makes a net from x to the features and, last, the logit log D / (1 - D).
@@ -31,6 +33,9 @@ class Discriminator:
 
     features: nets.Recipe = nets.MLP((256,), jax.nn.leaky_relu)
     num_features: int = 64
+
+    def __post_init__(self) -> None:
+        check_count("Discriminator", "num_features", self.num_features)
 
     def __call__(self, in_shape: Shape, out_shape: Shape, *, rngs: nnx.Rngs) -> nnx.Module:
         return _Judge(self.features(in_shape, (self.num_features,), rngs=rngs), self.num_features, rngs)

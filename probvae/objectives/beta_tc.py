@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from jax.scipy.special import logsumexp
 from numpyro.distributions import Independent
 
+from probvae.fields import Checked
 from probvae.objectives.checks import check_company, check_particles, check_weights
 from probvae.objectives.objective import AbstractObjective
 from probvae.objectives.terms import Terms, latent_sites, unexpanded
@@ -18,7 +19,7 @@ from probvae.typing import RngKey, Schedule
 PARTS = ("mutual_information", "total_correlation", "dimension_kl")
 
 
-class AbstractSampling(abc.ABC):
+class AbstractSampling(Checked, abc.ABC):
     """How q(z) = (1/N) sum_n q(z|x_n) is estimated from a batch that z itself comes from."""
 
     @abc.abstractmethod

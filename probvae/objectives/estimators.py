@@ -8,12 +8,13 @@ from typing import Any
 
 import jax
 
+from probvae.fields import Checked
 from probvae.objectives.particles import over_particles
 from probvae.objectives.terms import Terms, guide_traced, latent_sites, model_traced
 from probvae.typing import Params, RngKey
 
 
-class AbstractEstimator(abc.ABC):
+class AbstractEstimator(Checked, abc.ABC):
     """How the gradient reaches the guide: through the draws z alone, each weighted by a factor.
 
     log q(z|x) is that of the guide run a second time, with its parameters stopped and the same z; a

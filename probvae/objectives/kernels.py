@@ -7,8 +7,10 @@ from dataclasses import dataclass, field
 import jax
 import jax.numpy as jnp
 
+from probvae.fields import Checked
 
-class AbstractWidth(abc.ABC):
+
+class AbstractWidth(Checked, abc.ABC):
     """The squared widths h^2 that a kernel is summed over."""
 
     @abc.abstractmethod
@@ -52,7 +54,7 @@ class Median(AbstractWidth):
         return jnp.median(apart)[None] / 2
 
 
-class AbstractKernel(abc.ABC):
+class AbstractKernel(Checked, abc.ABC):
     """A kernel of the distance between two codes."""
 
     width: AbstractWidth

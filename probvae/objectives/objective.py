@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from numpyro.infer.elbo import ELBO as NumPyroELBO  # noqa: N811
 from numpyro.primitives import mutable
 
+from probvae.fields import Checked
 from probvae.objectives.enumeration import enumerated, summed_site
 from probvae.objectives.particles import over_particles
 from probvae.objectives.terms import Terms, terms, traced
@@ -18,7 +19,7 @@ STATE = "objective$state"
 PARTS = ("bound", "log_likelihood", "kl", "scale_x", "scale_z")
 
 
-class AbstractObjective(NumPyroELBO):
+class AbstractObjective(Checked, NumPyroELBO):
     """A map from terms to a bound per datum. ``loss`` is minus its scaled sum, as in NumPyro.
 
     ``can_infer_discrete`` says that the bound is a function of the terms' expectations, so that exact

@@ -6,9 +6,11 @@ from typing import Any
 
 import jax.numpy as jnp
 
+from probvae.fields import Checked
+
 
 @dataclass(frozen=True)
-class CosineWarmUp:
+class CosineWarmUp(Checked):
     """w(t) = high (1 - cos(pi min(t / T, 1))) / 2: from 0 to ``high`` without a kink at either end.
 
     (optax has the fall, ``cosine_decay_schedule``, and none of this rise.)
@@ -31,7 +33,7 @@ class CosineWarmUp:
 
 
 @dataclass(frozen=True)
-class Cyclical:
+class Cyclical(Checked):
     """w(t) = high min(tau / R, 1), tau = mod(t, T / M) / (T / M): M rises from 0, each then held.
 
     After T steps w stays at ``high``. Steps count from 0 (the paper's from 1), as everywhere in optax,

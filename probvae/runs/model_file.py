@@ -9,6 +9,7 @@ from pathlib import Path
 from types import FunctionType, ModuleType, TracebackType
 from typing import Any, NamedTuple
 
+from probvae.training.checks import check_count
 from probvae.typing import Shape
 from probvae.vae import VAE
 from probvae.variant import Variant
@@ -62,6 +63,9 @@ class ModelFile(NamedTuple):
         if isinstance(made, VAE):
             return Variant(made)
         if isinstance(made, Variant) and isinstance(made.vae, VAE):
+            for name in ("epochs", "batch_size"):
+                if getattr(made, name) is not None:
+                    check_count(f"{self.path}: Variant({name}=...)", getattr(made, name))
             return made
         raise ModelFileError(
             f"{self.path}: {self.name} expected to return a probvae.VAE or a probvae.Variant; got "
@@ -155,6 +159,11 @@ def _named(path: Path) -> Iterator[None]:
     except OWN_WORDS as error:
         error.add_note(f"(In {path}{_line(path, error)}.)")
         raise
+    except SystemExit as stop:
+        raise ModelFileError(
+            f"{path}{_line(path, stop)}: it ends the program (SystemExit: {stop}); expected one "
+            "function that returns a VAE. Take that line out."
+        ) from stop
     except Exception as error:
         what = f"{type(error).__name__}: {error}"
         raise ModelFileError(f"{path}{_line(path, error)}: {what}. Mend that line.") from error

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from probvae.data import Data, load
+from probvae.fields import check_kind
 from probvae.runs import folder as files
 from probvae.runs.context import asked, told
 from probvae.runs.model_file import load_model_file
@@ -96,13 +97,28 @@ def config_of(directory: Path, *, needs: tuple[str, ...]) -> dict[str, Any]:
         )
     try:
         config = files.read_json(directory / files.CONFIG)
-        _ = config["data"]["event_shape"], config["model"]["arguments"], config["training"]["seed"]
-    except (ValueError, KeyError, TypeError) as error:
+        _check_form(config)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(
             f"{directory / files.CONFIG} is damaged ({type(error).__name__}: {error}); expected "
             "what `probvae train` wrote. Put it back, or train anew."
         ) from error
     return config
+
+
+def _check_form(config: dict[str, Any]) -> None:
+    """Raise for a configuration of another form: plain words, numbers and lists of them, by name."""
+    data, model, training = (dict(config[name]) for name in ("data", "model", "training"))
+    check_kind("event_shape", tuple(data["event_shape"]), tuple[int, ...])
+    check_kind("source", data["source"], str)
+    check_kind("sha256", data["sha256"], str)
+    check_kind("data_dir", data["data_dir"], str | None)
+    check_kind("binarize", data["binarize"], str | None)
+    check_kind("range", tuple(data["range"]), tuple[float, ...])
+    check_kind("arguments", model["arguments"], dict)
+    check_kind("statement", model["statement"], str)
+    check_kind("seed", training["seed"], int)
+    check_kind("evaluation", config["evaluation"], dict)
 
 
 def argument(value: Any) -> Any:

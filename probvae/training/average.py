@@ -9,9 +9,11 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from probvae.fields import Checked
+
 
 @dataclass(frozen=True)
-class MovingAverage:
+class MovingAverage(Checked):
     """An exponential moving average of the parameters, in the compiled step.
 
         fit(..., average=MovingAverage(0.999))

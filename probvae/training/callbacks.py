@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from probvae.fields import Checked
+
 
 class Epoch(NamedTuple):
     """An epoch that is over, as a callback is given it.
@@ -38,7 +40,7 @@ Callback = Callable[[Epoch], Any]
 
 
 @dataclass
-class JSONLines:
+class JSONLines(Checked):
     """Write a line of JSON to a file after every epoch.
 
         fit(..., callbacks=(callbacks.JSONLines("metrics.jsonl"),))
@@ -83,7 +85,7 @@ def _number(line: str) -> float:
 
 
 @dataclass
-class TensorBoard:
+class TensorBoard(Checked):
     """Write every epoch's numbers for TensorBoard: ``tensorboard --logdir runs``.
 
         fit(..., callbacks=(callbacks.TensorBoard("runs/first"),))

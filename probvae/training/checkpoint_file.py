@@ -141,8 +141,12 @@ def read(path: Path) -> Standing:
         raise DamagedError(f"{path} says format {told.get('format')!r}, expected {FORMAT!r}")
     if told.pop("sha256", None) != checksum(arrays, told):
         raise DamagedError(f"{path} is damaged: what it holds does not fit its checksum")
-    rest = (json.loads(told[name]) for name in ("configuration", "circumstances"))
-    return Standing(arrays, _ordered(history_from(arrays, told), json.loads(told["series"])), *rest)
+    try:
+        rest = [dict(json.loads(told[name])) for name in ("configuration", "circumstances")]
+        history = _ordered(history_from(arrays, told), json.loads(told["series"]))
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
+        raise DamagedError(f"{path} is damaged: its text is none of ours ({error})") from error
+    return Standing(arrays, history, *rest)
 
 
 def _ordered(history: History, series: dict[str, list[str]]) -> History:

@@ -12,6 +12,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from probvae.fields import Checked
 from probvae.training import checkpoint_file
 from probvae.training.checkpoint_file import DamagedError, Standing
 from probvae.training.checks import check_count
@@ -23,7 +24,7 @@ LOCK = "lock"
 
 
 @dataclass(frozen=True)
-class Checkpoints:
+class Checkpoints(Checked):
     """A folder that a run is kept in, and goes on from.
 
         fit(..., checkpoints=Checkpoints("runs/first/checkpoints"))
@@ -80,6 +81,8 @@ class Checkpoints:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise _unwritable(error, folder) from error
+        except ValueError as error:
+            raise ValueError(f"folder={self.folder!r} is no name of a folder: {error}.") from error
         with locked(folder / LOCK):
             for left in folder.glob(".*.partial"):
                 left.unlink(missing_ok=True)

@@ -12,7 +12,7 @@ import numpy as np
 from probvae.data import DataError
 from probvae.evidence import Batch
 from probvae.training import checkpoint_file as files
-from probvae.training import checks, loop
+from probvae.training import loop, start_values
 from probvae.training.callbacks import Callback, Epoch, called
 from probvae.training.checkpoints import Checkpoints, Keeper, opened
 from probvae.training.devices import DataParallel, home
@@ -27,7 +27,7 @@ from probvae.training.stopping import EarlyStopping, best_epoch
 from probvae.training.streaming import feed_of, first_batch
 from probvae.typing import Params, RngKey
 
-PASS = checks.PASS_STATE
+PASS = start_values.PASS_STATE
 
 
 class Plan(NamedTuple):
@@ -100,7 +100,7 @@ class Course:
         """Return the VAE as it is to be kept; what is frozen was not through a constraint and back."""
         vae, values = self.run.vae, self.point.best or loop.parameters(self.run, self.point.state)
         values = values if self.plan.devices is None else home(values)
-        frozen = {name: self.start[name] for name in self.start if checks.is_frozen(vae, name)}
+        frozen = {name: self.start[name] for name in self.start if start_values.is_frozen(vae, name)}
         history = self.point.recorder.history()._replace(best_epoch=self.best_epoch)
         return Fitted(replace(vae, frozen=()), {**values, **frozen}, history)
 
@@ -145,7 +145,7 @@ def trained(
     if asked.by == signal.SIGTERM:
         signal.raise_signal(signal.SIGTERM)  # who sent it expects an end
     fitted = replace(course.fitted(), seconds=time.perf_counter() - begun)
-    if PASS not in fresh or checks.is_frozen(run.vae, PASS):
+    if PASS not in fresh or start_values.is_frozen(run.vae, PASS):
         return fitted
     values = fitted.values if plan.devices is None else plan.devices.copied(fitted.values)
     gathered = feed.whole_pass(run, values, fresh, pass_key)

@@ -10,6 +10,7 @@ import optax
 from probvae import data as sources
 from probvae import join
 from probvae.evidence import Batch
+from probvae.fields import check_kind
 from probvae.objectives import ELBO, AbstractObjective
 from probvae.objectives.checks import check_objective, check_schedules, check_terms
 from probvae.training import checks, loop
@@ -21,6 +22,7 @@ from probvae.training.devices import check_devices
 from probvae.training.fitted import Fitted
 from probvae.training.known import known
 from probvae.training.recovery import AbstractRecovery, prepared
+from probvae.training.start_values import checked_params
 from probvae.training.stopping import EarlyStopping, check_stopping
 from probvae.training.streaming import checked_data
 from probvae.training.warm_start import held
@@ -120,6 +122,8 @@ def fit(
         average=average,
     )
     check_callbacks(callbacks)
+    check_kind("progress", progress, bool)
+    check_kind("checkpoints", checkpoints, Checkpoints | None)
     check_devices(devices, batch_size)
     plan = Plan(epochs, early_stopping, checkpoints, recovery, tuple(callbacks), devices)
     return trained(ready.run, plan, *ready.data, rng_key, ready.start, bar=progress)
@@ -172,7 +176,7 @@ def prepared_run(
         if not isinstance(validation.x, sources.Streamed):
             validation = validation._replace(x=vae.observe(jax.random.key(0), validation.x))
     check_stopping(early_stopping, vae, validation)
-    start = checks.checked_params(vae, init_params or {})
+    start = checked_params(vae, {} if init_params is None else init_params)
     if vae.likelihood.observation is not None:
         observation = sources.Compose((observation, vae.likelihood.observation))
     run = loop.Run(vae, objective, optimizer, observation, batch_size)

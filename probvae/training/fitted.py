@@ -12,6 +12,7 @@ from numpyro.distributions import Distribution
 
 from probvae import evidence, inputs
 from probvae.evidence import Evidence
+from probvae.fields import Checked
 from probvae.interfaces import AbstractDistributionGuide
 from probvae.training import checks, queries, store
 from probvae.training.decoder_prior import DecoderPrior
@@ -25,15 +26,15 @@ from probvae.vae import VAE
 
 
 @dataclass(frozen=True, eq=False)
-class Fitted:
+class Fitted(Checked):
     """A VAE with its parameters, running state and history.
 
     ``values`` holds parameters and running state of ``vae`` by site; ``model`` and ``guide`` are the
     VAE's programs with these put in and nets in evaluation mode: plain NumPyro, without parameters, for
     ``Predictive``, ``MCMC``, ``SVI`` with a guide of its own (NumPyro's ``AutoNormal`` of the local
-    codes), and all else. Weights with a prior (``nets.Bayesian``) are drawn from q(w), never from the
-    prior, anew in each run of the model; what has no key (``decode``, ``as_prior``) has their mean.
-    ``print(fitted)`` is the run on one screen; it took ``seconds`` here (None after ``load``).
+    codes). Weights with a prior (``nets.Bayesian``) are drawn from q(w), never from the prior, anew in
+    each run of the model; what has no key (``decode``, ``as_prior``) has their mean. ``print(fitted)``
+    is the run on one screen; it took ``seconds`` here (None after ``load``).
     """
 
     vae: VAE
@@ -66,7 +67,7 @@ class Fitted:
 
     def with_values(self, values: Params) -> "Fitted":
         """Return the same with other parameters and state."""
-        return replace(self, values=values)
+        return replace(self, values=checks.checked_values(values, self.values))
 
     def encode(
         self, x: ArrayLike, context: ArrayLike | None = None, mask: ArrayLike | None = None
@@ -81,13 +82,14 @@ class Fitted:
                 f"the posterior {type(self.vae.posterior).__name__} is a program with several sites, "
                 "not one distribution. Draw from it: Predictive(fitted.guide, num_samples=...)(key, x)."
             )
-        return queries.encode(self.vae.eval(), self.values, *inputs.checked(self.vae, x, context, mask))
+        data = checks.checked_inputs(self.vae, x, context, mask)
+        return queries.encode(self.vae.eval(), self.values, *data)
 
     def decode(self, z: ArrayLike, context: ArrayLike | None = None) -> Distribution:
         """Return p(x|z) for codes ``(n, latent_dim)``: batch shape ``(n,)``, event ``event_shape``."""
-        z = inputs.shaped("z", z, (self.vae.prior.code_dim(self.vae.latent_dim),), "latent_dim")
-        context, fixed = inputs.checked_context(self.vae, context, z), point_weights(self)
-        return queries.decode(fixed.vae.eval(), fixed.values, z, context)
+        z = checks.checked_codes(z, self.vae.prior.code_dim(self.vae.latent_dim))
+        told, at = inputs.checked_context(self.vae, context, jnp.asarray(z)), point_weights(self)
+        return queries.decode(at.vae.eval(), at.values, z, told)
 
     def sample(
         self,
@@ -125,7 +127,8 @@ class Fitted:
         """Return the mean of p(x|z), at the mean of q(z|x) or, given ``rng_key``, at a draw of it."""
         if rng_key is None:
             return self.decode(self.encode(x, context, mask).mean, context).mean
-        x, context, mask = inputs.checked(self.vae, x, context, mask)
+        checks.check_key(rng_key)
+        x, context, mask = checks.checked_inputs(self.vae, x, context, mask)
         return queries.reconstruct(self.vae.eval(), self.values, rng_key, x, context, mask)
 
     def impute(
@@ -141,8 +144,8 @@ class Fitted:
         """Draw the missing entries of each datum from p(x_missing | x_observed).
 
         By importance resampling: z_k ~ q(z | x_observed), with weights w_k = p(x_observed, z_k) /
-        q(z_k | x_observed); exact as K grows. Where the ``effective_particles`` are fewer than ten or
-        so, take more, or do not trust the draws. With ``Spread``, x and what is drawn are noisy data.
+        q(z_k | x_observed); exact as K grows. Where ``effective_particles`` are under ten, take more,
+        or do not trust the draws. With ``Spread``, x and what is drawn are noisy data.
 
         Args:
             x: data ``(n, *event_shape)``; what stands at missing entries is never looked at.
@@ -154,11 +157,11 @@ class Fitted:
 
         Reference: Mattei and Frellsen 2019, arXiv:1812.02633 (MIWAE), section 3.
         """
-        counts = {"num_samples": num_samples, "num_particles": num_particles}
-        checks.check_draws(rng_key, **counts)
+        checks.check_draws(rng_key, num_samples=num_samples, num_particles=num_particles)
         evidence.check_density(self.vae)
         data = checks.checked_missing(self.vae, x, context, mask)
         keys = jax.vmap(partial(jax.random.fold_in, rng_key))(jnp.arange(len(data.x)))
+        counts = {"num_samples": num_samples, "num_particles": num_particles}
         return queries.impute(self.vae.eval(), self.values, keys, data, **counts)
 
     def responsibilities(self, x: Any, *, rng_key: RngKey, num_particles: int = 100) -> jax.Array:
@@ -199,11 +202,10 @@ class Fitted:
             an array ``(num_points, *event_shape)``.
         """
         checks.check_count("num_points", num_points)
-        rows = partial(queries.repeated, context)
-        ends = self.encode(jnp.stack([jnp.asarray(start), jnp.asarray(end)]), rows(2)).mean
-        t = jnp.linspace(0.0, 1.0, num_points)
-        codes = jax.vmap(partial(path, ends[0], ends[1]))(t)
-        return self.decode(codes, rows(num_points)).mean
+        a, b, told = checks.checked_ends(self.vae, start, end, path, context)
+        ends = self.encode(jnp.stack([a, b]), queries.repeated(told, 2)).mean
+        codes = jax.vmap(partial(path, ends[0], ends[1]))(jnp.linspace(0.0, 1.0, num_points))
+        return self.decode(codes, queries.repeated(told, num_points)).mean
 
     def elbo(
         self,
@@ -249,17 +251,15 @@ class Fitted:
 
         Reference: Burda, Grosse and Salakhutdinov 2016, arXiv:1509.00519.
         """
-        return self._bound(
-            evidence.log_prob, x, rng_key, num_particles, num_noise_draws, progress=progress
-        )
+        told = x, rng_key, num_particles, num_noise_draws
+        return self._bound(evidence.log_prob, *told, progress=progress)
 
     def _bound(
         self, bound: Any, x: Any, key: Any, num_particles: Any, num_draws: int, *, progress: bool
     ) -> Evidence:
         checks.check_draws(key, num_particles=num_particles)
-        data = checks.checked_batch(self.vae, x, "x", checks.AS_IT_IS)
-        told = (self.vae, self.values, data, key, num_particles, num_draws)
-        return queries.bound(bound, *told, progress=progress)
+        told = checks.checked_batch(self.vae, x, "x", checks.AS_IT_IS), key, num_particles, num_draws
+        return queries.bound(bound, self.vae, self.values, *told, progress=progress)
 
     def save(self, path: str | os.PathLike, *, overwrite: bool = False) -> None:
         """Write parameters, state and history to one file (safetensors: arrays only, no pickle).

@@ -14,9 +14,9 @@ from probvae.evidence import Batch
 from probvae.objectives.objective import STATE, AbstractObjective
 from probvae.objectives.terms import terms
 from probvae.training.average import average_in
-from probvae.training.checks import PASS_STATE
 from probvae.training.devices import had_by_all, num_rows, taken
 from probvae.training.looking import Summary, summary
+from probvae.training.start_values import PASS_STATE
 from probvae.typing import Params, RngKey
 
 ONCE = {"xla_backend_optimization_level": 0}  # what runs once should compile fast: half the time

@@ -23,6 +23,7 @@ def point_weights(fitted: Any, *, rng_key: RngKey | None = None) -> Any:
         fitted: a fitted VAE.
         rng_key: a typed key.
     """
+    checks.check_fitted(fitted)
     if rng_key is not None:
         checks.check_key(rng_key)
     if not isinstance(fitted.vae.decoder, Bayesian):

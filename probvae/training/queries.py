@@ -12,6 +12,7 @@ from numpyro.distributions import Distribution, MixtureSameFamily
 from probvae.chunks import data_at_a_time
 from probvae.distributions.support import named
 from probvae.evidence import Batch, Evidence, over_noise
+from probvae.fields import check_kind
 from probvae.objectives.terms import latent_sites, terms, traced, unexpanded
 from probvae.training import checks
 from probvae.training.progress import bar
@@ -159,12 +160,14 @@ def bound(
     progress: bool,
 ) -> Evidence:
     """Return a bound on log p(x), or its mean over draws of data whose likelihood has noise."""
+    check_kind("progress", progress, bool)
     shown = partial(bar, unit="block") if progress else None
     found = partial(kind, vae, values, num_particles=num_particles, progress=shown)
     noise = vae.likelihood.observation
+    if isinstance(num_draws, bool) or not isinstance(num_draws, int) or num_draws != 0:
+        checks.check_count("num_noise_draws", num_draws)
     if noise is None or num_draws == 0:
         return found(data, rng_key=rng_key)
-    checks.check_count("num_noise_draws", num_draws)
     return over_noise(found, noise, data, rng_key=rng_key, num_draws=num_draws)
 
 

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from probvae.fields import Checked
 from probvae.training.checks import check_count
 
 
@@ -34,7 +35,7 @@ class Incident(NamedTuple):
         return f"step {self.step} (epoch {self.epoch + 1}): {self.term}; {self.action} (rows {rows})"
 
 
-class AbstractRecovery(abc.ABC):
+class AbstractRecovery(Checked, abc.ABC):
     """What a run does about a loss that is not finite, at most ``at_most`` times in all.
 
     It goes back to the state before the epoch, which is the last good one, and takes the epoch again,

@@ -4,6 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 from probvae.interfaces import AbstractPrior
+from probvae.training import checks
 from probvae.training.fit import fit
 from probvae.training.fitted import Fitted
 from probvae.training.warm_start import shared_params
@@ -47,6 +48,7 @@ def refit(
 
     Reference: Dai and Wipf 2019, arXiv:1903.05789 (two stages); Ghosh et al. 2020, arXiv:1903.12436.
     """
+    checks.check_fitted(fitted)
     vae = replace(fitted.vae, prior=prior)
     shared = shared_params(fitted, vae).items()
     kept = {name: value for name, value in shared if name.split("$")[0] in KEPT}

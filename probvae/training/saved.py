@@ -2,7 +2,8 @@
 
 import os
 
-from probvae.training import store
+from probvae.fields import PATH, check_kind
+from probvae.training import checks, store
 from probvae.training.fitted import Fitted
 from probvae.vae import VAE
 
@@ -19,4 +20,6 @@ def load(path: str | os.PathLike, vae: VAE) -> Fitted:
         ValueError: for a file that is damaged or of another kind, or was saved from another VAE
             (names and shapes of all sites are compared).
     """
+    checks.check_vae("load", vae)
+    check_kind("path", path, PATH)
     return Fitted(vae, *store.load(path, vae))

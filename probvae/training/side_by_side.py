@@ -12,11 +12,11 @@ import numpy as np
 from probvae.evidence import no_density
 from probvae.objectives.swept import told
 from probvae.training import loop
-from probvae.training.checks import PASS_STATE
 from probvae.training.finite import first_not_finite
 from probvae.training.fitted import Fitted
 from probvae.training.history import Recorder, row_of
 from probvae.training.signals import Asked
+from probvae.training.start_values import PASS_STATE
 from probvae.training.stopping import EarlyStopping, best_epoch
 from probvae.typing import Params, RngKey
 

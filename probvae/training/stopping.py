@@ -6,11 +6,12 @@ from typing import Any
 import numpy as np
 
 from probvae.evidence import no_density
+from probvae.fields import Checked
 from probvae.training.checks import check_count
 
 
 @dataclass(frozen=True)
-class EarlyStopping:
+class EarlyStopping(Checked):
     """End a run that no longer gets better on validation data; keep its best epoch.
 
         early = EarlyStopping(patience=50, start=100)

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from probvae import __version__, join
+from probvae.fields import PATH, check_kind
 from probvae.training.history import History
 from probvae.training.recovery import Incident
 from probvae.typing import Params
@@ -25,6 +27,7 @@ def save(
     path: str | os.PathLike, vae: Any, values: Params, history: History, *, overwrite: bool
 ) -> None:
     """Write a fitted VAE; the file appears whole or not at all."""
+    check_kind("path", path, PATH)
     path = Path(path)
     if path.exists() and not overwrite:
         raise FileExistsError(
@@ -42,9 +45,15 @@ def save(
     metadata["sha256"] = checksum(arrays, metadata)
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(path.name + ".partial")
-    save_file(arrays, partial, metadata)
-    partial.chmod(0o666 & ~_umask())  # the writer makes it private; a run may be shared
-    partial.replace(path)
+    try:
+        save_file(arrays, partial, metadata)
+        partial.chmod(0o666 & ~_umask())  # the writer makes it private; a run may be shared
+        partial.replace(path)
+    except SafetensorError as error:
+        raise OSError(f"{path} cannot be written ({error}). Make room, or give another one.") from error
+    finally:
+        with suppress(OSError, ValueError):
+            partial.unlink(missing_ok=True)
 
 
 def _umask() -> int:
@@ -105,16 +114,21 @@ def checksum(arrays: dict[str, np.ndarray], told: dict[str, str]) -> str:
 
 
 def _check_sites(path: Path, arrays: dict, expected: dict, saved_from: str) -> None:
-    got = {name: array.shape for name, array in arrays.items() if name.startswith("values/")}
-    want = {name: tuple(leaf.shape) for name, leaf in expected.items()}
+    got = {k: (v.shape, v.dtype.kind) for k, v in arrays.items() if k.startswith("values/")}
+    want = {k: (tuple(v.shape), np.dtype(v.dtype).kind) for k, v in expected.items()}
     odd = sorted(name for name in got.keys() | want.keys() if got.get(name) != want.get(name))
     if odd:
         name = odd[0]
         raise ValueError(
             f"{path} was saved from another VAE: {len(odd)} arrays differ, the first {name[7:]} with "
-            f"shape {got.get(name, 'none')} in the file and {want.get(name, 'none')} in the VAE given. "
+            f"shape {_shape(got.get(name))} in the file and {_shape(want.get(name))} in the VAE given. "
             f"It was saved from:\n{saved_from}"
         )
+
+
+def _shape(found: tuple | None) -> Any:
+    """Return a shape, with the kind of numbers where that is not the usual one."""
+    return "none" if found is None else found[0] if found[1] == "f" else f"{found[0]}, kind {found[1]}"
 
 
 def leaves(tree: Any) -> list[tuple[str, Any]]:
@@ -138,7 +152,21 @@ def incidents_text(history: History) -> str:
 
 
 def history_from(arrays: dict[str, np.ndarray], metadata: dict[str, str]) -> History:
-    """Return the history among a file's arrays and text."""
+    """Return the history among a file's arrays and text.
+
+    Raises:
+        ValueError: if they are none.
+    """
+    try:
+        return _history(arrays, metadata)
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        raise ValueError(
+            f"the file's history is damaged ({type(error).__name__}: {error}). Put it back, or save "
+            "it again."
+        ) from error
+
+
+def _history(arrays: dict[str, np.ndarray], metadata: dict[str, str]) -> History:
     groups: dict[str, dict] = {name: {} for name in SERIES}
     for name, array in arrays.items():
         kind, _, rest = name.partition("/")

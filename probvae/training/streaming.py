@@ -12,8 +12,8 @@ from probvae.data.reading import DataError
 from probvae.data.streamed import Streamed, streamed
 from probvae.evidence import Batch
 from probvae.training import checks, looking, loop
-from probvae.training.checks import PASS_STATE
 from probvae.training.devices import DataParallel, num_rows
+from probvae.training.start_values import PASS_STATE
 from probvae.typing import Params, RngKey
 
 

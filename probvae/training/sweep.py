@@ -1,15 +1,17 @@
 """sweep: many trainings of one VAE, over keys, weights and learning rates, by one compiled program."""
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import product
+from numbers import Real
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import optax
 
 from probvae.data.streamed import Streamed
+from probvae.fields import check_kind
 from probvae.objectives import ELBO, AbstractObjective
 from probvae.objectives.swept import with_swept
 from probvae.training import checks
@@ -81,9 +83,12 @@ def sweep(
         TypeError, ValueError: as ``fit``; for a name that is neither a weight nor a number of the
             optimizer, or for no values.
     """
-    swept = {name: tuple(values) for name, values in (over or {}).items()}
+    check_kind("over", over, Mapping | None)
+    swept = {name: _values(name, values) for name, values in (over or {}).items()}
     objective = ELBO() if objective is None else objective
     optimizer = ADAM if optimizer is None else optimizer
+    if not isinstance(rng_keys, Iterable):
+        raise TypeError(f"rng_keys expects typed keys, jax.random.split(key, 3); got {rng_keys!r}.")
     keys = list(rng_keys)
     _check(keys, swept, validation)
     weights, hyperparams = _sorted(swept, objective, optimizer)
@@ -120,6 +125,12 @@ def sweep(
             options = {"epochs": epochs, "early": early_stopping, "bar": bar, "asked": asked}
             found += trained_group(ready.run, told_each, ready.start, data, **options)[: len(group)]
     return Sweep(swept, len(keys), tuple(found), interrupted=asked.by is not None)
+
+
+def _values(name: str, values: Any) -> tuple:
+    if isinstance(values, str) or not isinstance(values, Iterable):
+        raise TypeError(f"over: {name!r} expects finite numbers, one or more; got {values!r}.")
+    return tuple(values)
 
 
 def _width(at_once: Any, members: int) -> int:
@@ -177,7 +188,7 @@ def _check(keys: list, over: Mapping[str, tuple], validation: Any) -> None:
     for key in keys:
         checks.check_key(key)
     for name, values in over.items():
-        if not values or not all(np.isscalar(v) and np.isfinite(v) for v in values):
+        if not values or not all(isinstance(v, Real) and math.isfinite(v) for v in values):
             raise ValueError(f"over: {name!r} expects finite numbers, one or more; got {values!r}.")
         if len(set(values)) < len(values):
             raise ValueError(f"over: {name!r} has a number twice: {values!r}. Name each once.")

@@ -6,7 +6,8 @@ from typing import Any
 import optax
 
 from probvae import join
-from probvae.training.checks import same_shapes
+from probvae.training import checks
+from probvae.training.start_values import same_shapes
 from probvae.typing import Params
 
 
@@ -31,6 +32,8 @@ def shared_params(fitted: Any, vae: Any) -> Params:
     Raises:
         ValueError: if nothing is.
     """
+    checks.check_fitted(fitted)
+    checks.check_vae("shared_params", vae)
     found = join.structure(vae)
     known = {**found.params, **found.state}
     values = fitted.values.items()

@@ -1,0 +1,161 @@
+"""What the fields of a part may hold: looked at by their annotations when the part is made."""
+
+import inspect
+import os
+import types
+import typing
+from collections.abc import Callable
+from dataclasses import fields
+from functools import wraps
+from typing import Any
+
+import numpy as np
+
+PATH = str | os.PathLike
+WORDS = {
+    bool: "True or False",
+    float: "a number",
+    float | int: "a number",
+    int: "an integer",
+    str: "text",
+    type(None): "None",
+    PATH: "a path, such as 'runs/first'",
+    tuple[int, ...]: "a tuple of integers, such as (32, 64)",
+}
+
+
+class Checked:
+    """A dataclass whose fields are of the kinds that their annotations say.
+
+    What the part's own ``__post_init__`` compares or counts is looked at before it; the rest after it,
+    since it has better words for what it knows.
+    """
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        own = cls.__dict__.get("__post_init__")
+        if own is not None:
+            setattr(cls, "__post_init__", _around(own))  # noqa: B010
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+        check_finite(self)
+
+
+def _around(own: Callable[[Any], None]) -> Callable[[Any], None]:
+    @wraps(own)
+    def checked(self: Any) -> None:
+        check_fields(self, only=_is_first)
+        own(self)
+        check_fields(self)
+        check_finite(self)
+
+    return checked
+
+
+def _is_first(kind: Any) -> bool:
+    """Whether parts compare, count or call what is of a kind without a look at it."""
+    return kind in (float, bool, PATH, float | int) or _is_function(kind) or _is_tuple(kind)
+
+
+def check_fields(part: Any, *, only: Callable[[Any], bool] = lambda kind: True) -> None:
+    """Raise unless the fields of a part are of the kinds that their annotations say.
+
+    Raises:
+        TypeError: for a value of another kind; the message names the part, the field and the kind.
+    """
+    for field in fields(part):
+        if field.init and only(field.type):
+            name = f"{type(part).__name__}({field.name}=...)"
+            check_kind(name, getattr(part, field.name), field.type)
+
+
+def check_finite(part: Any) -> None:
+    """Raise ValueError where a field of a part is a number that is NaN or infinite."""
+    for field in fields(part):
+        value = getattr(part, field.name) if field.init else None
+        if isinstance(value, float | np.floating) and not np.isfinite(value):
+            name = f"{type(part).__name__}({field.name}=...)"
+            raise ValueError(f"{name} expects a finite number; got {value!r}. Give one.")
+
+
+def check_kind(name: str, value: Any, kind: Any) -> None:
+    """Raise TypeError unless a value is of a kind: a class, a number, a function, a tuple of these."""
+    if not _fits(value, kind):
+        raise TypeError(f"{name} expects {_words(kind)}; got {shown(value)}.{_hint(value)}")
+
+
+def _fits(value: Any, kind: Any) -> bool:
+    if typing.get_origin(kind) in (typing.Union, types.UnionType):
+        return any(_fits(value, each) for each in typing.get_args(kind))
+    if kind is bool:
+        return isinstance(value, bool | np.bool_)
+    if kind in (int, float):
+        numbers = (int, np.integer) if kind is int else (int, float, np.integer, np.floating)
+        return isinstance(value, numbers) and not isinstance(value, bool)
+    if _is_function(kind):
+        return callable(value) and not _is_part(value)
+    if typing.get_origin(kind) is tuple:
+        return isinstance(value, tuple) and _fit_each(value, typing.get_args(kind))
+    plain = isinstance(kind, type) and kind is not Any and not typing.get_args(kind)
+    return isinstance(value, kind) if plain else True
+
+
+def _fit_each(values: tuple, kinds: tuple) -> bool:
+    kinds = kinds[:1] * len(values) if kinds[-1:] == (...,) else kinds
+    return len(values) == len(kinds) and all(map(_fits, values, kinds))
+
+
+def _is_function(kind: Any) -> bool:
+    return kind is Callable or typing.get_origin(kind) is Callable
+
+
+def _is_tuple(kind: Any) -> bool:
+    return typing.get_origin(kind) is tuple and kind != tuple[int, ...]  # sizes have words of their own
+
+
+def _is_part(value: Any) -> bool:
+    """Whether something is a class of parts, which makes a part and is none."""
+    return isinstance(value, type) and issubclass(value, Checked)
+
+
+def _words(kind: Any) -> str:
+    if kind in WORDS:
+        return WORDS[kind]
+    if typing.get_origin(kind) in (typing.Union, types.UnionType):
+        return " or ".join(_words(each) for each in typing.get_args(kind))
+    if _is_function(kind):
+        return "a function (as a net its recipe, such as nets.MLP((300, 300)))"
+    if typing.get_origin(kind) is tuple:
+        return f"a tuple, each of it {_words(typing.get_args(kind)[0])}"
+    return f"a {getattr(kind, '__name__', str(kind)).removeprefix('Abstract')}"
+
+
+def _hint(value: Any) -> str:
+    return f" Call it: {value.__name__}(...)." if _is_part(value) else ""
+
+
+def shown(value: Any) -> str:
+    """Return a value as an error names it: on one line, and short."""
+    text = " ".join(repr(value).split())
+    return text if len(text) <= 80 else f"a {type(value).__name__}, {text[:60]}..."
+
+
+def refusal(function: Any, *args: Any, **kwargs: Any) -> str:
+    """Return why something cannot be called on these; "" where it can, or has no signature to say."""
+    if not callable(function):
+        return "it is no function"
+    try:
+        inspect.signature(function).bind(*args, **kwargs)
+    except TypeError as error:
+        return str(error)
+    except ValueError:  # of some that are written in C
+        return ""
+    return ""
+
+
+def check_function(name: str, function: Any, *args: Any, such_as: str) -> None:
+    """Raise TypeError unless something can be called on so many arguments."""
+    why = refusal(function, *args)
+    if why:
+        raise TypeError(f"{name} expects a function, such as {such_as}; got {shown(function)}: {why}.")
