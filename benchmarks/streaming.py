@@ -1,104 +1,124 @@
-"""Streamed training beside resident, interleaved: images per second, and the anonymous memory.
+"""Data beyond memory: speed beside that of the same data in memory, and time and memory against N.
 
-The data are a file of 784 bytes an image (written for this, and deleted); the VAE is that of
-``training.py``. A streamed round takes shuffled rows of the whole file, chunk by chunk, as ``fit``
-does; a resident round takes as many steps of a block that is on the device. Each chunk is a call of
-the same compiled steps. Not measured: the shuffle itself, and the check before training.
-
-    python benchmarks/streaming.py --gib 2 --rounds 4
+The work of ``training.py`` on float32 images in a file of ``--rows``, which lies in the page cache by
+then: the disk is not measured. Each run is a process of its own; those of two kinds take turns. RssAnon
+is sampled through each run. Then streamed epochs of N over three decades, and their plot.
 """
 
 import argparse
 import statistics
+import sys
 import tempfile
-import time
 from pathlib import Path
 
-import jax
+import harness
 import numpy as np
-import optax
+import training
 
-from probvae import VAE, likelihoods, nets
-from probvae.data import Cast, Streamed
-from probvae.evidence import Batch
-from probvae.objectives import ELBO
-from probvae.training import loop
-from probvae.training.streaming import StreamedFeed
-
-BATCH, STEPS = 128, 300
-PEAK = [0.0]
+GATES = {"speed": 0.8, "size": 4.0}
+PIECE = 20_000  # rows written at a time
+PLOT = harness.HERE / "streaming.png"
 
 
-def anonymous() -> float:
-    """Return the process's anonymous memory in MiB, and keep the largest."""
-    lines = Path("/proc/self/status").read_text().splitlines()
-    now = next(int(line.split()[1]) for line in lines if line.startswith("RssAnon")) / 1024
-    PEAK[0] = max(PEAK[0], now)
-    return now
+def written(path: Path, rows: int) -> None:
+    """Write a file of so many images, float32: draws of the same 60,000 with replacement."""
+    images, random = training.images(60_000).astype(np.float32), np.random.default_rng(0)
+    file = np.lib.format.open_memmap(path, "w+", np.float32, (rows, 28, 28))
+    for at in range(0, rows, PIECE):
+        part = file[at : at + PIECE]
+        part[:] = images[random.integers(0, len(images), len(part))]
+    file.flush()
 
 
-def written(path: Path, n: int) -> None:
-    """Write n binary images."""
-    random = np.random.default_rng(0)
-    block = (random.random((2**14, 784)) < 0.2).astype(np.uint8)
-    array = np.lib.format.open_memmap(path, "w+", np.uint8, (n, 784))
-    for start in range(0, n, len(block)):
-        array[start : start + len(block)] = block[: n - start]
+def run(path: Path, which: str, rows: int, epochs: int) -> dict:
+    """Return what one run measured of itself."""
+    return harness.run(sys.executable, "streamed", path, epochs, which, rows)
 
 
-def rounds(path: Path, count: int) -> tuple[list[float], list[float]]:
-    """Return images per second of each round, streamed and resident."""
-    net = nets.MLP((400,))
-    vae = VAE(
-        event_shape=(784,),
-        latent_dim=20,
-        encoder=net,
-        decoder=net,
-        likelihood=likelihoods.Bernoulli(),
+def speeds(found: dict[str, list[dict]], megabytes: float) -> str:
+    """Return the table of both kinds, and whether the gates are held."""
+    times = {name: harness.times(runs, found["resident"]) for name, runs in found.items()}
+    anon = {name: max(each["anon"] for each in runs) for name, runs in found.items()}
+    rows = [
+        [
+            name,
+            f"{runs[0]['rows'] / times[name]['seconds']:,.0f}",
+            f"{1 / times[name]['ratio']:.2f}",
+            f"{times[name]['cpu ratio']:.2f}",
+            f"{anon[name]:.0f}",
+            f"{statistics.median(each['nats'] for each in runs):.3f}",
+        ]
+        for name, runs in found.items()
+    ]
+    head = ["data", "images/s", "speed", "ratio of CPU time", "most RssAnon, MiB", "train ELBO, nats"]
+    size, speed = megabytes / anon["streamed"], 1 / times["streamed"]["ratio"]
+    gates = [("file over RssAnon", size, GATES["size"]), ("speed", speed, GATES["speed"])]
+    lines = [
+        f"- {name} {value:.2f}, gate {gate:g}: {'held' if value >= gate else '**missed**'}"
+        for name, value, gate in gates
+    ]
+    return "\n".join([harness.table(head, rows), "", f"- the file: {megabytes:.0f} MiB", *lines])
+
+
+def growth(found: list[dict]) -> str:
+    """Return the table of time and memory against N, and the slope of their logarithms."""
+    n = np.array([each["rows"] for each in found])
+    seconds = np.array([harness.steady(each) for each in found])
+    anon = np.array([each["anon"] for each in found])
+    rows = [
+        [f"{each:,}", f"{s:.3f}", f"{1e6 * s / each:.1f}", f"{mib:.0f}"]
+        for each, s, mib in zip(n, seconds, anon, strict=True)
+    ]
+    slope = np.polyfit(np.log(n), np.log(seconds), 1)[0]
+    _draw(n, seconds, anon)
+    table = harness.table(["N", "s per epoch", "us per image", "most RssAnon, MiB"], rows)
+    return (
+        f"{table}\n\n- slope of log time against log N: {slope:.2f}\n\n![time and memory]({PLOT.name})"
     )
-    run = loop.Run(vae, ELBO(), optax.adam(1e-3), Cast(), BATCH)
-    data = Streamed(np.load(path, mmap_mode="r"), chunk_bytes=100 * BATCH * 784)
-    feed, key = StreamedFeed(Batch(data), None, vae.likelihood.fill), jax.random.key(0)
-    state = loop.start(run, key, feed.first(BATCH), {})
-    held = jax.device_put(feed.first(STEPS * BATCH))
-    resident = lambda s: loop.epoch(run, s, {}, held, None, key, 0)[0]  # noqa: E731
 
-    def streamed(state: object, rows: np.ndarray) -> object:
-        for first, _, batches in feed._chunks(feed.train, rows):
-            state, seen = loop.some_steps(run, state, batches, key, (0, first), feed.n, guarded=False)
-            jax.block_until_ready(seen)
-            anonymous()
-        return state
 
-    all_rows = np.asarray(loop.rows_of_steps(key, 0, feed.n, BATCH))
-    found: tuple[list[float], list[float]] = ([], [])
-    for number in range(count + 1):
-        rows = all_rows[number * STEPS : (number + 1) * STEPS]
-        for times, train in zip(found, (lambda s: streamed(s, rows), resident), strict=True):  # noqa: B023
-            begun = time.perf_counter()
-            state = jax.block_until_ready(train(state))
-            times.append(STEPS * BATCH / (time.perf_counter() - begun))
-            anonymous()
-    return found[0][1:], found[1][1:]  # the first compiles
+def _draw(n: np.ndarray, seconds: np.ndarray, anon: np.ndarray) -> None:
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    figure, (left, right) = plt.subplots(1, 2, figsize=(8, 3.2), layout="constrained")
+    left.loglog(n, seconds, "o-", label="streamed")
+    left.loglog(n, seconds[-1] * n / n[-1], "--", color="grey", label="linear in N")
+    left.set(xlabel="N", ylabel="seconds per epoch")
+    left.legend()
+    right.semilogx(n, anon, "o-", label="most RssAnon")
+    right.semilogx(n, n * 3136 / 2**20, "--", color="grey", label="the data")
+    right.set(xlabel="N", ylabel="MiB", ylim=(0, 2 * anon.max()))
+    right.legend()
+    figure.savefig(PLOT, dpi=100)
 
 
 def main() -> None:
-    """Write the file, measure, and say."""
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--gib", type=float, default=2.0)
-    parser.add_argument("--rounds", type=int, default=4)
-    arguments = parser.parse_args()
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rows", type=int, default=640_000)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--epochs", type=int, default=2)
+    parser.add_argument("--write", action="store_true", help="put the tables into README.md")
+    told = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "x.npy"
-        written(path, int(arguments.gib * 2**30 / 784))
-        anonymous()
-        streamed, resident = rounds(path, arguments.rounds)
-        size = path.stat().st_size / 2**20
-    ratios = [a / b for a, b in zip(streamed, resident, strict=True)]
-    print(f"file {size:,.0f} MiB, anonymous memory at most {PEAK[0]:,.0f} MiB: {size / PEAK[0]:.1f}x")
-    print(f"streamed {statistics.median(streamed):,.0f} images/s, resident", end=" ")
-    print(f"{statistics.median(resident):,.0f}; ratio {statistics.median(ratios):.2f}", end=" ")
-    print(f"({min(ratios):.2f} to {max(ratios):.2f}, {len(ratios)} rounds)")
+        path = Path(folder) / "images.npy"
+        written(path, told.rows)
+        kinds = {
+            which: lambda which=which: run(path, which, told.rows, told.epochs)
+            for which in ("resident", "streamed")
+        }
+        found = harness.interleaved(kinds, told.rounds)
+        first = speeds(found, told.rows * 3136 / 2**20)
+        print(first, file=sys.stderr, flush=True)
+        decades = [told.rows // 1000, told.rows // 100, told.rows // 10, told.rows]
+        grown = [run(path, "streamed", n, 12 if n * 50 < told.rows else 4) for n in decades[:-1]]
+        grown.append(run(path, "streamed", told.rows, told.epochs))
+        body = harness.stated(f"{first}\n\n{growth(grown)}")
+    print(body)
+    if told.write:
+        harness.write("streaming", body)
 
 
 if __name__ == "__main__":

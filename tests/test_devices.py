@@ -90,6 +90,7 @@ def assert_close_in_single_precision(found):
     assert abs(found["elbo"][0] - one["elbo"][0]) < 0.1
 
 
+@pytest.mark.slow
 def test_eight_devices_are_one_over_200_steps(tmp_path, float64):
     (found,) = on_devices(tmp_path, {})
     assert len(found["loss"]) == 200
