@@ -9,6 +9,7 @@ import jax
 import pytest
 
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parent.parent)]
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # scikit-learn's threads wait for each other, spinning
 jax.config.update("jax_disable_most_optimizations", True)  # most of the tests' time is compilation
 if jax.__version_info__ < (0, 11):  # and half of that the fusion emitters'; an unknown flag is fatal
     os.environ["XLA_FLAGS"] = (

@@ -251,7 +251,7 @@ def test_terms_are_the_distributions(fitted, pairs):
 ERRORS = {
     "a net that is not masked": (
         lambda: Autoregressive(nets.MLP()), TypeError, r"masked net.*MaskedConv.*MADE.*got MLP.*sum to 1"),
-    "a class": (lambda: Autoregressive(nets.MADE), TypeError, "expects a masked net"),
+    "a class": (lambda: Autoregressive(nets.MADE), TypeError, "expects a function.*Call it: MADE"),
     "nested": (
         lambda: Autoregressive(nets.MADE(), Autoregressive(nets.MADE())), ValueError, "family of single entries"),
     "coupled": (

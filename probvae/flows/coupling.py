@@ -61,6 +61,9 @@ class SplineCoupling(AbstractLayer):
         bound: half the length of the interval, in the code's units.
         net: a recipe of the net that gives the splines' parameters.
 
+    Raises:
+        TypeError, ValueError: for no bins, or a bound that is not positive.
+
     Reference: Durkan et al. 2019, arXiv:1906.04032.
     """
 
