@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import jax
 
 from probvae.runs import training as runs
-from probvae.training import checkpoint_file, loop, store
+from probvae.training import checkpoint_file, looking, loop, store
 
 
 class Point(NamedTuple):
@@ -60,16 +60,16 @@ def compiling(share: float) -> Point:
 
 def stepping(epoch: int, step: int) -> Point:
     """Die in an epoch (from 1), where the batch of a step (from 1) is ready."""
-    return Point("in an epoch", f"epoch {epoch}, step {step}", _doubled("observed", epoch, step))
+    return Point("in an epoch", f"epoch {epoch}, step {step}", _doubled(loop, "observed", epoch, step))
 
 
 def validating(epoch: int, batch: int) -> Point:
     """Die in an epoch (from 1), after its steps, where a batch (from 1) of validation data is seen."""
     name = f"epoch {epoch}, batch {batch}"
-    return Point("in validation", name, _doubled("terms", epoch, batch))
+    return Point("in validation", name, _doubled(looking, "terms", epoch, batch))
 
 
-def _doubled(name: str, number: int, call: int) -> Callable[[float], None]:
+def _doubled(module: Any, name: str, number: int, call: int) -> Callable[[float], None]:
     """Run one epoch by a double of its program, which tells the host of each call of a function.
 
     The epochs before it are taken by the program itself, so that what they keep is what it gives.
@@ -81,7 +81,7 @@ def _doubled(name: str, number: int, call: int) -> Callable[[float], None]:
         def epoch(*told: Any, **options: Any) -> Any:
             if next(called) < number:
                 return real(*told, **options)
-            setattr(loop, name, _told_of(getattr(loop, name), call))
+            setattr(module, name, _told_of(getattr(module, name), call))
             return jax.jit(_again(real.__wrapped__), static_argnums=0)(*told, **options)
 
         loop.epoch = epoch
