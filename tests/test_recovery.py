@@ -238,3 +238,12 @@ def test_an_account_and_a_report_say_what_was_not_finite(skipped, monkeypatch):
 def test_wrong_options_are_refused():
     with pytest.raises(ValueError, match="at_most expects a positive integer; got 0"):
         SkipBatch(0)
+
+
+def test_a_scale_that_is_not_known_is_no_fault():
+    """An autoregressive p(x|z) has no closed-form scale: NaN in what is told, and nothing else."""
+    one_by_one = likelihoods.Autoregressive(nets.MADE((4,)), likelihoods.Gaussian())
+    found = fitted(tiny(likelihood=one_by_one), epochs=1, recovery=SkipBatch())
+    assert len(found.history.incidents) == 1
+    assert np.isnan(found.history.steps["scale_x"]).all()
+    assert np.isfinite(found.history.steps["loss"]).sum() == 2
