@@ -36,6 +36,7 @@ FITTING = {
     "log-simplex": "guides.RelaxedCategorical()",
 }
 PARAMETERS = ("encoder", "decoder", "prior", "guide", "likelihood")  # first halves of sites' names
+LARGEST = 2**31 - 1  # entries of an array, which an index of 32 bits reaches
 PACKAGE = {"prior": "priors", "posterior": "guides", "likelihood": "likelihoods"}
 
 
@@ -146,6 +147,17 @@ def check_programs(vae: Any) -> None:
         )
     for name, p in found.model.items():
         _check_site(pair, name, p, found.guide[name])
+    _check_sizes(vae, found.params)
+
+
+def _check_sizes(vae: Any, params: dict[str, Any]) -> None:
+    for name, leaf in ((name, leaf) for name in params for leaf in jax.tree.leaves(params[name])):
+        if leaf.size > LARGEST:
+            raise ValueError(
+                f"event_shape={vae.event_shape} and latent_dim={vae.latent_dim} make an array of "
+                f'shape {leaf.shape} in the parameters "{name}": {leaf.size:,} entries, of at most '
+                f"{LARGEST:,}. Is one of the sizes the number of data? Else take smaller ones."
+            )
 
 
 def _check_climb(vae: Any) -> None:

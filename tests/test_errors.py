@@ -42,6 +42,8 @@ TABLE = {
     # the join
     "latent_dim 0": (joining(latent_dim=0), ValueError, "latent_dim expects a positive integer; got 0"),
     "negative latent_dim": (joining(latent_dim=-3), ValueError, "positive integer; got -3"),
+    "a huge event shape": (joining(event_shape=(10**12,)), ValueError, r"event_shape=\(1000000000000,\).*entries.*smaller"),
+    "a huge code": (joining(latent_dim=10**12), ValueError, r"latent_dim=1000000000000 make an array.*smaller"),
     "no event shape": (joining(event_shape=()), ValueError, r"event_shape expects at least one dimension.*got \(\)"),
     "event of size 0": (joining(event_shape=(3, 0)), ValueError, r"positive integers; got \(3, 0\)"),
     "hierarchy with one guide": (
