@@ -151,7 +151,7 @@ def check_programs(vae: Any) -> None:
 
 
 def _check_sizes(vae: Any, params: dict[str, Any]) -> None:
-    for name, leaf in ((name, leaf) for name in params for leaf in jax.tree.leaves(params[name])):
+    for name, leaf in ((site, leaf) for site in params for leaf in jax.tree.leaves(params[site])):
         if leaf.size > LARGEST:
             raise ValueError(
                 f"event_shape={vae.event_shape} and latent_dim={vae.latent_dim} make an array of "
