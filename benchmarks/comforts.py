@@ -5,7 +5,6 @@ checkpoints, recovery, JSON lines, progress. The first step is one epoch of one 
 ``fit`` to its first callback: checks, start and compilation. Every number is of a process of its own.
 """
 
-import argparse
 import os
 import resource
 import statistics
@@ -68,12 +67,7 @@ def report(found: dict, imports: list, firsts: list) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--epochs", type=int, default=5)
-    parser.add_argument("--images", type=int, default=60_000)
-    parser.add_argument("--write", action="store_true", help="put the table into README.md")
-    told = parser.parse_args()
+    told = harness.options(__doc__, rounds=3, epochs=5, images=60_000).parse_args()
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "images.npy"
         np.save(path, training.images(told.images))
@@ -83,10 +77,8 @@ def main() -> None:
         }
         found = harness.interleaved(runs, told.rounds)
         pairs = [(imported(), first_step(folder)) for _ in range(told.rounds)]
-        body = harness.stated(report(found, *(list(each) for each in zip(*pairs, strict=True))))
-    print(body)
-    if told.write:
-        harness.write("comforts", body)
+        body = report(found, *(list(each) for each in zip(*pairs, strict=True)))
+    harness.publish("comforts", body, write=told.write)
 
 
 if __name__ == "__main__":

@@ -4,7 +4,6 @@ One process, in turns; the CPU time of a whole fit of several epochs, compiled b
 28x28, 784-400-(20+20) encoder, 20-400-784 decoder, batch 128, Adam.
 """
 
-import argparse
 import statistics
 import sys
 import time
@@ -42,12 +41,7 @@ def report(seconds: dict[str, list[float]]) -> tuple[str, bool]:
 
 def run() -> None:
     """Measure in turns, and print the table."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--epochs", type=int, default=3)
-    parser.add_argument("--images", type=int, default=6000)
-    parser.add_argument("--write", action="store_true", help="put the table into README.md")
-    asked = parser.parse_args()
+    asked = harness.options(__doc__, rounds=7, epochs=3, images=6000).parse_args()
     net = nets.MLP((400,))
     vae = VAE(
         event_shape=(28, 28),
@@ -63,9 +57,7 @@ def run() -> None:
             if number:  # the first round compiles
                 seconds[name].append(took)
     body, held = report(seconds)
-    print(harness.stated(body))
-    if asked.write:
-        harness.write("guard", harness.stated(body))
+    harness.publish("guard", body, write=asked.write)
     sys.exit(not held)
 
 

@@ -1,5 +1,6 @@
 """What the benchmarks share: contenders in processes of their own, interleaved, and their table."""
 
+import argparse
 import datetime
 import json
 import os
@@ -90,7 +91,7 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def stated(body: str) -> str:
+def _stated(body: str) -> str:
     """Return a result with the machine, the versions, the date and the command that made it."""
     command = shlex.join(["python", os.path.relpath(sys.argv[0]), *sys.argv[1:]])
     versions = ", ".join(f"{p} {version(p)}" for p in ("jax", "numpyro", "flax", "optax"))
@@ -99,8 +100,23 @@ def stated(body: str) -> str:
     return f"{body}\n\n{today}; {cpu}; Python {platform.python_version()}, {versions}.\n`{command}`"
 
 
-def write(name: str, body: str) -> None:
-    """Put a result between its two markers in README.md."""
+def options(doc: str, **numbers: int) -> argparse.ArgumentParser:
+    """Return a parser of numbers, such as ``rounds=3``, each with its default, and of ``--write``."""
+    parser = argparse.ArgumentParser(description=doc.splitlines()[0])
+    for name, default in numbers.items():
+        parser.add_argument(f"--{name}", type=int, default=default)
+    parser.add_argument("--write", action="store_true", help="put the table into README.md")
+    return parser
+
+
+def publish(name: str, body: str, *, write: bool) -> None:
+    """Print a result with its circumstances; if asked for, put it between its two markers in README.md, too."""
+    print(told := _stated(body))
+    if write:
+        _write(name, told)
+
+
+def _write(name: str, body: str) -> None:
     begin, end = f"<!-- {name} -->", f"<!-- /{name} -->"
     before, _, rest = README.read_text().partition(begin)
     _, _, after = rest.partition(end)

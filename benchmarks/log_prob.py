@@ -7,7 +7,6 @@ first repetition, which compiles, does not count. The bounds must agree within M
 ``--images 1000`` is the longer run: ten times the data, whose peak memory must stay where it was.
 """
 
-import argparse
 import sys
 import tempfile
 from pathlib import Path
@@ -51,20 +50,14 @@ def report(found: dict[str, list[dict]]) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--images", type=int, default=100)
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--repeats", type=int, default=3)
+    parser = harness.options(__doc__, images=100, rounds=3, repeats=3)
     parser.add_argument("--quick", action="store_true", help="5 images, 100 particles, one round")
-    parser.add_argument("--write", action="store_true", help="put the table into README.md")
     told = parser.parse_args()
     n, particles, rounds = (5, 100, 1) if told.quick else (told.images, 5_000, told.rounds)
     with tempfile.TemporaryDirectory() as folder:
         runs = contenders(Path(folder), particles, told.repeats, n)
-        body = harness.stated(report(harness.interleaved(runs, rounds)))
-    print(body)
-    if told.write:
-        harness.write("log_prob", body)
+        body = report(harness.interleaved(runs, rounds))
+    harness.publish("log_prob", body, write=told.write)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,6 @@ One reference run has no cache: it must come to the same bits. Programs are comp
 (`jax_disable_most_optimizations`), as in the tests: `--optimised` compiles them as a user's are.
 """
 
-import argparse
 import json
 import multiprocessing
 import os
@@ -280,13 +279,11 @@ def measure(
 
 
 def run() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = harness.options(__doc__, workers=2)
     parser.add_argument("--kills", type=int, default=10, help="of each phase")
     parser.add_argument("--variants", nargs="+", default=list(VARIANTS), choices=list(VARIANTS))
-    parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--quick", action="store_true", help="without the run that has no cache")
     parser.add_argument("--optimised", action="store_true", help="compile as for a user")
-    parser.add_argument("--write", action="store_true", help="put the table into README.md")
     asked = parser.parse_args()
     jax.config.update("jax_disable_most_optimizations", not asked.optimised)
     if not asked.optimised and jax.__version_info__ < (0, 11):  # an unknown flag is fatal
@@ -295,10 +292,8 @@ def run() -> None:
         found, uncached = measure(
             Path(base), asked.kills, asked.variants, asked.workers, quick=asked.quick
         )
-    body = harness.stated(report(found, uncached))
-    print(body)
-    if asked.write:
-        harness.write("reliability", body)
+    body = report(found, uncached)
+    harness.publish("reliability", body, write=asked.write)
     sys.exit(not all(map(_good, found)) or bool(uncached))
 
 

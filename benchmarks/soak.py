@@ -6,7 +6,6 @@ once. After the first rounds, which compile, the anonymous memory (RssAnon) shou
 so should the numbers of open files, threads and mappings. Two VAEs take turns.
 """
 
-import argparse
 import gc
 import os
 import statistics
@@ -145,11 +144,10 @@ def report(rounds: list[Seen], what: str) -> tuple[str, bool]:
 
 def run() -> None:
     """Soak, and print what was seen."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = harness.options(__doc__)
     parser.add_argument("--minutes", type=float, default=30.0)
     parser.add_argument("--rounds", type=int, default=1_000_000, help="at most so many")
     parser.add_argument("--shared", action="store_true", help="one optimizer for all rounds")
-    parser.add_argument("--write", action="store_true", help="put the table into README.md")
     asked = parser.parse_args()
     mpl.use("agg")
     data, begun, rounds = load_data("digits", binarize="static"), time.perf_counter(), []
@@ -159,9 +157,7 @@ def run() -> None:
         rounds.append(seen(begun))
         print(len(rounds), *(f"{value:.1f}" for value in rounds[-1]), file=sys.stderr, flush=True)
     body, held = report(rounds, "one optimizer" if asked.shared else "an optimizer for each round")
-    print(harness.stated(body))
-    if asked.write:
-        harness.write("soak", harness.stated(body))
+    harness.publish("soak", body, write=asked.write)
     sys.exit(not held)
 
 

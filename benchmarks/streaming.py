@@ -5,7 +5,6 @@ then: the disk is not measured. Each run is a process of its own; those of two k
 is sampled through each run. Then streamed epochs of N over three decades, and their plot.
 """
 
-import argparse
 import statistics
 import sys
 import tempfile
@@ -96,12 +95,7 @@ def _draw(n: np.ndarray, seconds: np.ndarray, anon: np.ndarray) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rows", type=int, default=640_000)
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--epochs", type=int, default=2)
-    parser.add_argument("--write", action="store_true", help="put the tables into README.md")
-    told = parser.parse_args()
+    told = harness.options(__doc__, rows=640_000, rounds=3, epochs=2).parse_args()
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "images.npy"
         written(path, told.rows)
@@ -115,10 +109,8 @@ def main() -> None:
         decades = [told.rows // 1000, told.rows // 100, told.rows // 10, told.rows]
         grown = [run(path, "streamed", n, 12 if n * 50 < told.rows else 4) for n in decades[:-1]]
         grown.append(run(path, "streamed", told.rows, told.epochs))
-        body = harness.stated(f"{first}\n\n{growth(grown)}")
-    print(body)
-    if told.write:
-        harness.write("streaming", body)
+        body = f"{first}\n\n{growth(grown)}"
+    harness.publish("streaming", body, write=told.write)
 
 
 if __name__ == "__main__":

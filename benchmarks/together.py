@@ -8,7 +8,6 @@ The last column is how far any loss of any step is from that of ``fit`` with the
     python benchmarks/together.py [--members 1 8 64] [--epochs 5] [--images 60000] [--rounds 3]
 """
 
-import argparse
 import os
 import statistics
 import time
@@ -82,12 +81,8 @@ def rows(found: dict[str, list[dict]], members: int) -> list[list[str]]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = harness.options(__doc__, epochs=5, images=60_000, rounds=3)
     parser.add_argument("--members", type=int, nargs="+", default=[1, 8, 64])
-    parser.add_argument("--epochs", type=int, default=5)
-    parser.add_argument("--images", type=int, default=60_000)
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--write", action="store_true", help="put the table into README.md")
     told = parser.parse_args()
     net = nets.MLP((HIDDEN,), activation=jax.nn.softplus)
     vae = VAE(event_shape=(28, 28), latent_dim=LATENT, encoder=net, decoder=net)
@@ -99,10 +94,8 @@ def main() -> None:
         each = {name: lambda train=train: timed(train) for name, train in trained.items()}
         made += rows(harness.interleaved(each, told.rounds + 1), members)
     device = f"device: {jax.devices()[0].device_kind}, load {load()} on {os.cpu_count()} cores"
-    body = harness.stated(f"{harness.table(HEAD, made)}\n\n- {device}")
-    print(body)
-    if told.write:
-        harness.write("together", body)
+    body = f"{harness.table(HEAD, made)}\n\n- {device}"
+    harness.publish("together", body, write=told.write)
 
 
 def load() -> str:

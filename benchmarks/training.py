@@ -7,7 +7,6 @@ first epoch less a steady one: it includes the start, and for ``fit`` its checks
 the whole process, imports and the images included.
 """
 
-import argparse
 import gzip
 import os
 import statistics
@@ -104,13 +103,10 @@ def _gates(ours: dict) -> list[str]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--epochs", type=int, default=5)
+    parser = harness.options(__doc__, rounds=3, epochs=5)
     parser.add_argument("--quick", action="store_true", help="2,000 images, one round, two epochs")
     parser.add_argument("--torch-python", default=sys.executable, help="an interpreter with torch")
     parser.add_argument("--cores", type=int, help="all contenders on the first N cores only")
-    parser.add_argument("--write", action="store_true", help="put the table into README.md")
     told = parser.parse_args()
     if told.cores:
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: told.cores])
@@ -119,10 +115,10 @@ def main() -> None:
         path = Path(folder) / "images.npy"
         np.save(path, images(n))
         runs = contenders(path, epochs, told.torch_python)
-        body = harness.stated(report(summary(harness.interleaved(runs, rounds))))
-    print(body)
-    if told.write:
-        harness.write(f"training on {told.cores} core" if told.cores else "training", body)
+        body = report(summary(harness.interleaved(runs, rounds)))
+    harness.publish(
+        f"training on {told.cores} core" if told.cores else "training", body, write=told.write
+    )
 
 
 if __name__ == "__main__":

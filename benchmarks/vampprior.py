@@ -6,7 +6,6 @@ pseudo-inputs themselves. The elementwise mixture is NumPyro's own; the first st
 same to 1e-5.
 """
 
-import argparse
 import sys
 import tempfile
 from pathlib import Path
@@ -51,12 +50,7 @@ def report(found: dict[str, list[dict]]) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--epochs", type=int, default=4)
-    parser.add_argument("--images", type=int, default=20_000)
-    parser.add_argument("--write", action="store_true", help="put the table into README.md")
-    told = parser.parse_args()
+    told = harness.options(__doc__, rounds=3, epochs=4, images=20_000).parse_args()
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "images.npy"
         np.save(path, training.images(told.images))
@@ -64,10 +58,8 @@ def main() -> None:
             name: lambda which=which: harness.run(sys.executable, "gated", path, told.epochs, which)
             for name, which in CONTENDERS.items()
         }
-        body = harness.stated(report(harness.interleaved(runs, told.rounds)))
-    print(body)
-    if told.write:
-        harness.write("vampprior", body)
+        body = report(harness.interleaved(runs, told.rounds))
+    harness.publish("vampprior", body, write=told.write)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """What all tests share: strictness, haste, and double precision where a test asks for it."""
 
+import gc
 import os
 import signal
 import sys
@@ -15,6 +16,7 @@ if jax.__version_info__ < (0, 11):  # and half of that the fusion emitters'; an 
     os.environ["XLA_FLAGS"] = (
         "--xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1"
     )
+gc.set_threshold(50_000, 50, 50)  # programs being traced are many objects that stay: a tenth of the time
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background is born deaf to it
 
 
