@@ -110,7 +110,7 @@ def options(doc: str, **numbers: int) -> argparse.ArgumentParser:
 
 
 def publish(name: str, body: str, *, write: bool) -> None:
-    """Print a result with its circumstances; if asked for, put it between its two markers in README.md, too."""
+    """Print a result with its circumstances; if asked for, put it into README.md, too."""
     print(told := _stated(body))
     if write:
         _write(name, told)
