@@ -15,7 +15,7 @@ from probvae.training import checkpoint_file as files
 from probvae.training import loop, start_values
 from probvae.training.callbacks import Callback, Epoch, called
 from probvae.training.checkpoints import Checkpoints, Keeper, opened
-from probvae.training.devices import DataParallel, home
+from probvae.training.devices import DataParallel, OneDevice
 from probvae.training.finite import NotFinite, error, first_not_finite, last_update, not_finite
 from probvae.training.fitted import Fitted
 from probvae.training.history import Recorder, in_words, row_of
@@ -38,7 +38,7 @@ class Plan(NamedTuple):
     checkpoints: Checkpoints | None = None
     recovery: AbstractRecovery | None = None
     callbacks: tuple[Callback, ...] = ()
-    devices: DataParallel | None = None
+    devices: DataParallel | OneDevice = OneDevice()
 
 
 class Point(NamedTuple):
@@ -99,7 +99,7 @@ class Course:
     def fitted(self) -> Fitted:
         """Return the VAE as it is to be kept; what is frozen was not through a constraint and back."""
         vae, values = self.run.vae, self.point.best or loop.parameters(self.run, self.point.state)
-        values = values if self.plan.devices is None else home(values)
+        values = self.plan.devices.home(values)
         frozen = {name: self.start[name] for name in self.start if start_values.is_frozen(vae, name)}
         history = self.point.recorder.history()._replace(best_epoch=self.best_epoch)
         return Fitted(replace(vae, frozen=()), {**values, **frozen}, history)
@@ -138,20 +138,16 @@ def trained(
         course = Course(run, plan, start, Point(state, Recorder()))
         if last is not None:
             course.go_on_after(last)
-        if plan.devices is not None:
-            course.point = course.point._replace(state=plan.devices.copied(course.point.state))
-            fresh, epoch_key, pass_key = plan.devices.copied((fresh, epoch_key, pass_key))
+        course.point = course.point._replace(state=plan.devices.copied(course.point.state))
+        fresh, epoch_key, pass_key = plan.devices.copied((fresh, epoch_key, pass_key))
         _trained(course, keeper, asked, (fresh, feed, epoch_key), bar=bar)
     if asked.by == signal.SIGTERM:
         signal.raise_signal(signal.SIGTERM)  # who sent it expects an end
     fitted = replace(course.fitted(), seconds=time.perf_counter() - begun)
     if PASS not in fresh or start_values.is_frozen(run.vae, PASS):
         return fitted
-    values = fitted.values if plan.devices is None else plan.devices.copied(fitted.values)
-    gathered = feed.whole_pass(run, values, fresh, pass_key)
-    return fitted.with_values(
-        {**fitted.values, PASS: gathered if plan.devices is None else home(gathered)}
-    )
+    gathered = feed.whole_pass(run, plan.devices.copied(fitted.values), fresh, pass_key)
+    return fitted.with_values({**fitted.values, PASS: plan.devices.home(gathered)})
 
 
 def _trained(course: Course, keeper: Keeper | None, asked: Asked, told: tuple, *, bar: bool) -> None:

@@ -99,17 +99,38 @@ class DataParallel:
 
         return jax.tree.map(put, tree)
 
+    def home(self, tree: Any) -> Any:
+        """Return a tree of arrays that all devices have on JAX's default device."""
+        return jax.tree.map(jnp.asarray, jax.device_get(tree))
 
-def check_devices(devices: Any, batch_size: int) -> None:
-    """Raise unless a batch splits over the devices that there are to be."""
+
+class OneDevice:
+    """JAX's default device: it has all, and nothing is split."""
+
+    def split(self, data: Batch | None) -> Batch | None:
+        """Return data on the device."""
+        return jax.device_put(data)
+
+    def copied(self, tree: Any) -> Any:
+        """Return a tree of arrays as it is."""
+        return tree
+
+    def home(self, tree: Any) -> Any:
+        """Return a tree of arrays as it is."""
+        return tree
+
+
+def checked_devices(devices: Any, batch_size: int) -> DataParallel | OneDevice:
+    """Return what a run is on; raise unless a batch splits over its devices."""
     if devices is None:
-        return
+        return OneDevice()
     if not isinstance(devices, DataParallel):
         raise TypeError(
             f"devices expects DataParallel() for all devices, or DataParallel(jax.devices()[:4]) for "
             f"some; got {devices!r}."
         )
     devices.check_batch_size(batch_size)
+    return devices
 
 
 def _on(mesh: Mesh, *axes: str) -> NamedSharding:
@@ -178,8 +199,3 @@ def had_by_all(data: Any, tree: Any) -> Any:
     if not isinstance(data, Split):
         return tree
     return jax.lax.with_sharding_constraint(tree, _on(data.mesh))
-
-
-def home(tree: Any) -> Any:
-    """Return a tree of arrays that all devices have on JAX's default device."""
-    return jax.tree.map(jnp.asarray, jax.device_get(tree))

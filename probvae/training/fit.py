@@ -18,7 +18,7 @@ from probvae.training.average import averaged
 from probvae.training.callbacks import Callback, check_callbacks
 from probvae.training.checkpoints import Checkpoints
 from probvae.training.course import Plan, trained
-from probvae.training.devices import check_devices
+from probvae.training.devices import checked_devices
 from probvae.training.fitted import Fitted
 from probvae.training.known import known
 from probvae.training.recovery import AbstractRecovery, prepared
@@ -124,8 +124,8 @@ def fit(
     check_callbacks(callbacks)
     check_kind("progress", progress, bool)
     check_kind("checkpoints", checkpoints, Checkpoints | None)
-    check_devices(devices, batch_size)
-    plan = Plan(epochs, early_stopping, checkpoints, recovery, tuple(callbacks), devices)
+    on = checked_devices(devices, batch_size)
+    plan = Plan(epochs, early_stopping, checkpoints, recovery, tuple(callbacks), on)
     return trained(ready.run, plan, *ready.data, rng_key, ready.start, bar=progress)
 
 

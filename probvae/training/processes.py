@@ -12,6 +12,7 @@ import numpy as np
 from jax.experimental import multihost_utils
 
 from probvae.training import checkpoint_file as files
+from probvae.training.devices import DataParallel, OneDevice
 
 FAILED = 255  # above every signal's number
 UNTOLD = -1
@@ -134,13 +135,13 @@ def lost(num_epochs: int | None, *, kept: bool) -> LostProcessError:
     )
 
 
-def processes_of(devices: Any) -> Processes:
+def processes_of(devices: DataParallel | OneDevice) -> Processes:
     """Return the processes whose devices a run uses.
 
     Raises:
         ValueError: where they are several, and not all, or not this one.
     """
-    if devices is None or jax.process_count() == 1:
+    if isinstance(devices, OneDevice) or jax.process_count() == 1:
         return Processes()
     used, here = {device.process_index for device in devices.used}, jax.process_index()
     if used == {here}:

@@ -12,7 +12,7 @@ from probvae.data.reading import DataError
 from probvae.data.streamed import Streamed, streamed
 from probvae.evidence import Batch
 from probvae.training import checks, looking, loop
-from probvae.training.devices import DataParallel, num_rows
+from probvae.training.devices import DataParallel, OneDevice, num_rows
 from probvae.training.start_values import PASS_STATE
 from probvae.typing import Params, RngKey
 
@@ -131,7 +131,7 @@ def read(data: Batch, rows: np.ndarray, fill: Any) -> Batch:
 
 
 def feed_of(
-    run: loop.Run, devices: DataParallel | None, train: Batch, valid: Batch | None
+    run: loop.Run, devices: DataParallel | OneDevice, train: Batch, valid: Batch | None
 ) -> ResidentFeed | StreamedFeed:
     """Return what feeds a run: where either is streamed, both are read in chunks.
 
@@ -140,10 +140,8 @@ def feed_of(
     """
     held = [batch for batch in (train, valid) if batch is not None]
     if not any(isinstance(batch.x, Streamed) for batch in held):
-        if devices is None:
-            return ResidentFeed(*jax.device_put((train, valid)))
         return ResidentFeed(devices.split(train), devices.split(valid))
-    if devices is not None:
+    if isinstance(devices, DataParallel):
         raise ValueError(
             "DataParallel splits data that are in memory, and these are streamed. Leave `devices` out, "
             "or give arrays, np.asarray(train): each device holds its share of them."
