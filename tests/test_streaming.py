@@ -1,13 +1,17 @@
 """Data that are streamed: the losses of data in memory, and faults of the source in words."""
 
+import json
 import os
+from pathlib import Path
 
 import jax
 import numpy as np
 import optax
 import pytest
+from test_cli_sweep import TINY
 
 from probvae import VAE, Checkpoints, DataParallel, EarlyStopping, fit, likelihoods, nets, sweep
+from probvae.cli import main
 from probvae.data import Binarize, DataError, Streamed
 from probvae.evidence import Batch
 from probvae.training import streaming
@@ -163,3 +167,26 @@ def test_what_needs_data_in_memory_says_so():
             batch_size=8,
             progress=False,
         )
+
+
+def test_a_folder_of_splits_is_streamed_by_the_command_line(tmp_path, monkeypatch):
+    """`probvae train --data FOLDER` reads rows as it wants them, and comes to the numbers of an .npz."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "tiny.py").write_text(TINY)
+    (tmp_path / "mapped").mkdir()
+    splits = {"train": np.tile(GREY, (4, 1, 1)), "valid": GREY[:20], "test": GREY[20:40]}
+    np.savez("whole.npz", **splits)
+    for split, array in splits.items():
+        np.save(f"mapped/{split}.npy", array)
+    monkeypatch.setattr("probvae.data.streamed.free_memory", lambda: 0)
+    monkeypatch.setattr("probvae.runs.figures.available", lambda: False)
+    fed, numbers, feed_of = [], [], streaming.feed_of
+    monkeypatch.setattr(
+        "probvae.training.course.feed_of", lambda *a: fed.append(feed_of(*a)) or fed[-1]
+    )
+    for data in ("whole.npz", "mapped"):
+        few = ["--epochs", "2", "--batch-size", "8", "--particles", "5"]
+        assert main(["train", "tiny.py", "--data", data, "--out", f"run-{data}", *few]) == 0
+        numbers.append(json.loads(Path(f"run-{data}/metrics.json").read_text())["test_elbo"]["mean"])
+    assert [type(each) for each in fed] == [streaming.ResidentFeed, streaming.StreamedFeed]
+    assert numbers[0] == pytest.approx(numbers[1], rel=1e-5)

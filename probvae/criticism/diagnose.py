@@ -207,5 +207,9 @@ def _not_measured(name: str, reason: str) -> Finding:
 def _first(fitted: Fitted, x: Any, name: str, most: int) -> Batch:
     """Return checked data, or ``most`` of them evenly spread."""
     data = checks.checked_batch(fitted.vae, x, name, checks.AS_IT_IS)
-    rows = np.unique(np.linspace(0, len(data.x) - 1, min(most, len(data.x))).astype(int))
-    return jax.tree.map(lambda a: a[rows], data)
+    return jax.tree.map(lambda a: a[spread(len(data.x), most)], data)
+
+
+def spread(n: int, most: int) -> np.ndarray:
+    """Return all rows of n, or ``most`` of them evenly spread."""
+    return np.unique(np.linspace(0, n - 1, min(most, n)).astype(int))

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from probvae.data.archives import npz_names, read_npy, read_npz
+from probvae.data.archives import map_npy, npz_names, read_npy, read_npz
 from probvae.data.dataset import SPLITS
 from probvae.data.idx import read_idx
 from probvae.data.images import read_images
@@ -32,7 +32,9 @@ def has_reader(path: Path) -> bool:
 
 
 def read_file(path: Path) -> Source:
-    """Read one of the `ACCEPTED` files or a folder of images; ValueError where it is neither."""
+    """Read one of the `ACCEPTED` files or a folder; ValueError where it is neither."""
+    if (path / "train.npy").is_file():
+        return _map_splits(path)
     if path.is_dir():
         return _split(path, read_images(path))
     if path.name.lower().endswith(".npz"):
@@ -88,6 +90,21 @@ def _read_splits(path, splits, names):
     arrays = {split: checked(found[split], what=f"{path}[{split}]") for split in splits}
     labels = {split: found[f"{split}_labels"] for split in labelled}
     return _source(path, arrays, labels, "the splits of the file")
+
+
+def _map_splits(folder):
+    """Map the `.npy` files of a folder: its training rows are read as they are wanted, by `fit`."""
+    paths = {split: folder / f"{split}.npy" for split in SPLITS}
+    there = {split: path for split, path in paths.items() if path.is_file()}
+    if "test" not in there:
+        raise DataError(
+            f"{folder}: expected train.npy and test.npy (and valid.npy), got {sorted(there)}; usual "
+            "fix: np.save(folder / 'test.npy', rows that no training sees)"
+        )
+    arrays = {split: checked(map_npy(path), what=str(path)) for split, path in there.items()}
+    named = {split: folder / f"{split}_labels.npy" for split in there}
+    labels = {split: read_npy(path) for split, path in named.items() if path.is_file()}
+    return _source(folder, arrays, labels, "the files of the folder")
 
 
 def _source(path, arrays, labels, rule):

@@ -31,12 +31,14 @@ def load(
     binarize: str | None = "default",
     data_dir: str | os.PathLike[str] | None = None,
 ) -> Data:
-    """Load a known data set by name, or a `.npy`, `.npz`, IDX or CSV file, or a folder of images.
+    """Load a known data set by name, a `.npy`, `.npz`, IDX or CSV file, or a folder.
 
     Args:
         name_or_path: a name of `known()`, which goes before a file of that name, or a path. A
             single array is split 80 / 10 / 10 after shuffling by `Generator(PCG64(0))`; uint8
-            beyond 0 and 1 is grey (0..255), other integers are counts, floats as they are.
+            beyond 0 and 1 is grey (0..255), other integers are counts, floats as they are. A folder
+            holds images, or `train.npy` and `test.npy` (and `valid.npy`, `train_labels.npy`, ...),
+            whose training rows `fit` reads as it wants them where they are many (uint8, float32).
         binarize: None for the values themselves (grey levels in [0, 1]), "dynamic" to draw training
             pixels anew at every step, "static" to draw them once, "default" for the data set's own
             way (digits "static", else None). Valid and test are drawn once, by seed 777.

@@ -35,8 +35,8 @@ def prepare_images(
 
     The central square of each image is resized by Pillow (area-weighted, antialiased). One decoded
     image is in memory at a time, so that the array may be larger than it. The file appears whole or not
-    at all. ``load("celebahq")`` maps it and copies no training row; ``fit`` puts the whole training
-    split on the device as uint8 (CelebA-HQ: 350 MB), so that this much has to be there.
+    at all. ``load("celebahq")`` maps it and copies no training row; ``fit`` reads them as it wants them
+    where they are more than a quarter of the free memory, and else puts them on the device as uint8.
 
     Args:
         source: a folder of images (sorted by name), a parquet file of encoded images or a folder of

@@ -40,7 +40,7 @@ def _no_grey_range(source, binarize):
 
 def _as_stored(source):
     dtype = np.uint8 if source.kind == "binary" else np.float32
-    arrays = {split: array.astype(dtype) for split, array in source.arrays.items()}
+    arrays = {split: array.astype(dtype) for split, array in _held_out(source).items()}
     arrays["train"] = _compact(source.arrays["train"])
     return _data(source, arrays, Cast(), {"binary": "binary as stored"}.get(source.kind, source.kind))
 
@@ -86,7 +86,7 @@ def _compact(array):
     if array.dtype.kind == "f":
         return array
     low, high = np.min_scalar_type(int(array.min())), np.min_scalar_type(int(array.max()))
-    return array.astype(np.promote_types(low, high))
+    return array.astype(np.promote_types(low, high), copy=False)
 
 
 def _data(source: Source, arrays: dict, observation: AbstractObservation, words: str) -> Data:

@@ -10,6 +10,7 @@ from probvae.data.reading import DataError
 
 Kind = Literal["binary", "grey", "counts", "real"]
 EXACT = 2**24
+BLOCK = 10_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,8 +88,12 @@ def _check_form(array, *, what):
 
 def _finite(array, *, what):
     with np.errstate(over="ignore"):
-        array = array.astype(np.float32)
-    rows = np.isfinite(array).reshape(len(array), -1).all(axis=1)
+        array = array.astype(np.float32, copy=False)  # a mapped array stays in its file
+    rows = [
+        np.isfinite(array[start : start + BLOCK]).reshape(-1, array[0].size).all(axis=1)
+        for start in range(0, len(array), BLOCK)
+    ]
+    rows = np.concatenate(rows)
     if not rows.all():
         row = int(np.flatnonzero(~rows)[0])
         value = array[row][~np.isfinite(array[row])].flat[0]

@@ -10,7 +10,7 @@ import numpy as np
 from probvae import plots, report
 from probvae.criticism import Budget, Diagnosis, diagnose
 from probvae.criticism.budgets import QUICK, THOROUGH, USUAL
-from probvae.criticism.diagnose import LEAST
+from probvae.criticism.diagnose import LEAST, spread
 from probvae.data import Data
 from probvae.evidence import Batch
 from probvae.runs import figures
@@ -40,7 +40,8 @@ def diagnose_run(run: Run, *, rng_key: RngKey, budget: Budget, say: Callable[[An
         ValueError: for fewer than 50 held-out data, or a model with a part that is no density.
     """
     vae, data = run.fitted.vae, run.data
-    test, train = held_out(vae, data, say), batch(vae, data, "train")
+    test = held_out(vae, data, say)
+    train = batch(vae, data, "train", spread(len(data.train), budget.num_local))
     train = train._replace(x=np.asarray(data.observation(jax.random.fold_in(rng_key, 0), train.x)))
     found = diagnose(run.fitted, test, train=train, rng_key=rng_key, budget=budget, say=say)
     stem = files.free_stem(run.folder, "diagnosis", suffixes=("", *FILES))

@@ -9,7 +9,9 @@ from miniatures import grey, write_idx, write_npz
 from probvae.data import Binarize, Cast, Rescale, load
 from probvae.data.files import split_rows
 from probvae.data.idx import read_idx
+from probvae.data.streamed import mapped
 
+GREY = np.random.default_rng(1).integers(0, 256, (20, 3, 2), dtype=np.uint8)
 FLOATS = np.random.default_rng(0).normal(size=(20, 3, 2)).astype(np.float32)
 
 
@@ -72,6 +74,45 @@ def test_npz_with_its_own_splits(tmp_path):
     np.testing.assert_array_equal(data.labels["train"], np.arange(20))
     assert list(data.labels) == ["train", "test"]
     assert load(write_npz(tmp_path / "y.npz", train=FLOATS, test=FLOATS)).valid is None
+
+
+@pytest.mark.parametrize(
+    "array", [GREY, FLOATS, GREY > 99, GREY.astype(np.int64)], ids=lambda a: a.dtype.name
+)
+def test_a_folder_of_splits_is_mapped_and_its_training_rows_stay_in_the_file(tmp_path, array):
+    """Those of uint8 and float32: others are brought to a dtype that is more compact."""
+    for split, rows in {"train": array[:14], "valid": array[14:17], "test": array[17:]}.items():
+        np.save(tmp_path / f"{split}.npy", rows)
+    np.save(tmp_path / "train_labels.npy", np.arange(14))
+    data = load(tmp_path)
+    assert (mapped(data.train) is not None) == (array.dtype in (np.uint8, np.float32))
+    np.testing.assert_array_equal(data.train, array[:14])
+    assert [len(a) for a in data.splits.values()] == [14, 3, 3]
+    assert mapped(data.valid) is None
+    np.testing.assert_array_equal(data.labels["train"], np.arange(14))
+    whole = tmp_path / "whole.npz"
+    np.savez(whole, train=array[:14], valid=array[14:17], test=array[17:])
+    other = load(whole)
+    assert data.observation == other.observation
+    for split in ("valid", "test"):
+        np.testing.assert_array_equal(data.splits[split], other.splits[split])
+    if array is GREY:
+        assert mapped(load(tmp_path, binarize="dynamic").train) is not None
+
+
+def test_a_folder_of_splits_without_a_test_split(tmp_path):
+    np.save(tmp_path / "train.npy", FLOATS)
+    with pytest.raises(ValueError, match=r"expected train.npy and test.npy.*got \['train'\].*np.save"):
+        load(tmp_path)
+
+
+def test_the_row_that_is_not_finite_is_named_far_into_a_file(tmp_path):
+    many = np.zeros((25_000, 2), np.float32)
+    many[20_001, 1] = np.inf
+    for split in ("train", "test"):
+        np.save(tmp_path / f"{split}.npy", many)
+    with pytest.raises(ValueError, match=r"train.npy: expected finite.*got inf in row 20001"):
+        load(tmp_path)
 
 
 @pytest.mark.parametrize("names", [("images", "labels"), ("train", "train_labels")])
