@@ -16,7 +16,7 @@ if jax.__version_info__ < (0, 11):  # and half of that the fusion emitters'; an 
     os.environ["XLA_FLAGS"] = (
         "--xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1"
     )
-gc.set_threshold(50_000, 50, 50)  # what is traced is many objects that stay: a tenth of the time
+gc.set_threshold(20_000, 10, 10)  # what is traced is many objects that stay: a tenth of the time
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background is born deaf to it
 
 
@@ -33,5 +33,5 @@ def _forget():
     """Give compiled programs back before they add up to gigabytes: each is a few mappings of memory."""
     yield
     mappings = Path("/proc/self/maps")
-    if not mappings.exists() or mappings.read_text().count("\n") > 20_000:
+    if not mappings.exists() or mappings.read_text().count("\n") > 10_000:
         jax.clear_caches()
