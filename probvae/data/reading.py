@@ -55,5 +55,6 @@ def check_size(size: int, *, what: str) -> None:
     if size > MAX_BYTES:
         raise DataError(
             f"{what} declares {size:,} bytes unpacked, expected at most {MAX_BYTES:,}; "
-            "usual fix: keep fewer rows, or a smaller dtype such as uint8"
+            "usual fix: keep fewer rows, a smaller dtype such as uint8, or a folder of train.npy and "
+            "test.npy, which are mapped"
         )
