@@ -159,3 +159,14 @@ def check_function(name: str, function: Any, *args: Any, such_as: str) -> None:
     why = refusal(function, *args)
     if why:
         raise TypeError(f"{name} expects a function, such as {such_as}; got {shown(function)}: {why}.")
+
+
+def as_shape(name: str, value: Any) -> tuple[int, ...]:
+    """Return a tuple of positive integers as one of Python's own; raise for anything else."""
+    if isinstance(value, list | tuple) and all(_is_size(n) for n in value):
+        return tuple(int(n) for n in value)
+    raise ValueError(f"{name} expects a tuple of positive integers; got {value!r}.")
+
+
+def _is_size(n: Any) -> bool:
+    return isinstance(n, int | np.integer) and not isinstance(n, bool) and bool(n > 0)

@@ -5,12 +5,11 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from numpyro import handlers
 from numpyro.distributions import Delta, Distribution, ExpandedDistribution, Independent
 
 from probvae.distributions.support import named
-from probvae.fields import check_kind
+from probvae.fields import as_shape, check_kind
 from probvae.interfaces import (
     AbstractDistributionGuide,
     AbstractDistributionPrior,
@@ -64,7 +63,7 @@ class Structure(NamedTuple):
 def check_fields(vae: Any) -> None:
     """Raise unless each field of a VAE is of its kind; make shapes tuples."""
     for name in ("event_shape", "context_shape"):
-        object.__setattr__(vae, name, _as_shape(name, getattr(vae, name)))
+        object.__setattr__(vae, name, as_shape(name, getattr(vae, name)))
     if not vae.event_shape:
         raise ValueError("event_shape expects at least one dimension, such as (8, 8); got ().")
     if not isinstance(vae.latent_dim, int) or isinstance(vae.latent_dim, bool) or vae.latent_dim < 1:
@@ -82,16 +81,6 @@ def check_fields(vae: Any) -> None:
             f"{type(vae.likelihood).__name__} does not factorise over them, so that no mask can be "
             "given. Take encode_mask=False, or a likelihood that does (Bernoulli, Gaussian)."
         )
-
-
-def _as_shape(name: str, value: Any) -> Shape:
-    if isinstance(value, list | tuple) and all(_is_size(n) for n in value):
-        return tuple(int(n) for n in value)
-    raise ValueError(f"{name} expects a tuple of positive integers; got {value!r}.")
-
-
-def _is_size(n: Any) -> bool:
-    return isinstance(n, int | np.integer) and not isinstance(n, bool) and bool(n > 0)
 
 
 def checked_roles(name: str, roles: Any) -> tuple[str, ...]:
@@ -151,13 +140,13 @@ def check_programs(vae: Any) -> None:
 
 
 def _check_sizes(vae: Any, params: dict[str, Any]) -> None:
-    for name, leaf in ((site, leaf) for site in params for leaf in jax.tree.leaves(params[site])):
-        if leaf.size > LARGEST:
-            raise ValueError(
-                f"event_shape={vae.event_shape} and latent_dim={vae.latent_dim} make an array of "
-                f'shape {leaf.shape} in the parameters "{name}": {leaf.size:,} entries, of at most '
-                f"{LARGEST:,}. Is one of the sizes the number of data? Else take smaller ones."
-            )
+    largest = max(jax.tree.leaves(params), key=lambda leaf: leaf.size, default=None)
+    if largest is not None and largest.size > LARGEST:
+        raise ValueError(
+            f"event_shape={vae.event_shape} and latent_dim={vae.latent_dim} make an array of weights, "
+            f"{largest.shape}, of {largest.size:,} entries, of at most {LARGEST:,}. Is one of the sizes "
+            "the number of data? Else take smaller ones."
+        )
 
 
 def _check_climb(vae: Any) -> None:

@@ -38,7 +38,7 @@ def lend(deep, plain):
 
 
 def blocks(net):
-    return [module for _, module in nnx.iter_modules(net) if type(module).__name__ == "_Block"]
+    return [module for _, module in nnx.iter_graph(net) if type(module).__name__ == "_Block"]
 
 
 def test_a_fresh_net_is_the_plain_stack_and_no_more_once_a_block_adds(pair):

@@ -48,7 +48,8 @@ class BFloat16(Checked):
 
     def __call__(self, in_shape: Shape, out_shape: Shape, *, rngs: nnx.Rngs) -> nnx.Module:
         net = self.net(in_shape, out_shape, rngs=rngs)
-        layers = [module for _, module in nnx.iter_modules(net) if hasattr(module, "dtype")]
+        nodes = [node for _, node in nnx.iter_graph(net) if isinstance(node, nnx.Module)]
+        layers = [module for module in nodes if hasattr(module, "dtype")]
         if not layers:
             raise TypeError(
                 f"BFloat16 tells the layers of flax.nnx to compute in bfloat16; got {self.net}, which "
