@@ -144,8 +144,8 @@ def _check_sizes(vae: Any, params: dict[str, Any]) -> None:
     if largest is not None and largest.size > LARGEST:
         raise ValueError(
             f"event_shape={vae.event_shape} and latent_dim={vae.latent_dim} make an array of weights, "
-            f"{largest.shape}, of {largest.size:,} entries, of at most {LARGEST:,}. Is one of the sizes "
-            "the number of data? Else take smaller ones."
+            f"{largest.shape}, of {largest.size:,} entries, and there are at most {LARGEST:,}. Is one "
+            "of the sizes the number of data? Else take smaller ones."
         )
 
 
