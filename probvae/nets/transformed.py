@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 from flax import nnx
 
 from probvae.fields import Checked
@@ -43,7 +44,9 @@ class Transformed(Checked):
         return getattr(self.net, "spatial", False)
 
     def __call__(self, in_shape: Shape, out_shape: Shape, *, rngs: nnx.Rngs) -> nnx.Module:
-        seen = jax.eval_shape(self.function, jax.ShapeDtypeStruct((1, *in_shape), float))
+        seen = jax.eval_shape(
+            self.function, jax.ShapeDtypeStruct((1, *in_shape), jnp.result_type(float))
+        )
         return _After(self.net(seen.shape[1:], out_shape, rngs=rngs), self.function)
 
     def __repr__(self) -> str:
