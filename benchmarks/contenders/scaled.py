@@ -19,7 +19,7 @@ from probvae import VAE, fit, nets, objectives, priors
 from probvae.join import structure
 
 SIZES = {"N": 2_000, "pixels": 784, "latents": 40, "components": 1, "particles": 1, "batch": 100}
-SIZES |= {"hidden": 300}
+HIDDEN = (300, 300)
 
 
 def rate(n: int = 1500, times: int = 5) -> float:
@@ -51,7 +51,7 @@ def main() -> None:
     axis, value, epochs = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
     size = {**SIZES, axis: value}
     x = np.random.default_rng(0).integers(0, 2, (size["N"], size["pixels"]), np.uint8)
-    net = nets.GatedMLP((size["hidden"],) * 2)
+    net = nets.GatedMLP(HIDDEN)
     mixture = priors.VampPrior(components=size["components"])
     vae = VAE(
         event_shape=(size["pixels"],),
