@@ -5,6 +5,7 @@ Tipping and Bishop 1999; Lucas et al. 2019, arXiv:1911.02469. Numbers in NumPy, 
 
 import math
 
+import jax
 import numpy as np
 
 from probvae import VAE, likelihoods, nets
@@ -81,3 +82,9 @@ def decoded(values: dict) -> tuple[np.ndarray, np.ndarray, float]:
     log_scale = FLOOR + math.log1p(math.exp(raw - FLOOR))
     weights, mu = (np.asarray(layer[k], np.float64) for k in ("kernel", "bias"))
     return weights.T, mu, math.exp(2 * log_scale)
+
+
+def close(got, want, **tolerance) -> None:
+    """Assert that two trees of arrays agree, leaf by leaf."""
+    for a, b in zip(jax.tree.leaves(got), jax.tree.leaves(want), strict=True):
+        np.testing.assert_allclose(a, b, **tolerance)

@@ -6,6 +6,7 @@ import numpy as np
 import optax
 import oracle
 import pytest
+from oracle import close
 from scipy.special import logsumexp
 from scipy.stats import norm
 
@@ -32,11 +33,6 @@ def posterior():
     guide = handlers.substitute(handlers.seed(VAE.guide, 0), PARAMS)
     q = handlers.trace(guide).get_trace(X)["z"]["fn"]
     return np.asarray(q.mean, float), np.sqrt(np.asarray(q.variance, float))
-
-
-def close(got, want, **tolerance):
-    for a, b in zip(jax.tree.leaves(got), jax.tree.leaves(want), strict=True):
-        np.testing.assert_allclose(a, b, **tolerance)
 
 
 @pytest.mark.parametrize("sampling", FULL, ids=str)

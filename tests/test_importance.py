@@ -7,6 +7,7 @@ import oracle
 import pytest
 from numpyro import handlers
 from numpyro.infer import RenyiELBO
+from oracle import close
 
 from probvae import fit, flows, guides, likelihoods, nets, priors
 from probvae.objectives import ELBO, IWAE, STL, DReG, Renyi, terms
@@ -27,11 +28,6 @@ def slopes(objective, params, vae=VAE, keys=None):
         return jax.value_and_grad(lambda p: objective.loss(key, p, vae.model, vae.guide, X))(params)
 
     return jax.jit(one if keys.ndim == 0 else jax.vmap(one))(keys)
-
-
-def close(got, want, **tolerance):
-    for a, b in zip(jax.tree.leaves(got), jax.tree.leaves(want), strict=True):
-        np.testing.assert_allclose(a, b, **tolerance)
 
 
 def log_weights(key, num_particles):

@@ -6,6 +6,7 @@ import numpy as np
 import optax
 import pytest
 from numpyro.infer import SVI, Trace_ELBO
+from oracle import close
 
 from probvae import VAE, fit, flows, guides, nets, priors
 from probvae.objectives import ELBO, Capacity, FreeBits, PerSite, PerUnit, terms
@@ -37,11 +38,6 @@ def loss_and_slope(objective, vae, params):
         return objective.loss(KEY, p, vae.model, vae.guide, X)
 
     return jax.jit(jax.value_and_grad(loss))(params)
-
-
-def close(got, want, **tolerance):
-    for a, b in zip(jax.tree.leaves(got), jax.tree.leaves(want), strict=True):
-        np.testing.assert_allclose(a, b, **tolerance)
 
 
 @pytest.mark.parametrize(
