@@ -2,13 +2,13 @@
 
 import jax
 import reporting
-from sizes import BATCH, HIDDEN, LATENT
+from sizes import HIDDEN, LATENT
 
 from probvae import VAE, fit, nets
 
 
 def main() -> None:
-    images, epochs = reporting.arguments()
+    images, epochs, batch = reporting.work()
     compiled = reporting.Compilations()
     net = nets.MLP((HIDDEN,), activation=jax.nn.softplus)
     vae = VAE(event_shape=(28, 28), latent_dim=LATENT, encoder=net, decoder=net)
@@ -18,7 +18,7 @@ def main() -> None:
         images.reshape(-1, 28, 28),
         rng_key=jax.random.key(0),
         epochs=epochs,
-        batch_size=BATCH,
+        batch_size=batch,
         callbacks=(lambda _: clock.tick(),),
     )
     reporting.report(clock, fitted.history.train["elbo"][-1], compiled.of("epoch"))

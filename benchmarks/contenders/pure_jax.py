@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import reporting
-from sizes import BATCH, HIDDEN, LATENT, LEARNING_RATE, PIXELS
+from sizes import HIDDEN, LATENT, LEARNING_RATE, PIXELS
 
 LOG_BOUND = 10.0  # of the log standard deviation, as in guides.MeanField
 
@@ -79,30 +79,30 @@ def adam(state: State, grad: Any) -> State:
     return State(params, mean, square, step)
 
 
-@partial(jax.jit, donate_argnames=("state",))
-def epoch(state: State, data: jax.Array, key: jax.Array) -> tuple[State, jax.Array]:
+@partial(jax.jit, donate_argnames=("state",), static_argnames=("batch",))
+def epoch(state: State, data: jax.Array, key: jax.Array, batch: int) -> tuple[State, jax.Array]:
     """Take one epoch of steps; return the state and every step's negative ELBO per datum."""
-    steps = len(data) // BATCH
+    steps = len(data) // batch
     order_key, noise_key = jax.random.split(key)
-    rows = jax.random.permutation(order_key, len(data))[: steps * BATCH].reshape(steps, BATCH)
+    rows = jax.random.permutation(order_key, len(data))[: steps * batch].reshape(steps, batch)
 
     def step(state: State, at: tuple) -> tuple[State, jax.Array]:
         key, row = at
         x = data[row].astype(jnp.float32)
         loss, grad = jax.value_and_grad(negative_elbo)(state.params, key, x)
-        return adam(state, grad), loss / BATCH
+        return adam(state, grad), loss / batch
 
     return jax.lax.scan(step, state, (jax.random.split(noise_key, steps), rows))
 
 
 def main() -> None:
-    images, epochs = reporting.arguments()
+    images, epochs, batch = reporting.work()
     compiled = reporting.Compilations()
     clock = reporting.Clock()
     key = jax.random.key(0)
     state, data = jax.jit(start)(key), jax.device_put(images)
     for index in range(epochs):
-        state, losses = epoch(state, data, jax.random.fold_in(key, index))
+        state, losses = epoch(state, data, jax.random.fold_in(key, index), batch)
         elbo = -float(jax.device_get(losses).mean())
         clock.tick()
     reporting.report(clock, elbo, compiled.of("epoch"))

@@ -11,7 +11,7 @@ from pythae.models.base.base_utils import ModelOutput
 from pythae.models.nn import BaseDecoder, BaseEncoder
 from pythae.trainers import BaseTrainer, BaseTrainerConfig
 from pythae.trainers.training_callbacks import TrainingCallback
-from sizes import BATCH, HIDDEN, LATENT, LEARNING_RATE, PIXELS
+from sizes import HIDDEN, LATENT, LEARNING_RATE, PIXELS
 
 
 class Encoder(BaseEncoder):
@@ -56,7 +56,7 @@ class Ticking(TrainingCallback):
 
 
 def main() -> None:
-    images, epochs = reporting.arguments()
+    images, epochs, batch = reporting.work()
     logging.disable(logging.INFO)
     sys.stdout = sys.stderr
     torch.manual_seed(0)
@@ -72,7 +72,7 @@ def main() -> None:
                 output_dir=folder,
                 num_epochs=epochs,
                 learning_rate=LEARNING_RATE,
-                per_device_train_batch_size=BATCH,
+                per_device_train_batch_size=batch,
                 optimizer_cls="Adam",
                 no_cuda=not torch.cuda.is_available(),
             ),

@@ -55,6 +55,11 @@ def arguments() -> tuple[np.ndarray, int]:
     return np.load(sys.argv[1]).reshape(-1, 784), int(sys.argv[2])
 
 
+def work() -> tuple[np.ndarray, int, int]:
+    """Return images, epochs and the size of a batch: ``arguments``, and one more."""
+    return *arguments(), int(sys.argv[3])
+
+
 def peak_mib() -> float:
     """Return the largest resident memory that this process has had, imports included."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024

@@ -8,30 +8,17 @@ such products is measured in the same process.
 import json
 import os
 import sys
-import time
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import reporting
+from machine import rate
 
 from probvae import VAE, fit, nets, objectives, priors
 from probvae.join import structure
 
 SIZES = {"N": 2_000, "pixels": 784, "latents": 40, "components": 1, "particles": 1, "batch": 100}
 HIDDEN = (300, 300)
-
-
-def rate(n: int = 1500, times: int = 5) -> float:
-    """Return FLOP a second of products of n x n matrices in single precision: the best of some."""
-    a, product = jnp.ones((n, n)), jax.jit(jnp.matmul)
-    jax.block_until_ready(product(a, a))
-    seconds = []
-    for _ in range(times):
-        start = time.perf_counter()
-        jax.block_until_ready(product(a, a))
-        seconds.append(time.perf_counter() - start)
-    return 2 * n**3 / min(seconds)
 
 
 def flop(vae: VAE, size: dict[str, int]) -> float:

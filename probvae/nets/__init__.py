@@ -4,6 +4,7 @@ from probvae.nets.bayesian import Bayesian
 from probvae.nets.bfloat16 import BFloat16
 from probvae.nets.built import Built
 from probvae.nets.conv import Conv, ConvTranspose
+from probvae.nets.convolution import convolve
 from probvae.nets.dense import MLP, GatedMLP, Linear
 from probvae.nets.equinox import Equinox
 from probvae.nets.gated_conv import GatedConv, GatedConvDecoder
@@ -38,6 +39,7 @@ __all__ = [
     "Transformed",
     "Transformer",
     "TransformerDecoder",
+    "convolve",
     "function",
     "register",
     "register_posterior",

@@ -18,6 +18,7 @@ from probvae.nets.blocks import (
     finished,
     image_shape,
 )
+from probvae.nets.convolution import conv, doubling
 from probvae.typing import Shape
 
 
@@ -96,7 +97,7 @@ class ConvModule(nnx.Module):
         *grid, n = image
         layers = []
         for m in net.channels:
-            layer = nnx.Conv(n, m, (net.kernel, net.kernel), strides=2, rngs=rngs)
+            layer = conv(n, m, (net.kernel, net.kernel), strides=2, rngs=rngs)
             grid, n = [_halved(side, 1) for side in grid], m
             layers.append(finished(net, stage(layer, (*grid, m)), m, rngs))
         self.layers = nnx.List(layers)
@@ -124,16 +125,16 @@ class ConvTransposeModule(nnx.Module):
         self.out_shape = out_shape
         grid, (n, *others) = [_halved(side, len(net.channels)) for side in image[:2]], net.channels
         self.small = (*grid, n)
-        size, kernel = math.prod(self.small), (net.kernel, net.kernel)
+        size = math.prod(self.small)
         first = nnx.Linear(math.prod(in_shape), size, rngs=rngs)
         self.first = finished(net, stage(first, self.small), size, rngs)
         layers = []
         for m in others:
-            layer = nnx.ConvTranspose(n, m, kernel, strides=(2, 2), rngs=rngs)
+            layer = doubling(n, m, net.kernel, rngs=rngs)
             grid, n = [2 * side for side in grid], m
             layers.append(finished(net, stage(layer, (*grid, m)), m, rngs))
         self.layers = nnx.List(layers)
-        self.last = nnx.ConvTranspose(n, image[2], kernel, strides=(2, 2), rngs=rngs)
+        self.last = doubling(n, image[2], net.kernel, rngs=rngs)
 
     def __call__(self, z: jax.Array) -> jax.Array:
         h = self.first(z.reshape(len(z), -1)).reshape(len(z), *self.small)

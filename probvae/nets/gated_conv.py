@@ -2,7 +2,6 @@
 
 import math
 from dataclasses import dataclass
-from functools import partial
 from typing import ClassVar
 
 import jax
@@ -10,6 +9,7 @@ from flax import nnx
 
 from probvae.fields import Checked
 from probvae.nets.blocks import as_image, check_count, check_sizes, image_shape
+from probvae.nets.convolution import conv
 from probvae.nets.dense import GatedMLP
 from probvae.typing import Shape
 
@@ -19,8 +19,8 @@ class _Gated(nnx.Module):
 
     def __init__(self, n: int, m: int, kernel: int, stride: int, *, rngs: nnx.Rngs) -> None:
         he = nnx.initializers.he_normal()
-        conv = partial(nnx.Conv, n, m, (kernel, kernel), strides=stride, kernel_init=he, rngs=rngs)
-        self.signal, self.gate = conv(), conv()
+        told = {"strides": stride, "kernel_init": he, "rngs": rngs}
+        self.signal, self.gate = (conv(n, m, (kernel, kernel), **told) for _ in range(2))
 
     def __call__(self, x: jax.Array) -> jax.Array:
         return self.signal(x) * jax.nn.sigmoid(self.gate(x))
@@ -121,7 +121,7 @@ class _GatedConvDecoderModule(nnx.Module):
         sizes = (1, *net.channels)
         pairs = zip(sizes[:-1], sizes[1:], strict=True)
         self.layers = nnx.List([_Gated(n, m, net.kernel, 1, rngs=rngs) for n, m in pairs])
-        self.last = nnx.Conv(sizes[-1], image[2], (1, 1), rngs=rngs)
+        self.last = conv(sizes[-1], image[2], (1, 1), rngs=rngs)
 
     def __call__(self, z: jax.Array) -> jax.Array:
         h = self.first(z)

@@ -11,6 +11,7 @@ from flax import nnx
 
 from probvae.fields import Checked
 from probvae.nets.blocks import check_sizes, described
+from probvae.nets.convolution import conv
 from probvae.typing import Shape
 
 
@@ -81,8 +82,8 @@ class _Layer(nnx.Module):
         side, half = net.kernel, net.kernel // 2
         above, left = ((half, 0), (half, half)), ((0, 0), (half, 0))
         wide = 2 * m if net.gated else m
-        self.rows = nnx.Conv(n, wide, (half + 1, side), padding=above, rngs=rngs)
-        self.row = nnx.Conv(n, wide, (1, half + 1), padding=left, rngs=rngs)
+        self.rows = conv(n, wide, (half + 1, side), padding=above, rngs=rngs)
+        self.row = conv(n, wide, (1, half + 1), padding=left, rngs=rngs)
         self.down = nnx.Linear(m, wide, rngs=rngs)
         self.told = nnx.Linear(told, 2 * wide, use_bias=False, rngs=rngs) if told else None
         self.activation = _gate if net.gated else net.activation

@@ -11,6 +11,7 @@ from flax import nnx
 from probvae.fields import Checked
 from probvae.nets.blocks import check_count, check_rate, check_sizes, described, finished, image_shape
 from probvae.nets.conv import ConvModule, ConvTransposeModule
+from probvae.nets.convolution import conv
 from probvae.nets.scanned import Scanned
 from probvae.typing import Shape
 
@@ -107,10 +108,10 @@ class _Block(nnx.Module):
     """h + V g(W g(h)), V zero at the start."""
 
     def __init__(self, net: Any, features: int, rngs: nnx.Rngs) -> None:
-        conv = partial(nnx.Conv, features, features, (net.kernel, net.kernel), rngs=rngs)
+        same = partial(conv, features, features, (net.kernel, net.kernel), rngs=rngs)
         self.before = finished(net, nnx.identity, features, rngs)
-        self.first = finished(net, conv(), features, rngs)
-        self.last = conv(kernel_init=nnx.initializers.zeros)
+        self.first = finished(net, same(), features, rngs)
+        self.last = same(kernel_init=nnx.initializers.zeros)
 
     def __call__(self, h: jax.Array) -> jax.Array:
         return h + self.last(self.first(self.before(h)))

@@ -111,20 +111,27 @@ def sweep(
         for key in keys
         for values in product(*swept.values())
     ]
-    width = _width(at_once, len(members))
-    groups = [members[at : at + width] for at in range(0, len(members), width)]
-    data = jax.device_put(ready.data)
-    found: list[Fitted] = []
-    with (
-        shown_as(total=len(groups) * epochs, unit="epoch", disable=not progress) as bar,
-        noted(terminate=False) as asked,
-    ):
-        for group in groups:
-            padded = [*group, *[group[0]] * (width - len(group))]  # of one shape: one program
-            told_each = stacked([told_of(*each, weights, hyperparams) for each in padded])
-            options = {"epochs": epochs, "early": early_stopping, "bar": bar, "asked": asked}
-            found += trained_group(ready.run, told_each, ready.start, data, **options)[: len(group)]
+    told = [told_of(*member, weights, hyperparams) for member in members]
+    bounds = {"epochs": epochs, "early": early_stopping}
+    with noted(terminate=False) as asked:
+        found = _in_groups(
+            ready, told, _width(at_once, len(told)), {**bounds, "asked": asked}, progress=progress
+        )
     return Sweep(swept, len(keys), tuple(found), interrupted=asked.by is not None)
+
+
+def _in_groups(
+    ready: Any, told: list, width: int, options: dict[str, Any], *, progress: bool
+) -> list[Fitted]:
+    """Train what is told of each member, so many at once; the last group is filled up."""
+    data, found = jax.device_put(ready.data), []
+    groups = [told[at : at + width] for at in range(0, len(told), width)]
+    with shown_as(total=len(groups) * options["epochs"], unit="epoch", disable=not progress) as bar:
+        for group in groups:
+            padded = stacked([*group, *[group[0]] * (width - len(group))])  # of one shape: one program
+            trained = trained_group(ready.run, padded, ready.start, data, **options, bar=bar)
+            found += trained[: len(group)]
+    return found
 
 
 def _values(name: str, values: Any) -> tuple:

@@ -1,13 +1,20 @@
-"""The same VAE in PyTorch, eager, with the fused Adam and uint8 images cast in the step."""
+"""The same VAE in PyTorch, with the fused Adam and uint8 images cast in the step.
+
+``torch_step.py IMAGES EPOCHS BATCH HOW``; HOW is ``eager`` or ``compiled``: the loss, and with it
+its gradient, by ``torch.compile``.
+"""
+
+import sys
 
 import reporting
 import torch
-from sizes import BATCH, HIDDEN, LATENT, LEARNING_RATE, PIXELS
+from sizes import HIDDEN, LATENT, LEARNING_RATE, PIXELS
 from torch.nn import Linear, Sequential, Softplus
 from torch.nn.functional import binary_cross_entropy_with_logits, softplus
 
 
 def negative_elbo(encoder: Sequential, decoder: Sequential, x: torch.Tensor) -> torch.Tensor:
+    x = x.float()
     loc, raw = encoder(x).chunk(2, -1)
     scale = softplus(raw)
     z = loc + scale * torch.randn_like(loc)
@@ -16,7 +23,7 @@ def negative_elbo(encoder: Sequential, decoder: Sequential, x: torch.Tensor) -> 
 
 
 def main() -> None:
-    images, epochs = reporting.arguments()
+    images, epochs, batch = reporting.work()
     torch.manual_seed(0)
     torch.set_default_device("cuda" if torch.cuda.is_available() else "cpu")
     data = torch.from_numpy(images).to(torch.get_default_device())
@@ -24,12 +31,13 @@ def main() -> None:
     decoder = Sequential(Linear(LATENT, HIDDEN), Softplus(), Linear(HIDDEN, PIXELS))
     params = [*encoder.parameters(), *decoder.parameters()]
     adam = torch.optim.Adam(params, lr=LEARNING_RATE, fused=True)
+    loss_of = torch.compile(negative_elbo) if sys.argv[4] == "compiled" else negative_elbo
     clock = reporting.Clock()
     for _ in range(epochs):
         losses = []
-        for row in torch.randperm(len(data)).split(BATCH):
-            if len(row) == BATCH:
-                loss = negative_elbo(encoder, decoder, data[row].float())
+        for row in torch.randperm(len(data)).split(batch):
+            if len(row) == batch:
+                loss = loss_of(encoder, decoder, data[row])
                 adam.zero_grad(set_to_none=True)
                 loss.backward()
                 adam.step()
