@@ -93,7 +93,8 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 def _stated(body: str) -> str:
     """Return a result with the machine, the versions, the date and the command that made it."""
-    command = shlex.join(["python", os.path.relpath(sys.argv[0]), *sys.argv[1:]])
+    told = ["PATH" if os.path.isabs(word) else word for word in sys.argv[1:]]  # none of this machine
+    command = shlex.join(["python", os.path.relpath(sys.argv[0]), *told])
     versions = ", ".join(f"{p} {version(p)}" for p in ("jax", "numpyro", "flax", "optax"))
     today = datetime.date.today().isoformat()
     cpu = f"{os.cpu_count()} cores, {_cpu()}, {_memory_gib():.0f} GiB, {platform.system()}"

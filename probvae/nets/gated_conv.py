@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from functools import partial
 from typing import ClassVar
 
 import jax
@@ -19,8 +20,8 @@ class _Gated(nnx.Module):
 
     def __init__(self, n: int, m: int, kernel: int, stride: int, *, rngs: nnx.Rngs) -> None:
         he = nnx.initializers.he_normal()
-        told = {"strides": stride, "kernel_init": he, "rngs": rngs}
-        self.signal, self.gate = (conv(n, m, (kernel, kernel), **told) for _ in range(2))
+        like = partial(conv, n, m, (kernel, kernel), strides=stride, kernel_init=he, rngs=rngs)
+        self.signal, self.gate = like(), like()
 
     def __call__(self, x: jax.Array) -> jax.Array:
         return self.signal(x) * jax.nn.sigmoid(self.gate(x))

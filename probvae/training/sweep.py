@@ -112,11 +112,10 @@ def sweep(
         for values in product(*swept.values())
     ]
     told = [told_of(*member, weights, hyperparams) for member in members]
-    bounds = {"epochs": epochs, "early": early_stopping}
+    width = _width(at_once, len(told))
     with noted(terminate=False) as asked:
-        found = _in_groups(
-            ready, told, _width(at_once, len(told)), {**bounds, "asked": asked}, progress=progress
-        )
+        options = {"epochs": epochs, "early": early_stopping, "asked": asked}
+        found = _in_groups(ready, told, width, options, progress=progress)
     return Sweep(swept, len(keys), tuple(found), interrupted=asked.by is not None)
 
 
