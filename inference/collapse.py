@@ -7,7 +7,9 @@ active units (Burda et al. 2016), KL and mutual information in nats (ELBO surger
 where at most log 300 = 5.7 can show), and test log p(x), importance weighted. The spread is over
 trainings.
 
-    python -m inference.collapse [--seeds 3] [--epochs 2] [--out figures] [--quick]
+    python -m inference.collapse [--seeds 3] [--epochs 2] [--out figures] [--quick] [--diagnose]
+
+``--diagnose`` trains the plain ELBO alone, from key 0, and prints what ``diagnose`` finds.
 
 Reference: Bowman et al. 2016, arXiv:1511.06349 (the fault, and the raised weight); Fu et al. 2019,
 arXiv:1903.10145 (cycles); Kingma et al. 2016, arXiv:1606.04934 (free bits); Razavi et al. 2019,
@@ -26,7 +28,7 @@ from inference.claims import comparison
 from inference.comparison import options, some
 from inference.window import Window
 from probvae import VAE, Fitted, fit, likelihoods, nets, objectives, priors
-from probvae.criticism import elbo_surgery, units
+from probvae.criticism import budgets, diagnose, elbo_surgery, units
 from probvae.data import load
 from probvae.plots.canvas import BLUE, new_figure, tidy
 
@@ -127,6 +129,7 @@ def main() -> None:
     parser = options(__doc__, seeds=3, quick="digits, two seeds, two epochs, two remedies")
     parser.add_argument("--epochs", type=int, default=2)
     parser.add_argument("--out", type=Path, default=Path("figures"))
+    parser.add_argument("--diagnose", action="store_true", help="the plain ELBO alone, diagnosed")
     args = parser.parse_args()
     data = load("digits" if args.quick else "binarized-mnist")
     seeds, epochs, particles = (2, 2, 20) if args.quick else (args.seeds, args.epochs, 100)
@@ -136,6 +139,10 @@ def main() -> None:
     if args.quick:
         compared = {name: compared[name] for name in QUICK}
     test = some(data.test, 300)
+    if args.diagnose:
+        fitted = trained(compared[BASELINE], data, 0, epochs)
+        print(diagnose(fitted, test, rng_key=jax.random.key(99), budget=budgets.QUICK))
+        return
     results: dict[str, list[Measured]] = {}
     for seed in range(seeds):
         for name, recipe in compared.items():

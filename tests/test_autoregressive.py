@@ -1,6 +1,8 @@
 """Autoregressive p(x|z): masses that sum to 1, draws in the order of the density, strictly causal nets."""
 
 import itertools
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import jax
 import jax.numpy as jnp
@@ -9,6 +11,7 @@ import optax
 import pytest
 import scipy.stats
 from numpyro import handlers
+from numpyro.distributions import constraints
 from numpyro.infer import Predictive
 
 from probvae import VAE, Batch, distributions, fit, likelihoods, load, nets
@@ -197,6 +200,59 @@ def test_a_base_with_a_parameter_of_its_own_scores_by_it():
     slope = jax.grad(score)(values)["likelihood$log_scale"]
     outer = jax.nn.sigmoid(-0.4 + 6)  # d log sigma / d log_scale
     assert float(slope) == pytest.approx(float(outer * (((x - loc) / sigma) ** 2 - 1).sum()), rel=1e-4)
+
+
+BASES = {  # and the size of the weights: how far entries follow those before them
+    "bits": (likelihoods.Bernoulli(), 2.0),
+    "levels": (likelihoods.Categorical(3), 2.0),
+    "grey": (likelihoods.DiscretizedLogistic(4), 1.0),
+    "counts": (likelihoods.NegativeBinomial(), 0.3),
+    "reals": (Gaussian(), 0.4),
+}
+
+
+@pytest.mark.parametrize("net", NETS.values(), ids=list(NETS))
+@pytest.mark.parametrize(("base", "size"), BASES.values(), ids=list(BASES))
+def test_a_draw_is_the_one_in_order(base, size, net):
+    """Entry i by its own noise, given the entries before it alone: by a loop of Python."""
+    shape = (3, 4)
+    vae = vae_of(Autoregressive(net, base), shape)
+    p = p_x(vae, wild(vae, size), jnp.ones((5, 2)))
+    got = np.asarray(p.sample(KEY)).reshape(5, -1)
+    want = np.zeros_like(got)
+    for i in range(want.shape[1]):
+        given = p.conditional(jnp.asarray(want).reshape(5, *shape), p.features)
+        want[:, i] = np.asarray(given.sample(KEY)).reshape(5, -1)[:, i]
+    np.testing.assert_allclose(got, want, rtol=2e-4, atol=1e-5)
+    assert len(np.unique(got)) > 1
+
+
+@jax.tree_util.register_static
+@dataclass(frozen=True)
+class Neighbour:
+    """Bits that look at the one before them by ``gain``, and say at each pass that they were asked."""
+
+    asked: Callable[[], None]
+    gain: float
+    support = constraints.boolean
+
+    def __call__(self, x, h):
+        jax.debug.callback(self.asked)
+        before = jnp.pad(x, ((0, 0), (1, 0)))[:, :-1]
+        return BernoulliLogits(self.gain * (before - 0.5) + h[..., 0])
+
+
+@pytest.mark.parametrize(
+    ("gain", "size", "most"), [(0.2, 400, 12), (80.0, 20, 20)], ids=["hardly", "a copy"]
+)
+def test_bits_take_few_passes_and_never_more_than_there_are(gain, size, most):
+    passes = []
+    neighbour = Neighbour(lambda: passes.append(1), gain)
+    h = jnp.zeros((1, size, 1)).at[:, 0].set(gain)  # the first is 1 where others copy it
+    x = distributions.Autoregressive(neighbour, h, event_dim=1).sample(KEY, (8,))
+    jax.effects_barrier()
+    assert 2 <= len(passes) <= most
+    assert (np.asarray(x) == 1).all() == (gain > 1)
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,8 @@ class Budget(NamedTuple):
     """What a diagnosis may cost: counts, of data and of draws for each.
 
     ``num_data`` is for what needs a pass or some (units, surgery, codes, predictive checks, bounds);
-    ``num_local`` for the best local guides, which take ``num_steps`` gradients each. A bound takes
+    ``num_local`` for the best local guides, which take ``num_steps`` gradients each, and for the tree,
+    which draws 100 x from p(x|z) for each, and as many from the model. A bound takes
     ``num_particles`` draws of z for each datum, a predictive check ``num_replicates`` data sets, the
     calibration ``num_simulations`` data drawn from the model.
     """

@@ -69,8 +69,8 @@ class Measured(NamedTuple):
 class Diagnosis(NamedTuple):
     """What was measured, as a tree and as numbers, and what it amounts to. Prints as the verdict.
 
-    ``tree`` is ``to_datatree`` of the data that were looked at, with the groups ``diagnostics`` and
-    ``verdict``: ``tree.to_netcdf(...)`` keeps all of it.
+    ``tree`` is ``to_datatree`` of the first data (``num_local`` of the budget, at most 100), with the
+    groups ``diagnostics`` and ``verdict``: ``tree.to_netcdf(...)`` keeps all of it.
     """
 
     tree: Any
@@ -128,7 +128,8 @@ def diagnose(
     told = None if train is None else _first(fitted, train, "train", budget.num_local)
     measured = measure(fitted, data, told, rng_key=rng_key, budget=budget, say=say)
     found = judged(measured)
-    return Diagnosis(diagnosed_tree(fitted, data, measured, found, rng_key), measured, found)
+    few = _few(data, budget)
+    return Diagnosis(diagnosed_tree(fitted, few, measured, found, rng_key), measured, found)
 
 
 def measure(
@@ -160,7 +161,7 @@ def _steps(
     fitted: Fitted, data: Batch, train: Batch | None, budget: Budget
 ) -> dict[str, Callable[..., Any]]:
     """Return the measures by name, each a function of a key."""
-    few = jax.tree.map(lambda a: a[: budget.num_local], data)
+    few = _few(data, budget)
     local: dict[str, Any] = {"num_steps": budget.num_steps, "num_particles": budget.num_particles}
     particles: dict[str, Any] = {"num_particles": budget.num_particles}
     simulated: dict[str, Any] = {
@@ -202,6 +203,11 @@ def _not_measured(name: str, reason: str) -> Finding:
     return Finding(
         Kind.NOTE, f"{name} not measured", reason, np.nan, np.nan, "none", "See the reason above."
     )
+
+
+def _few(data: Batch, budget: Budget) -> Batch:
+    """Return the data that the dear measures look at."""
+    return jax.tree.map(lambda a: a[: budget.num_local], data)
 
 
 def _first(fitted: Fitted, x: Any, name: str, most: int) -> Batch:

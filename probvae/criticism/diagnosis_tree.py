@@ -12,7 +12,7 @@ from probvae.evidence import Batch
 from probvae.training import Fitted
 from probvae.typing import RngKey
 
-NUM_SAMPLES, NUM_DATA = 100, 100  # what is kept of draws: of images, some tens of MB
+NUM_SAMPLES, NUM_DATA = 100, 100  # the most that is kept of draws: of images, some tens of MB
 
 
 def check_arviz() -> None:
@@ -29,12 +29,12 @@ def check_arviz() -> None:
         )
 
 
-def diagnosed_tree(fitted: Fitted, data: Batch, measured: Any, found: Verdict, rng_key: RngKey) -> Any:
-    """Return ``to_datatree`` of the first data, with groups ``diagnostics`` and ``verdict``."""
+def diagnosed_tree(fitted: Fitted, few: Batch, measured: Any, found: Verdict, rng_key: RngKey) -> Any:
+    """Return ``to_datatree`` of a few data, with groups ``diagnostics`` and ``verdict``."""
     import xarray as xr
 
     key = jax.random.fold_in(rng_key, NUM_SAMPLES)
-    some = jax.tree.map(lambda a: a[:NUM_DATA], data)
+    some = jax.tree.map(lambda a: a[:NUM_DATA], few)
     tree = to_datatree(fitted, some, rng_key=key, num_samples=NUM_SAMPLES)
     numbers = {name: _variable(name, value) for name, value in numbers_of(measured).items()}
     tree["diagnostics"] = xr.DataTree(xr.Dataset(numbers))

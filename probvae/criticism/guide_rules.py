@@ -105,16 +105,14 @@ def untrusted_weights(m: Any) -> Finding | None:
     """The importance-weighted log p(x) is a bound of unknown slack."""
     if m.pareto is None or m.pareto.share_above == 0:
         return None
-    found = m.pareto
+    found, n = m.pareto, len(m.pareto.k_hat)
     return Finding(
         Kind.LIMIT,
         "k-hat above its threshold",
-        f"for {found.share_above:.0%} of {len(found.k_hat)} data the importance weights' tail is too "
-        "heavy "
-        f"(median k-hat {np.median(found.k_hat):.2f}, {found.num_particles} particles): their log "
-        "p(x) is a "
-        f"lower bound of unknown slack. It exceeds the ELBO by {m.log_prob.mean - m.elbo.mean:.3g} "
-        "nats.",
+        f"for {round(found.share_above * n)} of {n} data the importance weights' tail is too heavy "
+        f"(median k-hat {np.median(found.k_hat):.2f}, {found.num_particles} particles): their log p(x) "
+        "is a lower bound of unknown slack. It exceeds the ELBO by "
+        f"{m.log_prob.mean - m.elbo.mean:.3g} nats.",
         float(np.median(found.k_hat)),
         found.threshold,
         "min(1 - 1/log10 S, 0.7), Vehtari et al. 2024, arXiv:1507.02646",

@@ -1,6 +1,7 @@
 """A distribution over whole data by the conditionals of their entries, in order."""
 
 import math
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -15,7 +16,8 @@ from probvae.typing import Shape
 class Autoregressive(dist.Distribution):
     """p(x | h) = prod_i p(x_i | x_<i, h), the entries of x in row-major order.
 
-    The density is one pass, a draw one pass per entry. The mean has no closed form: see :attr:`mean`.
+    The density is one pass, a draw at most one per entry. The mean has no closed
+    form: see :attr:`mean`.
 
     Args:
         conditional: a pytree, called with x ``(rows, *event)`` and h ``(rows, *event, c)``; returns a
@@ -59,7 +61,11 @@ class Autoregressive(dist.Distribution):
         return p.log_prob(self._rows(x, 0)).reshape(*shape, -1).sum(-1)
 
     def sample(self, key: jax.Array, sample_shape: Shape = ()) -> jax.Array:
-        """Draw the entries one after the other, each given those before it."""
+        """Draw the entries, each given those before it: in at most a pass for each.
+
+        Discrete entries take far fewer passes, all being drawn at once until they agree (Wiggers and
+        Hoogeboom 2020, arXiv:2002.09928, fixed-point iteration): the law is the same.
+        """
         return _draw(self, key, tuple(sample_shape))
 
     @property
@@ -97,13 +103,34 @@ def _draw(p: Autoregressive, rng_key: jax.Array, sample_shape: Shape) -> jax.Arr
     h = p._features(shape)
     size = math.prod(p.event_shape)
 
-    def draw_entry(i: jax.Array, x: jax.Array) -> jax.Array:
+    def drawn(x: jax.Array) -> jax.Array:
+        """Every entry by noise of its own, the same at each call, given those of x before it."""
         given = p.conditional(x.reshape(h.shape[:-1]), h)
-        drawn = given.sample(jax.random.fold_in(rng_key, i)).reshape(x.shape)
-        return x.at[:, i].set(drawn[:, i].astype(x.dtype))
+        return given.sample(rng_key).reshape(x.shape).astype(x.dtype)
 
-    x = jax.lax.fori_loop(0, size, draw_entry, jnp.zeros((len(h), size), h.dtype))
-    return x.reshape(*shape, *p.event_shape)
+    settle = _settled if p.support.is_discrete else _in_order
+    return settle(drawn, jnp.zeros((len(h), size), h.dtype)).reshape(*shape, *p.event_shape)
+
+
+def _in_order(drawn: Callable[[jax.Array], jax.Array], x: jax.Array) -> jax.Array:
+    """Draw entry after entry: what stands after it may be anything, and stays 0."""
+    return jax.lax.fori_loop(0, x.shape[1], lambda i, x: x.at[:, i].set(drawn(x)[:, i]), x)
+
+
+def _settled(drawn: Callable[[jax.Array], jax.Array], x: jax.Array) -> jax.Array:
+    """Draw all entries until none changes: of equal noise there is one such x, the draw in order.
+
+    The first i entries are right after i passes, most of the others long before. Continuous entries
+    settle late, if at all, and a wrong guess may overflow.
+    """
+
+    def step(state: tuple) -> tuple:
+        i, x, _ = state
+        new = drawn(x)
+        return i + 1, new, (new != x).any()
+
+    start = 0, x, True
+    return jax.lax.while_loop(lambda state: state[2] & (state[0] < x.shape[1]), step, start)[1]
 
 
 @partial(jax.jit, static_argnames="num_draws")

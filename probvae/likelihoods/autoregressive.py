@@ -25,7 +25,8 @@ class Autoregressive(AbstractLikelihood):
 
     The decoder f gives ``features`` numbers per entry; the masked net g turns them and the entries
     before i into what ``base`` needs for entry i: for ``Bernoulli()``, a logit. The density takes one
-    pass, a draw one pass per entry. A strong g can do without z, whose KL is then 0. The mean of
+    pass, a draw at most one per entry, far fewer where entries are discrete. A strong g can do without
+    z, whose KL is then 0. The mean of
     p(x|z), which ``reconstruct`` gives, is an unbiased estimate from ``mean_draws`` draws with fixed
     noise; the variance is not known. The entries are not independent given z: a mask is refused.
 
