@@ -1,6 +1,6 @@
 """Runs that are killed: does each go on to the bits of the run that was not, and is nothing damaged?
 
-`probvae train` is killed (SIGKILL) at named points of every phase (`kills.py`), over several variants,
+`probvae train` is killed (SIGKILL) at named points of every phase (`kills`), over several variants,
 at tiny sizes on digits; `probvae train --resume` then goes on in another process. What it comes to is
 compared with a run that was never stopped: parameters and history, metrics, figures, the names of all
 files. Right after the kill every file that has its name must be whole. Of the figures two are drawn.
@@ -11,17 +11,12 @@ One reference run has no cache: it must come to the same bits. Programs are comp
 (`jax_disable_most_optimizations`), as in the tests: `--optimised` compiles them as a user's are.
 """
 
-import json
 import multiprocessing
 import os
 import shutil
 import signal
 import sys
 import tempfile
-import time
-import traceback
-import warnings
-from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -29,33 +24,9 @@ from typing import NamedTuple
 import harness
 import jax
 import kills
-from safetensors.numpy import load_file
+from compared import damages, differences
+from forked import VARIANTS, probvae, trained, whole
 
-from probvae import plots
-from probvae.cli import main
-from probvae.runs import figures, training
-from probvae.training import Checkpoints, checkpoint_file
-
-MODELS = Path(__file__).parent.parent / "models"
-TINY = [
-    "--epochs",
-    "4",
-    "--latent-dim",
-    "2",
-    "--particles",
-    "20",
-    "--max-test",
-    "20",
-    "--batch-size",
-    "100",
-]
-VARIANTS = {
-    "vae": ["--hidden", "16", "--patience", "9"],
-    "vampprior": ["--hidden", "16", "--components", "5"],
-    "sigma_vae": ["--hidden", "16"],
-    "annealed": ["--hidden", "16", "--steps", "30", "--patience", "9"],
-    "factor_vae": ["--hidden", "16", "--discriminator", "8"],
-}
 HASTE = "--xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1"
 
 
@@ -68,96 +39,6 @@ class Outcome(NamedTuple):
     killed: bool
     damaged: list[str]
     different: list[str]
-
-
-def in_its_own_process(log: Path, work: Callable[[], int]) -> int:
-    """Do something in a fork of this process; return its exit code, or minus the signal's number."""
-    sys.stdout.flush()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # JAX's, of forks: nothing has been computed here
-        child = os.fork()
-    if child == 0:
-        with log.open("a") as file:
-            os.dup2(file.fileno(), 1)
-            os.dup2(file.fileno(), 2)
-        try:
-            code = work()
-        except BaseException:
-            traceback.print_exc()
-            code = 70
-        os._exit(code)
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-
-
-def probvae(log: Path, words: list, cache: Path | None, arm: Callable[[], None] | None = None) -> int:
-    """Run the command line in a process of its own, with a checkpoint at each epoch."""
-
-    def work() -> int:
-        jax.config.update("jax_compilation_cache_dir", None if cache is None else str(cache))
-        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
-        jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
-        training.Checkpoints = lambda folder: Checkpoints(folder, seconds=0.0)
-        figures.drawn = two
-        if arm is not None:
-            arm()
-        return main([str(word) for word in words])
-
-    return in_its_own_process(log, work)
-
-
-def two(run: object, rng_key: object) -> Iterator[figures.Drawn]:
-    """Draw two figures, one of history and one of draws: the others would take most of the time."""
-    yield figures.Drawn("curves", "Curves.", plots.curves(run.fitted.history))
-    yield figures.Drawn("samples", "Samples.", figures.samples(run, 4, rng_key))
-
-
-def trained(folder: Path, variant: str) -> list:
-    """Return the words that train a variant."""
-    return ["train", MODELS / f"{variant}.py", *TINY, *VARIANTS[variant], "--out", folder]
-
-
-def damages(folder: Path) -> list[str]:
-    """Return what is wrong with those files of a run's folder that have their names."""
-    readers = {".json": lambda path: json.loads(path.read_text()), ".safetensors": load_file}
-    found = []
-    for path in sorted(folder.rglob("*")):
-        if path.name.startswith(".") or path.name.endswith(".partial") or path.is_dir():
-            continue
-        reader = checkpoint_file.read if path.name.startswith("epoch-") else readers.get(path.suffix)
-        try:
-            if reader:
-                reader(path)
-            elif path.stat().st_size == 0 and path.name != "lock":
-                raise ValueError("empty")
-        except Exception as error:
-            found.append(f"{path.name}: {type(error).__name__} {error}")
-    return found
-
-
-def differences(run: Path, whole: Path) -> list[str]:
-    """Return in what a run's folder differs from another's, seconds and dates aside."""
-    one, other = (sorted(str(p.relative_to(f)) for p in f.rglob("*")) for f in (run, whole))
-    if one != other:
-        return [f"names: {sorted(set(one) ^ set(other))}"]
-    arrays = [load_file(folder / "fitted.safetensors") for folder in (run, whole)]
-    found = [n for n in sorted(arrays[0].keys() | arrays[1].keys()) if not _same(n, *arrays)]
-    numbers = [_numbers(folder / "metrics.json") for folder in (run, whole)]
-    found += [] if numbers[0] == numbers[1] else [f"metrics.json: {numbers}"]
-    alike = [name for name in one if name.endswith((".csv", ".png", ".py"))]
-    return found + [n for n in alike if (run / n).read_bytes() != (whole / n).read_bytes()]
-
-
-def _same(name: str, one: dict, other: dict) -> bool:
-    return name in one and name in other and one[name].tobytes() == other[name].tobytes()
-
-
-def _numbers(path: Path) -> dict:
-    found = json.loads(path.read_text())
-    for part in found.values():
-        for name in ("seconds", "since_epoch"):
-            if isinstance(part, dict):
-                part.pop(name, None)
-    return found
 
 
 def outcome(base: Path, point: kills.Point, variant: str, seconds: float) -> Outcome:
@@ -180,35 +61,6 @@ def outcome(base: Path, point: kills.Point, variant: str, seconds: float) -> Out
         shutil.rmtree(run)
     told = code == -signal.SIGKILL, damaged + damages(run), wrong
     return Outcome(point.phase, point.name, variant, *told)
-
-
-def clocked(clock: Path) -> None:
-    """Have this process write down the seconds from the start of the first program to the epoch's."""
-    loop, begun = kills.loop, []
-    start, epoch = loop.start, loop.epoch
-
-    def started(*told: object) -> object:
-        begun.append(time.perf_counter())
-        return start(*told)
-
-    def first(*told: object, **options: object) -> object:
-        found = epoch(*told, **options)
-        if not clock.exists():
-            clock.write_text(str(time.perf_counter() - begun[0]))
-        return found
-
-    loop.start, loop.epoch = started, first
-
-
-def whole(base: Path, variant: str, cache: Path | None, name: str) -> float:
-    """Train a variant that nobody stops; return the seconds that its first compilation takes."""
-    start, clock = time.perf_counter(), base / f"{variant}-{name}.clock"
-    log, words = base / f"{variant}-{name}.log", trained(base / f"{variant}-{name}", variant)
-    if code := probvae(log, words, cache, partial(clocked, clock)):
-        raise RuntimeError(f"{variant} ended with {code}:\n{log.read_text()[-2000:]}")
-    took = time.perf_counter() - start
-    print(f"{variant}: {took:.0f} s, never stopped", file=sys.stderr, flush=True)
-    return float(clock.read_text())
 
 
 def plan(num: int, variants: list[str]) -> list[tuple[kills.Point, str]]:

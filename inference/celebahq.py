@@ -30,22 +30,18 @@ from pathlib import Path
 from typing import NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import optax
 
 from inference.claims import HEAD, row, stated
-from inference.pictures import by_components, in_chunks, sharpness
+from inference.faces import LEVELS, Measured, draw, measured, middle_of_level
+from inference.pictures import by_components
 from inference.tutorial_loss import TutorialLoss
 from models.transformer_vae import transformer_vae
-from probvae import Fitted, Variant, fit, load, objectives, plots
-from probvae.criticism import bits_per_dimension
+from probvae import Fitted, Variant, fit, load, objectives
 from probvae.data import Compose, Dequantize, Flip, known
 from probvae.data import load as load_data
-from probvae.plots.canvas import side_by_side
-from probvae.training.paths import spherical, straight
 
-LEVELS = 256
 TUTORIAL, TARGET = 0.02597, 0.0100
 FULL = {"patch": 8, "hidden": 256, "depth": 4}  # the tutorial's
 QUICK = {"latent_dim": 8, "patch": 16, "hidden": 16, "depth": 1, "heads": 2}
@@ -61,31 +57,12 @@ class Faces(NamedTuple):
     valid: np.ndarray
 
 
-class Measured(NamedTuple):
-    """Of a training, in the order of ``HEADS``; of held-out faces."""
-
-    squared_error: float
-    pca: float
-    bits: float
-    kl: float
-    scale_x: float
-    reconstructed: float
-    samples: float
-    middles: float
-    averages: float
-
-
 def faces(name: str | None, most: int | None) -> Faces:
     """Load faces as levels: those asked for, or CelebA-HQ where it is, else LFW."""
     name = name or ("celebahq" if known()["celebahq"].found else "lfw64")
     found = load_data(name)
     valid = np.rint(found.valid[:most] * 255).astype(np.uint8)
     return Faces(name, found.train[: most and 2 * most], valid)
-
-
-def middle_of_level(levels: np.ndarray) -> np.ndarray:
-    """Return levels in the model's unit, (level + 1/2) / 256."""
-    return (levels.astype(np.float32) + 0.5) / LEVELS
 
 
 def trained(variant: Variant, data: Faces, args: argparse.Namespace, seed: int) -> Fitted:
@@ -121,77 +98,6 @@ def optimizer(variant: Variant, peak: float | None, steps: int) -> optax.Gradien
     up = max(1, min(200, steps // 10))
     rate = optax.warmup_cosine_decay_schedule(0.0, peak, up, max(steps, up + 1), 0.03 * peak)
     return optax.chain(optax.clip_by_global_norm(1.0), optax.adam(rate))
-
-
-def tutorial_path(a: jax.Array, b: jax.Array, t: jax.Array) -> jax.Array:
-    """Return sqrt(1 - t^2) a + t b, the tutorial's."""
-    return jnp.sqrt(1 - t**2) * a + t * b
-
-
-def square(x: np.ndarray, y: np.ndarray) -> float:
-    """Return the mean squared difference of pictures, the first clipped to [0, 1]."""
-    return float(((np.clip(x, 0.0, 1.0) - y) ** 2).mean())
-
-
-def measured(fitted: Fitted, data: Faces, pca: np.ndarray, particles: int) -> tuple[Measured, dict]:
-    """Ask a fitted VAE; return the numbers, and the pictures by kind."""
-    x = middle_of_level(data.valid)
-    codes = in_chunks(lambda rows: fitted.encode(rows).mean, x)
-    drawn = np.asarray(jax.random.normal(jax.random.key(6), codes.shape))  # the prior's
-    again, new = decoded(fitted, codes), decoded(fitted, drawn)
-    middles = decoded(fitted, between(codes[:-1:2], codes[1::2], 0.5))
-    averages = (x[:-1:2] + x[1::2]) / 2
-    noisy = Dequantize(float(LEVELS))(jax.random.key(9), data.valid)
-    elbo = fitted.elbo(noisy, rng_key=jax.random.key(10), num_particles=particles).mean
-    bits = float(bits_per_dimension(elbo, x.shape[1:], levels=LEVELS))
-    last = {k: float(v[-1]) for k, v in fitted.history.validation.items()}
-    sharp = [sharpness(each) / sharpness(x) for each in (again, new, middles, averages)]
-    numbers = Measured(square(again, x), square(pca, x), bits, last["kl"], last["scale_x"], *sharp)
-    return numbers, {
-        "reconstructions": {"faces": x[:20], "E[x|z]": again[:20], "PCA": pca[:20]},
-        "samples": {"E[x|z]": new[:30]},
-        "paths": paths(fitted, x, codes),
-    }
-
-
-def decoded(fitted: Fitted, codes: np.ndarray) -> np.ndarray:
-    """Return E[x|z], clipped to [0, 1]."""
-    return np.clip(in_chunks(lambda z: fitted.decode(z).mean, codes), 0.0, 1.0)
-
-
-def between(a: np.ndarray, b: np.ndarray, t: float, path=spherical) -> np.ndarray:
-    """Return points on paths between rows of codes."""
-    return np.asarray(jax.vmap(lambda p, q: path(p, q, t))(a, b))
-
-
-def paths(fitted: Fitted, x: np.ndarray, codes: np.ndarray) -> dict[str, np.ndarray]:
-    """Return three paths between two faces, each in pixels and in codes."""
-    t = np.linspace(0, 1, 10, dtype=np.float32)
-
-    def along(values, path):
-        on = [between(values[0:6:2], values[1:6:2], each, path) for each in t]
-        return np.stack(on, axis=1).reshape(-1, *values.shape[1:])
-
-    return {
-        "pixels: 1-t, t": along(x, straight),
-        "codes: sqrt(1-t^2), t": decoded(fitted, along(codes, tutorial_path)),
-        "codes: great circle": decoded(fitted, along(codes, spherical)),
-    }
-
-
-def draw(fitted: Fitted, pictures: dict, found: Measured, name: str, out: Path) -> None:
-    """Write the curves, and a figure for each kind of picture."""
-    plots.curves(fitted.history).savefig(out / "celebahq_curves.png", dpi=150)
-    titles = {
-        "reconstructions": f"{name}, held out: faces, E[x|z] at the mean of q(z|x) (squared error "
-        f"{found.squared_error:.4f}), principal components ({found.pca:.4f})",
-        "samples": f"Transformer VAE of {name}: z ~ p(z)",
-        "paths": f"{name}, held out: from one face to another, three pairs",
-    }
-    for kind, groups in pictures.items():
-        figure = side_by_side(groups, title=titles[kind], item="one picture", limits=(0.0, 1.0))
-        figure.savefig(out / f"celebahq_{kind}.png", dpi=150, bbox_inches="tight")
-    print(f"figures: {out / 'celebahq_*.png'}", flush=True)
 
 
 def form(sizes: dict[str, int], args: argparse.Namespace) -> str:
@@ -254,7 +160,7 @@ def main() -> None:
         fitted = load(args.fitted, variant.vae) if args.fitted else trained(variant, data, args, seed)
         if not args.fitted:
             fitted.save(args.out / f"celebahq_{seed}.safetensors", overwrite=True)
-        found, pictures = measured(fitted, data, pca, particles=1 if args.quick else 10)
+        found, pictures = measured(fitted, data.valid, pca, particles=1 if args.quick else 10)
         results.append(found)
         print(f"key {seed}: {found}", flush=True)
         if seed == 0:

@@ -98,7 +98,7 @@ def trained(recipe: Recipe, data, seed: int, epochs: int) -> Fitted:
 def measured(fitted: Fitted, x: np.ndarray, particles: int) -> Measured:
     """Ask a fitted VAE what its code says of test data, and how likely they are."""
     keys = jax.random.split(jax.random.key(99), 3)
-    found = units(fitted, x, rng_key=keys[0], num_samples=20)
+    found = units(fitted, x, rng_key=keys[0])
     return Measured(
         float(sum(active.sum() for active in found.active().values())),
         float(sum(kl.sum(1).mean() for kl in found.kl.values())),

@@ -110,7 +110,7 @@ def scores(fitted: Fitted, held_out: Drawn) -> Scores:
     """Measure a fitted VAE."""
     keys = jax.random.split(jax.random.key(99), 3)
     q = fitted.encode(held_out.x)
-    found = units(fitted, held_out.x[:2000], rng_key=keys[2], num_samples=2)
+    found = units(fitted, held_out.x[:2000], rng_key=keys[2])
     fit_of = fitted.decode(q.sample(keys[1])).log_prob(held_out.x).mean()
     return Scores(
         mutual_information_gap(q.mean, held_out.factors).score,

@@ -40,7 +40,10 @@ def units(fitted: Fitted, x: Any, *, rng_key: RngKey, num_samples: int = 100) ->
     """Return the KL and the activity of every unit of the code.
 
     The variance over data of E_q[z_u|x] is the covariance of two means of ``num_samples`` / 2 draws
-    each, which has no bias, whatever the guide: it may come out a little below 0 for a dead unit.
+    each, which has no bias, whatever the guide. Of a dead unit it is 0 with a standard deviation of
+    2 sigma^2 / (num_samples sqrt n), sigma the scale of q: to tell it from the threshold of 0.01, that
+    must be well below it. 100 draws for each of 200 data give 0.0014; 20 give 0.007, and find dead
+    units active.
 
     Args:
         fitted: a fitted VAE.

@@ -8,7 +8,7 @@ import pytest
 from inference_runs import needs_data, run
 from sklearn.decomposition import PCA
 
-from inference.celebahq import square, tutorial_path
+from inference.faces import square, tutorial_path
 from inference.pictures import by_components, in_chunks
 from inference.tutorial_loss import TutorialLoss
 from probvae import VAE, Fitted, join, likelihoods, nets

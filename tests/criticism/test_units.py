@@ -49,6 +49,15 @@ def test_a_dead_unit_is_neither_active_nor_anything_but_collapsed():
     assert abs(found.variance["z"][2]) < 0.004  # 0, where draws of z itself would say 1 / samples
 
 
+def test_the_noise_of_a_dead_unit_is_what_is_said():
+    """sd 2 sigma^2 / (num_samples sqrt n), over keys; sigma is 1 where the code says nothing."""
+    told = Fitted(oracle.vae(), oracle.params(0 * DEAD, MU, VARIANCE, 1.0), NONE)
+    keys = jax.random.split(KEY, 60)
+    found = np.concatenate([units(told, X, rng_key=key, num_samples=10).variance["z"] for key in keys])
+    assert found.std() == pytest.approx(2 / (10 * np.sqrt(len(X))), rel=0.2)
+    assert abs(found.mean()) < 4 * found.std() / np.sqrt(len(found))
+
+
 def test_collapse_counts_the_data():
     """A unit that is told of one datum in fifty is collapsed at delta = 0.05, not at 0.01."""
     kl = np.zeros((50, 1))
