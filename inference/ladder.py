@@ -27,8 +27,8 @@ from inference.comparison import options, some
 from probvae import VAE, Fitted, fit, guides, nets, objectives, priors
 from probvae.criticism import units
 from probvae.data import load
-from probvae.join import structure
 from probvae.plots.canvas import BLUE, new_figure, tidy
+from probvae.structure import structure
 
 BASELINE = "one level"
 BATCH = 100

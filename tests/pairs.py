@@ -11,9 +11,9 @@ from jax.scipy.special import logsumexp
 from numpyro.infer import SVI, Predictive
 
 from probvae import VAE, nets
-from probvae.join import structure
 from probvae.objectives import ELBO, AbstractObjective, Adversarial, terms
 from probvae.objectives.checks import check_objective, check_terms
+from probvae.structure import structure
 
 SHAPE = (3, 2)
 STEPS, PROBES = 150, 20

@@ -8,7 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from probvae import VAE, Checkpoints, DataParallel, EarlyStopping, fit, join, likelihoods, nets, priors
+from probvae import VAE, Checkpoints, DataParallel, EarlyStopping, fit, likelihoods, nets, priors
+from probvae.structure import structure
 
 SHAPE = (4, 3)
 
@@ -34,7 +35,7 @@ def data(n, seed):
 def parameters(model):
     """Values to start from in the precision in use, which that of the nets' own start is not."""
     draw = np.random.default_rng(4).normal
-    params = join.structure(model).params
+    params = structure(model).params
     return jax.tree.map(lambda leaf: jnp.asarray(0.3 * draw(size=leaf.shape), float), params)
 
 

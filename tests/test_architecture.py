@@ -10,7 +10,7 @@ ROOT = Path(__file__).parent.parent
 FAMILIES = {"priors", "guides", "likelihoods", "objectives", "nets"}
 LOW = {"typing", "fields", "interfaces"}
 PARTS = LOW | {"nets", "distributions", "flows"}
-CORE = PARTS | FAMILIES | {"inputs", "join"}
+CORE = PARTS | FAMILIES | {"inputs", "join", "structure"}
 TRAINING = CORE | {"vae", "chunks", "evidence", "training", "data", "__version__"}
 
 # what each part of the package may import of the package; itself always
@@ -27,7 +27,8 @@ MAY = {
     "likelihoods": PARTS,
     "objectives": PARTS - {"flows"},
     "inputs": LOW,
-    "join": LOW | {"nets", "distributions"},
+    "structure": LOW | {"distributions"},
+    "join": LOW | {"nets", "structure"},
     "vae": CORE,
     "chunks": {"typing"},
     "evidence": CORE | {"chunks"},

@@ -16,10 +16,10 @@ from numpyro.infer import Predictive
 
 from probvae import VAE, Batch, distributions, fit, likelihoods, load, nets
 from probvae.distributions import BernoulliLogits
-from probvae.join import structure
 from probvae.likelihoods import Autoregressive, Gaussian
 from probvae.nets.module import build
 from probvae.objectives import terms
+from probvae.structure import structure
 
 KEY = jax.random.key(0)
 IMAGES = jnp.array(list(itertools.product((0.0, 1.0), repeat=4))).reshape(16, 2, 2)

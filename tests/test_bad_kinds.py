@@ -30,7 +30,6 @@ from probvae import (
     fit,
     flows,
     guides,
-    join,
     likelihoods,
     nets,
     objectives,
@@ -41,6 +40,7 @@ from probvae import (
     shared_params,
     sweep,
 )
+from probvae.structure import structure
 from probvae.training import checks
 from probvae.training.history import History
 
@@ -146,7 +146,7 @@ def fitting(x=X, vae=V, **options):
 
 @pytest.fixture(scope="module")
 def fitted():
-    params = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), join.structure(V).params)
+    params = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), structure(V).params)
     return Fitted(V, params, History({}, {}, {}))
 
 

@@ -20,8 +20,8 @@ from numpyro.infer import SVI, Predictive, RenyiELBO, Trace_ELBO, TraceMeanField
 import probvae
 from probvae import VAE, Batch, Fitted, fit, flows, guides, likelihoods, nets, point_weights, priors
 from probvae.criticism import annealed_log_prob, inference_gap, reference_chains, to_datatree
-from probvae.join import shares_latents, structure
 from probvae.objectives import ELBO, IWAE, STL, terms
+from probvae.structure import shares_latents, structure
 from probvae.training import History
 
 N, BATCH, SIGMA, PRIOR = 64, 16, 0.5, 0.7

@@ -15,10 +15,10 @@ from pairs import check_pair, guide_of, joined, rows, tiny
 
 import probvae
 from probvae import fit
-from probvae.join import structure
 from probvae.objectives import terms
 from probvae.objectives.checks import check_objective, check_terms
 from probvae.objectives.terms import traced
+from probvae.structure import structure
 
 
 def each(parts):

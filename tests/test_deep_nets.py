@@ -8,11 +8,11 @@ import pytest
 from flax import nnx
 
 from probvae import VAE, nets
-from probvae.join import structure
 from probvae.nets import transformer
 from probvae.nets.module import _seeded, _structure, build
 from probvae.nets.scanned import Scanned
 from probvae.objectives import terms
+from probvae.structure import structure
 from probvae.training import store
 from probvae.training.history import History
 

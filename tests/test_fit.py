@@ -17,7 +17,6 @@ from probvae import (
     Fitted,
     NonFiniteLossError,
     fit,
-    join,
     likelihoods,
     load,
     nets,
@@ -25,6 +24,7 @@ from probvae import (
     priors,
 )
 from probvae.data import Binarize
+from probvae.structure import structure
 from probvae.training import loop, store
 
 SHAPE = (3, 2)
@@ -87,7 +87,7 @@ def known(n):
     """A VAE whose decoder says 0 for ever, rows 0, 1, ..., n - 1, and each row's log p(x|z)."""
     vae = tiny(likelihood=likelihoods.Gaussian(scale=likelihoods.FixedScale(1.0)))
     x = np.ones((n, *SHAPE), np.float32) * np.arange(n, dtype=np.float32)[:, None, None]
-    zeros = jax.tree.map(lambda a: jnp.zeros(a.shape), join.structure(vae).params["decoder$params"])
+    zeros = jax.tree.map(lambda a: jnp.zeros(a.shape), structure(vae).params["decoder$params"])
     options = {"init_params": {"decoder$params": zeros}, "optimizer": optax.sgd(0.0)}
     return vae, x, -0.5 * 6 * (np.arange(n) ** 2 + np.log(2 * np.pi)), options
 

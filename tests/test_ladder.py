@@ -8,8 +8,8 @@ from numpyro import handlers
 from scipy.stats import multivariate_normal
 
 from probvae import VAE, guides, likelihoods, nets, priors
-from probvae.join import structure
 from probvae.objectives import terms
+from probvae.structure import structure
 
 SITES, WIDTH, NOISE = ("z3", "z2", "z1"), 3, 0.5
 X = np.asarray(jax.random.normal(jax.random.key(0), (4, 3)), np.float32)

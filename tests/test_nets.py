@@ -92,7 +92,7 @@ def test_context_and_mask_join_a_spatial_net_as_channels():
 
 
 def vae_params(vae):
-    from probvae.join import structure
+    from probvae.structure import structure
 
     return structure(vae).params
 

@@ -12,8 +12,8 @@ from flax import linen, nnx
 from numpyro import handlers
 
 from probvae import VAE, fit, nets
-from probvae.join import structure
 from probvae.nets.module import build
+from probvae.structure import structure
 
 KEY, OTHER = jax.random.split(jax.random.key(0))
 SHAPE = (3, 2)

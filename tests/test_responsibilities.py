@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
-from probvae import VAE, Batch, Fitted, History, guides, join, nets, priors
+from probvae import VAE, Batch, Fitted, History, guides, nets, priors
+from probvae.structure import structure
 
 X = np.array([[0.0, 1.0], [1.0, 1.0], [1.0, 0.0]], np.float32)
 KEY = jax.random.key(3)
@@ -16,7 +17,7 @@ def fitted(values=None, **parts):
     """A VAE of zero weights, and what is given: q(z|x) is then N(0, 1) for all x."""
     linear = {"encoder": nets.Linear(), "decoder": nets.Linear()}
     vae = VAE(event_shape=(2,), **{"latent_dim": 1, **linear, **parts})
-    zeros = jax.tree.map(lambda a: jnp.zeros(a.shape, a.dtype), join.structure(vae).params)
+    zeros = jax.tree.map(lambda a: jnp.zeros(a.shape, a.dtype), structure(vae).params)
     return Fitted(vae, {**zeros, **(values or {})}, History({}, {}, {}))
 
 

@@ -13,6 +13,7 @@ from safetensors.numpy import save_file
 
 from probvae import VAE, load, nets
 from probvae.data import load as load_data
+from probvae.structure import structure
 from probvae.training import checkpoint_file, store
 
 SOURCE = sorted((Path(__file__).parent.parent / "probvae").rglob("*.py"))
@@ -86,9 +87,7 @@ def sealed(path, arrays, metadata):
 
 
 def values_of(vae):
-    from probvae import join
-
-    found = join.structure(vae)
+    found = structure(vae)
     leaves = store.leaves({**found.params, **found.state})
     return {f"values/{name}": np.zeros(leaf.shape, leaf.dtype) for name, leaf in leaves}
 

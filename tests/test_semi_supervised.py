@@ -15,7 +15,6 @@ from probvae import (
     History,
     fit,
     guides,
-    join,
     likelihoods,
     nets,
     objectives,
@@ -24,6 +23,7 @@ from probvae import (
 )
 from probvae.distributions import OneHotCategorical, PartlyObserved
 from probvae.objectives.terms import closed_form_kl
+from probvae.structure import structure
 
 D, Q, K, S = 2, 1, 3, 0.7  # data, style, classes, the likelihood's standard deviation
 SCALE = likelihoods.Gaussian(scale=likelihoods.FixedScale(S))
@@ -248,7 +248,7 @@ def test_the_style_may_depend_on_the_class():
 
 def test_no_net_is_told_the_label():
     for vae in (VAE_OF_ALL, small(context_shape=())):
-        params = join.structure(vae).params
+        params = structure(vae).params
         for net, shape in {"encoder": (D, K + 2 * Q), "decoder": (Q + K, D)}.items():
             assert params[f"{net}$params"]["layers"][0]["kernel"].shape == shape
     values = jax.tree.map(jnp.float32, exact())

@@ -162,7 +162,7 @@ def test_context_joins_as_channels_and_goes_into_the_code():
         event_shape=(4, 6), latent_dim=2, context_shape=(3,),
         encoder=nets.Transformer(**SMALL), decoder=nets.TransformerDecoder(**SMALL),
     )  # fmt: skip
-    from probvae.join import structure
+    from probvae.structure import structure
 
     params = structure(vae).params
     assert params["encoder$params"]["embed"]["kernel"].shape == (2 * 2 * (1 + 3), 8)

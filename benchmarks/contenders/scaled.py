@@ -15,7 +15,7 @@ import reporting
 from machine import rate
 
 from probvae import VAE, fit, nets, objectives, priors
-from probvae.join import structure
+from probvae.structure import structure
 
 SIZES = {"N": 2_000, "pixels": 784, "latents": 40, "components": 1, "particles": 1, "batch": 100}
 HIDDEN = (300, 300)

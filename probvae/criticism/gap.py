@@ -8,7 +8,6 @@ import jax.numpy as jnp
 import numpy as np
 from jax.scipy.special import logsumexp
 
-from probvae import join
 from probvae.chunks import data_at_a_time
 from probvae.criticism.draws import drawn
 from probvae.criticism.local_guide import (
@@ -23,6 +22,7 @@ from probvae.criticism.local_guide import (
 from probvae.criticism.observed import observed
 from probvae.evidence import Batch, Evidence, check_density, check_one_decoder
 from probvae.fields import check_kind
+from probvae.structure import structure
 from probvae.training import Fitted, checks
 from probvae.typing import Params, RngKey
 
@@ -133,7 +133,7 @@ def _check(vae: Any, rng_key: Any, rate: Any, **counts: Any) -> None:
     check_kind("rate", rate, float)
     if not rate > 0:
         raise ValueError(f"rate expects a number > 0; got {rate!r}.")
-    discrete = [name for name, site in join.structure(vae).guide.items() if site.discrete]
+    discrete = [name for name, site in structure(vae).guide.items() if site.discrete]
     if discrete:
         raise ValueError(
             f"the best local guide is found by gradients in z, and the posterior "

@@ -8,10 +8,10 @@ import jax.numpy as jnp
 import numpy as np
 from numpyro.infer import MCMC, NUTS, init_to_sample
 
-from probvae import join
 from probvae.criticism.draws import drawn_codes, joined
 from probvae.criticism.observed import observed
 from probvae.evidence import Batch, check_density, check_one_decoder
+from probvae.structure import Site, structure
 from probvae.training import Fitted, checks
 from probvae.training.queries import numbers_in
 from probvae.typing import Params, RngKey
@@ -113,12 +113,12 @@ def _check(vae: Any, rng_key: Any, num_chains: Any, **counts: Any) -> None:
         raise ValueError("num_chains expects at least 2: R-hat compares chains; got 1.")
     if counts["num_samples"] < 4:
         raise ValueError(f"num_samples expects at least 4, for R-hat; got {counts['num_samples']}.")
-    for name, site in join.structure(vae).model.items():
+    for name, site in structure(vae).model.items():
         if site.support != "real":
             raise ValueError(_refusal(type(vae.prior).__name__, name, site))
 
 
-def _refusal(prior: str, name: str, site: join.Site) -> str:
+def _refusal(prior: str, name: str, site: Site) -> str:
     if site.discrete:
         return (
             f'NUTS moves a code by gradients, and the prior {prior} draws a discrete one at "{name}": '

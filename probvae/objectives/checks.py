@@ -126,7 +126,7 @@ def check_objective(objective: Any, model: dict, guide: dict, state: dict, guide
 
     Args:
         objective: NumPyro's or ours.
-        model: latent sites of the model, in order (``probvae.join.Site`` by name).
+        model: latent sites of the model, in order (``probvae.structure.Site`` by name).
         guide: latent sites of the guide, in order.
         state: names of running state.
         guide_name: the guide's name, for the message.

@@ -13,6 +13,7 @@ from probvae.evidence import Batch
 from probvae.fields import check_kind
 from probvae.objectives import ELBO, AbstractObjective
 from probvae.objectives.checks import check_objective, check_schedules, check_terms
+from probvae.structure import structure
 from probvae.training import checks, loop
 from probvae.training.average import averaged
 from probvae.training.callbacks import Callback, check_callbacks
@@ -164,7 +165,7 @@ def prepared_run(
     if roles:
         vae, optimizer = replace(vae, frozen=roles), held(optimizer, roles)
     optimizer = averaged(average, prepared(recovery, optimizer))
-    found = join.structure(vae)
+    found = structure(vae)
     check_objective(objective, found.model, found.guide, found.state, type(vae.posterior).__name__)
     bare = _data_side(vae, objective)
     train = checked_data(bare, train, "train", observation)

@@ -9,10 +9,10 @@ import numpy as np
 from numpyro.infer import SVI
 from numpyro.infer.svi import SVIState
 
-from probvae import join
 from probvae.evidence import Batch
 from probvae.objectives.objective import STATE, AbstractObjective
 from probvae.objectives.terms import terms
+from probvae.structure import shares_latents
 from probvae.training.average import average_in
 from probvae.training.devices import had_by_all, num_rows, taken
 from probvae.training.looking import Summary, summary
@@ -138,7 +138,7 @@ def some_steps(
 def _step(run: Run, key: RngKey, n: int, *, guarded: bool) -> Any:
     """Return a function that takes one step: of a state, the step's number in the epoch, a batch."""
     svi = engine(run)
-    told = {"num_data": n} if join.shares_latents(run.vae) else {}
+    told = {"num_data": n} if shares_latents(run.vae) else {}
 
     def step(state: SVIState, number: Any, batch: Batch) -> tuple[SVIState, dict]:
         batch = observed(run, jax.random.fold_in(key, number), batch)

@@ -7,8 +7,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from probvae import inputs, join
+from probvae import inputs
 from probvae.fields import shown
+from probvae.structure import structure
 from probvae.typing import Params, Shape
 
 PASS_STATE = "likelihood$state"  # gathered over a pass through the training set, anew each epoch
@@ -23,7 +24,7 @@ def checked_params(vae: Any, given: Params) -> dict[str, Any]:
         raise TypeError(
             f"init_params expects values by site, such as fitted.params; got {shown(given)}."
         )
-    found = join.structure(vae)
+    found = structure(vae)
     known = {**found.params, **found.state}
     unknown = sorted(set(given) - set(known))
     if unknown:

@@ -12,8 +12,9 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
-from probvae import __version__, join
+from probvae import __version__
 from probvae.fields import PATH, check_kind
+from probvae.structure import structure
 from probvae.training.history import History
 from probvae.training.recovery import Incident
 from probvae.typing import Params
@@ -68,7 +69,7 @@ def load(path: str | os.PathLike, vae: Any) -> tuple[dict[str, Any], History]:
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such file; expected one that `fitted.save(path)` wrote.")
     arrays, metadata = _read(path)
-    found = join.structure(vae)
+    found = structure(vae)
     expected = {f"values/{name}": leaf for name, leaf in leaves({**found.params, **found.state})}
     _check_sites(path, arrays, expected, metadata.get("vae", "not recorded"))
     shapes = {**found.params, **found.state}

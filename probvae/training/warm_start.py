@@ -5,7 +5,7 @@ from typing import Any
 
 import optax
 
-from probvae import join
+from probvae.structure import structure
 from probvae.training import checks
 from probvae.training.start_values import same_shapes
 from probvae.typing import Params
@@ -34,7 +34,7 @@ def shared_params(fitted: Any, vae: Any) -> Params:
     """
     checks.check_fitted(fitted)
     checks.check_vae("shared_params", vae)
-    found = join.structure(vae)
+    found = structure(vae)
     known = {**found.params, **found.state}
     values = fitted.values.items()
     shared = {k: v for k, v in values if k in known and same_shapes(v, known[k])}
