@@ -25,6 +25,7 @@ from probvae.data import Cast, Data
 from probvae.evidence import Batch
 from probvae.objectives import ELBO
 from probvae.runs import Run, Settings, training
+from probvae.runs.account import account
 from probvae.runs.settings import check_settings, recovery
 from probvae.training import loop
 
@@ -229,7 +230,7 @@ def test_an_account_and_a_report_say_what_was_not_finite(skipped, monkeypatch):
     monkeypatch.setattr(training.files, "write_json", lambda *_: None)
     asked = {"training": {"epochs": 3, "seed": 0}, "evaluation": {}}
     run = Run(Path(), asked, skipped, lambda: Data("x", train=X, test=X))
-    assert "fitted 3 epochs, 3 steps not finite in" in training._account(run, 1.0)
+    assert "fitted 3 epochs, 3 steps not finite in" in account(run, 1.0)
     told = training._evaluated(run, 1.0, 2, progress=False)["fit"]
     assert told["since_epoch"] == 2
     assert told["not_finite"] == [str(incident) for incident in skipped.history.incidents]

@@ -10,7 +10,8 @@ from test_checkpoints import state_vae, with_state
 from probvae import EarlyStopping, guides, load
 from probvae.cli.parser import parsed
 from probvae.criticism.convergence import convergence
-from probvae.runs import Run, Settings, training
+from probvae.runs import Run, Settings
+from probvae.runs.account import account
 from probvae.runs.settings import check_settings, stopping
 from probvae.training.stopping import best_epoch
 
@@ -112,7 +113,7 @@ def test_the_command_line_takes_a_patience():
 
 def test_a_runs_account_is_of_the_epoch_that_was_kept(stopped):
     run = Run(Path(), {"training": {"epochs": 60}}, stopped, dict)
-    line = training._account(run, 1.0)
+    line = account(run, 1.0)
     best, history = stopped.history.best_epoch, stopped.history
     assert f"fitted {best + 5} epochs of 60, the best of them {best + 1} in" in line
     assert f"{history.validation['elbo'][best]:.2f} nats" in line

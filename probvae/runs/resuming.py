@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from probvae.runs import folder as files
+from probvae.runs.account import epochs_text
 from probvae.runs.model_file import ModelFile, load_model_file
 from probvae.runs.record import check_sealed
 from probvae.runs.run import Run, argument, check_unchanged, config_of, open_run
 from probvae.runs.settings import Settings, assembled, protocol
-from probvae.runs.training import completed, epochs_text
+from probvae.runs.training import completed
 from probvae.training import DataParallel
 from probvae.training.lock import locked
 

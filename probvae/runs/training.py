@@ -1,7 +1,5 @@
 """A run from its settings to its report."""
 
-import csv
-import io
 import shlex
 import shutil
 import time
@@ -15,6 +13,7 @@ from probvae import report
 from probvae.data import Data
 from probvae.runs import figures
 from probvae.runs import folder as files
+from probvae.runs.account import account, epochs_text
 from probvae.runs.columns import unscaled
 from probvae.runs.context import asked
 from probvae.runs.evaluation import batch, evaluate, keys, sentences
@@ -103,7 +102,7 @@ def completed(
     fitted, seconds = _fitted(folder, settings, variant, data, devices=devices, progress=progress)
     _keep(folder, fitted)
     run = Run(folder, config, fitted, lambda: asked(variant, data))
-    say(_account(run, seconds))
+    say(account(run, seconds))
     try:
         metrics = _evaluated(run, seconds, before, progress=progress)
         path = _write_report(run, metrics, say)
@@ -190,23 +189,6 @@ def fit_of(
     )
 
 
-def _account(run: Run, seconds: float) -> str:
-    history, asked = run.fitted.history, run.config["training"]["epochs"]
-    last = {k: v[history.kept_epoch] for k, v in (history.validation or history.train).items()}
-    which = "validation" if history.validation else "training"
-    shown = [name for name in ("elbo", "log_likelihood", "loss") if name in last][0]
-    number = {
-        "elbo": "{which} ELBO {value:.2f} nats",
-        "log_likelihood": "{which} reconstruction {value:.2f} (no density)",
-        "loss": "loss {value:.4g}",
-    }[shown].format(which=which, value=last[shown])
-    best = "" if history.best_epoch is None else f", the best of them {history.best_epoch + 1}"
-    early = "" if best or history.num_epochs == asked else ", interrupted"
-    odd = f", {len(history.incidents)} steps not finite" if history.incidents else ""
-    of = "" if history.num_epochs == asked else f" of {asked}"
-    return f"fitted {history.num_epochs} epochs{of}{early}{best}{odd} in {seconds:.1f} s, {number}"
-
-
 def _evaluated(run: Run, fit_seconds: float, before: int, *, progress: bool) -> dict[str, Any]:
     asked = run.config["evaluation"]
     found = evaluate(
@@ -235,18 +217,3 @@ def _write_report(run: Run, metrics: dict[str, Any], say: Callable[[str], Any]) 
     pictures = [report.Picture(d.name, d.caption, path.read_bytes()) for d, path in shown]
     page = report.page(run.config, metrics, pictures)
     return files.write_text(run.folder / files.REPORT, page)
-
-
-def epochs_text(history: History) -> str:
-    """Return metrics.csv: a row for each epoch, ``train_...`` and ``validation_...``."""
-    series = {
-        f"{split}_{name}": values
-        for split in ("train", "validation")
-        for name, values in getattr(history, split).items()
-    }
-    text = io.StringIO()
-    table = csv.writer(text, lineterminator="\n")
-    table.writerow(["epoch", *series])
-    for at, row in enumerate(zip(*series.values(), strict=True)):
-        table.writerow([at + 1, *(f"{value:.8g}" for value in row)])
-    return text.getvalue()
