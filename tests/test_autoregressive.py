@@ -227,6 +227,15 @@ def test_a_draw_is_the_one_in_order(base, size, net):
     assert len(np.unique(got)) > 1
 
 
+@pytest.mark.parametrize("base", ["bits", "grey", "reals"])
+def test_the_mean_has_a_gradient(base):
+    """Through what is drawn, too, where that is continuous: a loop that ends when it may has none."""
+    vae = vae_of(Autoregressive(NETS["MADE"], BASES[base][0]), (3, 4))
+    slopes = jax.grad(lambda values: p_x(vae, values, jnp.ones((5, 2))).mean.sum())(wild(vae, 0.4))
+    sizes = jax.tree.map(lambda leaf: float(jnp.abs(leaf).max()), slopes["likelihood$net$params"])
+    assert all(0 < size < np.inf for size in jax.tree.leaves(sizes))
+
+
 @jax.tree_util.register_static
 @dataclass(frozen=True)
 class Neighbour:
