@@ -206,7 +206,9 @@ BASES = {  # and the size of the weights: how far entries follow those before th
     "bits": (likelihoods.Bernoulli(), 2.0),
     "levels": (likelihoods.Categorical(3), 2.0),
     "grey": (likelihoods.DiscretizedLogistic(4), 1.0),
+    "grey by a mixture": (likelihoods.DiscretizedLogisticMixture(3, num_levels=4), 1.0),
     "counts": (likelihoods.NegativeBinomial(), 0.3),
+    "more counts": (likelihoods.Poisson(), 0.3),
     "reals": (Gaussian(), 0.4),
 }
 

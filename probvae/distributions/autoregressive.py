@@ -21,8 +21,8 @@ class Autoregressive(dist.Distribution):
 
     Args:
         conditional: a pytree, called with x ``(rows, *event)`` and h ``(rows, *event, c)``; returns a
-            distribution elementwise over ``(rows, *event)`` whose entry i depends on x_<i and h only.
-            Its ``support`` is that of an entry.
+            distribution elementwise over ``(rows, *event)`` whose entry i depends on x_<i and h only,
+            as does what it draws for entry i by a given key. Its ``support`` is that of an entry.
         features: h, of shape ``(*batch, *event, c)``.
         event_dim: the number of axes of x.
         mean_draws: S, over how many draws the mean is taken.
