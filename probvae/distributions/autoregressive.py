@@ -17,7 +17,7 @@ class Autoregressive(dist.Distribution):
     """p(x | h) = prod_i p(x_i | x_<i, h), the entries of x in row-major order.
 
     The density is one pass, a draw at most one per entry. The mean has no closed
-    form: see :attr:`mean`.
+    form: see ``mean``.
 
     Args:
         conditional: a pytree, called with x ``(rows, *event)`` and h ``(rows, *event, c)``; returns a
