@@ -1,5 +1,6 @@
 """What each unit of the code says of the data, and which say nothing."""
 
+import warnings
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -21,14 +22,27 @@ class Units(NamedTuple):
     """By latent site: ``kl`` ``(n, units)`` in nats; ``variance`` ``(units,)`` over x of E_q[z_u | x].
 
     ``kl`` is E_q[log q(z_u|x) - log p(z_u)] per datum where the KL has parts by unit; else that of the
-    whole site, ``(n, 1)``.
+    whole site, ``(n, 1)``. ``noise`` ``(units,)`` is the standard deviation of ``variance`` where that
+    is 0: what it is of a dead unit.
     """
 
     kl: dict[str, np.ndarray]
     variance: dict[str, np.ndarray]
+    noise: dict[str, np.ndarray] = {}  # noqa: RUF012
 
     def active(self, threshold: float = ACTIVE) -> dict[str, np.ndarray]:
-        """Tell which units are active: Var_x E_q[z_u | x] > threshold (Burda et al. 2016)."""
+        """Tell which units are active: Var_x E_q[z_u | x] > threshold (Burda et al. 2016).
+
+        Warns where ``noise`` is above a third of the threshold: dead units may pass it.
+        """
+        most = max((float(noise.max()) for noise in self.noise.values()), default=0.0)
+        if most > threshold / 3:
+            warnings.warn(
+                f"the variances that tell active units have noise of {most:.2g}, and the threshold is "
+                f"{threshold:.2g}: dead units may pass it. Take num_samples "
+                f"{3 * most / threshold:.1f} times as large, or more data.",
+                stacklevel=2,
+            )
         return {site: variance > threshold for site, variance in self.variance.items()}
 
     def collapsed(self, epsilon: float = 0.01, delta: float = 0.01) -> dict[str, np.ndarray]:
@@ -41,9 +55,8 @@ def units(fitted: Fitted, x: Any, *, rng_key: RngKey, num_samples: int = 100) ->
 
     The variance over data of E_q[z_u|x] is the covariance of two means of ``num_samples`` / 2 draws
     each, which has no bias, whatever the guide. Of a dead unit it is 0 with a standard deviation of
-    2 sigma^2 / (num_samples sqrt n), sigma the scale of q: to tell it from the threshold of 0.01, that
-    must be well below it. 100 draws for each of 200 data give 0.0014; 20 give 0.007, and find dead
-    units active.
+    2 sigma^2 / (num_samples sqrt n), sigma the scale of q, which must be well below the threshold of
+    0.01: 100 draws for each of 200 data give 0.0014; 20 give 0.007, and find dead units active.
 
     Args:
         fitted: a fitted VAE.
@@ -67,7 +80,8 @@ def units(fitted: Fitted, x: Any, *, rng_key: RngKey, num_samples: int = 100) ->
         _read(fitted.vae.eval(), fitted.values, keys, data, num_samples // 2)
     )
     variance = {site: _covariance(first[site], second[site]) for site in first}
-    return Units({site: np.asarray(value, np.float64) for site, value in kl.items()}, variance)
+    noise = {site: _noise(first[site], second[site]) for site in first}
+    return Units({site: np.asarray(value, np.float64) for site, value in kl.items()}, variance, noise)
 
 
 @partial(jax.jit, static_argnames=("vae", "half"))
@@ -96,3 +110,8 @@ def _drawn(guide_trace: dict, model_trace: dict, rng_key: RngKey) -> dict[str, j
 def _covariance(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     a, b = (np.asarray(value, np.float64) for value in (a, b))
     return ((a - a.mean(0)) * (b - b.mean(0))).sum(0) / (len(a) - 1)
+
+
+def _noise(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """The standard deviation of the covariance of two means over n data that have nothing in common."""
+    return np.square(a - b).mean(0) / 2 / np.sqrt(len(a) - 1)

@@ -53,8 +53,14 @@ def test_the_noise_of_a_dead_unit_is_what_is_said():
     """sd 2 sigma^2 / (num_samples sqrt n), over keys; sigma is 1 where the code says nothing."""
     told = Fitted(oracle.vae(), oracle.params(0 * DEAD, MU, VARIANCE, 1.0), NONE)
     keys = jax.random.split(KEY, 60)
-    found = np.concatenate([units(told, X, rng_key=key, num_samples=10).variance["z"] for key in keys])
+    each = [units(told, X, rng_key=key, num_samples=10) for key in keys]
+    found = np.concatenate([one.variance["z"] for one in each])
     assert found.std() == pytest.approx(2 / (10 * np.sqrt(len(X))), rel=0.2)
+    np.testing.assert_allclose([one.noise["z"] for one in each], 2 / (10 * np.sqrt(len(X))), rtol=0.4)
+    with pytest.warns(
+        UserWarning, match=r"noise of 0\.01.*dead units may pass.*num_samples 4\.\d times"
+    ):
+        each[0].active()
     assert abs(found.mean()) < 4 * found.std() / np.sqrt(len(found))
 
 
