@@ -33,14 +33,15 @@ class Units(NamedTuple):
     def active(self, threshold: float = ACTIVE) -> dict[str, np.ndarray]:
         """Tell which units are active: Var_x E_q[z_u | x] > threshold (Burda et al. 2016).
 
-        Warns where ``noise`` is above a third of the threshold: dead units may pass it.
+        Warns where a unit counts that may be dead: its variance is within three of ``noise`` of 0.
         """
-        most = max((float(noise.max()) for noise in self.noise.values()), default=0.0)
-        if most > threshold / 3:
+        doubtful = [(self.variance[at] > threshold) & (self.variance[at] < 3 * self.noise[at])
+                    for at in self.noise]  # fmt: skip
+        if count := sum(int(each.sum()) for each in doubtful):
             warnings.warn(
-                f"the variances that tell active units have noise of {most:.2g}, and the threshold is "
-                f"{threshold:.2g}: dead units may pass it. Take num_samples "
-                f"{3 * most / threshold:.1f} times as large, or more data.",
+                f"{count} of the units that count as active may be dead: their variance is above "
+                f"{threshold} and within three standard deviations of 0, by its noise. Take more "
+                "num_samples, or more data.",
                 stacklevel=2,
             )
         return {site: variance > threshold for site, variance in self.variance.items()}

@@ -57,11 +57,9 @@ def test_the_noise_of_a_dead_unit_is_what_is_said():
     found = np.concatenate([one.variance["z"] for one in each])
     assert found.std() == pytest.approx(2 / (10 * np.sqrt(len(X))), rel=0.2)
     np.testing.assert_allclose([one.noise["z"] for one in each], 2 / (10 * np.sqrt(len(X))), rtol=0.4)
-    with pytest.warns(
-        UserWarning, match=r"noise of 0\.01.*dead units may pass.*num_samples 4\.\d times"
-    ):
-        each[0].active()
-    assert abs(found.mean()) < 4 * found.std() / np.sqrt(len(found))
+    passed = next(one for one in each if (one.variance["z"] > 0.01).any())
+    with pytest.warns(UserWarning, match=r"[123] of the units .* may be dead.*Take more num_samples"):
+        passed.active()
 
 
 def test_collapse_counts_the_data():
