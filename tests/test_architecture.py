@@ -99,6 +99,6 @@ def test_heavy_packages_are_imported_where_they_are_used(path):
 
 @pytest.mark.parametrize("path", modules(), ids=lambda p: str(p.relative_to(ROOT)))
 def test_no_module_grows_beyond_reading(path):
-    assert len(path.read_text().splitlines()) <= 270
+    assert len(path.read_text().splitlines()) <= 500
     assert "import *" not in path.read_text()
     assert not re.search(r"from __future__ import annotations", path.read_text())
