@@ -37,14 +37,21 @@ class Verdict(tuple[Finding, ...]):
 
     __slots__ = ()
 
-    def of(self, kind: Kind) -> list[Finding]:
-        """Return the findings of a kind."""
-        return [finding for finding in self if finding.kind is kind]
+    def of(self, kind: Kind | str) -> list[Finding]:
+        """Return the findings of a kind, such as ``Kind.FAULT`` or ``"fault"``.
+
+        Raises:
+            ValueError: for a kind that does not exist.
+        """
+        if kind not in list(Kind):
+            kinds = ", ".join(f'Kind.{each.name} ("{each}")' for each in Kind)
+            raise ValueError(f"Verdict.of expects one of {kinds}; got {kind!r}.")
+        return [finding for finding in self if finding.kind == kind]
 
     @property
     def names(self) -> list[str]:
         """The names of the faults and limits."""
-        return [finding.name for finding in self if finding.kind is not Kind.NOTE]
+        return [finding.name for finding in self if finding.kind != Kind.NOTE]
 
     def __str__(self) -> str:
         counts = [f"{(n := len(self.of(kind)))} {kind}{'s' * (n != 1)}" for kind in Kind]

@@ -155,6 +155,26 @@ def test_the_verdict_prints_faults_first_and_says_what_it_did_not_look_at():
     assert (note.kind, note.name, note.evidence) == (Kind.NOTE, "gap not measured", "no local guide.")
 
 
+@pytest.mark.parametrize("kind", Kind)
+def test_a_verdict_lists_its_findings_by_kind_or_by_its_name(kind):
+    """Findings that were read back from a file have strings as their kinds."""
+    made, read = (
+        [Finding(make(each), str(each), "e.", 1.0, 0.5, "s", "r.") for each in Kind]
+        for make in (Kind, str)
+    )
+    for found in (Verdict(made), verdict(read[::-1])):
+        assert [each.name for each in found.of(kind)] == [str(kind)]
+        assert found.of(str(kind)) == found.of(kind)
+        assert found.names == ["fault", "limit"]
+        assert str(found) == str(Verdict(made))
+
+
+@pytest.mark.parametrize("kind", ["faults", "FAULT", ""])
+def test_a_kind_that_does_not_exist_is_refused(kind):
+    with pytest.raises(ValueError, match=r'expects one of Kind.FAULT \("fault"\), .*; got'):
+        Verdict().of(kind)
+
+
 def test_a_fit_that_was_not_over_is_told_first_as_the_rest_may_follow_from_it():
     rising = {"convergence": convergence(gain=1.0, gain_error=0.1)}
     found = judged(healthy(**rising, units=Units({"z": np.zeros((20, 2))}, {"z": np.zeros(2)})))
