@@ -13,6 +13,7 @@ from jax.scipy.special import logsumexp
 from probvae.chunks import in_blocks, over_particles
 from probvae.nets import Bayesian
 from probvae.objectives.terms import Terms, terms
+from probvae.tracing import compiled
 from probvae.typing import Params, RngKey
 
 
@@ -166,7 +167,7 @@ def over_noise(bound: Any, noise: Any, data: Batch, *, rng_key: RngKey, num_draw
     return Evidence(values.mean(axis=0), error, found[0].num_particles, num_draws)
 
 
-@partial(jax.jit, static_argnames=("vae", "num_particles"))
+@partial(compiled, static_argnames=("vae", "num_particles"))
 def _importance(vae: Any, params: Params, keys: jax.Array, data: Batch, num_particles: int) -> Any:
     """Return log mean w and log mean w^2 per datum, by running sums over chunks of particles."""
 
@@ -182,7 +183,7 @@ def _importance(vae: Any, params: Params, keys: jax.Array, data: Batch, num_part
     return first - math.log(num_particles), second - math.log(num_particles)
 
 
-@partial(jax.jit, static_argnames=("vae", "num_particles"))
+@partial(compiled, static_argnames=("vae", "num_particles"))
 def _elbo(vae: Any, params: Params, keys: jax.Array, data: Batch, num_particles: int) -> Any:
     """Return the mean and the mean square of the particles' ELBO, per datum."""
 

@@ -9,6 +9,7 @@ from numpyro import handlers
 from numpyro.distributions import Delta, Distribution, ExpandedDistribution, Independent
 
 from probvae.distributions.support import named
+from probvae.tracing import alone
 from probvae.typing import Shape
 
 
@@ -50,7 +51,7 @@ def structure(vae: Any) -> Structure:
         traces = {**model, **guide}
         return _values(traces, "param"), _values(traces, "mutable")
 
-    with handlers.block():  # a VAE may be built inside a program: its sites are not to be seen there
+    with alone():  # a VAE may be built inside a program: its sites are not to be seen there
         params, state = jax.eval_shape(dry_run)
     return Structure(*found[-1], params, state)
 

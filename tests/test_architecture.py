@@ -8,7 +8,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 FAMILIES = {"priors", "guides", "likelihoods", "objectives", "nets"}
-LOW = {"typing", "fields", "interfaces"}
+LOW = {"typing", "fields", "interfaces", "tracing"}
 PARTS = LOW | {"nets", "distributions", "flows"}
 CORE = PARTS | FAMILIES | {"inputs", "join", "structure"}
 TRAINING = CORE | {"vae", "chunks", "evidence", "training", "data", "__version__"}
@@ -17,6 +17,7 @@ TRAINING = CORE | {"vae", "chunks", "evidence", "training", "data", "__version__
 MAY = {
     "typing": set(),
     "fields": set(),
+    "tracing": set(),  # one lock for all that runs programs
     "interfaces": {"typing", "fields"},
     "distributions": LOW,
     "data": {"typing", "fields"},
@@ -30,7 +31,7 @@ MAY = {
     "structure": LOW | {"distributions"},
     "join": LOW | {"nets", "structure"},
     "vae": CORE,
-    "chunks": {"typing"},
+    "chunks": {"typing", "tracing"},
     "evidence": CORE | {"chunks"},
     "training": TRAINING,
     "criticism": TRAINING,
@@ -66,6 +67,13 @@ def test_imports_run_one_way(path):
     if allowed is not None:
         assert own <= allowed | {part(path)}, f"may import {sorted(allowed)}"
     assert not packages & {"models", "inference", "tests"}
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda p: str(p.relative_to(ROOT)))
+def test_compiled_programs_are_traced_alone(path):
+    """``jax.jit`` would run NumPyro programs beside those of another thread: ``tracing.compiled``."""
+    nodes = [n for n in ast.walk(ast.parse(path.read_text())) if isinstance(n, ast.Attribute)]
+    assert path.name == "tracing.py" or not [n for n in nodes if n.attr == "jit"]
 
 
 @pytest.mark.parametrize("path", modules(), ids=lambda p: str(p.relative_to(ROOT)))

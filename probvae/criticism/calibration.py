@@ -14,6 +14,7 @@ from probvae.criticism.uniformity import symmetry, uniformity
 from probvae.evidence import Batch, check_density
 from probvae.fields import check_kind
 from probvae.objectives.terms import guide_traced, latent_sites
+from probvae.tracing import compiled
 from probvae.training import Fitted, checks
 from probvae.typing import ArrayLike, Params, RngKey
 
@@ -135,7 +136,7 @@ def _check_draws(num_draws: Any, levels: Any) -> None:
         raise ValueError(f"levels expects shares in (0, 1), such as (0.5, 0.9); got {levels}.")
 
 
-@partial(jax.jit, static_argnames=("vae", "num_draws"))
+@partial(compiled, static_argnames=("vae", "num_draws"))
 def _ranked(
     vae: Any, values: Params, keys: jax.Array, z: Any, data: Batch, num_draws: int
 ) -> dict[str, tuple[jax.Array, ...]]:

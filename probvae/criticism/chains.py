@@ -12,13 +12,14 @@ from numpyro.infer.hmc_util import euclidean_kinetic_energy, velocity_verlet
 from probvae.chunks import at_a_time
 from probvae.criticism.codes import Codes, Start, log_densities
 from probvae.evidence import Batch
+from probvae.tracing import compiled
 from probvae.typing import Params, RngKey
 
 TARGET = 0.65  # acceptance
 JITTER = 0.2  # of the step size, by which no trajectory is a whole period
 
 
-@partial(jax.jit, static_argnames=("vae", "start", "num_leapfrog"))
+@partial(compiled, static_argnames=("vae", "start", "num_leapfrog"))
 def annealed(
     vae: Any,
     start: Start,

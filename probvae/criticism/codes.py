@@ -13,6 +13,7 @@ from probvae.chunks import at_a_time
 from probvae.distributions.support import named
 from probvae.evidence import Batch
 from probvae.objectives.terms import in_plate, latent_sites
+from probvae.tracing import alone, compiled
 from probvae.typing import Params, RngKey
 
 Start: TypeAlias = Callable[[Any], Callable]
@@ -64,7 +65,7 @@ def _sites(program: Callable, values: Params, datum: Batch) -> dict[str, dict]:
         trace = _traced(program, values, jax.random.key(0), datum)
         found.update({name: trace[name] for name in latent_sites(trace)})
 
-    with handlers.block():
+    with alone():
         jax.eval_shape(dry_run)
     return found
 
@@ -78,7 +79,7 @@ def _bijections(vae: Any, values: Params, datum: Batch) -> dict[str, Any]:
     return {name: biject_to(s["fn"].support) for name, s in _sites(vae.model, values, datum).items()}
 
 
-@partial(jax.jit, static_argnames=("vae", "start", "num_particles"))
+@partial(compiled, static_argnames=("vae", "start", "num_particles"))
 def drawn(
     vae: Any, start: Start, values: Params, keys: jax.Array, data: Batch, num_particles: int
 ) -> Codes:
@@ -97,7 +98,7 @@ def drawn(
     return jax.lax.map(one_datum, (keys, data), batch_size=at_a_time(len(keys), num_particles))
 
 
-@partial(jax.jit, static_argnames=("vae",))
+@partial(compiled, static_argnames=("vae",))
 def unconstrained(vae: Any, values: Params, z: Codes, data: Batch) -> Codes:
     """Return codes ``(n, ...)`` on R^n, ``(n, 1, ...)``."""
 

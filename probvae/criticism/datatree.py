@@ -11,6 +11,7 @@ from probvae.criticism.pareto import LEAST_PARTICLES, from_log_weights
 from probvae.evidence import Batch, check_density
 from probvae.objectives import terms
 from probvae.objectives.terms import traced
+from probvae.tracing import compiled
 from probvae.training import Fitted, checks
 from probvae.typing import RngKey
 
@@ -61,7 +62,7 @@ def to_datatree(fitted: Fitted, x: Any, *, rng_key: RngKey, num_samples: int = 1
     return tree
 
 
-@partial(jax.jit, static_argnames=("vae", "num_samples"))
+@partial(compiled, static_argnames=("vae", "num_samples"))
 def _draws(vae: Any, values: Any, rng_key: RngKey, data: Batch, num_samples: int) -> dict[str, dict]:
     def draw(key: RngKey) -> dict[str, dict]:
         posterior_key, prior_key, *x_keys = jax.random.split(key, 4)

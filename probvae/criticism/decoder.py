@@ -12,6 +12,7 @@ from probvae.chunks import ROWS
 from probvae.criticism.observed import observed
 from probvae.evidence import Batch
 from probvae.objectives.terms import guide_traced, model_traced
+from probvae.tracing import compiled
 from probvae.training import Fitted, checks
 from probvae.typing import Params, RngKey
 
@@ -68,7 +69,7 @@ def _least(scales: np.ndarray) -> float:
     return float(scales.min()) if scales.size else float("nan")
 
 
-@partial(jax.jit, static_argnames=("vae",))
+@partial(compiled, static_argnames=("vae",))
 def _answers(vae: Any, params: Params, keys: jax.Array, data: Batch) -> tuple[jax.Array, jax.Array]:
     """Return the mean and the variance of p(x|z) at a draw of q(z|x), for each datum."""
     first = None if data.context is None else data.context[0]

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from probvae.chunks import ROWS
 from probvae.evidence import Batch
 from probvae.objectives.terms import guide_traced, latent_sites
+from probvae.tracing import compiled
 from probvae.typing import Params, RngKey
 
 
@@ -24,7 +25,7 @@ def drawn(key: RngKey, values: Params, guide: Any, batch: Batch) -> jax.Array:
     return joined({name: trace[name]["value"] for name in latent_sites(trace)}, 0)
 
 
-@partial(jax.jit, static_argnames=("vae", "num_draws"))
+@partial(compiled, static_argnames=("vae", "num_draws"))
 def drawn_codes(vae: Any, values: Params, keys: jax.Array, data: Batch, *, num_draws: int) -> jax.Array:
     """Return draws of q(z|x), ``(n, num_draws, units)``, a key for each datum."""
 

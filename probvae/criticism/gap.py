@@ -23,6 +23,7 @@ from probvae.criticism.observed import observed
 from probvae.evidence import Batch, Evidence, check_density, check_one_decoder
 from probvae.fields import check_kind
 from probvae.structure import structure
+from probvae.tracing import compiled
 from probvae.training import Fitted, checks
 from probvae.typing import Params, RngKey
 
@@ -143,7 +144,7 @@ def _check(vae: Any, rng_key: Any, rate: Any, **counts: Any) -> None:
         )
 
 
-@partial(jax.jit, static_argnames=("vae", "local", "plan"))
+@partial(compiled, static_argnames=("vae", "local", "plan"))
 def _measured(
     vae: Any, local: Any, values: Params, keys: jax.Array, data: Batch, plan: Plan
 ) -> dict[str, jax.Array]:

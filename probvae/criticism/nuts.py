@@ -12,6 +12,7 @@ from probvae.criticism.draws import drawn_codes, joined
 from probvae.criticism.observed import observed
 from probvae.evidence import Batch, check_density, check_one_decoder
 from probvae.structure import Site, structure
+from probvae.tracing import compiled
 from probvae.training import Fitted, checks
 from probvae.training.queries import numbers_in
 from probvae.typing import Params, RngKey
@@ -130,7 +131,7 @@ def _refusal(prior: str, name: str, site: Site) -> str:
     )
 
 
-@partial(jax.jit, static_argnames=("vae", "plan"))
+@partial(compiled, static_argnames=("vae", "plan"))
 def _chains(
     vae: Any, values: Params, keys: jax.Array, data: Batch, plan: _Plan
 ) -> tuple[jax.Array, jax.Array]:

@@ -11,6 +11,7 @@ import numpy as np
 from probvae.chunks import at_a_time
 from probvae.criticism.observed import observed
 from probvae.evidence import Batch, datum_terms
+from probvae.tracing import compiled
 from probvae.training import Fitted, checks
 from probvae.typing import ArrayLike, Params, RngKey
 
@@ -151,7 +152,7 @@ def _tail(log_w: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return ordered[:, first + int(tail / 4 + 0.5) - 1], ordered[:, first - 1], ordered[:, first]
 
 
-@partial(jax.jit, static_argnames=("vae", "num_particles"))
+@partial(compiled, static_argnames=("vae", "num_particles"))
 def _log_weights(
     vae: Any, params: Params, keys: jax.Array, data: Batch, num_particles: int
 ) -> jax.Array:

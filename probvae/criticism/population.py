@@ -13,6 +13,7 @@ from probvae.criticism.observed import observed
 from probvae.evidence import Batch
 from probvae.fields import check_kind
 from probvae.objectives.terms import guide_traced, latent_sites, model_traced, site_log_prob
+from probvae.tracing import compiled
 from probvae.training import Fitted, checks
 from probvae.typing import Params, RngKey
 
@@ -116,7 +117,7 @@ def holes(
     return Holes(log_ratio, share, math.sqrt(share * (1 - share) / num_samples), ratio)
 
 
-@partial(jax.jit, static_argnames=("vae", "num_samples"))
+@partial(compiled, static_argnames=("vae", "num_samples"))
 def _at_posterior(vae: Any, params: Params, key: RngKey, data: Batch, num_samples: int) -> tuple:
     """Return log q(z|x_n), log q(z) and log p(z), each ``(num_samples, n)``, at z ~ q(z|x_n)."""
 
@@ -132,7 +133,7 @@ def _at_posterior(vae: Any, params: Params, key: RngKey, data: Batch, num_sample
     return own, log_q.reshape(shape), log_p.reshape(shape)
 
 
-@partial(jax.jit, static_argnames=("vae", "num_samples"))
+@partial(compiled, static_argnames=("vae", "num_samples"))
 def _at_prior(vae: Any, params: Params, key: RngKey, data: Batch, num_samples: int) -> jax.Array:
     """Return log q(z) - log p(z) at z ~ p(z), under the contexts of the data in turn."""
     n = len(data.x)

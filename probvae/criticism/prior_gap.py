@@ -11,6 +11,7 @@ from probvae.criticism.observed import observed
 from probvae.criticism.two_sample import two_sample_test
 from probvae.evidence import Batch
 from probvae.objectives.terms import guide_traced, latent_sites, model_traced
+from probvae.tracing import compiled
 from probvae.training import Fitted, checks
 from probvae.typing import Params, RngKey
 
@@ -62,7 +63,7 @@ def boosted_trees() -> Any:
     return HistGradientBoostingClassifier(max_iter=60, random_state=0)
 
 
-@partial(jax.jit, static_argnames=("vae",))
+@partial(compiled, static_argnames=("vae",))
 def _codes(vae: Any, params: Params, keys: jax.Array, data: Batch) -> tuple[jax.Array, jax.Array]:
     """Return a draw of q(z|x_n) and one of p(z) for each datum, sites side by side."""
 

@@ -11,6 +11,7 @@ from numpyro import handlers
 
 from probvae.evidence import Batch
 from probvae.objectives.terms import traced
+from probvae.tracing import compiled
 from probvae.training import Fitted, checks
 from probvae.typing import Params, RngKey
 
@@ -64,7 +65,7 @@ def replicates(
         yield Replicate(*map(np.asarray, _draw(fitted.vae.eval(), fitted.values, keys, rows)))
 
 
-@partial(jax.jit, static_argnames=("vae",))
+@partial(compiled, static_argnames=("vae",))
 def _draw(vae: Any, values: Params, keys: jax.Array, data: Batch) -> tuple[jax.Array, jax.Array]:
     """Draw x for each datum, from the prior and from its own q(z|x)."""
 

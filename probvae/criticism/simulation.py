@@ -11,6 +11,7 @@ from probvae import inputs
 from probvae.chunks import at_a_time
 from probvae.evidence import Batch
 from probvae.objectives.terms import in_plate, latent_sites
+from probvae.tracing import compiled
 from probvae.training import Fitted
 from probvae.typing import ArrayLike, Params, RngKey
 
@@ -35,7 +36,7 @@ def simulate(
     return z, Batch(x, context)
 
 
-@partial(jax.jit, static_argnames=("vae",))
+@partial(compiled, static_argnames=("vae",))
 def _simulated(vae: Any, values: Params, keys: jax.Array, context: Any) -> Any:
     def one(row: tuple[RngKey, Any]) -> tuple[dict[str, jax.Array], jax.Array]:
         key, known = row

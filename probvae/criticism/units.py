@@ -12,6 +12,7 @@ from probvae.chunks import data_at_a_time
 from probvae.criticism.observed import observed
 from probvae.evidence import Batch, datum_terms
 from probvae.objectives.terms import latent_sites
+from probvae.tracing import compiled
 from probvae.training import Fitted, checks
 from probvae.typing import Params, RngKey
 
@@ -85,7 +86,7 @@ def units(fitted: Fitted, x: Any, *, rng_key: RngKey, num_samples: int = 100) ->
     return Units({site: np.asarray(value, np.float64) for site, value in kl.items()}, variance, noise)
 
 
-@partial(jax.jit, static_argnames=("vae", "half"))
+@partial(compiled, static_argnames=("vae", "half"))
 def _read(vae: Any, params: Params, keys: jax.Array, data: Batch, half: int) -> tuple:
     """Return per datum the mean KL, and two means of z over ``half`` draws each, by site."""
 

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpyro.distributions as dist
 from numpyro.distributions import constraints
 
+from probvae.tracing import compiled
 from probvae.typing import Shape
 
 
@@ -97,7 +98,7 @@ class Autoregressive(dist.Distribution):
         return self._rows(wide, 1)
 
 
-@partial(jax.jit, static_argnames="sample_shape")
+@partial(compiled, static_argnames="sample_shape")
 def _draw(p: Autoregressive, rng_key: jax.Array, sample_shape: Shape) -> jax.Array:
     shape = (*sample_shape, *p.batch_shape)
     h = p._features(shape)
@@ -133,7 +134,7 @@ def _settled(drawn: Callable[[jax.Array], jax.Array], x: jax.Array) -> jax.Array
     return jax.lax.while_loop(lambda state: state[2] & (state[0] < x.shape[1]), step, start)[1]
 
 
-@partial(jax.jit, static_argnames="num_draws")
+@partial(compiled, static_argnames="num_draws")
 def _estimated_mean(p: Autoregressive, rng_key: jax.Array, num_draws: int) -> jax.Array:
     def one_datum(h: jax.Array) -> jax.Array:
         alone = Autoregressive(p.conditional, h, event_dim=p.event_dim)

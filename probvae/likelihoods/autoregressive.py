@@ -16,6 +16,7 @@ from probvae.interfaces import AbstractLikelihood, Scope
 from probvae.likelihoods.bernoulli import Bernoulli
 from probvae.likelihoods.joint import Joint
 from probvae.likelihoods.means import LibrarySize
+from probvae.tracing import alone
 from probvae.typing import Shape
 
 
@@ -111,7 +112,7 @@ class _Conditional:
         kept = x.shape[: len(self.net.in_shape)]  # the batch and, for a spatial net, the grid
         told = jnp.concatenate([x.reshape(*kept, -1), h.reshape(*kept, -1)], axis=-1)
         outputs = self.net(told).reshape(len(x), *self.base.output_shape(self.scope.event_shape))
-        with handlers.block(), handlers.substitute(data=self.values):
+        with alone(), handlers.substitute(data=self.values):
             return self.base.distribution(outputs, self.scope)
 
 

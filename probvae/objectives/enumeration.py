@@ -10,6 +10,7 @@ from numpyro.distributions import Distribution
 
 from probvae.distributions.support import named, num_states, states
 from probvae.objectives.terms import Terms, guide_traced, latent_sites, terms
+from probvae.tracing import alone
 from probvae.typing import Params, RngKey, Shape
 
 
@@ -137,6 +138,6 @@ def _latent_sites(
         trace = guide_traced(rng_key, params, guide, args, kwargs)
         found.update({name: trace[name]["fn"] for name in latent_sites(trace)})
 
-    with handlers.block():
+    with alone():
         jax.eval_shape(dry_run)
     return found

@@ -9,6 +9,7 @@ import numpy as np
 
 from probvae.evidence import Batch
 from probvae.objectives.terms import terms
+from probvae.tracing import compiled
 from probvae.training.devices import num_rows, taken
 from probvae.typing import Params, RngKey
 
@@ -49,7 +50,7 @@ def rows_looked_at(n: int, batch_size: int) -> np.ndarray:
     return np.arange(batches * batch_size).reshape(batches, batch_size)
 
 
-@partial(jax.jit, static_argnames=("run", "n"))
+@partial(compiled, static_argnames=("run", "n"))
 def some_looked_at(
     run: Any, params: Params, rng_key: RngKey, total: Summary, rows: Any, batches: Batch, n: int
 ) -> Summary:

@@ -13,6 +13,7 @@ from probvae.evidence import Batch
 from probvae.objectives.objective import STATE, AbstractObjective
 from probvae.objectives.terms import terms
 from probvae.structure import shares_latents
+from probvae.tracing import compiled
 from probvae.training.average import average_in
 from probvae.training.devices import had_by_all, num_rows, taken
 from probvae.training.looking import Summary, summary
@@ -53,7 +54,7 @@ def start(run: Run, rng_key: RngKey, batch: Batch, init_params: Params) -> SVISt
 @lru_cache
 def _starter(backend: str) -> Any:
     options = ONCE if backend == "cpu" else None
-    return jax.jit(started, static_argnames=("run",), compiler_options=options)
+    return compiled(started, static_argnames=("run",), compiler_options=options)
 
 
 def started(run: Run, rng_key: RngKey, batch: Batch, init_params: Params) -> SVIState:
@@ -79,7 +80,7 @@ def observed(run: Run, rng_key: RngKey, batch: Batch) -> Batch:
     return batch._replace(context=run.objective.drawn_context(*told))
 
 
-@partial(jax.jit, static_argnames=("run", "guarded"))
+@partial(compiled, static_argnames=("run", "guarded"))
 def epoch(
     run: Run,
     state: SVIState,
@@ -121,7 +122,7 @@ def begun(state: SVIState, fresh: Params, rng_key: RngKey, index: int) -> SVISta
     return _begun(state, fresh, _epoch_keys(rng_key, index)[2])
 
 
-@partial(jax.jit, static_argnames=("run", "n", "guarded"))
+@partial(compiled, static_argnames=("run", "n", "guarded"))
 def some_steps(
     run: Run, state: SVIState, batches: Batch, rng_key: RngKey, at: tuple, n: int, *, guarded: bool
 ) -> tuple[SVIState, dict[str, jax.Array]]:
@@ -220,7 +221,7 @@ def parameters(run: Run, state: SVIState) -> dict[str, Any]:
     return {name: value for name, value in values.items() if not name.startswith("objective$")}
 
 
-@partial(jax.jit, static_argnames=("run",))
+@partial(compiled, static_argnames=("run",))
 def whole_pass(run: Run, params: Params, fresh: Params, train: Any, rng_key: RngKey) -> Any:
     """Return the likelihood's running state after one pass over the whole training set.
 
@@ -239,7 +240,7 @@ def whole_pass(run: Run, params: Params, fresh: Params, train: Any, rng_key: Rng
     return had_by_all(train, held)
 
 
-@partial(jax.jit, static_argnames=("run",))
+@partial(compiled, static_argnames=("run",))
 def some_passed(run: Run, params: Params, held: Any, firsts: Any, batches: Batch, key: RngKey) -> Any:
     """Gather from some of the batches of ``whole_pass``; ``firsts`` are the rows that they begin at."""
     gather = _gather(run, params, key)

@@ -14,6 +14,7 @@ from probvae.distributions.support import named
 from probvae.evidence import Batch, Evidence, over_noise
 from probvae.fields import check_kind
 from probvae.objectives.terms import latent_sites, terms, traced, unexpanded
+from probvae.tracing import alone, compiled
 from probvae.training import checks
 from probvae.training.progress import bar
 from probvae.typing import Params, RngKey
@@ -50,18 +51,19 @@ def _substituted(vae: VAE, values: Params, program: str) -> Callable:
 
 def encode(vae: VAE, values: Params, x: Any, context: Any, mask: Any) -> Distribution:
     """Return q(z|x). Not compiled: a flow's layers hold nets, which no compiled program returns."""
-    guide = handlers.seed(_substituted(vae, values, "guide"), jax.random.key(0))
-    return handlers.trace(guide).get_trace(x, context, mask)["z"]["fn"]
+    with alone():
+        guide = handlers.seed(_substituted(vae, values, "guide"), jax.random.key(0))
+        return handlers.trace(guide).get_trace(x, context, mask)["z"]["fn"]
 
 
-@partial(jax.jit, static_argnames=("vae",))
+@partial(compiled, static_argnames=("vae",))
 def decode(vae: VAE, values: Params, z: jax.Array, context: Any) -> Distribution:
     """Return p(x|z)."""
     with handlers.substitute(data=dict(values)):
         return vae.p_x(z, context)
 
 
-@partial(jax.jit, static_argnames=("vae",))
+@partial(compiled, static_argnames=("vae",))
 def sample(vae: VAE, values: Params, keys: jax.Array, context: Any) -> Samples:
     """Run the model once for each key, without data."""
 
@@ -78,7 +80,7 @@ def _latent(site: dict) -> bool:
     return site["type"] == "sample" and site["name"] != "x" and not site["is_observed"]
 
 
-@partial(jax.jit, static_argnames=("vae",))
+@partial(compiled, static_argnames=("vae",))
 def reconstruct(vae: VAE, values: Params, rng_key: RngKey, *data: Any) -> jax.Array:
     """Return the mean of p(x|z) at a draw of q(z|x)."""
     guide = handlers.seed(_substituted(vae, values, "guide"), rng_key)
@@ -88,7 +90,7 @@ def reconstruct(vae: VAE, values: Params, rng_key: RngKey, *data: Any) -> jax.Ar
     return handlers.trace(model).get_trace(*data)["x"]["fn"].mean
 
 
-@partial(jax.jit, static_argnames=("vae",))
+@partial(compiled, static_argnames=("vae",))
 def responsibilities(vae: VAE, values: Params, keys: jax.Array, data: Batch) -> jax.Array:
     """Return the mean over draws of z of p(k | z), or q of a site that is one of K."""
 
@@ -119,7 +121,7 @@ def _mixture(vae: VAE, model_trace: dict) -> tuple[str, Any]:
     )
 
 
-@partial(jax.jit, static_argnames=("vae", "num_samples", "num_particles"))
+@partial(compiled, static_argnames=("vae", "num_samples", "num_particles"))
 def impute(
     vae: VAE, values: Params, keys: jax.Array, data: Batch, *, num_samples: int, num_particles: int
 ) -> Imputed:

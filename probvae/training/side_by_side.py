@@ -11,6 +11,7 @@ import numpy as np
 
 from probvae.evidence import no_density
 from probvae.objectives.swept import told
+from probvae.tracing import compiled
 from probvae.training import loop
 from probvae.training.finite import first_not_finite
 from probvae.training.fitted import Fitted
@@ -106,7 +107,7 @@ def _gathered(run: loop.Run, values: Params, fresh: Params, train: Any, key: Rng
     return {**values, PASS_STATE: loop.whole_pass(run, values, fresh, train, key)}
 
 
-@partial(jax.jit, static_argnames=("run",))
+@partial(compiled, static_argnames=("run",))
 def _start(run: loop.Run, each: Told, train: Any, values: Params) -> Together:
     first = jax.tree.map(lambda a: a[: run.batch_size], train)
 
@@ -120,7 +121,7 @@ def _start(run: loop.Run, each: Told, train: Any, values: Params) -> Together:
     return jax.vmap(one)(each)
 
 
-@partial(jax.jit, static_argnames=("run", "best_kept"), donate_argnums=(1,))
+@partial(compiled, static_argnames=("run", "best_kept"), donate_argnums=(1,))
 def _epoch(
     run: loop.Run,
     now: Together,
