@@ -2,6 +2,7 @@
 
 import re
 import shutil
+import sys
 
 import jax
 import numpy as np
@@ -156,3 +157,10 @@ def test_figure_shows_means_and_differences_per_datum():
         ends = np.array([path.vertices[:, 0] for path in bars.get_paths()])
         np.testing.assert_allclose(ends, np.stack([middle - 2 * error, middle + 2 * error], axis=1))
         assert axes.get_xlabel() == "nats per datum"
+
+
+def test_a_picture_that_is_asked_for_needs_matplotlib_first(finished, here, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    monkeypatch.setattr("probvae.runs.open_run", lambda *_, **__: pytest.fail("a run was loaded"))
+    assert compared(finished, "first", "second", more=["--out", "two.png"]) == 1
+    assert "pip install 'probvae[plots]'" in capsys.readouterr().err

@@ -1,5 +1,7 @@
 """`probvae diagnose`: the verdict, its files, its section of the report; and the runs that have none."""
 
+import sys
+
 import numpy as np
 import pytest
 from test_cli import TINY
@@ -70,6 +72,18 @@ def test_what_cannot_be_diagnosed_ends_in_a_sentence(finished, words, message, c
     assert code in (1, 2)
     assert message in capsys.readouterr().err
     assert sorted(finished.rglob("*")) == before
+
+
+@pytest.mark.parametrize("missing", [["arviz_base"], ["arviz_stats"], ["h5netcdf", "netCDF4"]])
+def test_a_missing_package_is_named_before_anything_is_loaded(finished, monkeypatch, capsys, missing):
+    for name in missing:
+        monkeypatch.setitem(sys.modules, name, None)
+    monkeypatch.setattr("probvae.runs.open_run", lambda *_, **__: pytest.fail("a run was loaded"))
+    assert main(["diagnose", str(finished / "tiny")]) == 1
+    told = capsys.readouterr()
+    assert f"{missing[0]}" in told.err
+    assert "pip install 'probvae[arviz]'" in told.err
+    assert told.out == ""
 
 
 @pytest.mark.parametrize(("tests", "looked_at", "said"), [(20, 60, 1), (50, 50, 0)])

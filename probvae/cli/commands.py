@@ -21,14 +21,14 @@ from probvae.training.checks import check_count
 
 
 def train(arguments: Namespace) -> None:
-    """Train a model file on data, or go on with a run."""
+    """Train a model file on data, or resume a run."""
     devices = devices_of(arguments)
     if takes_part(arguments):
         _take_part(arguments, devices)
         return
     told: dict[str, Any] = {"say": _say, "progress": True, "devices": devices}
     if arguments.resume is not None:
-        runs.resume(arguments.resume, data_dir=arguments.data_dir, **told)
+        runs.resume(arguments.resume, **_data_place(arguments), **told)
         return
     runs.train(_settings(arguments), command=_command(arguments), **told)
 
@@ -43,7 +43,7 @@ def sweep(arguments: Namespace) -> None:
 def _take_part(arguments: Namespace, devices: Any) -> None:
     _say(f"process {arguments.process} of {arguments.processes}: process 0 writes the run")
     if arguments.resume is not None:
-        runs.assist_resumed(arguments.resume, data_dir=arguments.data_dir, devices=devices)
+        runs.assist_resumed(arguments.resume, **_data_place(arguments), devices=devices)
     else:
         runs.assist(_settings(arguments), devices=devices)
 
@@ -108,7 +108,7 @@ def compare(arguments: Namespace) -> None:
         check_count(name, getattr(arguments, name))
     check_seed(arguments.seed)
     path = _new_picture(arguments.out)
-    opened = [runs.open_run(folder, data_dir=arguments.data_dir) for folder in arguments.run_folders]
+    opened = [runs.open_run(folder, **_data_place(arguments)) for folder in arguments.run_folders]
     key, particles = keys(arguments.seed).evaluation, arguments.num_particles
     options = {"num_particles": particles, "max_test": arguments.max_test, "progress": True}
     found = runs.compare(opened, rng_key=key, **options)
@@ -123,6 +123,7 @@ def compare(arguments: Namespace) -> None:
 
 def diagnose(arguments: Namespace) -> None:
     """Say whether to trust a run: faults, limits, notes; write figures and a section of its report."""
+    diagnosing.check_installed()  # before anything is loaded: ArviZ is optional
     run, seed = _run(arguments)
     budget = diagnosing.BUDGETS[arguments.budget]
     _say(f"budget {arguments.budget}: {budget}")
@@ -163,8 +164,13 @@ def _prepare(arguments: Namespace) -> None:
 
 
 def _settings(arguments: Namespace) -> Settings:
-    given = {k: v for k, v in vars(arguments).items() if k in Settings._fields}
+    given = {k: v for k, v in vars(arguments).items() if k in Settings._fields and v is not None}
     return Settings(**given, arguments=model_arguments(arguments))
+
+
+def _data_place(arguments: Namespace) -> dict[str, str | None]:
+    """Return where a run's data are now, as the arguments say."""
+    return {"data": arguments.data, "data_dir": arguments.data_dir}
 
 
 def _command(arguments: Namespace) -> str:
@@ -172,7 +178,7 @@ def _command(arguments: Namespace) -> str:
 
 
 def _run(arguments: Namespace) -> tuple[Run, int]:
-    run = runs.open_run(arguments.run_folder, data_dir=arguments.data_dir)
+    run = runs.open_run(arguments.run_folder, **_data_place(arguments))
     seed = run.seed if arguments.seed is None else arguments.seed
     check_seed(seed)
     return run, seed
@@ -183,6 +189,8 @@ def _new_picture(out: str | None) -> Path:
     if out is None:
         return Path(f"{files.free_stem(Path(), 'comparison', suffixes=('.png',))}.png")
     path = Path(out)
+    if not figures.available():
+        raise ImportError(f"--out {path}: {figures.HINT}.")
     if path.exists() or not path.parent.is_dir():
         got = "one that exists" if path.exists() else f"no folder {path.parent}"
         raise FileExistsError(

@@ -66,7 +66,7 @@ def _check_train(parser: argparse.ArgumentParser, found: argparse.Namespace) -> 
         if found.model is None:
             parser.error("the following arguments are required: MODEL.py, or --resume DIR")
         return
-    free = {"resume", "data_dir", "debug", *PLACE}
+    free = {"resume", "data", "data_dir", "debug", *PLACE}
     actions = [a for a in parser._actions if a.dest not in free and hasattr(found, a.dest)]
     given = [a for a in actions if getattr(found, a.dest) != a.default]
     if given:
@@ -95,7 +95,7 @@ def _train(parser: argparse.ArgumentParser) -> None:
     parser.epilog = "probvae train MODEL.py --help shows the model file's own options too."
     add = parser.add_argument
     add("model", metavar="MODEL.py", nargs="?", help=MODEL)
-    words = "go on with the run in this folder, by its own record, after its last checkpoint"
+    words = "resume the run in this folder by its own record, after its last checkpoint"
     add("--resume", metavar="DIR", help=words)
     _training(parser, "runs/<model>-<data>")
     words = "leave out batches whose loss or update is not finite, N at most"
@@ -125,7 +125,7 @@ def _sweep(parser: argparse.ArgumentParser) -> None:
 def _training(parser: argparse.ArgumentParser, folder: str) -> None:
     """Add what all trainings are told."""
     add = parser.add_argument
-    add("--data", default=DEFAULTS["data"], metavar="NAME|PATH", help=_help("name or path", "data"))
+    add("--data", metavar="NAME|PATH", help=_help("name or path", "data"))
     _data_dir(parser)
     add("--binarize", default="auto", choices=BINARIZE, help=_help("grey data", "binarize"))
     add("--epochs", type=int, metavar="N", help="passes through the training data")
@@ -141,25 +141,21 @@ def _training(parser: argparse.ArgumentParser, folder: str) -> None:
 
 def _evaluate(parser: argparse.ArgumentParser) -> None:
     _run_folder(parser)
-    _data_dir(parser)
     _particles(parser, None)
 
 
 def _sample(parser: argparse.ArgumentParser) -> None:
     _run_folder(parser)
-    _data_dir(parser)
     parser.add_argument("--num", type=int, default=100, metavar="N", help="how many (default: 100)")
 
 
 def _reconstruct(parser: argparse.ArgumentParser) -> None:
     _run_folder(parser)
-    _data_dir(parser)
     parser.add_argument("--num", type=int, default=20, metavar="N", help="test data (default: 20)")
 
 
 def _interpolate(parser: argparse.ArgumentParser) -> None:
     _run_folder(parser)
-    _data_dir(parser)
     add = parser.add_argument
     add("--start", type=int, metavar="ROW", help="a row of the test data (default: the first)")
     add("--end", type=int, metavar="ROW", help="another (default: the next with another label)")
@@ -171,13 +167,12 @@ def _compare(parser: argparse.ArgumentParser) -> None:
     add("run_folders", metavar="DIR", nargs="+", help="folders of runs on the same test data")
     add("--out", metavar="FILE.png", help="a new picture (default: comparison.png, numbered)")
     add("--seed", type=int, default=0, metavar="S", help=_help("of the draws of z", "seed"))
-    _data_dir(parser)
+    _moved_data(parser)
     _particles(parser, DEFAULTS["num_particles"])
 
 
 def _diagnose(parser: argparse.ArgumentParser) -> None:
     _run_folder(parser)
-    _data_dir(parser)
     words = "how many data and draws: quick takes seconds to a minute, thorough half an hour or more"
     parser.add_argument("--budget", default="usual", choices=tuple(BUDGETS), help=words)
 
@@ -209,6 +204,14 @@ COMMANDS: dict[str, tuple[Callable, str, Callable]] = {
 def _run_folder(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run_folder", metavar="DIR", help="the folder of a run")
     parser.add_argument("--seed", type=int, metavar="S", help="(default: the run's)")
+    _moved_data(parser)
+
+
+def _moved_data(parser: argparse.ArgumentParser) -> None:
+    """Add the options that say where the data of a run are now."""
+    words = "where the run's data are now, if they have moved; other data are refused"
+    parser.add_argument("--data", metavar="NAME|PATH", help=words)
+    _data_dir(parser)
 
 
 def _data_dir(parser: argparse.ArgumentParser) -> None:

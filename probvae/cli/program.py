@@ -9,6 +9,7 @@ from contextlib import contextmanager
 
 from probvae.cli.machine import machine
 from probvae.cli.parser import parsed
+from probvae.cli.terminal import lenient_output
 from probvae.runs import SweptError
 
 FAILURES = (ValueError, TypeError, OSError, ArithmeticError, ImportError, MemoryError, RuntimeError)
@@ -27,6 +28,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     Args:
         argv: the arguments; by default those of the process.
 
+    Characters that the terminal cannot show are escaped. A command whose output cannot be written any
+    more (a closed pipe, a full disk) runs to its end, and returns 1.
+
     Returns:
         0, or 1 for what went wrong (a paragraph on stderr), 2 for a sweep over what cannot be swept,
         130 after Ctrl-C, 143 after SIGTERM.
@@ -36,6 +40,25 @@ def main(argv: Sequence[str] | None = None) -> int:
             there; 0 after ``--help``.
     """
     argv = list(sys.argv[1:] if argv is None else argv)
+    with lenient_output() as output:
+        code = _run(argv)
+        if output is not None and not code:
+            output.flush()
+            code = _report_lost(output.error)
+    return code
+
+
+def _report_lost(error: OSError | None) -> int:
+    """Return the exit code of a command that ended well but whose output may be lost."""
+    if error is None:
+        return 0
+    if not isinstance(error, BrokenPipeError):  # a pipe is closed by a reader who has seen enough
+        told = f"the command is done, but its output could not be written: {error.strerror}"
+        print(f"probvae: {told}", file=sys.stderr)
+    return FAILED
+
+
+def _run(argv: list[str]) -> int:
     try:
         arguments = parsed(argv)
         with _sigterm_raised(), machine(arguments):

@@ -28,12 +28,17 @@ def assist(settings: Settings, *, devices: DataParallel) -> None:
 
 
 def assist_resumed(
-    directory: str | os.PathLike, *, data_dir: str | None = None, devices: DataParallel
+    directory: str | os.PathLike,
+    *,
+    data: str | os.PathLike | None = None,
+    data_dir: str | None = None,
+    devices: DataParallel,
 ) -> None:
     """Take part in a run that goes on, by its own record, which this process can read.
 
     Args:
         directory: the run's folder.
+        data: path or name of the run's data now, if they have moved.
         data_dir: where known data sets lie now, if elsewhere than before.
         devices: of all processes.
 
@@ -44,7 +49,7 @@ def assist_resumed(
     folder = Path(directory)
     config = config_of(folder, needs=(files.CONFIG, files.MODEL))
     if not is_whole(folder):
-        _assist(model_of(folder, config), settings_of(folder, config, data_dir), devices)
+        _assist(model_of(folder, config), settings_of(folder, config, data, data_dir), devices)
 
 
 def _assist(file: ModelFile, settings: Settings, devices: DataParallel) -> None:

@@ -1,6 +1,7 @@
 """A run diagnosed: the verdict, its figures, and a section of the report."""
 
 from collections.abc import Callable, Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from probvae import plots, report
 from probvae.criticism import Budget, Diagnosis, diagnose
 from probvae.criticism.budgets import QUICK, THOROUGH, USUAL
 from probvae.criticism.diagnose import LEAST, spread
+from probvae.criticism.diagnosis_tree import check_arviz
 from probvae.data import Data
 from probvae.evidence import Batch
 from probvae.runs import figures
@@ -22,6 +24,16 @@ from probvae.vae import VAE
 
 BUDGETS: dict[str, Budget] = {"quick": QUICK, "usual": USUAL, "thorough": THOROUGH}
 FILES = (".nc", ".txt")
+NETCDF = ("h5netcdf", "netCDF4")  # either writes the tree
+
+
+def check_installed() -> None:
+    """Raise ``ImportError`` unless all that a diagnosis needs to measure and to write is installed."""
+    check_arviz()
+    if not any(map(find_spec, NETCDF)):
+        raise ImportError(
+            "diagnosis.nc is written by h5netcdf, which is not installed: pip install 'probvae[arviz]'."
+        )
 
 
 def diagnose_run(run: Run, *, rng_key: RngKey, budget: Budget, say: Callable[[Any], None]) -> Diagnosis:
@@ -37,8 +49,10 @@ def diagnose_run(run: Run, *, rng_key: RngKey, budget: Budget, say: Callable[[An
         say: called with each line of progress, and with what was written.
 
     Raises:
+        ImportError: without ArviZ: ``pip install 'probvae[arviz]'``.
         ValueError: for fewer than 50 held-out data, or a model with a part that is no density.
     """
+    check_installed()
     vae, data = run.fitted.vae, run.data
     test = held_out(vae, data, say)
     train = batch(vae, data, "train", spread(len(data.train), budget.num_local))
@@ -121,5 +135,5 @@ def _into_report(
     if not path.is_file():
         say(f"no section was added: {path} is not there")
         return
-    page = report.with_diagnosis(path.read_text(), found.verdict, pictures)
+    page = report.with_diagnosis(path.read_text(encoding="utf-8"), found.verdict, pictures)
     say(files.rewrite_text(path, page))

@@ -122,19 +122,24 @@ def write(path: Path, writer: Callable[[Path], Any]) -> Path:
 
 
 def write_text(path: Path, text: str) -> Path:
-    """Write a text file."""
-    return write(path, lambda partial: partial.write_text(text, encoding="utf-8"))
+    """Write a text file in UTF-8, whatever the encoding of the terminal."""
+    return write(path, lambda partial: _write_utf8(partial, text))
 
 
 def rewrite_text(path: Path, text: str) -> Path:
     """Put a text file in the place of another, at once: the report, which grows."""
     partial = path.with_name(f".{path.stem}.partial{path.suffix}")
     try:
-        partial.write_text(text, encoding="utf-8")
+        _write_utf8(partial, text)
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
     return path
+
+
+def _write_utf8(path: Path, text: str) -> None:
+    # Python holds the bytes of a file name that is not UTF-8 as surrogates, which UTF-8 cannot encode.
+    path.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
 def write_json(path: Path, content: dict[str, Any]) -> Path:

@@ -104,14 +104,36 @@ def _data_record(settings: Settings, data: Data, binarize: str | None) -> dict[s
         "sizes": {split: len(array) for split, array in data.splits.items()},
         "event_shape": list(data.event_shape),
         "range": list(data.range),
-        "sha256": fingerprint(data),
+        **digests(data),
     }
 
 
-def fingerprint(data: Data) -> str:
-    """Return a digest of the test data, which tells whether they have changed."""
-    test = np.ascontiguousarray(data.test)
-    return hashlib.sha256(f"{test.shape} {test.dtype}".encode() + test.tobytes()).hexdigest()
+DIGESTS = {"sha256": "the test data", "sha256_rest": "training data, validation data or context"}
+DIGESTED = 1_000  # rows of each array of the rest: training data may be larger than memory
+
+
+def digests(data: Data) -> dict[str, str]:
+    """Return the digests, by the names in ``DIGESTS``, that tell whether data have changed.
+
+    The first is of all test data, the second of evenly spaced rows of every other array.
+    """
+    rest = [array for split, array in data.splits.items() if split != "test"]
+    rest += [np.asarray(context) for context in data.context.values()]
+    rows = (np.linspace(0, len(array) - 1, min(len(array), DIGESTED)).astype(int) for array in rest)
+    some = [array[at] for array, at in zip(rest, rows, strict=True)]
+    shapes = [array.shape for array in rest]
+    return {
+        "sha256": _digest_of_arrays([data.test]),
+        "sha256_rest": _digest_of_arrays([np.array(str(shapes).encode()), *some]),
+    }
+
+
+def _digest_of_arrays(arrays: list[np.ndarray]) -> str:
+    digest = hashlib.sha256()
+    for array in arrays:
+        digest.update(f"{array.shape} {array.dtype}".encode())
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()
 
 
 def _optimizer_words(settings: Settings, variant: Variant) -> str:

@@ -11,7 +11,7 @@ from probvae.runs import folder as files
 from probvae.runs.account import epochs_text
 from probvae.runs.model_file import ModelFile, load_model_file
 from probvae.runs.record import check_sealed
-from probvae.runs.run import Run, argument, check_unchanged, config_of, open_run
+from probvae.runs.run import MOVED, Run, argument, check_unchanged, config_of, open_run
 from probvae.runs.settings import Settings, assembled, protocol
 from probvae.runs.training import completed
 from probvae.training import DataParallel
@@ -21,6 +21,7 @@ from probvae.training.lock import locked
 def resume(
     directory: str | os.PathLike,
     *,
+    data: str | os.PathLike | None = None,
     data_dir: str | None = None,
     say: Callable[[str], Any] = print,
     progress: bool = False,
@@ -34,6 +35,7 @@ def resume(
 
     Args:
         directory: the run's folder.
+        data: path or name of the run's data now, if they have moved.
         data_dir: where known data sets lie now, if elsewhere than before.
         say: is given each line of the account.
         progress: show bars.
@@ -46,23 +48,27 @@ def resume(
     """
     folder = Path(directory)
     config = config_of(folder, needs=(files.CONFIG, files.MODEL))
-    settings = settings_of(folder, config, data_dir)
+    settings = settings_of(folder, config, data, data_dir)
     with locked(folder / files.LOCK):
         if is_whole(folder):
-            run = open_run(folder, data_dir=data_dir)
+            run = open_run(folder, data=data, data_dir=data_dir)
             _check_results(run)
             # the folder of one that was killed at its very end: it is empty
             shutil.rmtree(folder / files.CHECKPOINTS, ignore_errors=True)
             say(f"{folder} is whole: there is nothing left to do")
             return run
         file = model_of(folder, config)
-        variant, data, _ = assembled(file, settings)
-        check_unchanged(data, config["data"])
+        try:
+            variant, loaded, _ = assembled(file, settings)
+        except FileNotFoundError as error:
+            error.add_note(MOVED)
+            raise
+        check_unchanged(loaded, config["data"], settings.data)
         check_sealed(folder, config, file.source)
-        say(protocol(data, settings, variant))
+        say(protocol(loaded, settings, variant))
         say(_where_from(folder, config["training"]["epochs"]))
         return completed(
-            folder, config, settings, variant, data, say, devices=devices, progress=progress
+            folder, config, settings, variant, loaded, say, devices=devices, progress=progress
         )
 
 
@@ -99,8 +105,10 @@ def _columns(table: str) -> list[tuple[str, ...]]:
     return sorted(zip(*(line.split(",") for line in table.split("\n")[:-1]), strict=True))
 
 
-def settings_of(folder: Path, config: dict[str, Any], data_dir: str | None) -> Settings:
-    """Return the settings that a run was made with."""
+def settings_of(
+    folder: Path, config: dict[str, Any], data: str | os.PathLike | None, data_dir: str | None
+) -> Settings:
+    """Return the settings that a run was made with, and where its data are now."""
     try:
         given = Settings(**config["settings"])
     except (KeyError, TypeError):
@@ -111,7 +119,7 @@ def settings_of(folder: Path, config: dict[str, Any], data_dir: str | None) -> S
     return given._replace(
         model=folder / files.MODEL,
         arguments={name: argument(value) for name, value in given.arguments.items()},
-        data=config["data"]["source"],
+        data=config["data"]["source"] if data is None else os.fspath(data),
         data_dir=data_dir or config["data"]["data_dir"],
     )
 

@@ -12,9 +12,15 @@ from probvae.fields import check_kind
 from probvae.runs import folder as files
 from probvae.runs.context import asked, told
 from probvae.runs.model_file import load_model_file
-from probvae.runs.record import check_sealed, fingerprint
+from probvae.runs.record import DIGESTS, check_sealed, digests
 from probvae.training import Fitted
 from probvae.training import load as load_fitted
+from probvae.variant import Variant
+
+MOVED = (
+    "If the data of this run have moved: --data PATH, or --data-dir DIR for a known data set "
+    "(from Python: `data=` or `data_dir=`)."
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,11 +53,18 @@ class Run:
         return float(low), float(high)
 
 
-def open_run(directory: str | os.PathLike, *, data_dir: str | None = None) -> Run:
+def open_run(
+    directory: str | os.PathLike,
+    *,
+    data: str | os.PathLike | None = None,
+    data_dir: str | None = None,
+) -> Run:
     """Open a run's folder: the VAE from its model.py, checked against the arrays that were saved.
 
     Args:
         directory: the folder.
+        data: path or name of the run's data now, if they have moved since training. Other data raise
+            an error when ``Run.data`` is read, since the run's record holds a digest of its data.
         data_dir: where known data sets lie now, if elsewhere than in training.
 
     Raises:
@@ -78,7 +91,7 @@ def open_run(directory: str | os.PathLike, *, data_dir: str | None = None) -> Ru
         directory,
         config,
         fitted,
-        lambda: asked(variant, told(variant, _data(config["data"], data_dir))),
+        lambda: asked(variant, _load_data(variant, config["data"], data, data_dir)),
     )
 
 
@@ -126,17 +139,29 @@ def argument(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
 
 
-def _data(config: dict[str, Any], data_dir: str | None) -> Data:
-    data = load(config["source"], binarize=config["binarize"], data_dir=data_dir or config["data_dir"])
-    check_unchanged(data, config)
+def _load_data(
+    variant: Variant, config: dict[str, Any], path: str | os.PathLike | None, data_dir: str | None
+) -> Data:
+    """Load a run's data, from another place if one is given; raise unless they are the same."""
+    source = config["source"] if path is None else path
+    try:
+        data = load(source, binarize=config["binarize"], data_dir=data_dir or config["data_dir"])
+    except FileNotFoundError as error:
+        error.add_note(MOVED)
+        raise
+    data = told(variant, data)
+    check_unchanged(data, config, source)
     return data
 
 
-def check_unchanged(data: Data, config: dict[str, Any]) -> None:
-    """Raise unless the test data are those of a run, by its record of its data."""
-    if fingerprint(data) != config["sha256"]:
+def check_unchanged(data: Data, config: dict[str, Any], source: str | os.PathLike) -> None:
+    """Raise unless the data from ``source`` are those of a run, by the digests in its record."""
+    now = digests(data)
+    odd = [name for name, digest in now.items() if config.get(name, digest) != digest]
+    if odd:
+        expected, got = config[odd[0]][:12], now[odd[0]][:12]
         raise ValueError(
-            f"the data {config['source']} have changed since the run: expected test data with "
-            f"digest {config['sha256'][:12]}, got {fingerprint(data)[:12]}. Put them back, or "
-            "train anew."
+            f"{source}: expected the data that the run was made with, got other data, or data that "
+            f"have changed since the run ({DIGESTS[odd[0]]}: expected digest {expected}, got {got}). "
+            "Put them back, or train anew."
         )
