@@ -131,6 +131,13 @@ def joined_shape(event_shape: Shape, extra: tuple[Shape, ...], *, spatial: bool)
         return event_shape
     if not spatial:
         return (sum(int(np.prod(part)) for part in parts),)
+    if len(event_shape) > 3:
+        raise ValueError(
+            "the encoder is spatial: it reads a context or a mask as further channels of an image "
+            f"(height, width[, channels]); got event_shape={event_shape}, which has {len(event_shape)} "
+            "axes. Take an encoder that reads one vector, such as nets.MLP, or a net of your own "
+            "without `spatial`."
+        )
     grid = event_shape[:2]
     return (*grid, sum(_channels(part, grid) for part in parts))
 

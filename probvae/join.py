@@ -1,5 +1,6 @@
 """Where parts are joined: each pair is checked once, and an error names both and the remedy."""
 
+import warnings
 from typing import Any
 
 import jax
@@ -13,7 +14,7 @@ from probvae.interfaces import (
     AbstractProgramGuide,
     AbstractProgramPrior,
 )
-from probvae.nets import Bayesian
+from probvae.nets import Bayesian, Transformed
 from probvae.nets.foreign import hint, is_module
 from probvae.structure import Site, structure
 
@@ -49,6 +50,7 @@ def check_fields(vae: Any) -> None:
         _check_kind(role, getattr(vae, role), kinds)
     for role in ("encoder", "decoder"):
         _check_net(role, getattr(vae, role))
+    _check_images(vae)
     if vae.encode_mask and not vae.likelihood.factorises:
         raise ValueError(
             "encode_mask=True tells the encoder which entries of x are observed, but the likelihood "
@@ -95,6 +97,68 @@ def _hashable(value: Any) -> bool:
     return True
 
 
+def _image_nets(vae: Any) -> list[tuple[str, Any]]:
+    """Return the roles and nets that read ``event_shape`` as (height, width[, channels])."""
+    decoder = vae.decoder
+    while isinstance(decoder, Transformed):  # it changes the code, not the image that comes out
+        decoder = decoder.net
+    nets = (("encoder", vae.encoder), ("decoder", decoder))
+    return [(role, net) for role, net in nets if getattr(net, "takes_images", False)]
+
+
+def _check_images(vae: Any) -> None:
+    """Raise for volumes, videos and other data of four or more axes in two-dimensional nets."""
+    shape = vae.event_shape
+    for role, net in _image_nets(vae):
+        if len(shape) > 3:
+            raise ValueError(
+                f"{role}={net} is a two-dimensional net: it expects images (height, width) or "
+                f"(height, width, channels); got event_shape={shape}, which has {len(shape)} axes. "
+                "Merge the further axes into the channels, as in np.moveaxis(x, 1, 3).reshape(len(x), "
+                "height, width, -1) for (n, depth, height, width, channels). Or take nets.MLP, which "
+                "reads all entries as one vector, or a three-dimensional module of your own."
+            )
+
+
+def _doubt_about_axes(vae: Any) -> str | None:
+    """Say that images look channels-first, or that a series looks like an image; else None.
+
+    A shape does not say what its axes mean. We ask only where the usual reading is all but impossible:
+    an image a few pixels wide and very long, or one with fewer rows than (square) columns and channels.
+    """
+    images, shape = _image_nets(vae), vae.event_shape
+    if not images:
+        return None
+    role, net = images[0]
+    if len(shape) == 2:
+        long, short = max(shape), min(shape)
+        if short > 4 or long < 8 * short:
+            return None
+        length, size = shape if shape[0] >= shape[1] else shape[::-1]
+        series = "x" if shape[0] >= shape[1] else "np.moveaxis(x, 1, 2)"
+        return (
+            f"{role}={net} reads event_shape={shape} as an image of height {shape[0]} and width "
+            f"{shape[1]}. A series of {length} times with {size} values each has these axes too. For a "
+            f"series take nets.MLP, or make the values channels: {series}[:, :, None] and "
+            f"event_shape={(length, 1, size)}. For an image, say so by an axis of one channel: "
+            f"event_shape={(*shape, 1)}."
+        )
+    if len(shape) == 3 and _looks_channels_first(*shape):
+        channels, height, width = shape
+        return (
+            f"{role}={net} reads event_shape={shape} as (height, width, channels): height {channels}, "
+            f"width {height} and {width} channels. Images with the channels first, as in PyTorch, have "
+            "these axes too. If yours do, bring the channels to the end: np.moveaxis(x, 1, -1) and "
+            f"event_shape={(height, width, channels)}."
+        )
+    return None
+
+
+def _looks_channels_first(a: int, b: int, c: int) -> bool:
+    few = a <= 4 < c and a < b and max(b, c) <= 4 * min(b, c)
+    return few or a < b == c
+
+
 def check_programs(vae: Any) -> None:
     """Raise unless prior and guide have the same latent sites, of the same shapes and kinds."""
     _check_climb(vae)
@@ -111,6 +175,8 @@ def check_programs(vae: Any) -> None:
     for name, p in found.model.items():
         _check_site(pair, name, p, found.guide[name])
     _check_sizes(vae, found.params)
+    if doubt := _doubt_about_axes(vae):
+        warnings.warn(doubt, stacklevel=4)
 
 
 def _check_sizes(vae: Any, params: dict[str, Any]) -> None:

@@ -69,6 +69,11 @@ class Bayesian(Checked):
         """Whether the net wants images, and a context on their grid."""
         return getattr(self.net, "spatial", False)
 
+    @property
+    def takes_images(self) -> bool:
+        """Whether x must lie on a grid (height, width) or (height, width, channels)."""
+        return getattr(self.net, "takes_images", False)
+
     def __call__(self, in_shape: Shape, out_shape: Shape, *, rngs: nnx.Rngs) -> nnx.Module:
         raise TypeError(
             "nets.Bayesian is built by another part, which would give its weights no prior. Let it "

@@ -42,6 +42,11 @@ class BFloat16(Checked):
         return getattr(self.net, "spatial", False)
 
     @property
+    def takes_images(self) -> bool:
+        """Whether x must lie on a grid (height, width) or (height, width, channels)."""
+        return getattr(self.net, "takes_images", False)
+
+    @property
     def causal(self) -> bool:
         """Whether an entry of the output depends on those before it alone."""
         return getattr(self.net, "causal", False)

@@ -58,11 +58,20 @@ def as_image(x: jax.Array) -> jax.Array:
 
 
 def image_shape(shape: Shape, name: str, what: str) -> tuple[int, int, int]:
-    """Return (height, width, channels) of an image; all axes after the second are channels.
+    """Return (height, width, channels) of an image.
+
+    An output may have further axes, such as the two numbers of a mean and a scale for each entry of x:
+    all axes after the second are channels.
 
     Raises:
         ValueError: for a shape that is no image.
     """
+    if what == "input" and len(shape) > 3:
+        raise ValueError(
+            f"{name} expects images (height, width[, channels]) as its {what}; got shape {shape}, "
+            f"which has {len(shape)} axes. Merge the further axes into the channels, or take nets.MLP, "
+            "which reads all entries as one vector."
+        )
     if len(shape) < 2:
         raise ValueError(
             f"{name} expects images (height, width[, channels]) as its {what}; got shape {shape}. "

@@ -37,6 +37,7 @@ class Conv(Checked):
     """
 
     spatial: ClassVar[bool] = True
+    takes_images: ClassVar[bool] = True
     channels: tuple[int, ...] = (32, 64)
     kernel: int = 3
     activation: Callable = jax.nn.relu
@@ -63,6 +64,7 @@ class ConvTranspose(Checked):
     the image; ``kernel``, ``activation``, ``norm`` and ``dropout`` are as for ``Conv``.
     """
 
+    takes_images: ClassVar[bool] = True
     channels: tuple[int, ...] = (64, 32)
     kernel: int = 3
     activation: Callable = jax.nn.relu

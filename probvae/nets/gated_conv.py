@@ -43,6 +43,7 @@ class GatedConv(Checked):
     """
 
     spatial: ClassVar[bool] = True
+    takes_images: ClassVar[bool] = True
     channels: tuple[int, ...] = (32, 32, 64, 64, 6)
     kernels: tuple[int, ...] = (7, 3, 5, 3, 3)
     strides: tuple[int, ...] = (1, 2, 1, 2, 1)
@@ -94,6 +95,7 @@ class GatedConvDecoder(Checked):
     Reference: Tomczak and Welling 2018, arXiv:1705.07120, whose code has the nets that are the default.
     """
 
+    takes_images: ClassVar[bool] = True
     hidden: tuple[int, ...] = (300, 300)
     channels: tuple[int, ...] = (64, 64, 64, 64)
     kernel: int = 3

@@ -40,6 +40,7 @@ class ResNet(Checked):
     """
 
     spatial: ClassVar[bool] = True
+    takes_images: ClassVar[bool] = True
     channels: tuple[int, ...] = (32, 64)
     blocks: int = 2
     kernel: int = 3
@@ -69,6 +70,7 @@ class ResNetTranspose(Checked):
     arguments.
     """
 
+    takes_images: ClassVar[bool] = True
     channels: tuple[int, ...] = (64, 32)
     blocks: int = 2
     kernel: int = 3

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from probvae.fields import Checked
+from probvae.fields import Checked, check_function, refusal, shown
 from probvae.typing import Shape
 
 
@@ -27,7 +27,8 @@ class Transformed(Checked):
             programs be compiled again.
 
     Raises:
-        TypeError: for a net or a function that cannot be called.
+        TypeError: for a net or a function that cannot be called, or the two in the other order.
+        ValueError: when the VAE is built, for a function that fails on its input.
     """
 
     net: Any
@@ -37,6 +38,20 @@ class Transformed(Checked):
         for name, value in (("net", self.net), ("function", self.function)):
             if not callable(value):
                 raise TypeError(f"Transformed({name}=...) expects a callable; got {value!r}.")
+        shape: Shape = (1,)
+        not_a_net = refusal(self.net, shape, shape, rngs=None)
+        if not_a_net and not refusal(self.function, shape, shape, rngs=None):
+            raise TypeError(
+                "Transformed expects first the net, then the function of its input; got "
+                f"net={shown(self.net)} and function={shown(self.function)}. Change their order: "
+                "Transformed(net, function), such as Transformed(nets.MLP((300,)), jnp.log1p)."
+            )
+        if not_a_net:
+            raise TypeError(
+                "Transformed(net=...) expects a recipe `recipe(in_shape, out_shape, *, rngs)`, such as "
+                f"nets.MLP((300,)); got {shown(self.net)}, which cannot be called so ({not_a_net})."
+            )
+        check_function("Transformed(function=...)", self.function, shape, such_as="jnp.log1p")
 
     @property
     def spatial(self) -> bool:
@@ -44,9 +59,14 @@ class Transformed(Checked):
         return getattr(self.net, "spatial", False)
 
     def __call__(self, in_shape: Shape, out_shape: Shape, *, rngs: nnx.Rngs) -> nnx.Module:
-        seen = jax.eval_shape(
-            self.function, jax.ShapeDtypeStruct((1, *in_shape), jnp.result_type(float))
-        )
+        batch = jax.ShapeDtypeStruct((1, *in_shape), jnp.result_type(float))
+        try:
+            seen = jax.eval_shape(self.function, batch)
+        except (TypeError, ValueError) as error:
+            raise ValueError(
+                f"{self}: the function fails on a batch of shape {batch.shape}, one input with the "
+                f"batch's axis before it: {error}"
+            ) from error
         return _After(self.net(seen.shape[1:], out_shape, rngs=rngs), self.function)
 
     def __repr__(self) -> str:

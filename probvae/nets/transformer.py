@@ -43,6 +43,7 @@ class Transformer(Checked):
     """
 
     spatial: ClassVar[bool] = True
+    takes_images: ClassVar[bool] = True
     patch: int = 4
     hidden: int = 64
     depth: int = 2
@@ -74,6 +75,7 @@ class TransformerDecoder(Checked):
     masked and nothing is generated in turn.
     """
 
+    takes_images: ClassVar[bool] = True
     patch: int = 4
     hidden: int = 64
     depth: int = 2

@@ -102,7 +102,8 @@ class Course:
         values = self.plan.devices.home(values)
         frozen = {name: self.start[name] for name in self.start if start_values.is_frozen(vae, name)}
         history = self.point.recorder.history()._replace(best_epoch=self.best_epoch)
-        return Fitted(replace(vae, frozen=()), {**values, **frozen}, history)
+        vae = replace(vae, frozen=()) if vae.frozen else vae
+        return Fitted(vae, {**values, **frozen}, history)
 
     def epoch(self, seconds: float) -> Epoch:
         """Return the last epoch, which took so long, as callbacks are given it."""
