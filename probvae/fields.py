@@ -5,6 +5,7 @@ import os
 import types
 import typing
 from collections.abc import Callable
+from dataclasses import field as dataclass_field
 from dataclasses import fields
 from functools import wraps
 from typing import Any
@@ -22,6 +23,21 @@ WORDS = {
     PATH: "a path, such as 'runs/first'",
     tuple[int, ...]: "a tuple of integers, such as (32, 64)",
 }
+
+
+LOOSER = "looser"  # the metadata of a field that bounds a log scale
+
+
+def scale_bound(default: float, *, looser: float) -> Any:
+    """Declare a field that bounds the logarithm of a scale, so that ``diagnose`` finds it.
+
+    ``diagnose`` moves each such bound in its looser direction and measures what the ELBO gains.
+
+    Args:
+        default: the bound, in nats.
+        looser: -1.0 for a lower bound, 1.0 for an upper bound or a bound on the absolute value.
+    """
+    return dataclass_field(default=default, metadata={LOOSER: looser})
 
 
 class Checked:

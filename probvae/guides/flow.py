@@ -7,6 +7,7 @@ import numpyro.distributions as dist
 
 from probvae import flows
 from probvae.distributions import check_bound, diagonal_normal
+from probvae.fields import scale_bound
 from probvae.interfaces import AbstractDistributionGuide, Scope
 from probvae.typing import Shape
 
@@ -32,7 +33,7 @@ class Flow(AbstractDistributionGuide):
 
     layer: flows.AbstractLayer = field(default_factory=flows.Autoregressive)
     depth: int = 2
-    log_bound: float = 10.0
+    log_bound: float = scale_bound(10.0, looser=1.0)
 
     def __post_init__(self) -> None:
         flows.check_flow(self)

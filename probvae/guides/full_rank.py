@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpyro.distributions as dist
 
 from probvae.distributions import bounded_scale, check_bound
+from probvae.fields import scale_bound
 from probvae.interfaces import AbstractDistributionGuide, Scope
 from probvae.typing import Shape
 
@@ -26,7 +27,7 @@ class FullRank(AbstractDistributionGuide):
     Reference: Kingma and Welling 2019, arXiv:1906.02691, section 2.5.1.
     """
 
-    log_bound: float = 10.0
+    log_bound: float = scale_bound(10.0, looser=1.0)
 
     def __post_init__(self) -> None:
         check_bound(self, self.log_bound)

@@ -10,6 +10,7 @@ from numpyro.distributions import Distribution, Normal
 
 from probvae import nets
 from probvae.distributions import check_bound, diagonal_normal
+from probvae.fields import scale_bound
 from probvae.interfaces import AbstractProgramGuide, Scope, TopDown
 from probvae.nets.blocks import check_count
 from probvae.typing import Shape
@@ -48,7 +49,7 @@ class Ladder(AbstractProgramGuide):
     width: int = 64
     bottom_up: nets.Recipe = nets.MLP((128,))
     message: nets.Recipe = nets.MLP((128,))
-    log_bound: float = 10.0
+    log_bound: float = scale_bound(10.0, looser=1.0)
 
     def __post_init__(self) -> None:
         check_bound(self, self.log_bound)

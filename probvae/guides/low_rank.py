@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpyro.distributions as dist
 
 from probvae.distributions import bounded_scale, check_bound
+from probvae.fields import scale_bound
 from probvae.interfaces import AbstractDistributionGuide, Scope
 from probvae.typing import Shape
 
@@ -29,7 +30,7 @@ class LowRank(AbstractDistributionGuide):
     """
 
     rank: int = 2
-    log_bound: float = 10.0
+    log_bound: float = scale_bound(10.0, looser=1.0)
 
     def __post_init__(self) -> None:
         check_bound(self, self.log_bound)

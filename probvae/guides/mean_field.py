@@ -6,6 +6,7 @@ import jax
 import numpyro.distributions as dist
 
 from probvae.distributions import check_bound, diagonal_normal
+from probvae.fields import scale_bound
 from probvae.interfaces import AbstractDistributionGuide, Scope
 from probvae.typing import Shape
 
@@ -23,7 +24,7 @@ class MeanField(AbstractDistributionGuide):
     Reference: Kingma and Welling 2014, arXiv:1312.6114, section 3 and appendix C.2.
     """
 
-    log_bound: float = 10.0
+    log_bound: float = scale_bound(10.0, looser=1.0)
 
     def __post_init__(self) -> None:
         check_bound(self, self.log_bound)

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpyro
 
 from probvae.distributions import bounded_scale, check_bound, diagonal_normal
+from probvae.fields import scale_bound
 from probvae.interfaces import AbstractProgramGuide, Scope
 from probvae.typing import Shape
 
@@ -40,7 +41,7 @@ class SemiAmortized(AbstractProgramGuide):
 
     steps: int = 5
     rate: float = 0.5
-    log_bound: float = 10.0
+    log_bound: float = scale_bound(10.0, looser=1.0)
 
     def __post_init__(self) -> None:
         check_bound(self, self.log_bound)

@@ -9,6 +9,7 @@ from numpyro.distributions import Distribution
 
 from probvae import nets
 from probvae.distributions import check_bound, diagonal_normal
+from probvae.fields import scale_bound
 from probvae.interfaces import AbstractProgramGuide, Scope
 from probvae.typing import Shape
 
@@ -28,7 +29,7 @@ class TwoLevelTopDown(AbstractProgramGuide):
     """
 
     net: nets.Recipe = nets.MLP((100,))
-    log_bound: float = 10.0
+    log_bound: float = scale_bound(10.0, looser=1.0)
 
     def __post_init__(self) -> None:
         check_bound(self, self.log_bound)
@@ -65,7 +66,7 @@ class TwoLevelBottomUp(AbstractProgramGuide):
     """
 
     net: nets.Recipe = nets.MLP((100,))
-    log_bound: float = 10.0
+    log_bound: float = scale_bound(10.0, looser=1.0)
 
     def __post_init__(self) -> None:
         check_bound(self, self.log_bound)

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpyro.distributions as dist
 from numpyro.distributions import constraints
 
+from probvae.fields import scale_bound
 from probvae.interfaces import AbstractLikelihood, Scope
 from probvae.likelihoods.scales import soft_floor
 from probvae.typing import Shape
@@ -29,7 +30,7 @@ class Beta(AbstractLikelihood):
     support = constraints.open_interval(0.0, 1.0)
     data_range = (0.0, 1.0)
     fill = 0.5
-    min_log: float = -6.0
+    min_log: float = scale_bound(-6.0, looser=-1.0)
 
     def output_shape(self, event_shape: Shape) -> Shape:
         return (*event_shape, 2)

@@ -8,11 +8,12 @@ import numpyro.distributions as dist
 
 from probvae import distributions
 from probvae.distributions.discretized_logistic import levels
+from probvae.fields import scale_bound
 from probvae.interfaces import AbstractLikelihood, Scope
 from probvae.likelihoods.scales import soft_floor
 from probvae.typing import Shape
 
-MIN_LOG = -7.0  # of the scale in units of half the range, as in arXiv:1701.05517
+MIN_LOG = -7.0  # the bound on log(2 s), as in arXiv:1701.05517
 
 
 @dataclass(frozen=True)
@@ -21,16 +22,18 @@ class DiscretizedLogistic(AbstractLikelihood):
 
     A probability of levels, so log P(x) is in nats of the bytes themselves (/ (log 2 D) for bits per
     dimension), with no dequantisation. Bytes are given as k / 255: ``data.Rescale(255)``. The end
-    levels take the tails. m = (1 + f(z)) / 2, log(2 s) = g(z), softly bounded below by -7.
+    levels take the tails. m = (1 + f(z)) / 2, log(2 s) = g(z), softly bounded below.
 
     Args:
         num_levels: n.
+        min_log: the bound on log(2 s), the scale in units of half the range.
 
     Reference: Kingma et al. 2016, arXiv:1606.04934; Salimans et al. 2017, arXiv:1701.05517.
     """
 
     data_range = (0.0, 1.0)
     num_levels: int = 256
+    min_log: float = scale_bound(MIN_LOG, looser=-1.0)
 
     def __post_init__(self) -> None:
         check_levels(self)
@@ -39,7 +42,7 @@ class DiscretizedLogistic(AbstractLikelihood):
         return (*event_shape, 2)
 
     def distribution(self, outputs: jax.Array, scope: Scope) -> dist.Distribution:
-        return logistic(outputs[..., 0], outputs[..., 1], self.num_levels)
+        return logistic(self, outputs[..., 0], outputs[..., 1])
 
     def __str__(self) -> str:
         return f"DiscretizedLogistic(m(z), s(z)), {self.num_levels} levels in [0, 1]"
@@ -55,6 +58,7 @@ class DiscretizedLogisticMixture(AbstractLikelihood):
     Args:
         components: K.
         num_levels: n.
+        min_log: the bound on log(2 s), as there.
 
     Raises:
         ValueError: for fewer than one component or two levels.
@@ -65,6 +69,7 @@ class DiscretizedLogisticMixture(AbstractLikelihood):
     data_range = (0.0, 1.0)
     components: int = 5
     num_levels: int = 256
+    min_log: float = scale_bound(MIN_LOG, looser=-1.0)
 
     def __post_init__(self) -> None:
         check_levels(self)
@@ -78,7 +83,7 @@ class DiscretizedLogisticMixture(AbstractLikelihood):
 
     def distribution(self, outputs: jax.Array, scope: Scope) -> dist.Distribution:
         weights, loc, log_scale = (outputs[..., i, :] for i in range(3))
-        parts = logistic(loc, log_scale, self.num_levels)
+        parts = logistic(self, loc, log_scale)
         return dist.MixtureSameFamily(dist.Categorical(logits=weights), parts)
 
     def __str__(self) -> str:
@@ -88,10 +93,12 @@ class DiscretizedLogisticMixture(AbstractLikelihood):
         )
 
 
-def logistic(f: jax.Array, g: jax.Array, num_levels: int) -> dist.Distribution:
+def logistic(
+    likelihood: DiscretizedLogistic | DiscretizedLogisticMixture, f: jax.Array, g: jax.Array
+) -> dist.Distribution:
     """Return the distribution of m = (1 + f) / 2, log(2 s) = g, softly bounded below."""
-    log_scale = soft_floor(g, MIN_LOG) - jnp.log(2.0)
-    return distributions.DiscretizedLogistic((1 + f) / 2, log_scale, num_levels=num_levels)
+    log_scale = soft_floor(g, likelihood.min_log) - jnp.log(2.0)
+    return distributions.DiscretizedLogistic((1 + f) / 2, log_scale, num_levels=likelihood.num_levels)
 
 
 def check_levels(likelihood: DiscretizedLogistic | DiscretizedLogisticMixture) -> None:

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpyro
 from numpyro.primitives import mutable
 
-from probvae.fields import Checked
+from probvae.fields import Checked, scale_bound
 from probvae.interfaces import Scope
 
 
@@ -81,7 +81,7 @@ class LearnedScale(AbstractScale):
     """
 
     start: float = 1.0
-    min_log: float = -6.0
+    min_log: float = scale_bound(-6.0, looser=-1.0)
 
     def __post_init__(self) -> None:
         if not (self.start > 0 and math.log(self.start) > self.min_log):
@@ -111,7 +111,7 @@ class PixelScale(AbstractScale):
     """
 
     num_outputs: ClassVar[int] = 1
-    min_log: float = -6.0
+    min_log: float = scale_bound(-6.0, looser=-1.0)
 
     def __call__(self, loc: jax.Array, raw: jax.Array, scope: Scope) -> jax.Array:
         return jnp.exp(soft_floor(raw[..., 0], self.min_log))
@@ -134,7 +134,7 @@ class OptimalScale(AbstractScale):
     Reference: Rybkin, Daniilidis and Levine 2021, arXiv:2006.13202, equation 6 (sigma-VAE).
     """
 
-    min_log: float = -6.0
+    min_log: float = scale_bound(-6.0, looser=-1.0)
 
     def __call__(self, loc: jax.Array, raw: jax.Array, scope: Scope) -> jax.Array:
         zero = jnp.zeros((), loc.dtype)

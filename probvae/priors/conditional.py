@@ -7,6 +7,7 @@ import numpyro.distributions as dist
 
 from probvae import nets
 from probvae.distributions import check_bound, diagonal_normal
+from probvae.fields import scale_bound
 from probvae.interfaces import AbstractDistributionPrior, Scope
 
 
@@ -25,7 +26,7 @@ class Conditional(AbstractDistributionPrior):
     """
 
     net: nets.Recipe = nets.MLP((100,))
-    log_bound: float = 10.0
+    log_bound: float = scale_bound(10.0, looser=1.0)
 
     def __post_init__(self) -> None:
         check_bound(self, self.log_bound)

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 
 from probvae import nets
 from probvae.distributions import check_bound, diagonal_normal
+from probvae.fields import scale_bound
 from probvae.interfaces import AbstractDistributionPrior, AbstractProgramPrior, Scope, TopDown
 from probvae.nets.blocks import check_count
 from probvae.priors.descent import check_top, descended
@@ -49,7 +50,7 @@ class Ladder(AbstractProgramPrior):
     top: AbstractDistributionPrior = field(default_factory=StandardNormal)
     width: int = 64
     net: nets.Recipe = nets.MLP((128,))
-    log_bound: float = 10.0
+    log_bound: float = scale_bound(10.0, looser=1.0)
 
     def __post_init__(self) -> None:
         check_bound(self, self.log_bound)

@@ -7,6 +7,7 @@ import jax
 
 from probvae import nets
 from probvae.distributions import check_bound, diagonal_normal
+from probvae.fields import scale_bound
 from probvae.interfaces import AbstractDistributionPrior, AbstractProgramPrior, Scope, TopDown
 from probvae.priors.descent import check_top, descended
 from probvae.priors.standard_normal import StandardNormal
@@ -35,7 +36,7 @@ class TwoLevel(AbstractProgramPrior):
 
     top: AbstractDistributionPrior = field(default_factory=StandardNormal)
     net: nets.Recipe = nets.MLP((100,))
-    log_bound: float = 10.0
+    log_bound: float = scale_bound(10.0, looser=1.0)
 
     def __post_init__(self) -> None:
         check_bound(self, self.log_bound)
