@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from probvae.containers import read_values
 from probvae.fields import shown
 from probvae.typing import Shape
 
@@ -23,34 +24,50 @@ def checked(vae: Any, x: Any, context: Any, mask: Any) -> tuple[Any, Any, Any]:
     if x is None:
         raise ValueError("a mask says which entries of x are observed; got a mask and no x.")
     mask = shaped("mask", mask, vae.event_shape, "event_shape").astype(bool)
-    _same_batch("mask", mask, x)
+    check_same_rows("mask", len(mask), len(x))
+    check_can_mask(vae)
+    return jnp.where(mask, x, vae.likelihood.fill), context, mask
+
+
+def check_can_mask(vae: Any) -> None:
+    """Raise unless the likelihood can leave out single entries of x."""
     if not vae.likelihood.factorises:
         raise ValueError(
             f"the likelihood {type(vae.likelihood).__name__} does not factorise over the entries of "
             "x, so a mask cannot leave entries out of it. Take one that does (Bernoulli, Gaussian)."
         )
-    return jnp.where(mask, x, vae.likelihood.fill), context, mask
 
 
 def checked_context(vae: Any, context: Any, x: jax.Array | None) -> jax.Array | None:
     """Return the context as an array with a row per datum, or None where the VAE takes none."""
-    if context is None and vae.context_shape and not vae.prior.observes_context:
-        raise ValueError(
-            f"this VAE has context_shape={vae.context_shape}: give `context` of shape "
-            f"{('batch', *vae.context_shape)}; got None."
-        )
     if context is None:
+        check_context_shape(vae, None)
         return None
     given = numbers("context", context)
-    if not vae.context_shape:
-        raise ValueError(
-            f"got a context of shape {np.shape(given)}, but this VAE has context_shape=(). Build it "
-            f"with VAE(..., context_shape={np.shape(given)[1:]})."
-        )
-    context = _floating(shaped("context", given, vae.context_shape, "context_shape"))
+    check_context_shape(vae, given.shape)
     if x is not None:
-        _same_batch("context", context, x)
-    return context
+        check_same_rows("context", len(given), len(x))
+    return _floating(jnp.asarray(given))
+
+
+def check_context_shape(vae: Any, got: Shape | None, name: str = "context") -> None:
+    """Raise unless a context of shape ``got``, or none, is what the VAE takes."""
+    if got is None:
+        if vae.context_shape and not vae.prior.observes_context:
+            raise ValueError(
+                f"this VAE has context_shape={vae.context_shape}: give `context` of shape "
+                f"{('batch', *vae.context_shape)}; got None."
+            )
+        return
+    if vae.context_shape:
+        check_shape(name, got, vae.context_shape, "context_shape")
+        return
+    shape = got[1:] or (1,)
+    column = "" if len(got) != 1 else f", and give {_last_word(name)}[:, None]"
+    raise ValueError(
+        f"got a context of shape {got}, but this VAE has context_shape=(). Build it with "
+        f"VAE(..., context_shape={shape}){column}."
+    )
 
 
 def check_key(rng_key: Any) -> None:
@@ -65,30 +82,15 @@ def numbers(name: str, value: Any) -> Any:
 
     Raises:
         TypeError: for text, objects, complex numbers and what is no array.
-        ValueError: for lists of several lengths.
+        ValueError: for lists of several lengths, and where entries are missing (``numpy.ma``).
     """
-    if value is None or isinstance(value, str | bytes | dict | set):
-        raise TypeError(f"{name} expects an array of numbers; got {shown(value)}.")
-    try:
-        array = value if isinstance(value, jax.Array) else np.asarray(value)
-    except (ValueError, TypeError) as error:
+    array, observed = read_values(name, value)
+    if observed is not None:
         raise ValueError(
-            f"{name} expects an array of numbers; got a {type(value).__name__} that makes none "
-            f"({error}). Give every row the same length: np.stack(rows)."
-        ) from None
-    real = (jnp.floating, jnp.integer, jnp.bool_)
-    if not any(jnp.issubdtype(array.dtype, kind) for kind in real):
-        raise TypeError(
-            f"{name} expects numbers; got dtype {array.dtype}. Encode text or objects as numbers first."
+            f"{name} holds {int((~observed).sum())} masked or missing entries; expected all of them "
+            "here. Give values and mask apart, x.data and mask=~x.mask, or fill them in: x.filled(0)."
         )
-    return array if isinstance(array, jax.Array) else _native(array)
-
-
-def _native(array: np.ndarray) -> np.ndarray:
-    """Return an array as JAX takes it: in the machine's order of bytes, in double precision at most."""
-    if array.dtype == np.longdouble and array.dtype.itemsize > 8:
-        return array.astype(np.float64)
-    return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
+    return array
 
 
 def shaped(name: str, value: Any, shape: Shape, field: str) -> jax.Array:
@@ -104,20 +106,45 @@ def check_shape(name: str, got: Shape, shape: Shape, field: str) -> None:
         if got[0] == 0:
             raise ValueError(f"{name} expects at least one row of shape {shape}; got shape {got}.")
         return
-    fix = f"Reshape it, or build the VAE with {field}={got[1:]}."
-    if got == shape:
-        fix = f"Add the batch axis: {name}[None]."
     raise ValueError(
         f"{name} has shape {got}; expected (batch, {', '.join(map(str, shape))}), "
-        f"for {field}={shape}. {fix}"
+        f"for {field}={shape}. {_reshape_remedy(_last_word(name), got, shape, field)}"
     )
 
 
-def _same_batch(name: str, value: jax.Array, x: jax.Array) -> None:
-    if value.shape[0] != x.shape[0]:
-        raise ValueError(
-            f"{name} has {value.shape[0]} rows and x has {x.shape[0]}; give one per datum."
-        )
+def _last_word(name: str) -> str:
+    """Return what code would call something: "mask" for the mask of the training data."""
+    first, *_, last = [*name.split(), name.split()[-1]]
+    return last if last in ("mask", "context") else first
+
+
+def _reshape_remedy(name: str, got: Shape, shape: Shape, field: str) -> str:
+    """Return how an array of shape ``got`` becomes one of ``(batch, *shape)``."""
+    if name == "mask":
+        axes = {1: "[:, None]", len(shape): "[..., None]"}.get(len(got))
+        lead = "A mask has a value per entry of x, true where the entry is observed. "
+        if axes is None or len(got) > len(shape):
+            return f"{lead}Give it the shape of x."
+        return f"{lead}To repeat it over the other axes: np.broadcast_to(mask{axes}, x.shape)."
+    if field == "context_shape" and len(got) == 1:
+        one_hot = f"One-hot columns of integer codes: np.eye({max(shape[0], 2)})[{name}]"
+        return f"{one_hot}. One number per row: {name}[:, None]." if shape == (1,) else f"{one_hot}."
+    if got == shape and shape != (1,):
+        return f"Add the batch axis: {name}[None]."
+    if len(got) == 1:
+        column = f"One number per row: {name}[:, None]"
+        return f"{column}." if shape == (1,) else f"{column}, and build the VAE with {field}=(1,)."
+    if not got:
+        return "Give an array with a row per datum."
+    if np.prod(got[1:], dtype=int) == np.prod(shape, dtype=int):
+        return f"Reshape it: {name}.reshape({', '.join(map(str, (-1, *shape)))})."
+    return f"Reshape it, or build the VAE with {field}={got[1:]}."
+
+
+def check_same_rows(name: str, rows: int, rows_of_x: int) -> None:
+    """Raise unless something has a row for each row of x."""
+    if rows != rows_of_x:
+        raise ValueError(f"{name} has {rows} rows and x has {rows_of_x}; give one per datum.")
 
 
 def _floating(x: jax.Array) -> jax.Array:

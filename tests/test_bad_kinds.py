@@ -41,7 +41,7 @@ from probvae import (
     sweep,
 )
 from probvae.structure import structure
-from probvae.training import checks
+from probvae.training.data_checks import check_data
 from probvae.training.history import History
 
 OWN = str(Path(probvae.__file__).parent)
@@ -270,7 +270,7 @@ def test_criticism_wants_a_fit(name):
 
 def test_what_is_right_is_taken(fitted):
     assert fitted.encode(X[:2].tolist()).mean.shape == (2, 2)
-    assert checks.checked_batch(V, X.astype(">f4"), "x", checks.AS_IT_IS).x.shape == X.shape
+    assert check_data(V, X.astype(">f4")).x.shape == X.shape
     assert likelihoods.FixedScale(np.float32(0.5)).value == 0.5
     assert tiny(event_shape=[np.int64(4)]).event_shape == (4,)
 

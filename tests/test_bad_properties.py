@@ -13,12 +13,13 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from test_bad_kinds import is_own
 
-from probvae import VAE, Batch, likelihoods, load, nets
+from probvae import VAE, Batch, inputs, likelihoods, load, nets
 from probvae.cli.parser import parsed
 from probvae.data import load as load_data
 from probvae.runs.run import config_of
 from probvae.training import checks
 from probvae.training.checkpoint_file import DamagedError, read
+from probvae.training.data_checks import check_data
 
 FEW = settings(
     derandomize=True,
@@ -78,8 +79,8 @@ def test_data(x, context, mask):
     with np.errstate(all="ignore"):
         for vae in (PLAIN, TOLD):
             batch = Batch(x, context, mask)
-            taken_or_refused(lambda v=vae, b=batch: checks.checked_batch(v, b, "x", checks.AS_IT_IS))
-            taken_or_refused(lambda v=vae: checks.checked_inputs(v, x, context, mask))
+            taken_or_refused(lambda v=vae, b=batch: check_data(v, b))
+            taken_or_refused(lambda v=vae: inputs.checked(v, x, context, mask))
 
 
 @FEW

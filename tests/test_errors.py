@@ -87,7 +87,7 @@ TABLE = {
     "wrong event shape": (fitting(np.zeros((20, 2, 3))), ValueError, r"train has shape \(20, 2, 3\); expected \(batch, 3, 2\)"),
     "text": (fitting(np.full((20, *SHAPE), "a")), TypeError, "expects numbers; got dtype <U1"),
     "objects": (fitting(np.full((20, *SHAPE), None)), TypeError, "expects numbers; got dtype object"),
-    "nothing": (fitting(np.zeros((0, *SHAPE))), ValueError, r"at least one datum of shape \(3, 2\)"),
+    "nothing": (fitting(np.zeros((0, *SHAPE))), ValueError, r"at least one row of shape \(3, 2\)"),
     "None": (fitting(None), TypeError, "expects an array"),
     "NaN": (fitting(NAN), ValueError, r"train holds 1 values that are NaN or infinite, the first in row 5.*mask"),
     "infinity": (fitting(np.where(np.isnan(NAN), np.inf, NAN)), ValueError, "NaN or infinite"),

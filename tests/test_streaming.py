@@ -15,6 +15,7 @@ from probvae.cli import main
 from probvae.data import Binarize, DataError, Streamed
 from probvae.evidence import Batch
 from probvae.training import streaming
+from probvae.training.data_checks import check_data
 from probvae.training.fingerprint import fingerprint
 
 SHAPE, N, ADAM = (3, 2), 45, optax.adam(0.05)
@@ -44,6 +45,10 @@ def trained(data, **options):
     told = {"rng_key": jax.random.key(0), "epochs": 3, "batch_size": 8, "optimizer": ADAM}
     told |= {"observation": Binarize(255.0), "progress": False}
     return fit(options.pop("model", vae()), data, **told | options)
+
+
+def checked(array):
+    return check_data(vae(), array, observation=Binarize(255.0), keep_streamed=True).x
 
 
 def assert_same(one, other):
@@ -97,10 +102,10 @@ def test_goes_on_from_a_checkpoint(tmp_path):
 
 def test_the_rule(tmp_path, monkeypatch):
     mapped = on_disk(tmp_path, GREY)
-    assert not isinstance(streaming.checked_data(vae(), mapped, "x", Binarize(255.0)).x, Streamed)
+    assert not isinstance(checked(mapped), Streamed)
     monkeypatch.setattr("probvae.data.streamed.free_memory", lambda: 4 * GREY.nbytes - 1)
-    assert isinstance(streaming.checked_data(vae(), mapped, "x", Binarize(255.0)).x, Streamed)
-    assert not isinstance(streaming.checked_data(vae(), GREY, "x", Binarize(255.0)).x, Streamed)
+    assert isinstance(checked(mapped), Streamed)
+    assert not isinstance(checked(GREY), Streamed)
 
 
 def test_fingerprint_is_of_the_content(tmp_path):

@@ -100,7 +100,7 @@ def compare(
     _check_alike(fitted)
     found = {}
     for name, one in fitted.items():
-        data = checks.checked_batch(one.vae, _told(one, x), f"x of {name!r}", checks.AS_IT_IS)
+        data = one.check_data(_told(one, x), name=f"x of {name!r}")
         found[name] = one.log_prob(
             data,
             rng_key=rng_key,

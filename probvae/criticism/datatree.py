@@ -47,7 +47,7 @@ def to_datatree(fitted: Fitted, x: Any, *, rng_key: RngKey, num_samples: int = 1
     check_density(fitted.vae)
     checks.check_key(rng_key)
     checks.check_count("num_samples", num_samples)
-    data = checks.checked_batch(fitted.vae, x, "x", checks.AS_IT_IS)
+    data = fitted.check_data(x)
     data = data._replace(x=fitted.vae.observe(jax.random.fold_in(rng_key, num_samples), data.x))
     groups = jax.device_get(_draws(fitted.vae.eval(), fitted.values, rng_key, data, num_samples))
     groups["observed_data"] = {"x": np.asarray(data.x)}

@@ -212,7 +212,7 @@ def _few(data: Batch, budget: Budget) -> Batch:
 
 def _first(fitted: Fitted, x: Any, name: str, most: int) -> Batch:
     """Return checked data, or ``most`` of them evenly spread."""
-    data = checks.checked_batch(fitted.vae, x, name, checks.AS_IT_IS)
+    data = fitted.check_data(x, name=name)
     return jax.tree.map(lambda a: a[spread(len(data.x), most)], data)
 
 

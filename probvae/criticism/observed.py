@@ -17,7 +17,7 @@ def observed(fitted: Fitted, x: Any, rng_key: RngKey, *, least: int = 1) -> Batc
     """
     checks.check_key(rng_key)
     check_density(fitted.vae)
-    data = checks.checked_batch(fitted.vae, x, "x", checks.AS_IT_IS)
+    data = fitted.check_data(x)
     if len(data.x) < least:
         raise ValueError(f"x expects at least {least} data here; got {len(data.x)}. Give more of them.")
     return data._replace(x=fitted.vae.observe(jax.random.fold_in(rng_key, len(data.x)), data.x))

@@ -43,7 +43,7 @@ def observed(fitted: Fitted, x: Any, rng_key: RngKey) -> Batch:
             f"replicates are draws of p(x|z), and {type(likelihood).__name__} is no density: it scores "
             "reconstructions only. Take a likelihood such as Gaussian or Bernoulli."
         )
-    data = checks.checked_batch(fitted.vae, x, "x", checks.AS_IT_IS)
+    data = fitted.check_data(x)
     return data._replace(x=np.asarray(fitted.vae.observe(rng_key, data.x)))
 
 

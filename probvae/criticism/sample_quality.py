@@ -86,7 +86,7 @@ def sample_quality(
 
 
 def _complete(fitted: Fitted, x: Any) -> Batch:
-    data = checks.checked_batch(fitted.vae, x, "x", checks.AS_IT_IS)
+    data = fitted.check_data(x)
     if data.mask is not None:
         raise ValueError(
             "samples are compared with whole data, and these have a mask. Give the data without "

@@ -13,6 +13,7 @@ from probvae.evidence import Batch
 from probvae.objectives.terms import in_plate, latent_sites
 from probvae.tracing import compiled
 from probvae.training import Fitted
+from probvae.training.data_checks import check_context
 from probvae.typing import ArrayLike, Params, RngKey
 
 
@@ -30,7 +31,7 @@ def simulate(
             f"context expects one row for each of {num_data} simulated data; got "
             f"{rows[0] if rows else 'one number'}. Draw rows of the data's own context."
         )
-    context = inputs.checked_context(fitted.vae, context, None)
+    context = check_context(fitted.vae, context)
     keys = jax.random.split(rng_key, num_data)
     z, x = _simulated(fitted.vae.eval(), fitted.values, keys, context)
     return z, Batch(x, context)

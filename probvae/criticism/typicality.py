@@ -64,7 +64,7 @@ def typicality(
         checks.check_count(name, count)
     check_density(fitted.vae)
     noise_key, data_key, draw_key = jax.random.split(rng_key, 3)
-    data = checks.checked_batch(fitted.vae, x, "x", checks.AS_IT_IS)
+    data = fitted.check_data(x)
     data = data._replace(x=np.asarray(fitted.vae.observe(noise_key, data.x)))
     bound = log_prob(fitted.vae, fitted.values, data, rng_key=data_key, num_particles=num_particles)
     shared = data.context is None and data.mask is None
@@ -90,7 +90,7 @@ def _drawn(
     rows = [None if a is None else np.stack([a] * num_draws) for a in (datum.context, datum.mask)]
     data = Batch(x, *rows)
     if datum.mask is not None:
-        data = checks.checked_batch(fitted.vae, data, "x", checks.AS_IT_IS)
+        data = fitted.check_data(data)
     return log_prob(
         fitted.vae, fitted.values, data, rng_key=bound_key, num_particles=num_particles
     ).value

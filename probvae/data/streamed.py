@@ -1,9 +1,11 @@
 """Data that stay where they are: rows are read as they are wanted, from a file or any source."""
 
+import copy
 import os
 from pathlib import Path
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
 
 from probvae.data.reading import DataError
@@ -42,17 +44,26 @@ class Streamed:
             )
         self.source, self.chunk_bytes = source, chunk_bytes
         self._file = MappedRows.of(source)
-        first = self._raw(np.arange(1))
-        dtype = first.dtype if first.dtype.kind != "O" else None
-        if dtype is None or first.ndim < 1 or len(first) != 1:
-            raise DataError(f"{self}: expected numbers (1, *event_shape) for one row, got {first!r}")
-        self.shape, self.dtype = (len(source), *first.shape[1:]), dtype
+        first = self._raw(np.arange(1)) if self._file else self._first_row()
+        self.shape, self.dtype = (len(source), *first.shape[1:]), first.dtype
+        self.loaded_dtype = _loaded(self.dtype)
+
+    def load_as(self, dtype: np.dtype) -> "Streamed":
+        """Return the same data, which ``fit`` loads as another dtype."""
+        same = copy.copy(self)
+        same.loaded_dtype = dtype
+        return same
 
     def __len__(self) -> int:
         return self.shape[0]
 
     def __str__(self) -> str:
         return str(self._file.path if self._file else f"a source ({type(self.source).__name__})")
+
+    @property
+    def nbytes(self) -> int:
+        """The size of all data."""
+        return len(self) * self.row_bytes
 
     @property
     def row_bytes(self) -> int:
@@ -65,12 +76,7 @@ class Streamed:
         found = self._raw(order)
         told = (found.shape, found.dtype)
         if told != ((len(order), *self.shape[1:]), self.dtype):
-            raise self._fault(
-                order, f"{told[1]} {told[0]}, unlike row 0, {self.dtype} {self.shape[1:]}"
-            )
-        if found.dtype.kind == "f" and not np.isfinite(found).all():
-            bad = order[~np.isfinite(found.reshape(len(found), -1)).all(axis=1)]
-            raise self._fault(bad, "values that are NaN or infinite")
+            raise self.fault(order, f"{told[1]} {told[0]}, unlike row 0, {self.dtype} {self.shape[1:]}")
         ascending = len(order) == len(rows) and (back[1:] > back[:-1]).all()
         return found if ascending else found[back]
 
@@ -80,18 +86,69 @@ class Streamed:
         for start in range(0, len(self), step):
             yield self.read(np.arange(start, min(start + step, len(self))))
 
+    def _first_row(self) -> np.ndarray:
+        """Return the first row; raise if the source cannot be read by arrays of row numbers."""
+        kind = type(self.source).__name__
+        try:
+            found = self.source[np.arange(1)]
+            got = f"source[np.arange(1)] is a {type(found).__name__}"
+        except Exception as error:  # noqa: BLE001  of the source, whatever it is
+            found, got = None, f"source[np.arange(1)] raises {type(error).__name__}: {error}"
+        if isinstance(found, tuple | dict) or found is None:
+            raise DataError(
+                f"a source ({kind}): expected source[rows] to take an ascending integer array and to "
+                f"return an array (len(rows), *event_shape); {got}. {self._stack_remedy()}"
+            )
+        row = _without_mask(found)
+        if row.dtype.kind not in "buif" or row.ndim < 1 or len(row) != 1:
+            raise DataError(
+                f"a source ({kind}): expected numbers (1, *event_shape) for one row, got {row.dtype} "
+                f"{row.shape}. {self._stack_remedy()}"
+            )
+        return row
+
+    def _stack_remedy(self) -> str:
+        """Return how the rows of a dataset that answers single integers become one array."""
+        try:
+            item = self.source[0]
+        except Exception:  # noqa: BLE001  of the source, whatever it is
+            item = None
+        part = "[0]" if isinstance(item, tuple) else ""
+        if isinstance(item, dict):
+            part = f"[{next(iter(item), 'x')!r}]"
+        return (
+            "Of a dataset that gives one item for each integer, stack the items: "
+            f"np.stack([np.asarray(dataset[i]{part}) for i in range(len(dataset))])."
+        )
+
     def _raw(self, rows: np.ndarray) -> np.ndarray:
         try:
-            return self._file.read(rows) if self._file else np.asarray(self.source[rows])
+            return self._file.read(rows) if self._file else _without_mask(self.source[rows])
         except Exception as error:
-            raise self._fault(rows, f"{type(error).__name__}: {error}") from error
+            raise self.fault(rows, f"{type(error).__name__}: {error}") from error
 
-    def _fault(self, rows: np.ndarray, got: str) -> DataError:
+    def fault(self, rows: np.ndarray, got: str) -> DataError:
+        """Return the error that says what was read in place of rows that were there before."""
         return DataError(
             f"{self}: cannot read rows {rows[0]} to {rows[-1]}: expected the data that were there when "
             f"the run began, got {got}; usual fix: bring the file back whole, drop the rows that are "
             "damaged, and go on from a checkpoint"
         )
+
+
+def _loaded(dtype: np.dtype) -> np.dtype:
+    """Return the dtype in which JAX takes numbers of another."""
+    if dtype.kind == "f" and dtype.itemsize >= 8:
+        return np.dtype(jnp.zeros(()).dtype)
+    return dtype.newbyteorder("=")
+
+
+def _without_mask(rows: Any) -> np.ndarray:
+    """Return rows as an array, with NaN where they are masked."""
+    rows = np.asanyarray(rows)
+    if isinstance(rows, np.ma.MaskedArray) and np.ma.is_masked(rows):
+        rows = np.ma.asarray(rows, np.result_type(rows.dtype, np.float32)).filled(np.nan)
+    return np.asarray(rows)
 
 
 class MappedRows:

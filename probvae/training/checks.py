@@ -9,15 +9,11 @@ import numpy as np
 import optax
 
 from probvae import inputs
-from probvae.data import Cast
-from probvae.evidence import Batch
 from probvae.fields import check_function, shown
 from probvae.inputs import check_key
-from probvae.training.in_support import check_observation, check_values
 from probvae.typing import Shape
 
 MOST = 2**31
-AS_IT_IS = Cast()
 
 
 def check_options(vae: Any, rng_key: Any, optimizer: Any, epochs: Any, batch_size: Any) -> None:
@@ -80,46 +76,6 @@ def check_batch_size(batch_size: int, n: int) -> None:
         )
 
 
-def checked_batch(vae: Any, given: Any, name: str, observation: Any) -> Batch:
-    """Return data as a ``Batch`` that fits the VAE: shape, dtype, finiteness, range."""
-    batch = given if isinstance(given, Batch) else Batch(given)
-    x = _checked_array(vae, batch.x, name)
-    inputs.check_shape(name, x.shape, vae.event_shape, "event_shape")
-    check_observation(observation, x)
-    mask = None if batch.mask is None else _checked_mask(batch.mask, f"{name} mask")
-    told = None if batch.context is None else inputs.numbers(f"{name} context", batch.context)
-    some: Any = (x, told, mask)
-    inputs.checked(vae, *(a[:1] if np.ndim(a) else a for a in some))
-    for what, array in (("context", told), ("mask", mask)):
-        if array is not None and len(array) != len(x):
-            raise ValueError(
-                f"{name}: {what} has {len(array)} rows and x has {len(x)}; give one per datum."
-            )
-    context = None if told is None else _finite(np.asarray(told), f"{name} context")
-    _check_labels(vae, context)
-    x = np.where(mask, x, np.asarray(vae.likelihood.fill, x.dtype)) if mask is not None else x
-    check_values(vae, _finite(x, name), mask, name, observation)
-    return Batch(x, context, mask)
-
-
-def checked_context(vae: Any, context: Any) -> jax.Array | None:
-    """Return the context to generate with, as an array; None without one."""
-    rows = inputs.checked_context(vae, context, None)
-    _check_labels(vae, rows)
-    _check_known("context", rows)
-    return rows
-
-
-def checked_inputs(vae: Any, x: Any, context: Any, mask: Any) -> tuple[Any, Any, Any]:
-    """Return (x, context, mask) as ``inputs.checked`` does; what is not traced is finite, too."""
-    if mask is not None and not isinstance(mask, jax.core.Tracer):
-        mask = _checked_mask(mask, "mask")
-    found = inputs.checked(vae, x, context, mask)
-    for name, array in zip(("x", "context"), found, strict=False):
-        _check_known(name, array)
-    return found
-
-
 def checked_codes(z: Any, dim: int) -> Any:
     """Return codes ``(n, dim)``; raise for others, and where they are not finite."""
     codes = inputs.shaped("z", z, (dim,), "latent_dim")
@@ -147,67 +103,9 @@ def _row(name: str, value: Any, shape: Shape, field: str) -> jax.Array:
 
 def _check_known(name: str, array: Any) -> None:
     if array is not None and not isinstance(array, jax.core.Tracer):
-        _finite(np.asarray(array), name)
-
-
-def _check_labels(vae: Any, context: Any) -> None:
-    """Raise unless a context that is what is known of a discrete site is one-hot, or zeros."""
-    if context is None or not vae.prior.observes_context:
-        return
-    rows = np.asarray(context)
-    odd = ~((rows == 0) | (rows == 1)).all(-1) | (rows.sum(-1) > 1)
-    if odd.any():
-        row = int(odd.argmax())
-        raise ValueError(
-            f"the prior {type(vae.prior).__name__} reads labels from the context: each row is one-hot, "
-            f"or zeros where the label is not known; got {rows[row]} in row {row}. Take "
-            "np.eye(classes)[label], times 0 where there is none."
-        )
-
-
-def checked_missing(vae: Any, x: Any, context: Any, mask: Any) -> Batch:
-    """Return data with missing entries as a ``Batch`` that fits; what stands there is not looked at."""
-    mask, x = _checked_mask(mask, "mask"), np.asarray(inputs.numbers("x", x))
-    for name, array in (("mask", mask), ("x", x)):
-        inputs.check_shape(name, array.shape, vae.event_shape, "event_shape")
-    if len(mask) != len(x):
-        raise ValueError(f"mask has {len(mask)} rows and x has {len(x)}; give one per datum.")
-    seen = np.where(mask, x, vae.likelihood.fill)
-    return checked_batch(vae, Batch(seen, context, mask), "x", AS_IT_IS)
-
-
-def _checked_array(vae: Any, value: Any, name: str) -> np.ndarray:
-    if value is None or isinstance(value, str | dict):
-        raise TypeError(f"{name} expects an array (n, *event_shape); got {value!r}.")
-    x = np.asarray(inputs.numbers(name, value))
-    if x.size == 0 or x.ndim == 0:
-        raise ValueError(
-            f"{name} expects at least one datum of shape {vae.event_shape}; got shape {x.shape}."
-        )
-    return in_precision(x)
-
-
-def in_precision(x: np.ndarray) -> np.ndarray:
-    """Return float64 as float32, where that is what JAX computes in."""
-    return x.astype(np.float32) if x.dtype == np.float64 and jnp.zeros(()).dtype == np.float32 else x
-
-
-def _checked_mask(mask: Any, name: str) -> np.ndarray:
-    found = np.asarray(inputs.numbers(name, mask))
-    if not ((found == 0) | (found == 1)).all():
-        raise ValueError(
-            f"{name} expects True where x is observed and False where not; got other numbers. Take "
-            "np.isfinite(x), or mask > 0."
-        )
-    return found.astype(bool)
-
-
-def _finite(x: np.ndarray, name: str) -> np.ndarray:
-    if x.dtype.kind == "f" and not np.isfinite(x).all():
-        row = int(np.argmax(~np.isfinite(x.reshape(len(x), -1)).all(axis=1)))
-        count = int((~np.isfinite(x)).sum())
-        raise ValueError(
-            f"{name} holds {count} values that are NaN or infinite, the first in row {row}; expected "
-            "finite numbers. Drop or fill them, or say that they are missing: Batch(x, mask=...)."
-        )
-    return x
+        bad = ~np.isfinite(np.asarray(array).reshape(len(array), -1))
+        if bad.any():
+            raise ValueError(
+                f"{name} holds {int(bad.sum())} values that are NaN or infinite, the first in row "
+                f"{int(bad.any(axis=1).argmax())}; expected finite numbers. Drop those rows."
+            )

@@ -7,7 +7,9 @@ import jax.numpy as jnp
 from numpyro import handlers
 from numpyro.distributions import Distribution
 
+from probvae import inputs
 from probvae.training import checks
+from probvae.training.data_checks import check_context
 from probvae.training.queries import numbers_in
 from probvae.typing import ArrayLike, Params
 from probvae.vae import VAE
@@ -51,7 +53,7 @@ class DecoderPrior:
         """
         if size is not None:
             return self.distribution(name, size=size, context=context).mean
-        row = None if context is None else jnp.asarray(context)[None]
+        row = None if context is None else inputs.numbers("context", context)[None]
         return self.distribution(name, context=row).mean[0]
 
     def distribution(
@@ -65,6 +67,7 @@ class DecoderPrior:
         checks.check_count("size", size)
         if not (isinstance(name, str) and name):
             raise ValueError(f"name expects a string to stand before the sites' names; got {name!r}.")
+        context = check_context(self.vae, context)
         unseen = jnp.full((size, *self.vae.event_shape), self.vae.likelihood.fill)
         shown = handlers.block(hide=["x"])
         try:

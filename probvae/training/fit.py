@@ -19,13 +19,13 @@ from probvae.training.average import averaged
 from probvae.training.callbacks import Callback, check_callbacks
 from probvae.training.checkpoints import Checkpoints
 from probvae.training.course import Plan, trained
+from probvae.training.data_checks import check_data
 from probvae.training.devices import checked_devices
 from probvae.training.fitted import Fitted
 from probvae.training.known import known
 from probvae.training.recovery import AbstractRecovery, prepared
 from probvae.training.start_values import checked_params
 from probvae.training.stopping import EarlyStopping, check_stopping
-from probvae.training.streaming import checked_data
 from probvae.training.warm_start import held
 from probvae.typing import Params, RngKey
 from probvae.vae import VAE
@@ -106,6 +106,7 @@ def fit(
         NonFiniteLossError: if the loss stops being finite; names step and term, and carries the VAE
             at the last good epoch (with ``early_stopping``, the best) as ``error.fitted``.
     """
+    check_kind("progress", progress, bool)
     ready = prepared_run(
         vae,
         train,
@@ -121,9 +122,9 @@ def fit(
         early_stopping=early_stopping,
         recovery=recovery,
         average=average,
+        progress=progress,
     )
     check_callbacks(callbacks)
-    check_kind("progress", progress, bool)
     check_kind("checkpoints", checkpoints, Checkpoints | None)
     on = checked_devices(devices, batch_size)
     plan = Plan(epochs, early_stopping, checkpoints, recovery, tuple(callbacks), on)
@@ -154,6 +155,7 @@ def prepared_run(
     early_stopping: EarlyStopping | None = None,
     recovery: AbstractRecovery | None = None,
     average: Any = None,
+    progress: bool = False,
 ) -> Ready:
     """Check what ``fit`` is given, before anything is compiled."""
     objective = ELBO() if objective is None else objective
@@ -168,14 +170,20 @@ def prepared_run(
     found = structure(vae)
     check_objective(objective, found.model, found.guide, found.state, type(vae.posterior).__name__)
     bare = _data_side(vae, objective)
-    train = checked_data(bare, train, "train", observation)
+    look = {"keep_streamed": True, "progress": progress}
+    train = check_data(bare, train, "train", observation=observation, **look)
     checks.check_batch_size(batch_size, len(train.x))
     check_terms(objective, vae, batch_size)
     check_schedules(objective, epochs * (len(train.x) // batch_size))
     if validation is not None:
-        validation = checked_data(vae, validation, "validation", sources.Cast())
+        validation = check_data(vae, validation, "validation", **look)
         if not isinstance(validation.x, sources.Streamed):
             validation = validation._replace(x=vae.observe(jax.random.key(0), validation.x))
+        elif vae.likelihood.observation is not None:
+            raise sources.DataError(
+                f"validation is streamed, and {type(vae.likelihood).__name__} adds noise to all of it, "
+                "once; usual fix: give validation data in memory, np.asarray(validation[:10_000])"
+            )
     check_stopping(early_stopping, vae, validation)
     start = checked_params(vae, {} if init_params is None else init_params)
     if vae.likelihood.observation is not None:

@@ -10,11 +10,12 @@ import jax
 import jax.numpy as jnp
 from numpyro.distributions import Distribution
 
-from probvae import evidence, inputs
-from probvae.evidence import Evidence
+from probvae import evidence
+from probvae.evidence import Batch, Evidence
 from probvae.fields import Checked
 from probvae.interfaces import AbstractDistributionGuide
 from probvae.training import checks, queries, store
+from probvae.training.data_checks import check_context, check_data
 from probvae.training.decoder_prior import DecoderPrior
 from probvae.training.history import History
 from probvae.training.paths import straight
@@ -69,10 +70,27 @@ class Fitted(Checked):
         """Return the same with other parameters and state."""
         return replace(self, values=checks.checked_values(values, self.values))
 
+    def check_data(self, x: Any, context: Any = None, mask: Any = None, *, name: str = "x") -> Batch:
+        """Return data as every query takes them: as arrays ``Batch(x, context, mask)`` that fit.
+
+        Args:
+            x: data ``(n, *event_shape)``: an array, a masked array, a frame, a source of rows, or a
+                ``Batch(x, context, mask)``.
+            context: ``(n, *context_shape)``, where ``x`` is no ``Batch``.
+            mask: true where x is observed, likewise.
+            name: what an error calls the data.
+
+        Raises:
+            TypeError, ValueError: for data that do not fit, with a remedy.
+        """
+        return check_data(self.vae, x, name, context=context, mask=mask)
+
     def encode(
-        self, x: ArrayLike, context: ArrayLike | None = None, mask: ArrayLike | None = None
+        self, x: Any, context: ArrayLike | None = None, mask: ArrayLike | None = None
     ) -> Distribution:
         """Return q(z|x) for data ``(n, *event_shape)``: batch shape ``(n,)``, event ``(latent_dim,)``.
+
+        ``x`` may be a ``Batch(x, context, mask)``.
 
         Raises:
             TypeError: for a guide that is a program: draw from it by ``Predictive(fitted.guide)``.
@@ -82,14 +100,14 @@ class Fitted(Checked):
                 f"the posterior {type(self.vae.posterior).__name__} is a program with several sites, "
                 "not one distribution. Draw from it: Predictive(fitted.guide, num_samples=...)(key, x)."
             )
-        data = checks.checked_inputs(self.vae, x, context, mask)
+        data = self.check_data(x, context, mask)
         return queries.encode(self.vae.eval(), self.values, *data)
 
     def decode(self, z: ArrayLike, context: ArrayLike | None = None) -> Distribution:
         """Return p(x|z) for codes ``(n, latent_dim)``: batch shape ``(n,)``, event ``event_shape``."""
         z = checks.checked_codes(z, self.vae.prior.code_dim(self.vae.latent_dim))
-        told, at = inputs.checked_context(self.vae, context, jnp.asarray(z)), point_weights(self)
-        return queries.decode(at.vae.eval(), at.values, z, told)
+        context, at = check_context(self.vae, context, rows=len(z)), point_weights(self)
+        return queries.decode(at.vae.eval(), at.values, z, context)
 
     def sample(
         self,
@@ -111,30 +129,30 @@ class Fitted(Checked):
             samples with leading shape ``(num_samples,)``, or ``(num_samples, rows)`` with context.
         """
         checks.check_draws(rng_key, num_samples=num_samples)
-        context = checks.checked_context(self.vae, context)
+        context = check_context(self.vae, context)
         vae = self.vae.eval() if noisy else self.vae.eval().without_noise()
         drawn = queries.sample(vae, self.values, jax.random.split(rng_key, num_samples), context)
         return drawn if context is not None else jax.tree.map(lambda a: a[:, 0], drawn)
 
     def reconstruct(
         self,
-        x: ArrayLike,
+        x: Any,
         *,
         rng_key: RngKey | None = None,
         context: ArrayLike | None = None,
         mask: ArrayLike | None = None,
     ) -> jax.Array:
         """Return the mean of p(x|z), at the mean of q(z|x) or, given ``rng_key``, at a draw of it."""
+        data = self.check_data(x, context, mask)
         if rng_key is None:
-            return self.decode(self.encode(x, context, mask).mean, context).mean
+            return self.decode(self.encode(data).mean, data.context).mean
         checks.check_key(rng_key)
-        x, context, mask = checks.checked_inputs(self.vae, x, context, mask)
-        return queries.reconstruct(self.vae.eval(), self.values, rng_key, x, context, mask)
+        return queries.reconstruct(self.vae.eval(), self.values, rng_key, *data)
 
     def impute(
         self,
-        x: ArrayLike,
-        mask: ArrayLike,
+        x: Any,
+        mask: ArrayLike | None = None,
         *,
         rng_key: RngKey,
         num_samples: int = 1,
@@ -159,7 +177,12 @@ class Fitted(Checked):
         """
         checks.check_draws(rng_key, num_samples=num_samples, num_particles=num_particles)
         evidence.check_density(self.vae)
-        data = checks.checked_missing(self.vae, x, context, mask)
+        data = self.check_data(x, context, mask)
+        if data.mask is None:
+            raise ValueError(
+                "impute expects a mask, true where x is observed; got None. Where x is NaN, that is "
+                "impute(x, np.isfinite(x), ...)."
+            )
         keys = jax.vmap(partial(jax.random.fold_in, rng_key))(jnp.arange(len(data.x)))
         counts = {"num_samples": num_samples, "num_particles": num_particles}
         return queries.impute(self.vae.eval(), self.values, keys, data, **counts)
@@ -176,7 +199,7 @@ class Fitted(Checked):
         Reference: Jiang et al. 2017, arXiv:1611.05148.
         """
         checks.check_draws(rng_key, num_particles=num_particles)
-        data = checks.checked_batch(self.vae, x, "x", checks.AS_IT_IS)
+        data = self.check_data(x)
         keys = jax.random.split(rng_key, num_particles)
         return queries.responsibilities(self.vae.eval(), self.values, keys, data)
 
@@ -258,7 +281,7 @@ class Fitted(Checked):
         self, bound: Any, x: Any, key: Any, num_particles: Any, num_draws: int, *, progress: bool
     ) -> Evidence:
         checks.check_draws(key, num_particles=num_particles)
-        told = checks.checked_batch(self.vae, x, "x", checks.AS_IT_IS), key, num_particles, num_draws
+        told = self.check_data(x), key, num_particles, num_draws
         return queries.bound(bound, self.vae, self.values, *told, progress=progress)
 
     def save(self, path: str | os.PathLike, *, overwrite: bool = False) -> None:

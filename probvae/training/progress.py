@@ -34,10 +34,13 @@ class Lines:
         total: int | None = None,
         initial: int = 0,
         unit: str = "it",
+        desc: str = "",
+        leave: bool = True,
         disable: bool = False,
     ) -> None:
         self._items, self._unit, self._disable = items, unit, disable
         self._total = len(items) if total is None and isinstance(items, Sized) else total
+        self._desc = desc  # `leave` is tqdm's: a line that was written stays
         self._initial = self._n = self._said = initial
         self._begun = self._at = time.monotonic()
         self._postfix = ""
@@ -72,7 +75,8 @@ class Lines:
     def _say(self) -> None:
         now = time.monotonic()
         self._at, self._said = now, self._n
-        told = {"unit": self._unit, "postfix": self._postfix, "initial": self._initial}
+        unit = f"{self._desc}: {self._unit}" if self._desc else self._unit
+        told = {"unit": unit, "postfix": self._postfix, "initial": self._initial}
         line = tqdm.format_meter(self._n, self._total, now - self._begun, bar_format=FORMAT, **told)
         if not self._disable:
             print(line, file=sys.stderr, flush=True)

@@ -8,10 +8,10 @@ from typing import Any
 import jax
 import numpy as np
 
-from probvae.data.reading import DataError
-from probvae.data.streamed import Streamed, streamed
+from probvae.data.streamed import Streamed
 from probvae.evidence import Batch
-from probvae.training import checks, looking, loop
+from probvae.training import looking, loop
+from probvae.training.data_checks import fill_missing, in_precision
 from probvae.training.devices import DataParallel, OneDevice, num_rows
 from probvae.training.start_values import PASS_STATE
 from probvae.typing import Params, RngKey
@@ -123,9 +123,12 @@ def read(data: Batch, rows: np.ndarray, fill: Any) -> Batch:
     """Return rows of any shape as arrays; rows beyond the last are the last."""
     rows = np.minimum(rows, len(data.x) - 1)
     flat = rows.reshape(-1)
-    x = checks.in_precision(data.x.read(flat))
     context, mask = (None if a is None else a[flat] for a in (data.context, data.mask))
-    x = x if mask is None else np.where(mask, x, np.asarray(fill, x.dtype))
+    x = fill_missing(data.x.read(flat), mask, fill)
+    x = in_precision(x).astype(data.x.loaded_dtype, copy=False)
+    if x.dtype.kind == "f" and not np.isfinite(x).all():
+        bad = ~np.isfinite(x.reshape(len(x), -1)).all(axis=1)
+        raise data.x.fault(flat[bad], "values that are NaN or infinite")
     shaped = lambda a: a.reshape(*rows.shape, *a.shape[1:])  # noqa: E731
     return jax.tree.map(shaped, Batch(x, context, mask))
 
@@ -160,28 +163,3 @@ def first_batch(run: loop.Run, train: Batch) -> Batch:
 def _by_row(batch: Batch) -> Batch:
     x = batch.x if isinstance(batch.x, Streamed) else Streamed(np.asarray(batch.x))
     return batch._replace(x=x)
-
-
-def checked_data(vae: Any, given: Any, name: str, observation: Any) -> Batch:
-    """Return data as a ``Batch`` that fits the VAE; what is streamed is looked at chunk by chunk."""
-    batch = given if isinstance(given, Batch) else Batch(given)
-    x = streamed(batch.x)
-    if not isinstance(x, Streamed):
-        return checks.checked_batch(vae, given, name, observation)
-    if name == "validation" and vae.likelihood.observation is not None:
-        raise DataError(
-            f"validation is streamed, and {type(vae.likelihood).__name__} adds noise to all of it, "
-            "once; usual fix: give validation data in memory, np.asarray(validation[:10_000])"
-        )
-    context = None if batch.context is None else np.asarray(batch.context)
-    mask = None if batch.mask is None else np.asarray(batch.mask).astype(bool)
-    for what, array in (("context", context), ("mask", mask)):
-        if array is not None and len(array) != len(x):
-            raise ValueError(f"{name}: {what} has {len(array)} rows and x has {len(x)}; one per datum.")
-    start = 0
-    for block in x.blocks():
-        rows = slice(start, start + len(block))
-        part = Batch(block, *(None if a is None else a[rows] for a in (context, mask)))
-        checks.checked_batch(vae, part, name if start == 0 else f"{name}[{start}:]", observation)
-        start += len(block)
-    return Batch(x, context, mask)

@@ -104,6 +104,7 @@ def sweep(
         batch_size=batch_size,
         init_params=init_params,
         early_stopping=early_stopping,
+        progress=progress,
     )
     _check_resident(ready.data)
     members = [

@@ -1,0 +1,309 @@
+"""The one door for data: what a user gives becomes checked arrays ``Batch(x, context, mask)``.
+
+Training and validation data, and the data of every query and measure, come through ``check_data``.
+Contexts without data come through ``check_context``.
+"""
+
+import warnings
+from collections.abc import Iterator
+from typing import Any
+
+import jax
+import numpy as np
+
+from probvae import containers, inputs
+from probvae.containers import read_values, split_mask
+from probvae.data import Cast, Data, Streamed
+from probvae.data.reading import DataError
+from probvae.data.streamed import free_memory, mapped, streamed
+from probvae.evidence import Batch
+from probvae.training.in_support import check_observation, check_values
+from probvae.training.progress import bar
+from probvae.typing import Shape
+
+AS_IT_IS = Cast()
+CHUNK = 32 * 2**20  # bytes looked at together: the check must not decide the run's peak memory
+SAMPLE = 256  # rows in which distinct values are counted
+EXACT = 2**24  # float32 holds all integers up to here
+NOISE = 1e-12  # a column that varies by less, relative to its size, varies by float64's own rounding
+
+
+def check_data(
+    vae: Any,
+    data: Any,
+    name: str = "x",
+    *,
+    context: Any = None,
+    mask: Any = None,
+    observation: Any = AS_IT_IS,
+    keep_streamed: bool = False,
+    progress: bool = False,
+) -> Batch:
+    """Return data as arrays that fit the VAE, in the dtypes that JAX computes in.
+
+    Args:
+        vae: says which shapes and values are right.
+        data: an array, a list, a masked array, a frame, a sparse matrix, a source of rows, or a
+            ``Batch`` of these and their context and mask.
+        name: what an error calls the data.
+        context: ``(n, *context_shape)``, where ``data`` is no ``Batch``.
+        mask: true where x is observed, likewise. Where the data have a mask of their own, an entry is
+            observed if both say so.
+        observation: what is applied to x before it is scored.
+        keep_streamed: return streamed data as ``Streamed``. Otherwise they are read into memory.
+        progress: show a bar while large data are read.
+
+    Returns:
+        NumPy arrays. Where the mask is false, x holds the likelihood's fill value (not: ``Streamed``).
+        Traced arrays are returned as they are: only their shapes can be checked.
+
+    Raises:
+        TypeError: for containers and dtypes that hold no numbers.
+        ValueError: for a wrong shape, and for values that are not finite or not in the support.
+    """
+    batch = _as_batch(data, name, context, mask)
+    if any(isinstance(part, jax.core.Tracer) for part in batch):
+        return Batch(*inputs.checked(vae, *batch))
+    x, observed = _read_x(name, batch.x)
+    inputs.check_shape(name, x.shape, vae.event_shape, "event_shape")
+    mask = _check_mask(vae, batch.mask, observed, x.shape, _part_of(name, "mask"))
+    context = check_context(vae, batch.context, _part_of(name, "context"), rows=len(x))
+    warn_of_merged_values(name, x, mask)
+    check_observation(observation, in_precision(_rows(x, slice(0, 2))))
+    if isinstance(x, Streamed) and keep_streamed:
+        x = _check_streamed(vae, x, mask, name, observation, progress=progress)
+        return Batch(x, context, mask)
+    x = _in_memory(x, mask, vae.likelihood.fill, name, progress=progress)
+    check_values(vae, x, mask, name, observation)
+    return Batch(x, context, mask)
+
+
+def check_context(vae: Any, context: Any, name: str = "context", *, rows: int | None = None) -> Any:
+    """Return a context as an array ``(rows, *context_shape)``; None where the VAE takes none.
+
+    Raises:
+        TypeError, ValueError: for a context that is missing or not asked for, and for wrong shapes and
+            values.
+    """
+    if context is None or isinstance(context, jax.core.Tracer):
+        return inputs.checked_context(vae, context, None)
+    array, observed = read_values(name, context)
+    if observed is not None:
+        raise ValueError(
+            f"{name} holds {int((~observed).sum())} masked or missing entries. {_MISSING_CONTEXT}"
+        )
+    inputs.check_context_shape(vae, array.shape, name)
+    if rows is not None:
+        inputs.check_same_rows(name, len(array), rows)
+    warn_of_merged_values(name, array, None)
+    array = in_precision(np.asarray(array))
+    if array.dtype.kind == "f" and not np.isfinite(array).all():
+        bad = ~np.isfinite(array.reshape(len(array), -1)).all(axis=1)
+        raise ValueError(
+            f"{name} holds NaN or infinite values in {int(bad.sum())} rows, the first in row "
+            f"{int(bad.argmax())}. {_MISSING_CONTEXT}"
+        )
+    _check_labels(vae, array)
+    return array
+
+
+_MISSING_CONTEXT = (
+    "A context must be complete: a mask is of x alone. Fill the entries in, with 0 or a mean, and say "
+    "where in a column of its own (1 where missing), or drop these rows."
+)
+
+
+def in_precision(x: np.ndarray) -> np.ndarray:
+    """Return numbers in the dtype that JAX computes in: float64 as float32, unless it is enabled."""
+    x = containers.as_jax_takes_it(x)
+    if x.dtype == np.float64 and not containers.in_double_precision():
+        with np.errstate(over="ignore"):  # what is infinite then is reported with its row
+            return x.astype(np.float32)
+    return x
+
+
+def warn_of_merged_values(name: str, x: Any, mask: np.ndarray | None) -> None:
+    """Warn if float32 gives rows that differ the same value, in some column.
+
+    Looked at are up to ``SAMPLE`` rows, evenly spread: a collapse shows in them, and chance pairs among
+    millions of rows do not.
+    """
+    if containers.in_double_precision() or len(x) < 16:
+        return
+    if x.dtype.kind not in "iuf" or x.dtype.itemsize < 4 or x.dtype == np.float32:
+        return
+    rows = np.linspace(0, len(x) - 1, min(len(x), SAMPLE)).astype(int)
+    sample = np.asarray(x.read(rows) if isinstance(x, Streamed) else x[rows]).reshape(len(rows), -1)
+    if mask is not None:
+        sample = np.where(mask[rows].reshape(len(rows), -1), sample, 0)
+    exact, rounded = _distinct(sample), _distinct(sample.astype(np.float32))
+    size = np.abs(sample).max(axis=0)
+    merged = (2 * rounded <= exact) & (size > 0)
+    if sample.dtype.kind == "f":
+        merged &= np.ptp(sample, axis=0) > NOISE * size
+    if merged.any():
+        column = int(merged.argmax())
+        place = f"column {column}" if len(x.shape) == 2 else f"entry {column} of each row"
+        step = float(np.spacing(np.float32(size[column])))
+        warnings.warn(
+            f"{name}: JAX computes in float32, which cannot tell apart the values of {place} "
+            f"({int(merged.sum())} of {sample.shape[1]} are so): {exact[column]} distinct values in "
+            f"{len(rows)} rows become {rounded[column]}. Near {size[column]:.3g}, float32 numbers are "
+            f"{step:.3g} apart. Subtract an offset, x - x.mean(axis=0), and divide by a unit, or "
+            'compute in double precision: jax.config.update("jax_enable_x64", True).',
+            stacklevel=2,
+        )
+
+
+def _distinct(sample: np.ndarray) -> np.ndarray:
+    """Return the number of distinct values per column."""
+    ordered = np.sort(sample, axis=0)
+    return 1 + (ordered[1:] != ordered[:-1]).sum(axis=0)
+
+
+def _as_batch(data: Any, name: str, context: Any, mask: Any) -> Batch:
+    """Return data, context and mask together; raise if one of them is given twice."""
+    if isinstance(data, Data):
+        raise TypeError(f"{name} expects an array; got a data set, {data.name!r}. Give data.train.")
+    if not isinstance(data, Batch):
+        return Batch(data, context, mask)
+    for part, outside in (("context", context), ("mask", mask)):
+        if outside is not None and getattr(data, part) is not None:
+            raise ValueError(f"{name} is a Batch with a {part}, and {part} is given too. Give it once.")
+    return Batch(
+        data.x,
+        data.context if context is None else context,
+        data.mask if mask is None else mask,
+    )
+
+
+def _part_of(name: str, part: str) -> str:
+    return part if name == "x" else f"{name} {part}"
+
+
+def _read_x(name: str, value: Any) -> tuple[Any, np.ndarray | None]:
+    """Return x as an array or ``Streamed``, and where it is observed: None where it has no mask."""
+    if isinstance(value, Batch):
+        raise TypeError(f"{name} expects an array of numbers; got a Batch inside a Batch.")
+    if isinstance(value, np.ma.MaskedArray):
+        _, observed = split_mask(value)
+        return _read_x(name, value.data)[0], observed
+    if not isinstance(value, Streamed):
+        containers.check_container(name, value)
+    source = streamed(value)
+    if isinstance(source, Streamed):
+        return source, None
+    array, observed = read_values(name, source)
+    return np.asarray(array), observed
+
+
+def _check_mask(
+    vae: Any, mask: Any, observed: np.ndarray | None, shape: Shape, name: str
+) -> np.ndarray | None:
+    """Return where x is observed, by the mask that was given and by the one of its container."""
+    if mask is not None:
+        array = np.asarray(inputs.numbers(name, mask))
+        inputs.check_shape(name, array.shape, shape[1:], "event_shape")
+        inputs.check_same_rows(name, len(array), shape[0])
+        if array.dtype != bool:
+            if not ((array == 0) | (array == 1)).all():
+                raise ValueError(
+                    f"{name} expects True where x is observed and False where not; got other numbers. "
+                    "Take np.isfinite(x), or mask > 0."
+                )
+            array = array.astype(bool)
+        observed = array if observed is None else observed & array
+    if observed is not None:
+        inputs.check_can_mask(vae)
+    return observed
+
+
+def fill_missing(x: np.ndarray, mask: np.ndarray | None, fill: Any) -> np.ndarray:
+    """Return x with the fill value where the mask is false."""
+    return x if mask is None else np.where(mask, x, np.asarray(fill, x.dtype))
+
+
+def _check_streamed(
+    vae: Any, x: Streamed, mask: Any, name: str, observation: Any, *, progress: bool
+) -> Streamed:
+    """Check streamed data chunk by chunk; return them with one dtype for all chunks."""
+    for rows in _blocks(x, name, progress=progress):
+        part = None if mask is None else mask[rows]
+        block = _finite_block(x, rows, part, vae.likelihood.fill, name)
+        if block.dtype.kind == "f":  # integers that JAX would wrap are floats here, so all others are
+            x = x.load_as(block.dtype)
+        place = f"{name}[{rows.start}:]" if rows.start else name
+        check_values(vae, block, part, place, observation)
+    return x
+
+
+def _in_memory(x: Any, mask: np.ndarray | None, fill: Any, name: str, *, progress: bool) -> np.ndarray:
+    """Return data as one array, converted, filled and finite. One that is so already is not copied."""
+    is_streamed = isinstance(x, Streamed)
+    if is_streamed and x.nbytes > free_memory():
+        raise DataError(
+            f"{name} is streamed, and its {x.nbytes:,} bytes do not fit into the free memory; usual "
+            "fix: ask about some of its rows at a time, source[rows]"
+        )
+    dtype = x.loaded_dtype if is_streamed else in_precision(x[:0]).dtype
+    copy = is_streamed or mask is not None or dtype != x.dtype
+    array = np.empty(x.shape, dtype) if copy else x
+    for rows in _blocks(x, name, progress=progress and (is_streamed or mapped(x) is not None)):
+        block = _finite_block(x, rows, None if mask is None else mask[rows], fill, name)
+        if block.dtype.kind == "f" != dtype.kind:  # integers that JAX would wrap: all become floats
+            return _in_memory(x.load_as(block.dtype), mask, fill, name, progress=progress)
+        if copy:
+            array[rows] = block
+    return array
+
+
+def _finite_block(x: Any, rows: slice, mask: Any, fill: Any, name: str) -> np.ndarray:
+    """Return rows of x, filled and converted; raise if an observed value is not finite."""
+    raw = fill_missing(_rows(x, rows), mask, fill)
+    block = in_precision(raw)
+    finite = np.isfinite(block)
+    if not finite.all():
+        bad = np.argwhere(~finite)
+        row, count = rows.start + int(bad[0][0]), len(bad)
+        raise ValueError(
+            f"{name} holds {count} values that are NaN or infinite, the first in row {row}; expected "
+            f"finite numbers. {_finite_remedy(raw, finite, mask)}"
+        )
+    return block
+
+
+def _finite_remedy(raw: np.ndarray, finite: np.ndarray, mask: np.ndarray | None) -> str:
+    if np.isfinite(raw).all():
+        return "They are beyond float32, which ends at 3.4e38. Divide by a unit first."
+    if mask is None:
+        return "Drop or fill them, or say that they are missing: Batch(x, mask=np.isfinite(x))."
+    if not (finite & mask).any():
+        return "The mask is true exactly where x is NaN. It seems inverted: Batch(x, mask=~mask)."
+    return "The mask is true there: make it false where x is missing, mask & np.isfinite(x)."
+
+
+def _rows(x: Any, rows: slice) -> np.ndarray:
+    return x.read(np.arange(*rows.indices(len(x)))) if isinstance(x, Streamed) else np.asarray(x[rows])
+
+
+def _blocks(x: Any, name: str, *, progress: bool) -> Iterator[slice]:
+    """Yield all rows in order as slices, a chunk at a time, beside a bar."""
+    chunk = x.chunk_bytes if isinstance(x, Streamed) else CHUNK
+    step = max(chunk * len(x) // max(x.nbytes, 1), 1)
+    starts = range(0, len(x), step)
+    for start in bar(starts, desc=f"reading {name}", unit="chunk", leave=False, disable=not progress):
+        yield slice(start, min(start + step, len(x)))
+
+
+def _check_labels(vae: Any, context: np.ndarray) -> None:
+    """Raise unless a context that labels a discrete site is one-hot, or zeros."""
+    if not vae.prior.observes_context:
+        return
+    odd = ~((context == 0) | (context == 1)).all(-1) | (context.sum(-1) > 1)
+    if odd.any():
+        row = int(odd.argmax())
+        raise ValueError(
+            f"the prior {type(vae.prior).__name__} reads labels from the context: each row is one-hot, "
+            f"or zeros where the label is not known; got {context[row]} in row {row}. Take "
+            "np.eye(classes)[label], times 0 where there is none."
+        )
