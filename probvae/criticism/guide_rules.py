@@ -8,6 +8,7 @@ from probvae.criticism.verdict import Finding, Kind
 
 NARROW = 0.5  # of the best local guide's scale
 GAP, GAP_SHARE = 1.0, 0.2  # nats, and of the KL: the larger counts
+EFFECT = 0.1  # nats that importance weights move log p(x) by: below, their tail does not matter
 WEIGHT = 0.5  # of the KL, in what was maximised
 CALIBRATED = 0.2  # posterior standard deviations, and of the logarithm of their ratio
 CREMER = "Cremer et al. 2018, arXiv:1801.03558"
@@ -102,20 +103,28 @@ def overfitted_encoder(m: Any) -> Finding | None:
 
 
 def untrusted_weights(m: Any) -> Finding | None:
-    """The importance-weighted log p(x) is a bound of unknown slack."""
-    if m.pareto is None or m.pareto.share_above == 0:
+    """The importance-weighted log p(x) is a bound of unknown slack, which may matter."""
+    if m.pareto is None:
         return None
-    found, n = m.pareto, len(m.pareto.k_hat)
+    doubtful = m.pareto.above & ~(m.pareto.effect < EFFECT)
+    if not doubtful.any():
+        return None
+    k_hat, effect = (
+        float(np.median(np.nan_to_num(each[doubtful], nan=np.inf)))
+        for each in (m.pareto.k_hat, m.pareto.effect)
+    )
     return Finding(
         Kind.LIMIT,
         "k-hat above its threshold",
-        f"for {round(found.share_above * n)} of {n} data the importance weights' tail is too heavy "
-        f"(median k-hat {np.median(found.k_hat):.2f}, {found.num_particles} particles): their log p(x) "
-        "is a lower bound of unknown slack. It exceeds the ELBO by "
+        f"for {doubtful.sum()} of {len(doubtful)} data the importance weights' tail is too heavy "
+        f"(median k-hat {k_hat:.2f} of these, {m.pareto.num_particles} particles), and the "
+        f"weights matter: they move log p(x) of these by {effect:.3g} nats (median). Their "
+        "log p(x) is a lower bound of unknown slack. Over all data it exceeds the ELBO by "
         f"{m.log_prob.mean - m.elbo.mean:.3g} nats.",
-        float(np.median(found.k_hat)),
-        found.threshold,
-        "min(1 - 1/log10 S, 0.7), Vehtari et al. 2024, arXiv:1507.02646",
+        k_hat,
+        m.pareto.threshold,
+        f"min(1 - 1/log10 S, 0.7), Vehtari et al. 2024, arXiv:1507.02646, where the weights move "
+        f"log p(x) by {EFFECT} nats or more, by convention",
         "Compare models by criticism.annealed_log_prob(...), or take a guide that comes closer: "
         "guides.FullRank(), guides.Flow(...), objectives.IWAE(...).",
     )

@@ -16,7 +16,7 @@ from probvae.training import Fitted, checks
 from probvae.typing import ArrayLike, Params, RngKey
 
 LEAST_PARTICLES = 100  # the fit is of the largest fifth: 20 points
-ROUNDING = 256  # weights that differ by so many units in the last place are one weight
+ROUNDING = 64  # log weights that differ by so many units in the last place of their terms are equal
 VANISHING = -600.0  # a log weight so far below the largest is no weight
 BLOCK = 2_000_000  # log weights held at a time
 
@@ -25,23 +25,43 @@ class ParetoShape(NamedTuple):
     """The tail of each datum's importance weights w = p(x, z) / q(z|x), z ~ q(z|x).
 
     ``k_hat`` ``(n,)``: the shape of a generalised Pareto fitted to the largest weights, about which
-    moments above 1/k are infinite; -inf where all weights are equal (q is the posterior); inf where a
-    few weights are all there is; nan where no fit can be made (weights that are nan, all zero, or
-    largely tied, as with few states of z).
+    moments above 1/k are infinite. It is -inf where the largest weights are equal, which is the best
+    case: q is the posterior, to the rounding of log p(x, z) - log q(z|x), or the weights have a largest
+    value that many draws attain, as with few states of z. It is inf where a few weights are all there
+    is, and nan where no fit can be made (weights that are nan or all zero, or a tail in which most are
+    tied and some are larger).
     ``threshold``: min(1 - 1/log10 S, 0.7); above it, log p(x) by S particles is a bound of unknown
     slack. ``effective_sample_size`` ``(n,)``: (sum w)^2 / sum w^2, between 1 and S, which looks good
-    where q misses a part of the posterior altogether. ``num_particles``: S.
+    where q misses a part of the posterior altogether. ``gain`` ``(n,)``: by how many nats the bound of
+    these S weights exceeds their ELBO, log mean w - mean log w. ``num_particles``: S.
     """
 
     k_hat: np.ndarray
     threshold: float
     effective_sample_size: np.ndarray
+    gain: np.ndarray
     num_particles: int
+
+    @property
+    def above(self) -> np.ndarray:
+        """Which data have a k-hat above the threshold, or none at all, ``(n,)``."""
+        return ~(self.k_hat <= self.threshold)
 
     @property
     def share_above(self) -> float:
         """The share of data whose k-hat is above the threshold, or for which there is none."""
-        return float(np.mean(~(self.k_hat <= self.threshold)))
+        return float(self.above.mean())
+
+    @property
+    def effect(self) -> np.ndarray:
+        """How far the spread of the weights moves log p(x), in nats, ``(n,)``.
+
+        It is the larger of ``gain`` and log(S / ``effective_sample_size``) / 2. Both are sigma^2 / 2
+        where log w is normal with variance sigma^2. The second sees a single large weight earlier.
+        """
+        with np.errstate(invalid="ignore", divide="ignore"):
+            spread = 0.5 * np.log(self.num_particles / self.effective_sample_size)
+        return np.maximum(self.gain, spread)
 
 
 def threshold(num_particles: int) -> float:
@@ -76,22 +96,23 @@ def pareto_shape(fitted: Fitted, x: Any, *, rng_key: RngKey, num_particles: int 
     psislw = _psislw()
     data = observed(fitted, x, rng_key)
     n, rows = len(data.x), max(min(BLOCK // num_particles, len(data.x)), 1)
-    found = []
+    measures = []
     for start in range(0, n, rows):
         index = np.minimum(np.arange(start, start + rows), n - 1)
         keys = jax.vmap(partial(jax.random.fold_in, rng_key))(index)
         block = jax.tree.map(lambda a: jnp.asarray(a)[index], data)  # noqa: B023
-        log_w = _log_weights(fitted.vae.eval(), fitted.values, keys, block, num_particles)
-        found.append(_shapes(psislw, np.asarray(log_w)))
-    k_hat, effective = (np.concatenate(parts)[:n] for parts in zip(*found, strict=True))
-    return ParetoShape(k_hat, threshold(num_particles), effective, num_particles)
+        log_w, size = _log_weights(fitted.vae.eval(), fitted.values, keys, block, num_particles)
+        measures.append(_shapes(psislw, np.asarray(log_w), np.asarray(size)))
+    k_hat, effective, gain = (np.concatenate(parts)[:n] for parts in zip(*measures, strict=True))
+    return ParetoShape(k_hat, threshold(num_particles), effective, gain, num_particles)
 
 
 def from_log_weights(log_weights: ArrayLike) -> ParetoShape:
     """Return k-hat of given log weights ``(particles, n)``, log p(x, z) - log q(z|x) in nats.
 
-    The fit is ArviZ's. Weights that differ by no more than rounding, of the precision that they are
-    given in, are equal. Raises as ``pareto_shape``.
+    The fit is ArviZ's. Weights that differ by no more than rounding are equal. Here the rounding is
+    that of the log weights themselves, in the precision that they are given in. ``pareto_shape`` knows
+    the terms that they are the differences of, which are larger. Raises as ``pareto_shape``.
     """
     log_w = np.asarray(log_weights)
     if log_w.ndim != 2 or log_w.dtype.kind != "f":
@@ -100,8 +121,9 @@ def from_log_weights(log_weights: ArrayLike) -> ParetoShape:
             f"{log_w.shape}."
         )
     _check_particles(len(log_w))
-    k_hat, effective = _shapes(_psislw(), log_w.T)
-    return ParetoShape(k_hat, threshold(len(log_w)), effective, len(log_w))
+    size = np.abs(np.where(np.isfinite(log_w), log_w, 0.0)).T
+    k_hat, effective, gain = _shapes(_psislw(), log_w.T, size.max(1))
+    return ParetoShape(k_hat, threshold(len(log_w)), effective, gain, len(log_w))
 
 
 def _check_particles(num_particles: int) -> None:
@@ -120,27 +142,32 @@ def _psislw() -> Any:
     return array_stats.psislw
 
 
-def _shapes(psislw: Any, log_w: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return k-hat and the effective sample size of log weights ``(n, particles)``."""
-    k_hat = np.full(len(log_w), np.nan)
-    largest = np.abs(np.where(np.isfinite(log_w), log_w, 0.0)).max(1)
-    rounding = ROUNDING * np.finfo(log_w.dtype).eps * np.maximum(largest, 1.0)
+def _shapes(
+    psislw: Any, log_w: np.ndarray, size: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return k-hat, effective sample size and gain of log weights ``(n, particles)``.
+
+    ``size`` ``(n,)`` is that of the terms that a log weight is made of, which sets its rounding.
+    """
+    rounding = ROUNDING * np.finfo(log_w.dtype).eps * np.maximum(size, 1.0)
     log_w = log_w.astype(np.float64)
     usable = ~np.isnan(log_w).any(1) & np.isfinite(log_w.max(1))
-    top = log_w[usable].max(1, keepdims=True)
     log_w = np.where(usable[:, None], log_w, 0.0)
-    log_w[usable] -= top
-    equal = log_w.min(1) >= -rounding
-    k_hat[usable & equal] = -np.inf
+    log_w -= log_w.max(1, keepdims=True)
     quartile, cutoff, least = _tail(log_w)
+    k_hat = np.full(len(log_w), np.nan)
+    equal = least >= -rounding  # all of the tail is one weight: nothing can be heavier
     few = quartile < VANISHING
+    tied = np.exp(quartile) <= np.exp(cutoff)  # ArviZ's fit would divide by 0
     k_hat[usable & few] = np.inf
-    tied = (quartile <= cutoff + rounding) | (least >= -rounding)  # ArviZ's fit would divide by 0
+    k_hat[usable & equal] = -np.inf
     tailed = usable & ~equal & ~few & ~tied
     if tailed.any():  # ArviZ takes minus the log weights, and no batch of none
         k_hat[tailed] = psislw(-log_w[tailed])[1]
-    effective = np.exp(2 * np.logaddexp.reduce(log_w, axis=1) - np.logaddexp.reduce(2 * log_w, axis=1))
-    return k_hat, np.where(usable, effective, np.nan)
+    log_sum = np.logaddexp.reduce(log_w, axis=1)
+    effective = np.exp(2 * log_sum - np.logaddexp.reduce(2 * log_w, axis=1))
+    gain = log_sum - np.log(log_w.shape[1]) - log_w.mean(1)
+    return k_hat, *(np.where(usable, each, np.nan) for each in (effective, gain))
 
 
 def _tail(log_w: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -155,16 +182,24 @@ def _tail(log_w: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 @partial(compiled, static_argnames=("vae", "num_particles"))
 def _log_weights(
     vae: Any, params: Params, keys: jax.Array, data: Batch, num_particles: int
-) -> jax.Array:
-    """Return log weights ``(n, particles)``, their keys those of ``evidence.log_prob``."""
+) -> tuple[jax.Array, jax.Array]:
+    """Return log weights ``(n, particles)``, and the size of the terms of each datum ``(n,)``.
 
-    def one_datum(key: RngKey, datum: Batch) -> jax.Array:
+    The keys are those of ``evidence.log_prob``. A term of the likelihood is a sum over entries that may
+    cancel, so that each entry counts as one nat at least.
+    """
+
+    def one_datum(key: RngKey, datum: Batch) -> tuple[jax.Array, jax.Array]:
         keys = jax.vmap(partial(jax.random.fold_in, key))(jnp.arange(num_particles))
 
-        def one(key: RngKey) -> jax.Array:
-            return datum_terms(vae, params, key, datum).log_weight[0]
+        def one(key: RngKey) -> tuple[jax.Array, jax.Array]:
+            read = datum_terms(vae, params, key, datum)
+            densities = [read.log_likelihood, *read.log_prior.values(), *read.log_guide.values()]
+            return read.log_weight[0], sum(jnp.abs(each[0]) for each in densities)
 
-        return jax.lax.map(one, keys, batch_size=at_a_time(num_particles))
+        log_w, size = jax.lax.map(one, keys, batch_size=at_a_time(num_particles))
+        finite = jnp.where(jnp.isfinite(size), size, 0.0)
+        return log_w, finite.max() + math.prod(datum.x.shape)
 
     together = at_a_time(len(keys), num_particles)
     return jax.lax.map(lambda row: one_datum(*row), (keys, data), batch_size=together)

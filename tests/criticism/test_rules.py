@@ -6,7 +6,16 @@ from types import SimpleNamespace as Fake
 import numpy as np
 import pytest
 
-from probvae.criticism import Convergence, Finding, Kind, Units, Verdict, guide_rules, rules
+from probvae.criticism import (
+    Convergence,
+    Finding,
+    Kind,
+    ParetoShape,
+    Units,
+    Verdict,
+    guide_rules,
+    rules,
+)
 from probvae.criticism.diagnose import RULES, judged
 from probvae.criticism.verdict import verdict
 
@@ -21,6 +30,10 @@ def gap(amortization=0.1, approximation=0.1, ratio=1.0):
         approximation=approximation + noise,
         scale_ratio=np.full((20, 2), ratio),
     )
+
+
+def pareto(k_hat=0.3 * ONE, effective=300.0, gain=1.0):
+    return ParetoShape(k_hat, 0.7, effective * ONE, gain * ONE, 1000)
 
 
 def healthy(**changes):
@@ -40,7 +53,7 @@ def healthy(**changes):
         "prior_gap": Fake(accuracy=0.52, transported=0.04, standard_error=0.02),
         "response": Fake(moved=0.3, mean_scale=0.3, least_scale=0.1, data_scale=0.5),
         "convergence": Convergence(0.01, 0.01, 0.0, 99, 1.0, 100, True),  # noqa: FBT003
-        "pareto": Fake(share_above=0.0, k_hat=0.3 * ONE, threshold=0.7, num_particles=1000),
+        "pareto": pareto(),
         "gap": gap(),
         "train_gap": gap(),
         "calibration": Fake(num_data=1000, sites={"z": Fake(shift=np.zeros(2), spread=np.ones(2))}),
@@ -91,9 +104,7 @@ CASES = {
         "units": Units({"z": np.full((20, 2), 10.0)}, {"z": np.ones(2)}),
     },
     "overfitted encoder": {"gap": gap(5.0), "train_gap": gap(0.2)},
-    "k-hat above its threshold": {
-        "pareto": Fake(share_above=0.5, k_hat=0.8 * ONE, threshold=0.7, num_particles=1000)
-    },
+    "k-hat above its threshold": {"pareto": pareto(k_hat=0.8 * ONE)},
     "approximation gap": {"gap": gap(approximation=2.0)},
     "q(z|x) off the posterior": {
         "calibration": Fake(
@@ -136,6 +147,31 @@ def test_noise_is_no_finding():
     assert not named(convergence=convergence(gain=1.0, gain_error=0.8))
     assert not named(prior_gap=Fake(accuracy=0.6, transported=0.2, standard_error=0.09))
     assert guide_rules.overfitted_encoder(healthy(train_gap=None, gap=gap(9.0))) is None
+
+
+@pytest.mark.parametrize(
+    ("changes", "limited"),
+    [
+        ({"gain": 0.005, "effective": 990.0}, False),
+        ({"gain": 0.5, "effective": 990.0}, True),
+        ({"gain": 0.005, "effective": 300.0}, True),
+        ({"gain": np.nan, "effective": np.nan}, True),
+        ({"gain": 5.0, "effective": 2.0, "k_hat": 0.5 * ONE}, False),
+        ({"gain": 5.0, "effective": 2.0, "k_hat": np.nan * ONE}, True),
+    ],
+)
+def test_a_heavy_tail_is_a_limit_where_the_weights_move_the_bound(changes, limited):
+    assert (
+        named(pareto=pareto(**{"k_hat": 0.9 * ONE, **changes}))
+        == ["k-hat above its threshold"] * limited
+    )
+
+
+def test_only_data_that_are_moved_are_counted():
+    effective = np.where(np.arange(20) < 3, 200.0, 999.0)
+    (found,) = judged(healthy(pareto=pareto(0.9 * ONE, effective, gain=0.001)))
+    assert found.evidence.startswith("for 3 of 20 data")
+    assert f"{0.5 * np.log(5):.3g} nats (median)" in found.evidence
 
 
 def test_some_unused_units_are_a_note():
