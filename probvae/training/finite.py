@@ -3,8 +3,10 @@
 from typing import NamedTuple
 
 import numpy as np
+from numpyro.distributions import constraints
 
 from probvae.training.fitted import Fitted
+from probvae.training.remedies import blocks_of
 
 TERMS = ("log_likelihood", "kl")
 UPDATE = "the update"
@@ -57,8 +59,25 @@ def error(found: NotFinite, fitted: Fitted) -> NonFiniteLossError:
     what = f"{UPDATE} {place}" if found.term == UPDATE else f"the loss {place}: {found.term}"
     return NonFiniteLossError(
         f"{what}; the loss before it was {found.before}.{tried} The VAE at the end of the epoch before "
-        "is kept as `error.fitted`. Usual causes: a learning rate too high (lower it, or chain "
-        "optax.clip_by_global_norm(1.0) before it, or let the run do so: recovery=HalveRate()), a "
-        "likelihood whose scale runs to 0 (bound it), data of huge scale (standardise them).",
+        f"is kept as `error.fitted`. {_usual_causes(fitted)}",
         fitted,
+    )
+
+
+def _usual_causes(fitted: Fitted) -> str:
+    counts = [
+        part
+        for _, _, part in blocks_of(fitted.vae.likelihood)
+        if part.support is constraints.nonnegative_integer
+    ]
+    if counts:
+        return (
+            "Usual cause: large counts, whose mean is exp of a decoder output. Let the encoder see "
+            "log(1 + x), encoder=nets.Transformed(net, jnp.log1p), and clip the gradient, "
+            "optimizer=optax.chain(optax.clip_by_global_norm(1.0), optax.adam(1e-3))."
+        )
+    return (
+        "Usual causes: a learning rate too high (lower it, or chain optax.clip_by_global_norm(1.0) "
+        "before it, or let the run do so: recovery=HalveRate()), a likelihood whose scale runs to 0 "
+        "(bound it), data of huge scale (standardise them)."
     )

@@ -7,6 +7,7 @@ import numpy as np
 
 from probvae.data import Cast
 from probvae.fields import shown
+from probvae.training.remedies import Refused, blocks_of, refusal_text
 
 CHUNK = 512  # rows looked at together: the check must not decide the run's peak memory
 
@@ -22,16 +23,53 @@ def check_values(vae: Any, x: np.ndarray, mask: np.ndarray | None, name: str, ob
     ):
         raise ValueError(
             f"{name} holds bytes in 0..{x.max()} and the likelihood {type(likelihood).__name__} takes "
-            "real numbers: they would be modelled in units of grey levels. Give the observation that "
-            "the data bring, fit(..., observation=data.observation), or convert them to float."
+            f"real numbers: they would be modelled in units of grey levels. {_bytes_remedy(name)}"
         )
     for start in range(0, len(x), CHUNK):
-        seen = _seen(observation, x[start : start + CHUNK])
-        fine = np.asarray(likelihood.support(seen))
+        rows = slice(start, start + CHUNK)
+        fine = np.asarray(likelihood.support(_seen(observation, x[rows])))
         if mask is not None:
-            fine = fine | ~mask[start : start + CHUNK]
+            fine = fine | ~mask[rows]
         if not fine.all():
-            raise ValueError(_out_of_range(likelihood, seen[~fine], name))
+            raise ValueError(_refusal(vae, x, mask, name, observation))
+
+
+def _bytes_remedy(name: str) -> str:
+    if name.startswith("train"):
+        return (
+            "Give the observation that the data bring, fit(..., observation=data.observation), or "
+            "convert them to float."
+        )
+    return "Bring them to the units of the training data, such as x / 255, or convert them to float."
+
+
+def _refusal(vae: Any, x: np.ndarray, mask: np.ndarray | None, name: str, observation: Any) -> str:
+    """Say what is outside the support in the first block that has such values, and what to do."""
+    seen = np.concatenate(
+        [_seen(observation, x[start : start + CHUNK]) for start in range(0, len(x), CHUNK)]
+    )
+    observed = np.ones(seen.shape, bool) if mask is None else mask
+    bad = {
+        block: ~np.asarray(likelihood.support(seen[..., columns])) & observed[..., columns]
+        for block, columns, likelihood in blocks_of(vae.likelihood)
+    }
+    block, columns, likelihood = next(each for each in blocks_of(vae.likelihood) if bad[each[0]].any())
+    refused = Refused(
+        likelihood=likelihood,
+        values=seen[..., columns][observed[..., columns]],
+        bad=seen[..., columns][bad[block]],
+        where=_place(name, observation, block),
+        num_rows=len(x),
+        columns=None if block is None else f"{columns.start}:{columns.stop}",
+        on_fit=name.startswith("train"),
+        can_mask=vae.likelihood.factorises,
+    )
+    return refusal_text(refused)
+
+
+def _place(name: str, observation: Any, block: str | None) -> str:
+    place = name if block is None else f"block {block!r} of {name}"
+    return place if isinstance(observation, Cast) else f"{place}, after {shown(observation)},"
 
 
 def _seen(observation: Any, x: np.ndarray) -> np.ndarray:
@@ -40,17 +78,6 @@ def _seen(observation: Any, x: np.ndarray) -> np.ndarray:
 
 def _real(likelihood: Any) -> bool:
     return "real" in str(likelihood.support).lower()
-
-
-def _out_of_range(likelihood: Any, bad: np.ndarray, name: str) -> str:
-    takes = str(likelihood.support).strip("_<>").lower().replace("()", "")
-    return (
-        f"the likelihood {type(likelihood).__name__} takes {takes} values"
-        f"{' (0 or 1)' if takes == 'boolean' else ''}; {name} holds {bad.size} others, such as "
-        f"{bad.ravel()[0]:.4g}, in [{bad.min():.4g}, {bad.max():.4g}]. Binarise grey values "
-        "(load(..., binarize='dynamic'), or observation=data.Binarize(high=...)), or take a likelihood "
-        "for such values, as likelihoods.Gaussian()."
-    )
 
 
 def check_observation(observation: Any, x: np.ndarray) -> None:
