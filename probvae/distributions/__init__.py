@@ -4,6 +4,7 @@ from probvae.distributions import kl as kl  # registers closed forms
 from probvae.distributions.autoregressive import Autoregressive
 from probvae.distributions.bernoulli import BernoulliLogits
 from probvae.distributions.blocks import Blocks
+from probvae.distributions.bounds import bounded_scale, check_bound, soft_clip
 from probvae.distributions.categorical import CategoricalLevels
 from probvae.distributions.codes import Bits, OneHotCategorical
 from probvae.distributions.concrete import ExpConcrete, check_temperature
@@ -12,7 +13,7 @@ from probvae.distributions.counts import NegativeBinomialLogMean, PoissonLogMean
 from probvae.distributions.discretized_logistic import DiscretizedLogistic
 from probvae.distributions.features import FeatureDistance
 from probvae.distributions.mixture import NormalMixture, mixture
-from probvae.distributions.normal import bounded_scale, check_bound, diagonal_normal
+from probvae.distributions.normal import diagonal_normal
 from probvae.distributions.partly_observed import PartlyObserved, partly_observed
 from probvae.distributions.sphere import PowerSpherical, SphericalUniform
 
@@ -39,4 +40,5 @@ __all__ = [
     "diagonal_normal",
     "mixture",
     "partly_observed",
+    "soft_clip",
 ]

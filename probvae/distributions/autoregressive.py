@@ -59,7 +59,7 @@ class Autoregressive(dist.Distribution):
         shape = jnp.broadcast_shapes(leading, self.batch_shape)
         x = jnp.broadcast_to(value, (*shape, *self.event_shape)).astype(self.features.dtype)
         p = self.conditional(self._rows(x, 0), self._features(shape))
-        return p.log_prob(self._rows(x, 0)).reshape(*shape, -1).sum(-1)
+        return p.log_prob(self._rows(x, 0)).reshape(*shape, math.prod(self.event_shape)).sum(-1)
 
     def sample(self, key: jax.Array, sample_shape: Shape = ()) -> jax.Array:
         """Draw the entries, each given those before it: in at most a pass for each.

@@ -1,8 +1,12 @@
 """The Bernoulli distribution on logits, with a gradient that is right everywhere."""
 
+import math
+
 import jax
 import jax.numpy as jnp
 import numpyro.distributions as dist
+
+from probvae.distributions.support import check_support
 
 
 class BernoulliLogits(dist.BernoulliLogits):
@@ -12,6 +16,7 @@ class BernoulliLogits(dist.BernoulliLogits):
     which it takes as 0 instead of x - 1/2: where a ReLU net starts, logits of exactly 0 are common.
     """
 
+    @check_support
     def log_prob(self, value: jax.typing.ArrayLike) -> jax.Array:
         """Return log p(value), elementwise.
 
@@ -21,5 +26,5 @@ class BernoulliLogits(dist.BernoulliLogits):
         shape = jnp.broadcast_shapes(jnp.shape(value), self.batch_shape)
         x, logits = (jnp.broadcast_to(a, shape) for a in (value, self.logits))
         if len(shape) > 2:
-            x, logits = (a.reshape(shape[0], -1) for a in (x, logits))
+            x, logits = (a.reshape(shape[0], math.prod(shape[1:])) for a in (x, logits))
         return (x * logits - jax.nn.softplus(logits)).reshape(shape)

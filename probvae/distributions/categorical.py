@@ -4,10 +4,13 @@ import jax
 import jax.numpy as jnp
 import numpyro.distributions as dist
 
+from probvae.distributions.support import check_support
+
 
 class CategoricalLevels(dist.CategoricalLogits):
     """NumPyro's on logits, for levels 0..K-1 given in any dtype, and with their mean and variance."""
 
+    @check_support
     def log_prob(self, value: jax.typing.ArrayLike) -> jax.Array:
         """Return the log probability of each level."""
         return super().log_prob(jnp.asarray(value).astype(int))

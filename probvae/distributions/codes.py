@@ -9,6 +9,7 @@ from jax.nn import log_sigmoid
 from numpyro.distributions import constraints, kl_divergence
 
 from probvae.distributions.bernoulli import BernoulliLogits
+from probvae.distributions.support import check_support
 
 
 class _OneHot(constraints.ParameterFreeConstraint):
@@ -54,6 +55,7 @@ class OneHotCategorical(dist.Distribution):
         index = jax.random.categorical(key, self.logits, shape=(*sample_shape, *self.batch_shape))
         return jax.nn.one_hot(index, self.event_shape[0], dtype=self.logits.dtype)
 
+    @check_support
     def log_prob(self, value: Any) -> jax.Array:
         """Return log p(value)."""
         return (value * jax.nn.log_softmax(self.logits)).sum(-1)

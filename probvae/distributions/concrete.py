@@ -9,6 +9,8 @@ import numpyro.distributions as dist
 from jax.scipy.special import logsumexp
 from numpyro.distributions import constraints
 
+from probvae.distributions.support import check_support
+
 
 class _LogSimplex(constraints.ParameterFreeConstraint):
     """Vectors y with sum_k exp(y_k) = 1."""
@@ -56,6 +58,7 @@ class ExpConcrete(dist.Distribution):
         g = jax.random.gumbel(key, self.shape(sample_shape), jnp.result_type(self.logits))
         return jax.nn.log_softmax((self.logits + g) / self.temperature)
 
+    @check_support
     def log_prob(self, value: Any) -> jax.Array:
         """Return log p(value)."""
         k, t = self.event_shape[0], self.temperature

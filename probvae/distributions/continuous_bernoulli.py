@@ -5,6 +5,8 @@ import jax.numpy as jnp
 import numpyro.distributions as dist
 from numpyro.distributions import constraints
 
+from probvae.distributions.support import check_support
+
 NEAR = 0.5  # |logit| below which the closed forms lose digits and their series are exact
 
 
@@ -29,6 +31,7 @@ class ContinuousBernoulli(dist.Distribution):
         self.logits = logits
         super().__init__(jnp.shape(logits), validate_args=validate_args)
 
+    @check_support
     def log_prob(self, value: jax.typing.ArrayLike) -> jax.Array:
         """Return the log density at ``value``, elementwise."""
         return jnp.asarray(value) * self.logits - log_normalizer(self.logits)

@@ -5,6 +5,8 @@ import jax.numpy as jnp
 import numpyro.distributions as dist
 from numpyro.distributions import constraints
 
+from probvae.distributions.support import check_support
+
 
 class _Levels(constraints.ParameterFreeConstraint):
     """The values 0, 1 / (n - 1), ..., 1."""
@@ -73,6 +75,7 @@ class DiscretizedLogistic(dist.Distribution):
         """The n levels."""
         return levels(self.num_levels)
 
+    @check_support
     def log_prob(self, value: jax.typing.ArrayLike) -> jax.Array:
         """Return the log probability of each level, in nats."""
         half, rate = 0.5 / (self.num_levels - 1), jnp.exp(-self.log_scale)

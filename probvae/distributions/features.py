@@ -8,6 +8,8 @@ import jax.numpy as jnp
 import numpyro.distributions as dist
 from numpyro.distributions import constraints
 
+from probvae.distributions.support import check_support
+
 
 class FeatureDistance(dist.Distribution):
     """log_prob(x) = -|phi(x) - phi(loc)|^2 / (2 scale^2), without a constant; all draws are ``loc``.
@@ -33,6 +35,7 @@ class FeatureDistance(dist.Distribution):
     def sample(self, key: Any, sample_shape: tuple[int, ...] = ()) -> jax.Array:
         return jnp.broadcast_to(self.loc, sample_shape + self.loc.shape)
 
+    @check_support
     def log_prob(self, value: jax.Array) -> jax.Array:
         if value.ndim > self.loc.ndim:
             return jax.vmap(self.log_prob)(value)
@@ -50,4 +53,4 @@ class FeatureDistance(dist.Distribution):
 
 
 def _square(a: jax.Array, b: jax.Array) -> jax.Array:
-    return jnp.square(a - b).reshape(len(a), -1).sum(-1)
+    return jnp.square(a - b).sum(tuple(range(1, a.ndim)))

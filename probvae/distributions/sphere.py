@@ -9,6 +9,8 @@ import numpyro.distributions as dist
 from jax.scipy.special import digamma, gammaln
 from numpyro.distributions import constraints, kl_divergence
 
+from probvae.distributions.support import check_support
+
 
 def log_area(n: int) -> float:
     """Log of the area of S^(n-1), 2 pi^(n/2) / Gamma(n/2)."""
@@ -29,6 +31,7 @@ class SphericalUniform(dist.Distribution):
         """Return a normal draw over its length."""
         return _unit(jax.random.normal(key, (*sample_shape, *self.event_shape)))
 
+    @check_support
     def log_prob(self, value: jax.Array) -> jax.Array:
         """Return -log area."""
         return jnp.full(value.shape[:-1], -log_area(self.event_shape[0]), value.dtype)
@@ -99,6 +102,7 @@ class PowerSpherical(dist.Distribution):
         y = jnp.concatenate([(2 * share - 1)[..., None], radius[..., None] * v], axis=-1)
         return _unit(_reflected(y, self.mu))
 
+    @check_support
     def log_prob(self, value: jax.Array) -> jax.Array:
         """Return log p(value), the density over the sphere's area."""
         cosine = (self.mu * value).sum(-1)

@@ -1,13 +1,34 @@
-"""Names of supports, and the states of those that are finite and few."""
+"""Supports: their names, the states of those that are finite and few, and values outside of one."""
 
 import itertools
+from collections.abc import Callable
+from functools import wraps
 from typing import Any
 
+import jax
 import numpy as np
+from numpyro.distributions.util import validate_sample
 
 from probvae.typing import Shape
 
 MOST_BITS = 10
+
+
+def check_support(log_prob: Callable[..., jax.Array]) -> Callable[..., jax.Array]:
+    """Decorate ``log_prob(self, value)``: a value outside the support warns and has log density -inf.
+
+    This is NumPyro's ``validate_sample``, with its warning and its switches, for values that are
+    known. A traced value cannot warn, and NumPyro would compile the check into every training step
+    all the same. Here compiled programs do not hold it: ``fit`` and the queries look at the data
+    before they compile.
+    """
+    checked = validate_sample(log_prob)
+
+    @wraps(log_prob)
+    def choose(self: Any, value: Any) -> jax.Array:
+        return (log_prob if isinstance(value, jax.core.Tracer) else checked)(self, value)
+
+    return choose
 
 
 def named(support: Any) -> str:

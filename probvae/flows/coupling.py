@@ -9,8 +9,8 @@ import jax.numpy as jnp
 from numpyro.distributions.transforms import AffineTransform, Transform
 
 from probvae import nets
+from probvae.distributions.bounds import bounded_scale, check_bound
 from probvae.distributions.coupling import Coupling as CouplingTransform
-from probvae.distributions.normal import bounded_scale, check_bound
 from probvae.distributions.spline import RationalQuadraticSpline
 from probvae.flows.layer import AbstractLayer, conditioner
 from probvae.nets.blocks import check_count

@@ -110,7 +110,8 @@ class _Conditional:
 
     def __call__(self, x: jax.Array, h: jax.Array) -> dist.Distribution:
         kept = x.shape[: len(self.net.in_shape)]  # the batch and, for a spatial net, the grid
-        told = jnp.concatenate([x.reshape(*kept, -1), h.reshape(*kept, -1)], axis=-1)
+        last = [math.prod(a.shape[len(kept) :]) for a in (x, h)]
+        told = jnp.concatenate([x.reshape(*kept, last[0]), h.reshape(*kept, last[1])], axis=-1)
         outputs = self.net(told).reshape(len(x), *self.base.output_shape(self.scope.event_shape))
         with alone(), handlers.substitute(data=self.values):
             return self.base.distribution(outputs, self.scope)

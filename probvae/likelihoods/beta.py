@@ -7,10 +7,13 @@ import jax.numpy as jnp
 import numpyro.distributions as dist
 from numpyro.distributions import constraints
 
+from probvae.distributions import soft_clip
 from probvae.fields import scale_bound
 from probvae.interfaces import AbstractLikelihood, Scope
-from probvae.likelihoods.scales import soft_floor
+from probvae.likelihoods.scales import bounded_log
 from probvae.typing import Shape
+
+MOST_LOGIT = 30.0  # of mu: beyond, mu phi or (1 - mu) phi would be no ordinary number of float32
 
 
 @dataclass(frozen=True)
@@ -19,10 +22,10 @@ class Beta(AbstractLikelihood):
 
     The mean is mu, the variance mu (1 - mu) / (1 + phi). The density is 0 or infinite at the ends, so
     0 and 1 themselves are refused: with n data, (x (n - 1) + 1/2) / n moves them inside (Smithson and
-    Verkuilen 2006). log phi = g(z), softly bounded below.
+    Verkuilen 2006). log phi = g(z), softly bounded on both sides. So is f(z), beyond 30.
 
     Args:
-        min_log: the bound on log phi.
+        min_log: the lower bound on log phi. The upper one is 40.
 
     Reference: Ferrari and Cribari-Neto 2004, Journal of Applied Statistics 31:799, equation 4.
     """
@@ -36,7 +39,8 @@ class Beta(AbstractLikelihood):
         return (*event_shape, 2)
 
     def distribution(self, outputs: jax.Array, scope: Scope) -> dist.Distribution:
-        f, log_phi = outputs[..., 0], soft_floor(outputs[..., 1], self.min_log)
+        f = soft_clip(outputs[..., 0], -MOST_LOGIT, MOST_LOGIT)
+        log_phi = bounded_log(outputs[..., 1], self.min_log)
         a = jnp.exp(jax.nn.log_sigmoid(f) + log_phi)
         b = jnp.exp(jax.nn.log_sigmoid(-f) + log_phi)
         return dist.Beta(a, b)

@@ -10,7 +10,7 @@ from probvae import distributions
 from probvae.distributions.discretized_logistic import levels
 from probvae.fields import scale_bound
 from probvae.interfaces import AbstractLikelihood, Scope
-from probvae.likelihoods.scales import soft_floor
+from probvae.likelihoods.scales import bounded_log
 from probvae.typing import Shape
 
 MIN_LOG = -7.0  # the bound on log(2 s), as in arXiv:1701.05517
@@ -22,7 +22,7 @@ class DiscretizedLogistic(AbstractLikelihood):
 
     A probability of levels, so log P(x) is in nats of the bytes themselves (/ (log 2 D) for bits per
     dimension), with no dequantisation. Bytes are given as k / 255: ``data.Rescale(255)``. The end
-    levels take the tails. m = (1 + f(z)) / 2, log(2 s) = g(z), softly bounded below.
+    levels take the tails. m = (1 + f(z)) / 2, log(2 s) = g(z), softly bounded on both sides.
 
     Args:
         num_levels: n.
@@ -96,8 +96,8 @@ class DiscretizedLogisticMixture(AbstractLikelihood):
 def logistic(
     likelihood: DiscretizedLogistic | DiscretizedLogisticMixture, f: jax.Array, g: jax.Array
 ) -> dist.Distribution:
-    """Return the distribution of m = (1 + f) / 2, log(2 s) = g, softly bounded below."""
-    log_scale = soft_floor(g, likelihood.min_log) - jnp.log(2.0)
+    """Return the distribution of m = (1 + f) / 2, log(2 s) = g, softly bounded on both sides."""
+    log_scale = bounded_log(g, likelihood.min_log) - jnp.log(2.0)
     return distributions.DiscretizedLogistic((1 + f) / 2, log_scale, num_levels=likelihood.num_levels)
 
 

@@ -54,7 +54,8 @@ class LibrarySize(AbstractMean):
                 "VAE(..., context_shape=(1,)) and give log(sum of counts), shape (batch, 1)."
             )
         log_size = context[:, self.column]
-        share = jax.nn.log_softmax(raw.reshape(len(raw), -1)).reshape(raw.shape)
+        entries = tuple(range(1, raw.ndim))
+        share = jax.nn.log_softmax(raw, axis=entries)
         return share + log_size.reshape(-1, *[1] * (raw.ndim - 1))
 
     def __str__(self) -> str:

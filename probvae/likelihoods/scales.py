@@ -10,8 +10,11 @@ import jax.numpy as jnp
 import numpyro
 from numpyro.primitives import mutable
 
+from probvae.distributions import soft_clip
 from probvae.fields import Checked, scale_bound
 from probvae.interfaces import Scope
+
+MAX_LOG = 40.0  # of a log scale, in the data's units: its square is still an ordinary number of float32
 
 
 class AbstractScale(Checked, abc.ABC):
@@ -42,9 +45,13 @@ def check_scale(likelihood: Any, *, optimal: bool = False) -> None:
         )
 
 
-def soft_floor(log_scale: jax.Array, low: float) -> jax.Array:
-    """Bound a log scale below, smoothly: low + softplus(log_scale - low) (arXiv:2006.13202)."""
-    return low + jax.nn.softplus(log_scale - low)
+def bounded_log(raw: jax.Array, low: float) -> jax.Array:
+    """Return a log scale, bounded smoothly on both sides: a wild output must not break the fit.
+
+    Below it is low + softplus(raw - low) (arXiv:2006.13202). Above ``MAX_LOG`` it is a soft clip: a
+    scale of e^40 of the data's units is wider than any data, and all others are left as they are.
+    """
+    return soft_clip(low + jax.nn.softplus(raw - low), -math.inf, MAX_LOG)
 
 
 @dataclass(frozen=True)
@@ -70,11 +77,11 @@ class FixedScale(AbstractScale):
 
 @dataclass(frozen=True)
 class LearnedScale(AbstractScale):
-    """log sigma = one learned number, softly bounded below.
+    """log sigma = one learned number, softly bounded on both sides.
 
     Args:
         start: sigma at the start, in the data's units.
-        min_log: the bound on log sigma.
+        min_log: the lower bound on log sigma. The upper one is 40.
 
     Raises:
         ValueError: for a start at or below exp(min_log).
@@ -94,7 +101,7 @@ class LearnedScale(AbstractScale):
         above = math.log(self.start) - self.min_log
         unbounded = self.min_log + math.log(math.expm1(above)) if above < 30 else math.log(self.start)
         log_scale = numpyro.param("likelihood$log_scale", jnp.full((), unbounded))
-        return jnp.exp(soft_floor(log_scale, self.min_log))
+        return jnp.exp(bounded_log(log_scale, self.min_log))
 
     def __str__(self) -> str:
         return "sigma learned"
@@ -102,19 +109,19 @@ class LearnedScale(AbstractScale):
 
 @dataclass(frozen=True)
 class PixelScale(AbstractScale):
-    """log sigma_d = g_d(z) from the decoder, softly bounded below.
+    """log sigma_d = g_d(z) from the decoder, softly bounded on both sides.
 
     It wins the likelihood and often loses the samples: see arXiv:2006.13202, table 3.
 
     Args:
-        min_log: the bound on log sigma.
+        min_log: the lower bound on log sigma. The upper one is 40.
     """
 
     num_outputs: ClassVar[int] = 1
     min_log: float = scale_bound(-6.0, looser=-1.0)
 
     def __call__(self, loc: jax.Array, raw: jax.Array, scope: Scope) -> jax.Array:
-        return jnp.exp(soft_floor(raw[..., 0], self.min_log))
+        return jnp.exp(bounded_log(raw[..., 0], self.min_log))
 
     def __str__(self) -> str:
         return "sigma = sigma(z) per entry"
