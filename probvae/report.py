@@ -75,6 +75,7 @@ def page(config: dict[str, Any], metrics: dict[str, Any], pictures: list[Picture
         f"<p class=quiet>{escape(config['model']['summary'])}</p>",
         _numbers(metrics, config["data"]["sizes"]["test"]),
         f"<p>{escape(_explained(metrics))}</p>",
+        *([f"<p>{escape(kept)}</p>"] if (kept := _kept(metrics)) else []),
         _section("The model", f"<pre>{escape(config['model']['statement'])}</pre>"),
         _section("The data", f"<p>{escape(_protocol(config['data']))}</p>"),
         _section("Figures", "".join(map(_picture, pictures)) or "<p>None were drawn.</p>"),
@@ -130,6 +131,12 @@ def _explained(metrics: dict[str, Any]) -> str:
     if metrics["test_elbo"] is None:
         return f"There is no test log p(x) and no ELBO: {metrics['no_log_prob']}"
     return EXPLAINED
+
+
+def _kept(metrics: dict[str, Any]) -> str:
+    """Say which epoch the numbers are of, where the validation data chose it."""
+    kept = metrics["fit"].get("kept", "")
+    return f"Of {metrics['fit']['epochs']} epochs, {kept}." if kept else ""
 
 
 def _number(label: str, number: dict[str, Any], num_test: int) -> str:

@@ -7,7 +7,7 @@ import optax
 import pytest
 from test_checkpoints import ADAM, FAST, SHAPE, TOLD, assert_same, at, grey, plain, real
 
-from probvae import VAE, Batch, EarlyStopping, HalveRate, MovingAverage, fit, likelihoods, nets
+from probvae import VAE, Batch, HalveRate, MovingAverage, fit, likelihoods, nets
 from probvae.training import loop
 from probvae.training.average import average_in, averaged
 
@@ -27,7 +27,7 @@ def by_hand(trail, decay):
 
 def stepwise(**options):
     """A run whose epochs are of one step."""
-    return plain(**{"batch_size": 24, "optimizer": FAST, "average": HALF} | options)
+    return plain(**{"batch_size": 24, "optimizer": FAST, "average": HALF, "keep_best": False} | options)
 
 
 @pytest.fixture(scope="module")
@@ -81,7 +81,7 @@ def validated(fitted):
 
 
 def test_the_best_epochs_average_is_kept(whole):
-    kept = stepwise(early_stopping=EarlyStopping(50))
+    kept = stepwise(keep_best=True)
     best = kept.history.best_epoch
     assert best == whole.history.validation["elbo"].argmax() < 5
     close(kept.values, stepwise(epochs=best + 1).values, rtol=0)

@@ -158,8 +158,8 @@ DAMAGES = {
         "does not fit its check",
     ),
     "another version's": (
-        lambda c: c.replace(b"checkpoint-1", b"checkpoint-0", 1),
-        "says format 'probvae-checkpoint-0'",
+        lambda c: c.replace(b"checkpoint-2", b"checkpoint-1", 1),
+        "says format 'probvae-checkpoint-1'",
     ),
 }
 
@@ -199,7 +199,7 @@ def test_where_none_is_whole_nothing_is_begun_anew(folder):
             "batch_size, validation",
         ),
         ({"observation": Binarize(256.0)}, "observation"),
-        ({"objective": WARMED, "early_stopping": EarlyStopping()}, "early_stopping, objective"),
+        ({"objective": WARMED, "early_stopping": EarlyStopping()}, "objective"),
     ],
 )
 def test_another_runs_folder_is_refused_and_left_alone(change, names, folder):

@@ -95,7 +95,7 @@ def test_ctrl_c_finishes_a_run_which_goes_on_later(base, whole, tmp_path, monkey
         on_epoch(patch, 2, sent(signal.SIGINT))
         assert train(base, run) == 0
     told = capsys.readouterr().out
-    assert "fitted 2 epochs of 4, the best of them" in told
+    assert "fitted 2 epochs of 4, interrupted in" in told
     assert f"to train on: probvae train --resume {run}" in told
     assert names(run) == FILES | {"checkpoints"}
     assert main(["train", "--resume", str(run)]) == 0

@@ -26,7 +26,7 @@ def test_a_run_on_one_screen():
     history = History({}, SERIES, {"elbo": np.array([-9.5, -8.0, -8.25])}, best_epoch=1)
     assert str(fitted(history, seconds=12.34)).splitlines() == [
         "VAE of 2 latent dimensions (StandardNormal, FullRank, Gaussian), "
-        "fitted 3 epochs in 12.3 s; epoch 2, the best, is kept",
+        "fitted 3 epochs in 12.3 s; epoch 2, the best, is kept (the last had lost 0.25 nats)",
         "  train ELBO       first -9.00, best -7.13 (epoch 2), last -8.50 nats",
         "  validation ELBO  first -9.50, best -8.00 (epoch 2), last -8.25 nats",
         "  1,218 parameters: encoder 1,204, decoder 12, prior 2",

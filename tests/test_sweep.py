@@ -69,6 +69,7 @@ def test_the_table_has_what_is_kept_of_each():
     table = found.table()
     assert dict(table.sizes) == {"key": 2, "beta": 2}
     one = found.at(key=1, beta=4.0)
+    assert [one.history.best_epoch for one in found.fitted] == [2, None, 2, None]
     assert float(table["elbo"].sel(key=1, beta=4.0)) == one.history.validation["elbo"][-1]
     np.testing.assert_allclose(table["elbo"], table["log_likelihood"] - table["kl"], atol=1e-4)
     assert found.best() is found.fitted[int(np.argmax(table["elbo"].values.ravel()))]
@@ -76,6 +77,17 @@ def test_the_table_has_what_is_kept_of_each():
         found.at(key=2, beta=1.0)
     with pytest.raises(KeyError, match="one value for each"):
         found.at(beta=3.0)
+
+
+def test_by_default_the_best_epoch_is_kept_as_by_fit():
+    """A rate so high that the best epoch is not the last; and the last where it is asked for."""
+    told = {**TOLD, "epochs": 6, "optimizer": adam(1.5)}
+    (found,) = sweep(small(), X[:40], rng_keys=KEYS[:1], **told).fitted
+    assert found.history.best_epoch == int(found.history.validation["elbo"].argmax()) < 5
+    same(found, fit(small(), X[:40], rng_key=KEYS[0], **told))
+    (last,) = sweep(small(), X[:40], rng_keys=KEYS[:1], keep_best=False, **told).fitted
+    same(last, fit(small(), X[:40], rng_key=KEYS[0], keep_best=False, **told))
+    assert last.history.best_epoch is None
 
 
 def test_a_training_that_is_not_finite_is_over_and_the_others_go_on():

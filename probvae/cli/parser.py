@@ -11,7 +11,7 @@ from probvae.cli.model_options import add_model_options
 from probvae.cli.swept import check_once, swept
 from probvae.runs import ModelFile, Settings, load_model_file
 from probvae.runs.diagnosing import BUDGETS
-from probvae.runs.settings import BINARIZE
+from probvae.runs.settings import BINARIZE, KEEP
 
 DEFAULTS = Settings._field_defaults
 OF_A_MODEL = ("train", "sweep")  # commands that take a model file, and its arguments as options
@@ -131,10 +131,12 @@ def _training(parser: argparse.ArgumentParser, folder: str) -> None:
     add("--epochs", type=int, metavar="N", help="passes through the training data")
     add("--batch-size", type=int, metavar="N", help="data per step")
     add("--learning-rate", type=float, metavar="R", help="Adam's; replaces the model file's optimizer")
-    words = "end after N epochs without a better validation ELBO; keep the best epoch"
+    words = "end after N epochs without a better validation ELBO, and keep the best epoch"
     add("--patience", type=int, metavar="N", help=words)
     words = f"epochs before these are counted (default: {DEFAULTS['patience_start']})"
     add("--patience-start", type=int, default=DEFAULTS["patience_start"], metavar="N", help=words)
+    words = "whose parameters are kept (default: best by validation, where the ELBO is the objective)"
+    add("--keep", choices=KEEP, help=words)
     add("--out", metavar="DIR", help=f"a new folder (default: {folder})")
     add("--seed", type=int, default=0, metavar="S", help=_help("of all random numbers", "seed"))
 

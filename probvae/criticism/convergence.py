@@ -15,10 +15,11 @@ class Convergence(NamedTuple):
 
     ``gain`` is what a straight line through the last fifth of the epochs (at least five) rises by over
     them, and ``gain_error`` its standard error; ``lost`` what the last epoch (mean of three) is below
-    the best mean of three, and 0 where early stopping kept the best epoch; ``best_epoch`` where that
-    was. ``kl_weight`` is (log_likelihood - bound) / kl of the last epoch: 1 for the ELBO, beta where
-    the KL is weighted by it; nan where the history does not say. ``is_validation`` tells whose ELBO it
-    is, ``num_epochs`` how many there were.
+    the best mean of three; ``best_epoch`` where that was. ``kl_weight`` is
+    (log_likelihood - bound) / kl of the epoch that was kept: 1 for the ELBO, beta where the KL is
+    weighted by it; nan where the history does not say. ``is_validation`` tells whose ELBO it is,
+    ``num_epochs`` how many there were.
+    ``is_best_kept`` says that the fit has the parameters of the best epoch, so that nothing is lost.
     """
 
     gain: float
@@ -28,6 +29,7 @@ class Convergence(NamedTuple):
     kl_weight: float
     num_epochs: int
     is_validation: bool
+    is_best_kept: bool = False
 
 
 def convergence(fitted: Fitted) -> Convergence:
@@ -55,11 +57,12 @@ def convergence(fitted: Fitted) -> Convergence:
     return Convergence(
         slope * (tail - 1),
         slope_error * (tail - 1),
-        float(smooth.max() - smooth[-1]) if history.best_epoch is None else 0.0,
+        float(smooth.max() - smooth[-1]),
         int(smooth.argmax()) + 2,
-        _kl_weight(history.train),
+        _kl_weight(history.train, -1 if history.best_epoch is None else history.best_epoch),
         len(elbo),
         found,
+        history.best_epoch is not None,
     )
 
 
@@ -71,7 +74,7 @@ def _line(y: np.ndarray) -> tuple[float, float]:
     return float(slope), math.sqrt((residual**2).sum() / (len(y) - 2) / (t**2).sum())
 
 
-def _kl_weight(train: dict[str, np.ndarray]) -> float:
-    if not {"bound", "kl", "log_likelihood"} <= set(train) or not train["kl"][-1] > 0:
+def _kl_weight(train: dict[str, np.ndarray], epoch: int) -> float:
+    if not {"bound", "kl", "log_likelihood"} <= set(train) or not train["kl"][epoch] > 0:
         return math.nan
-    return float((train["log_likelihood"][-1] - train["bound"][-1]) / train["kl"][-1])
+    return float((train["log_likelihood"][epoch] - train["bound"][epoch]) / train["kl"][epoch])

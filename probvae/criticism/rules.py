@@ -153,23 +153,28 @@ def not_converged(m: Any) -> Finding | None:
 
 
 def past_its_best(m: Any) -> Finding | None:
-    """The validation ELBO had been better before."""
+    """The validation ELBO had been better before: a fault only if that epoch was not kept."""
     found = m.convergence
     if found is None or not found.is_validation:
         return None
     threshold = max(RISE, RISE_SHARE * abs(m.elbo.mean))
     if found.lost <= threshold or found.gain > 0:
         return None
-    return Finding(
-        Kind.FAULT,
-        "overfitted",
-        f"the validation ELBO was best at epoch {found.best_epoch} of {found.num_epochs}, and has lost "
-        f"{found.lost:.3g} nats since.",
-        found.lost,
-        threshold,
-        "0.5 nats or 0.2 % of the ELBO, whichever is larger, by convention",
-        "Fewer epochs, a smaller net, dropout (nets.MLP(dropout=0.1)), or more data.",
+    evidence = (
+        f"the validation ELBO was best at epoch {found.best_epoch} of {found.num_epochs}, and the last "
+        f"epoch is {found.lost:.3g} nats below it."
     )
+    source = "0.5 nats or 0.2 % of the ELBO, whichever is larger, by convention"
+    stop = "early_stopping=EarlyStopping(patience=20) (probvae train --patience 20)"
+    better = "A smaller net, dropout (nets.MLP(dropout=0.1)) or more data may raise the best ELBO."
+    if found.is_best_kept:
+        evidence += " The fit has the parameters of the best epoch."
+        remedy = f"None needed. To save the epochs after it: {stop}. {better}"
+        return Finding(
+            Kind.NOTE, "trained past its best", evidence, found.lost, threshold, source, remedy
+        )
+    remedy = f"Keep the best epoch: keep_best=True (probvae train --keep best), or {stop}. {better}"
+    return Finding(Kind.FAULT, "overfitted", evidence, found.lost, threshold, source, remedy)
 
 
 def hole(m: Any) -> Finding | None:

@@ -10,6 +10,8 @@ from probvae.objectives.objective import AbstractObjective
 from probvae.objectives.terms import Terms
 from probvae.typing import Schedule
 
+NEARLY = 0.01  # a warm-up may end a step before its last value
+
 
 @dataclass(frozen=True)
 class ELBO(AbstractObjective):
@@ -42,6 +44,9 @@ class ELBO(AbstractObjective):
         check_particles(self)
         check_weights(self)
         check_estimator(self)
+
+    def ends_as_evidence(self, num_steps: int) -> bool:
+        return abs(self.last_weight(self.beta, num_steps) - 1.0) < NEARLY
 
     def bound(self, read: Terms, step: jax.Array | None) -> jax.Array:
         return (read.log_likelihood - self.weight(self.beta, step) * read.total_kl).mean(0)

@@ -100,6 +100,9 @@ class FreeBits(AbstractObjective):
         check_particles(self)
         check_weights(self)
 
+    def ends_as_evidence(self, num_steps: int) -> bool:
+        return self.last_weight(self.lam, num_steps) == 0.0
+
     def bound(self, read: Terms, step: jax.Array | None) -> jax.Array:
         spent = jnp.maximum(self.weight(self.lam, step), self.groups.kl(read)).sum()
         return read.log_likelihood.mean(0) - spent

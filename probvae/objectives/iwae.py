@@ -44,6 +44,9 @@ class IWAE(AbstractObjective):
     def look(self, guide_trace: dict, model_trace: dict, rng_key: RngKey) -> Any:
         check_weights(self, guide_trace, model_trace)
 
+    def ends_as_evidence(self, num_steps: int) -> bool:
+        return True
+
     def bound(self, read: Terms, step: jax.Array | None) -> jax.Array:
         return log_power_mean(read.log_weight, self.order)
 
@@ -85,6 +88,9 @@ class Renyi(AbstractObjective):
 
     def look(self, guide_trace: dict, model_trace: dict, rng_key: RngKey) -> Any:
         check_weights(self, guide_trace, model_trace)
+
+    def ends_as_evidence(self, num_steps: int) -> bool:
+        return self.alpha >= 0.0
 
     def bound(self, read: Terms, step: jax.Array | None) -> jax.Array:
         return log_power_mean(read.log_weight, self.alpha)

@@ -61,6 +61,17 @@ class AbstractObjective(Checked, NumPyroELBO):
         """Return the least value that a weight may have, at any step."""
         return 0.0
 
+    def ends_as_evidence(self, num_steps: int) -> bool:
+        """Return whether the last of so many steps maximises the ELBO or another bound on log p(x).
+
+        If so, ``fit`` returns the epoch with the best validation ELBO unless you ask for the last.
+        """
+        return False
+
+    def last_weight(self, value: Any, num_steps: int) -> float:
+        """Return a weight at the last of so many steps."""
+        return float(value(num_steps - 1) if callable(value) else value)
+
     def data_context_shape(self, context_shape: Shape) -> Shape:
         """Return the shape of the context that training data bring, given the VAE's."""
         return context_shape

@@ -57,6 +57,9 @@ class SemiSupervised(AbstractObjective):
         log_q = sum((fn.log_prob_of_known() for fn in found), jnp.zeros(()))
         return log_q, known.astype(log_q.dtype)
 
+    def ends_as_evidence(self, num_steps: int) -> bool:
+        return self.last_weight(self.alpha, num_steps) == 0.0
+
     def bound(self, read: Terms, step: jax.Array | None) -> jax.Array:
         elbo = read.log_likelihood - read.total_kl
         return (elbo + self.weight(self.alpha, step) * read.seen[0]).mean(0)

@@ -7,8 +7,8 @@ from probvae.runs.run import Run
 from probvae.training import History
 
 
-def account(run: Run, seconds: float) -> str:
-    """Say how many epochs were fitted, how the last or best of them was, and what went wrong."""
+def account(run: Run, seconds: float, *, interrupted: bool = False) -> str:
+    """Say how many epochs were fitted, which of them is kept, how good it is, and what went wrong."""
     history, asked = run.fitted.history, run.config["training"]["epochs"]
     last = {k: v[history.kept_epoch] for k, v in (history.validation or history.train).items()}
     which = "validation" if history.validation else "training"
@@ -18,11 +18,12 @@ def account(run: Run, seconds: float) -> str:
         "log_likelihood": "{which} reconstruction {value:.2f} (no density)",
         "loss": "loss {value:.4g}",
     }[shown].format(which=which, value=last[shown])
-    best = "" if history.best_epoch is None else f", the best of them {history.best_epoch + 1}"
-    early = "" if best or history.num_epochs == asked else ", interrupted"
+    early = ", interrupted" if interrupted else ""
+    kept = history.kept_in_words()
     odd = f", {len(history.incidents)} steps not finite" if history.incidents else ""
     of = "" if history.num_epochs == asked else f" of {asked}"
-    return f"fitted {history.num_epochs} epochs{of}{early}{best}{odd} in {seconds:.1f} s, {number}"
+    told = f"fitted {history.num_epochs} epochs{of}{early}{odd} in {seconds:.1f} s, {number}"
+    return f"{told}; {kept}" if kept else told
 
 
 def epochs_text(history: History) -> str:

@@ -51,6 +51,7 @@ def record(
             "seed": settings.seed,
         }
         | ({} if stopping(settings) is None else {"early_stopping": repr(stopping(settings))})
+        | ({} if settings.keep is None else {"keep": settings.keep})
         | ({} if recovery(settings) is None else {"recovery": repr(recovery(settings))})
         | ({"asked_at": asked_at(variant)} if asked_at(variant) else {}),
         "evaluation": {"num_particles": settings.num_particles, "max_test": settings.max_test},

@@ -14,6 +14,7 @@ from probvae.training.checks import check_count
 from probvae.variant import Variant
 
 BINARIZE = ("auto", "none", "static", "dynamic")
+KEEP = ("best", "last")
 EPOCHS, BATCH_SIZE = 100, 128
 
 
@@ -31,6 +32,7 @@ class Settings(NamedTuple):
         learning_rate: of Adam, in place of the model file's optimizer.
         patience: end after so many epochs without a better validation ELBO, and keep the best epoch.
         patience_start: epochs before they are counted.
+        keep: which epoch's parameters, "best" (by validation) or "last"; None as in ``probvae.fit``.
         skip_batches: leave out at most so many batches whose loss or update is not finite.
         halve_rate: halve the learning rate where the loss is not finite, at most so many times.
         out: the run's folder, new or empty.
@@ -49,6 +51,7 @@ class Settings(NamedTuple):
     learning_rate: float | None = None
     patience: int | None = None
     patience_start: int = 0
+    keep: str | None = None
     skip_batches: int | None = None
     halve_rate: int | None = None
     out: str | Path | None = None
@@ -65,6 +68,7 @@ def check_settings(settings: Settings) -> None:
     check_seed(settings.seed)
     stopping(settings)
     recovery(settings)
+    keep_best(settings)
     rate = settings.learning_rate
     if rate is not None and not (math.isfinite(rate) and rate > 0):
         raise ValueError(f"learning_rate expects a positive number, such as 1e-3; got {rate!r}.")
@@ -79,6 +83,13 @@ def stopping(settings: Settings) -> EarlyStopping | None:
             "patience_start expects a patience with it: --patience 50 --patience-start 100."
         )
     return None
+
+
+def keep_best(settings: Settings) -> bool | None:
+    """Return whether the best validation epoch is kept; None leaves it to ``fit``."""
+    if settings.keep not in (None, *KEEP):
+        raise ValueError(f'keep expects "best" or "last"; got {settings.keep!r}.')
+    return None if settings.keep is None else settings.keep == "best"
 
 
 def recovery(settings: Settings) -> AbstractRecovery | None:

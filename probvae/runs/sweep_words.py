@@ -47,8 +47,8 @@ def account(found: Sweep, seconds: float) -> str:
 def csv_text(found: Sweep, seeds: Sequence[int]) -> str:
     """Return sweep.csv: a row for each training; its validation means are in nats per datum.
 
-    They are those of the epoch that is kept, counted from 1 (0: no epoch was finite): the best where
-    there is early stopping, or else the last.
+    They are those of the epoch that is kept, counted from 1 (0: no epoch was finite): see
+    ``keep_best`` of ``probvae.sweep``.
     """
     columns, text = found.columns(), io.StringIO()
     table = csv.writer(text, lineterminator="\n")

@@ -20,6 +20,7 @@ from probvae.runs.settings import (
     assembled,
     check_seed,
     check_settings,
+    keep_best,
     recovery,
     sizes,
     stopping,
@@ -158,6 +159,7 @@ def _trained(
         batch_size=batch_size,
         init_params=variant.init_params,
         early_stopping=stopping(settings),
+        keep_best=keep_best(settings),
         **options,
     )
 

@@ -24,6 +24,7 @@ from probvae.runs.settings import (
     Settings,
     assembled,
     check_settings,
+    keep_best,
     protocol,
     recovery,
     sizes,
@@ -102,7 +103,8 @@ def completed(
     fitted, seconds = _fitted(folder, settings, variant, data, devices=devices, progress=progress)
     _keep(folder, fitted)
     run = Run(folder, config, fitted, lambda: asked(variant, data))
-    say(account(run, seconds))
+    over = is_over(fitted.history, config["training"]["epochs"], stopping(settings))
+    say(account(run, seconds, interrupted=not over))
     try:
         metrics = _evaluated(run, seconds, before, progress=progress)
         path = _write_report(run, metrics, say)
@@ -110,7 +112,7 @@ def completed(
         raise type(stop)(f"after training: the fitted VAE is kept in {folder}") from None
     for line in [*sentences(metrics, len(data.test)), f"report: {path}"]:
         say(line)
-    if is_over(fitted.history, config["training"]["epochs"], stopping(settings)):
+    if over:
         shutil.rmtree(folder / files.CHECKPOINTS, ignore_errors=True)
     else:
         say(f"to train on: {_resume_words(folder)}")
@@ -180,6 +182,7 @@ def fit_of(
         batch_size=batch_size,
         init_params=variant.init_params,
         early_stopping=stopping(settings),
+        keep_best=keep_best(settings),
         recovery=recovery(settings),
         checkpoints=Checkpoints(folder / files.CHECKPOINTS),
         callbacks=(JSONLines(folder / files.LINES),),
@@ -197,7 +200,8 @@ def _evaluated(run: Run, fit_seconds: float, before: int, *, progress: bool) -> 
     history = run.fitted.history
     done: dict[str, Any] = {"epochs": history.num_epochs, "seconds": round(fit_seconds, 2)}
     done |= {"since_epoch": before} if before else {}  # the seconds are those of this process
-    done |= {} if history.best_epoch is None else {"kept_epoch": history.kept_epoch + 1}
+    done |= {"kept_epoch": history.kept_epoch + 1} if history.num_epochs else {}
+    done |= {"kept": kept} if (kept := history.kept_in_words()) else {}
     done |= {"not_finite": [str(each) for each in history.incidents]} if history.incidents else {}
     ends = {k: float(v[history.kept_epoch]) for k, v in history.validation.items()}
     metrics = {**found, "fit": done, "validation_at_end": ends}

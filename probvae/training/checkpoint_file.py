@@ -24,7 +24,7 @@ from probvae.training.store import (
 )
 from probvae.typing import Params
 
-FORMAT = "probvae-checkpoint-1"
+FORMAT = "probvae-checkpoint-2"
 PACKAGES = ("jax", "jaxlib", "numpyro", "flax", "optax")
 
 
@@ -164,8 +164,8 @@ def check_configuration(path: Path, found: Standing, wanted: dict[str, str]) -> 
     if odd:
         raise ValueError(
             f"{path} was written by another run: {', '.join(odd)} differ. Expected the call that wrote "
-            "it (epochs and patience may differ). Make the same call, or give a new folder: nothing is "
-            "overwritten."
+            "it (epochs, early stopping and keep_best may differ). Make the same call, or give a new "
+            "folder: nothing is overwritten."
         )
 
 

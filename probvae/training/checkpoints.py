@@ -31,14 +31,15 @@ class Checkpoints(Checked):
 
     The same call again goes on after the last epoch that is kept there, and ends with the same bits as
     a run that was never stopped (on a CPU, with the same machine and versions). ``epochs`` may be
-    raised, and the patience changed; any other difference (the parts of the VAE, optimizer, key, data)
-    is an error, and the folder stays as it is.
+    raised, and ``early_stopping`` and ``keep_best`` changed; any other difference (the parts of the
+    VAE, optimizer, key, data) is an error, and the folder stays as it is.
 
     A file holds all of a run: parameters, the optimizer's state, running state, the keys, the history,
-    the best epoch, versions; arrays and text (safetensors), never pickle. It appears whole or not at
-    all, and carries its checksum: one that is damaged is named in a warning, and the one before is
-    used. The folder is locked against a second writer. With it, SIGTERM, like Ctrl-C, ends a run at the
-    end of the epoch, with a checkpoint.
+    the best epoch's parameters beside the last's, versions. The run goes on from the last. A file holds
+    arrays and text (safetensors), never pickle. It appears whole or not at all, and carries its
+    checksum: one that is damaged is named in a warning, and the one before is used. The folder
+    is locked against a second writer. With it, SIGTERM, like Ctrl-C, ends a run at the end of the
+    epoch, with a checkpoint.
 
     Args:
         folder: where the files are; made if it is not there.
@@ -191,8 +192,8 @@ def opened(
     processes, asked = processes_of(plan.devices), plan.checkpoints
     if asked is None and processes.count == 1:
         return None, None
-    early, precision = plan.early_stopping is not None, str(jax.numpy.zeros(()).dtype)
-    told = {**run._asdict(), **given, "early_stopping": early, "precision": precision}
+    precision = str(jax.numpy.zeros(()).dtype)
+    told = {**run._asdict(), **given, "precision": precision}
     configuration = fingerprint(told)
     processes.check_same(configuration)
     if asked is None:

@@ -18,7 +18,7 @@ from probvae.training.checkpoints import Checkpoints, Keeper, opened
 from probvae.training.devices import DataParallel, OneDevice
 from probvae.training.finite import NotFinite, error, first_not_finite, last_update, not_finite
 from probvae.training.fitted import Fitted
-from probvae.training.history import Recorder, in_words, row_of
+from probvae.training.history import History, Recorder, in_words, row_of
 from probvae.training.processes import FAILED, lost, processes_of
 from probvae.training.progress import bar as shown_as
 from probvae.training.recovery import AbstractRecovery, Incident
@@ -35,6 +35,7 @@ class Plan(NamedTuple):
 
     epochs: int
     early_stopping: EarlyStopping | None = None
+    keep_best: bool = True  # the best epoch is what is returned, where there is a validation ELBO
     checkpoints: Checkpoints | None = None
     recovery: AbstractRecovery | None = None
     callbacks: tuple[Callback, ...] = ()
@@ -46,7 +47,7 @@ class Point(NamedTuple):
 
     state: Any  # SVI's
     recorder: Recorder
-    best: Params | None = None  # values of the best epoch, where it is the one to keep
+    best: Params | None = None  # values of the best validation epoch: arrays that it shares, no copy
 
 
 @dataclass
@@ -63,7 +64,7 @@ class Course:
         vae = self.run.vae
         row = row_of(looked, bounded=vae.likelihood.is_density and vae.posterior.is_density)
         recorder, best = self.point.recorder.with_epoch(row, incidents), self.point.best
-        if self.plan.early_stopping and best_epoch(recorder.elbo) == self.num_epochs:
+        if best_epoch(recorder.elbo) == self.num_epochs:
             best = loop.parameters(self.run, state)
         self.point = Point(state, recorder, best)
 
@@ -87,7 +88,7 @@ class Course:
     @property
     def best_epoch(self) -> int | None:
         """The epoch whose state is kept, where that need not be the last's."""
-        return best_epoch(self.point.recorder.elbo) if self.plan.early_stopping else None
+        return best_epoch(self.point.recorder.elbo) if self.plan.keep_best else None
 
     @property
     def is_over(self) -> bool:
@@ -98,12 +99,17 @@ class Course:
 
     def fitted(self) -> Fitted:
         """Return the VAE as it is to be kept; what is frozen was not through a constraint and back."""
-        vae, values = self.run.vae, self.point.best or loop.parameters(self.run, self.point.state)
+        vae, values = self.run.vae, self.point.best
+        if values is None or self.best_epoch is None:
+            values = loop.parameters(self.run, self.point.state)
         values = self.plan.devices.home(values)
         frozen = {name: self.start[name] for name in self.start if start_values.is_frozen(vae, name)}
-        history = self.point.recorder.history()._replace(best_epoch=self.best_epoch)
         vae = replace(vae, frozen=()) if vae.frozen else vae
-        return Fitted(vae, {**values, **frozen}, history)
+        return Fitted(vae, {**values, **frozen}, self.history())
+
+    def history(self) -> History:
+        """Return the record so far, which says which epoch would be kept."""
+        return self.point.recorder.history()._replace(best_epoch=self.best_epoch)
 
     def epoch(self, seconds: float) -> Epoch:
         """Return the last epoch, which took so long, as callbacks are given it."""
@@ -188,8 +194,10 @@ def _trained(course: Course, keeper: Keeper | None, asked: Asked, told: tuple, *
             raise lost(course.num_epochs, kept=course.plan.checkpoints is not None) from error
         if keeper is not None:
             keeper.write(course.standing())
+        kept = course.history().kept_in_words()
+        shown.set_postfix_str("; ".join(filter(None, [course.postfix(), kept])))
         if asked.by:
-            shown.write(f"interrupted: {_kept(course)}")
+            shown.write(f"interrupted: {kept or f'epoch {course.num_epochs}, the last, is kept'}")
 
 
 def taken(course: Course, told: tuple, *, patiently: bool) -> tuple[Any, tuple, tuple[Incident, ...]]:
@@ -238,9 +246,3 @@ def _incident(course: Course, found: NotFinite, told: tuple) -> Incident:
     rows = loop.rows_of_steps(epoch_key, found.epoch, feed.n, course.run.batch_size)
     rows = np.asarray(rows)[found.at]
     return Incident(found.epoch, found.step, found.term, action, tuple(map(int, rows)))
-
-
-def _kept(course: Course) -> str:
-    if course.best_epoch is None:
-        return f"the fit is that of epoch {course.num_epochs}"
-    return f"the fit is that of epoch {course.best_epoch + 1}, the best of {course.num_epochs}"

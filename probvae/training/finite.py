@@ -13,7 +13,7 @@ UPDATE = "the update"
 
 
 class NonFiniteLossError(FloatingPointError):
-    """The loss stopped being a finite number; ``fitted`` is the VAE at the last good epoch."""
+    """The loss stopped being a finite number; ``fitted`` is the VAE of the epochs before."""
 
     def __init__(self, message: str, fitted: Fitted) -> None:
         super().__init__(message)
@@ -55,11 +55,13 @@ def error(found: NotFinite, fitted: Fitted) -> NonFiniteLossError:
     """Return the error that a run ends with."""
     done = len(fitted.history.incidents)
     tried = f" This was after {done} such steps, at each of which the run went on." if done else ""
+    words = fitted.history.kept_in_words()
+    kept = f"`error.fitted`: {words}" if words else "`error.fitted`"
     place = f"is not finite at step {found.step} (epoch {found.epoch})"
     what = f"{UPDATE} {place}" if found.term == UPDATE else f"the loss {place}: {found.term}"
     return NonFiniteLossError(
-        f"{what}; the loss before it was {found.before}.{tried} The VAE at the end of the epoch before "
-        f"is kept as `error.fitted`. {_usual_causes(fitted)}",
+        f"{what}; the loss before it was {found.before}.{tried} The VAE of the epochs before is kept "
+        f"as {kept}. {_usual_causes(fitted)}",
         fitted,
     )
 

@@ -25,7 +25,7 @@ from probvae.training.fitted import Fitted
 from probvae.training.known import known
 from probvae.training.recovery import AbstractRecovery, prepared
 from probvae.training.start_values import checked_params
-from probvae.training.stopping import EarlyStopping, check_stopping
+from probvae.training.stopping import EarlyStopping, check_stopping, keeps_best
 from probvae.training.warm_start import held
 from probvae.typing import Params, RngKey
 from probvae.vae import VAE
@@ -47,6 +47,7 @@ def fit(
     init_params: Params | None = None,
     freeze: tuple[str, ...] = (),
     early_stopping: EarlyStopping | None = None,
+    keep_best: bool | None = None,
     checkpoints: Checkpoints | None = None,
     recovery: AbstractRecovery | None = None,
     average: Any = None,
@@ -68,7 +69,8 @@ def fit(
             ``Batch(x, context, mask)``. A mapped array of more than a quarter of the free memory, a
             source by rows, or ``data.Streamed(array)`` is read chunk by chunk; losses are the same.
         rng_key: a typed key, ``jax.random.key(0)``.
-        validation: like ``train``, already observed; looked at after every epoch.
+        validation: like ``train``, already observed; looked at after every epoch. All epochs run, and
+            the parameters of the one with the best validation ELBO are returned (see ``keep_best``).
         observation: what happens to a training datum before it is scored, anew at each step, such as
             ``data.observation``; by default x is cast to float. The likelihood's own noise (``Spread``)
             comes after it; validation data get that noise once, with a fixed key.
@@ -81,8 +83,15 @@ def fit(
         freeze: parts that keep their values in ``init_params`` while the rest trains, by the first
             half of their parameters' names, such as ``("decoder",)``. A frozen part is the function
             that it was: its running state does not move, and it has no dropout.
-        early_stopping: when to end before the last epoch, by the validation ELBO; the state of the
-            best epoch is then the one that is returned.
+        early_stopping: when to end before the last epoch, by the validation ELBO.
+        keep_best: whether to return the epoch with the best validation ELBO instead of the last. By
+            default the best is returned, if there is early stopping, or if the objective ends as the
+            ELBO or another bound on log p(x). ``ELBO(beta=4.0)``, ``Capacity``, ``InfoVAE`` or a game
+            maximise something else, so their last epoch is returned. So it is with ``nets.Bayesian``
+            (the KL of the weights is no part of the ELBO), and without a validation ELBO.
+            ``print(fitted)`` says which epoch it is and what the last one had lost. To train on from
+            the last epoch, use ``checkpoints``; ``init_params=fitted.values`` starts from the epoch
+            that was kept.
         checkpoints: the folder that the run is kept in as it goes, and goes on from where it holds one.
         recovery: what to do where the loss is not finite: ``SkipBatch()``, ``HalveRate()``; by default
             the run ends.
@@ -104,7 +113,7 @@ def fit(
         DataError: if streamed data cannot be read in the middle of a run; names the file and rows, and
             carries the VAE at the end of the epoch before as ``error.fitted``.
         NonFiniteLossError: if the loss stops being finite; names step and term, and carries the VAE
-            at the last good epoch (with ``early_stopping``, the best) as ``error.fitted``.
+            of the epochs before as ``error.fitted``: the best or the last, as ``keep_best`` says.
     """
     check_kind("progress", progress, bool)
     ready = prepared_run(
@@ -120,6 +129,7 @@ def fit(
         init_params=init_params,
         freeze=freeze,
         early_stopping=early_stopping,
+        keep_best=keep_best,
         recovery=recovery,
         average=average,
         progress=progress,
@@ -127,7 +137,10 @@ def fit(
     check_callbacks(callbacks)
     check_kind("checkpoints", checkpoints, Checkpoints | None)
     on = checked_devices(devices, batch_size)
-    plan = Plan(epochs, early_stopping, checkpoints, recovery, tuple(callbacks), on)
+    num_steps = epochs * (len(ready.data[0].x) // batch_size)
+    asked: dict[str, Any] = {"early": early_stopping, "keep_best": keep_best}
+    keep = keeps_best(ready.run.vae, ready.run.objective, num_steps, **asked)
+    plan = Plan(epochs, early_stopping, keep, checkpoints, recovery, tuple(callbacks), on)
     return trained(ready.run, plan, *ready.data, rng_key, ready.start, bar=progress)
 
 
@@ -153,6 +166,7 @@ def prepared_run(
     init_params: Params | None = None,
     freeze: tuple[str, ...] = (),
     early_stopping: EarlyStopping | None = None,
+    keep_best: bool | None = None,
     recovery: AbstractRecovery | None = None,
     average: Any = None,
     progress: bool = False,
@@ -184,7 +198,7 @@ def prepared_run(
                 f"validation is streamed, and {type(vae.likelihood).__name__} adds noise to all of it, "
                 "once; usual fix: give validation data in memory, np.asarray(validation[:10_000])"
             )
-    check_stopping(early_stopping, vae, validation)
+    check_stopping(early_stopping, keep_best, vae, validation)
     start = checked_params(vae, {} if init_params is None else init_params)
     if vae.likelihood.observation is not None:
         observation = sources.Compose((observation, vae.likelihood.observation))

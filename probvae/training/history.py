@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from probvae.training.recovery import Incident
+from probvae.training.stopping import best_epoch
 
 
 class History(NamedTuple):
@@ -24,8 +25,9 @@ class History(NamedTuple):
     each batch estimates it; all else is per datum, without the KL of the weights, at one draw of them
     for each batch. An epoch's mean of -loss / N is the whole ELBO per datum.
 
-    With ``early_stopping``, ``best_epoch`` is the epoch, counted from 0, whose state was kept:
-    ``validation["elbo"][best_epoch]`` is its ELBO. None where the state is that of the last epoch.
+    ``best_epoch`` is the epoch, counted from 0, whose parameters were kept, where that was the one with
+    the best validation ELBO: ``validation["elbo"][best_epoch]``. It is None where the last epoch's were
+    kept. ``last_lost`` says by how many nats the last epoch is below the best.
     ``incidents`` are the steps that were not finite, where ``recovery`` went on after them: a step
     that was skipped is in ``steps`` as it was seen, and in no mean.
     """
@@ -45,6 +47,25 @@ class History(NamedTuple):
     def kept_epoch(self) -> int:
         """The epoch, counted from 0, whose state was kept: the best, or the last; -1 before any."""
         return self.num_epochs - 1 if self.best_epoch is None else self.best_epoch
+
+    @property
+    def last_lost(self) -> float:
+        """Nats of validation ELBO by which the last epoch is below the best; nan without an ELBO."""
+        elbo = self.validation.get("elbo", ())
+        best = best_epoch(elbo)
+        return float("nan") if best is None else float(elbo[best] - elbo[-1])
+
+    def kept_in_words(self) -> str:
+        """Say which epoch was kept and what the last one had lost; nothing without a choice."""
+        best, lost = best_epoch(self.validation.get("elbo", ())), self.last_lost
+        if best is None:
+            return ""
+        if best == self.num_epochs - 1:
+            return f"epoch {best + 1}, the best and the last, is kept"
+        nats = f"{lost:.2f} nats" if np.isfinite(lost) else "all: its validation ELBO is not finite"
+        if self.best_epoch is not None:
+            return f"epoch {best + 1}, the best, is kept (the last had lost {nats})"
+        return f"epoch {self.num_epochs}, the last, is kept (it had lost {nats} since epoch {best + 1})"
 
 
 class Recorder:
@@ -93,8 +114,8 @@ class Recorder:
 
     @property
     def elbo(self) -> list[float]:
-        """The validation ELBO of each epoch."""
-        return [row["elbo"] for row in self._rows[2]]
+        """The validation ELBO of each epoch; empty where there is none."""
+        return [row["elbo"] for row in self._rows[2] if "elbo" in row]
 
     def history(self) -> History:
         """Return what was gathered."""

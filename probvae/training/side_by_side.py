@@ -25,34 +25,44 @@ one_epoch = unwrap(loop.epoch)  # not compiled: what was cached would hold the w
 
 
 class Together(NamedTuple):
-    """Of each training, along the first axis: its state, its best epoch's values and their ELBO.
+    """Of each training, along the first axis: its state, the values to keep and their validation ELBO.
 
     ``fresh`` is what a value of the whole training set is gathered anew from, at every epoch.
     """
 
     state: Any
-    best: dict[str, Any]
+    kept: dict[str, Any]
     elbo: jax.Array
     fresh: dict[str, Any]
 
 
 class Told(NamedTuple):
-    """What a training has of its own: its keys, weights of the objective, numbers of the optimizer."""
+    """What a training has of its own: its keys, weights of the objective, numbers of the optimizer.
+
+    ``keep_best`` says whether the epoch with the best validation ELBO is kept, or the last.
+    """
 
     init_key: jax.Array
     epoch_key: jax.Array
     pass_key: jax.Array
     weights: dict[str, jax.Array]
     hyperparams: dict[str, jax.Array]
+    keep_best: jax.Array
 
 
 def told_of(
-    key: RngKey, numbers: dict[str, float], weights: Iterable[str], hyperparams: Iterable[str]
+    key: RngKey,
+    numbers: dict[str, float],
+    weights: Iterable[str],
+    hyperparams: Iterable[str],
+    *,
+    keep_best: bool,
 ) -> Told:
-    """Return what a training is told: its key, and numbers by the kind that they are of."""
+    """Return what a training is told: its key, numbers by the kind that they are of, what it keeps."""
     own = jax.random.split(key, 3)  # as ``fit`` does
     arrays = {name: jnp.asarray(value, float) for name, value in numbers.items()}
-    return Told(*own, *({k: arrays[k] for k in part} for part in (weights, hyperparams)))
+    parts = ({k: arrays[k] for k in part} for part in (weights, hyperparams))
+    return Told(*own, *parts, jnp.asarray(keep_best))
 
 
 def stacked(each: list[Told]) -> Told:
@@ -76,7 +86,7 @@ def trained_group(
     now, recorders, live = _start(run, each, data[0], start), [Recorder()] * n, np.ones(n, bool)
     for index in range(epochs):
         args = (now, each, jnp.asarray(live), *data, index)
-        now, looked = _epoch(run, *args, best_kept=early is not None)
+        now, looked = _epoch(run, *args)
         looked = jax.device_get(looked)
         for at in np.flatnonzero(live):
             steps, valid = jax.tree.map(lambda a, at=at: a[at], looked)
@@ -90,13 +100,13 @@ def trained_group(
         if asked.by or not live.any():
             bar.update(epochs - index - 1)
             break
-    parts = jax.device_get((now.best, now.fresh))
+    parts = jax.device_get((now.kept, now.fresh))
     found = []
     for member, recorder in enumerate(recorders):
         last, fresh = jax.tree.map(lambda a, member=member: jnp.asarray(a[member]), parts)
         values = _gathered(run, last, fresh, data[0], each.pass_key[member])
-        kept = best_epoch(recorder.elbo) if early else None
-        found.append(Fitted(run.vae, values, recorder.history()._replace(best_epoch=kept)))
+        best = best_epoch(recorder.elbo) if each.keep_best[member] else None
+        found.append(Fitted(run.vae, values, recorder.history()._replace(best_epoch=best)))
     return found
 
 
@@ -121,7 +131,7 @@ def _start(run: loop.Run, each: Told, train: Any, values: Params) -> Together:
     return jax.vmap(one)(each)
 
 
-@partial(compiled, static_argnames=("run", "best_kept"), donate_argnums=(1,))
+@partial(compiled, static_argnames=("run",), donate_argnums=(1,))
 def _epoch(
     run: loop.Run,
     now: Together,
@@ -130,7 +140,6 @@ def _epoch(
     train: Any,
     valid: Any,
     index: Any,
-    best_kept: bool,  # noqa: FBT001  a static argument
 ) -> tuple[Together, tuple]:
     """Take an epoch of all; what is kept of a training that is over stays."""
 
@@ -139,10 +148,12 @@ def _epoch(
             args: tuple = (now.state, now.fresh, train, valid, each.epoch_key, index)
             state, steps, seen = one_epoch(run, *args)
         finite = jnp.isfinite(steps["loss"]).all()
-        better = live & finite & ((seen.elbo > now.elbo) if best_kept else True)
-        new, old = (loop.parameters(run, state), seen.elbo), (now.best, now.elbo)
-        best, elbo = jax.tree.map(lambda a, b: jnp.where(better, a, b), new, old)
-        return Together(state, best, elbo, now.fresh), (steps, seen)
+        # An ELBO that is not finite is never the best: until one is finite, the newest epoch is kept.
+        reached = jnp.where(jnp.isfinite(seen.elbo), seen.elbo, -jnp.inf)
+        better = (reached > now.elbo) | jnp.isneginf(now.elbo) | ~each.keep_best
+        new, old = (loop.parameters(run, state), reached), (now.kept, now.elbo)
+        kept, elbo = jax.tree.map(lambda a, b: jnp.where(live & finite & better, a, b), new, old)
+        return Together(state, kept, elbo, now.fresh), (steps, seen)
 
     return jax.vmap(one)(now, each, live)
 

@@ -1,4 +1,4 @@
-"""When to end a run before its last epoch, and which epoch's state to keep."""
+"""When to end a run before its last epoch, and which epoch's parameters `fit` returns."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -6,22 +6,23 @@ from typing import Any
 import numpy as np
 
 from probvae.evidence import no_density
-from probvae.fields import Checked
+from probvae.fields import Checked, check_kind
+from probvae.objectives import AbstractObjective
+from probvae.structure import shares_latents
 from probvae.training.checks import check_count
 
 
 @dataclass(frozen=True)
 class EarlyStopping(Checked):
-    """End a run that no longer gets better on validation data; keep its best epoch.
+    """End a run that no longer gets better on validation data.
 
         early = EarlyStopping(patience=50, start=100)
         fit(..., validation=data.valid, epochs=2000, early_stopping=early)
 
     The run ends after ``patience`` epochs in a row without a validation ELBO above the highest so far.
-    The count is held at 0 through the first ``start`` epochs (while the KL's weight grows, say). Of
-    all epochs, these too, the one with the highest validation ELBO gives the parameters and the running
-    state that ``fit`` returns, however the run ends; ``history.best_epoch`` says which it was. With a
-    ``patience`` of as many epochs as the run has, nothing is stopped and the best is kept.
+    The count is held at 0 through the first ``start`` epochs (while the KL's weight grows, say).
+    ``fit`` then returns the parameters and the running state of the best epoch, for every objective,
+    unless you pass ``keep_best=False``. Epochs before ``start`` may be the best one, too.
 
     The ELBO is that of the history: one particle, the same draws at every epoch, whatever the objective
     (an importance-weighted one, say) maximises.
@@ -53,24 +54,47 @@ class EarlyStopping(Checked):
 
 
 def best_epoch(elbo: Any) -> int | None:
-    """Return the first epoch of the highest ELBO; None where none is a number."""
-    known = np.asarray(elbo, float)
-    return None if not len(known) or np.isnan(known).all() else int(np.nanargmax(known))
+    """Return the first epoch of the highest finite ELBO; None where no ELBO is finite."""
+    values = np.asarray(elbo, float)
+    finite = np.isfinite(values)
+    return int(np.where(finite, values, -np.inf).argmax()) if finite.any() else None
 
 
-def check_stopping(early: Any, vae: Any, validation: Any) -> None:
-    """Raise unless a run with early stopping has a validation ELBO to go by."""
-    if early is None:
-        return
-    if not isinstance(early, EarlyStopping):
+def keeps_best(
+    vae: Any, objective: Any, num_steps: int, *, early: EarlyStopping | None, keep_best: bool | None
+) -> bool:
+    """Return whether a run returns its best validation epoch; ``keep_best`` decides unless it is None.
+
+    An objective that maximises something else, such as ``ELBO(beta=4.0)``, may lower the ELBO while it
+    does its job: its best epoch by the ELBO would be one that it had hardly begun to work on. So it is
+    with weights that have a posterior, whose KL is no part of the validation ELBO.
+    """
+    if keep_best is not None:
+        return keep_best
+    if early is not None:
+        return True
+    if shares_latents(vae):
+        return False
+    if not isinstance(objective, AbstractObjective):  # NumPyro's are bounds
+        return True
+    return objective.ends_as_evidence(num_steps)
+
+
+def check_stopping(early: Any, keep_best: Any, vae: Any, validation: Any) -> None:
+    """Raise unless a run that asks for the validation ELBO has one."""
+    check_kind("keep_best", keep_best, bool | None)
+    if early is not None and not isinstance(early, EarlyStopping):
         raise TypeError(f"early_stopping expects EarlyStopping(patience=50); got {early!r}.")
+    if early is None and not keep_best:
+        return
+    asks, name = ("keep_best=True", "keep_best") if early is None else (str(early), "early_stopping")
     if validation is None:
         raise ValueError(
-            f"{early} goes by the validation ELBO, and there are no validation data. Give some, "
-            "fit(..., validation=data.valid), or leave early_stopping out."
+            f"{asks} goes by the validation ELBO, and there are no validation data. Give some, "
+            f"fit(..., validation=data.valid), or leave {name} out."
         )
     if reason := no_density(vae):
         raise ValueError(
-            f"{early} goes by the validation ELBO, and there is none here: {reason} Leave it out, and "
+            f"{asks} goes by the validation ELBO, and there is none here: {reason} Leave it out, and "
             "say how many epochs."
         )

@@ -23,8 +23,8 @@ def summary(fitted: Any) -> str:
 def _length(fitted: Any) -> str:
     history = fitted.history
     time = "" if fitted.seconds is None else f" in {fitted.seconds:.1f} s"
-    best = "" if history.best_epoch is None else f"; epoch {history.best_epoch + 1}, the best, is kept"
-    return f"fitted {history.num_epochs} epochs{time}{best}"
+    kept = history.kept_in_words()
+    return f"fitted {history.num_epochs} epochs{time}{'; ' if kept else ''}{kept}"
 
 
 def _course(split: str, history: History) -> str:

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from itertools import product
 from numbers import Real
 from typing import Any
@@ -11,6 +12,7 @@ import jax.numpy as jnp
 import optax
 
 from probvae.data.streamed import Streamed
+from probvae.evidence import no_density
 from probvae.fields import check_kind
 from probvae.objectives import ELBO, AbstractObjective
 from probvae.objectives.swept import with_swept
@@ -20,7 +22,7 @@ from probvae.training.fitted import Fitted
 from probvae.training.progress import bar as shown_as
 from probvae.training.side_by_side import stacked, told_of, trained_group
 from probvae.training.signals import noted
-from probvae.training.stopping import EarlyStopping
+from probvae.training.stopping import EarlyStopping, keeps_best
 from probvae.training.sweep_result import Sweep
 from probvae.typing import Params
 from probvae.vae import VAE
@@ -40,6 +42,7 @@ def sweep(
     batch_size: int = 128,
     init_params: Params | None = None,
     early_stopping: EarlyStopping | None = None,
+    keep_best: bool | None = None,
     at_once: int | None = None,
     progress: bool = True,
 ) -> Sweep:
@@ -70,7 +73,9 @@ def sweep(
         epochs: passes through the training data, for each training.
         batch_size: data per step and training.
         init_params: values that all start from, as in ``fit``.
-        early_stopping: of each training; without it the last epoch's values are kept.
+        early_stopping: of each training.
+        keep_best: as in ``fit``, by each training's own weights: of ``over={"beta": (1.0, 4.0)}`` the
+            first keeps its best epoch, and the second its last.
         at_once: how many run side by side in the program, the others after them; by default all, but
             1 on a CPU, where a few VAEs side by side take as long as one after the other, and more
             memory.
@@ -104,6 +109,7 @@ def sweep(
         batch_size=batch_size,
         init_params=init_params,
         early_stopping=early_stopping,
+        keep_best=keep_best,
         progress=progress,
     )
     _check_resident(ready.data)
@@ -112,7 +118,17 @@ def sweep(
         for key in keys
         for values in product(*swept.values())
     ]
-    told = [told_of(*member, weights, hyperparams) for member in members]
+    num_steps, bounded = epochs * (len(ready.data[0].x) // batch_size), no_density(vae) is None
+
+    def keeps(numbers: dict[str, float]) -> bool:
+        own = replace(objective, **{name: numbers[name] for name in weights}) if weights else objective
+        asked: dict[str, Any] = {"early": early_stopping, "keep_best": keep_best}
+        return bounded and keeps_best(vae, own, num_steps, **asked)
+
+    told = [
+        told_of(key, numbers, weights, hyperparams, keep_best=keeps(numbers))
+        for key, numbers in members
+    ]
     width = _width(at_once, len(told))
     with noted(terminate=False) as asked:
         options = {"epochs": epochs, "early": early_stopping, "asked": asked}

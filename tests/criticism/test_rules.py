@@ -93,6 +93,7 @@ CASES = {
     "predictive intervals too narrow": {"predictive": predictive(share=0.7)},
     "not converged": {"convergence": convergence(gain=1.0, gain_error=0.1)},
     "overfitted": {"convergence": convergence(gain=-1.0, lost=3.0)},
+    "trained past its best": {"convergence": convergence(gain=-1.0, lost=3.0, is_best_kept=True)},
     "hole in the prior": {"prior_gap": WIDE},
     "prior off the population of codes": {"prior_gap": NEAR},
     "guide too narrow": {"gap": gap(3.0, ratio=0.3)},
