@@ -19,7 +19,7 @@ from numpyro.infer import SVI, Predictive, RenyiELBO, Trace_ELBO, TraceMeanField
 
 import probvae
 from probvae import VAE, Batch, Fitted, fit, flows, guides, likelihoods, nets, point_weights, priors
-from probvae.criticism import annealed_log_prob, inference_gap, reference_chains, to_datatree
+from probvae.criticism import annealed_log_prob, events, inference_gap, reference_chains, to_datatree
 from probvae.objectives import ELBO, IWAE, STL, terms
 from probvae.structure import shares_latents, structure
 from probvae.training import History
@@ -266,10 +266,10 @@ def test_impute_draws_what_is_missing_from_the_posterior_predictive():
 
 def test_to_datatree_has_draws_under_q_of_the_weights():
     x, c, _ = data()
-    tree = to_datatree(by_hand(), Batch(x[:4], c[:4]), rng_key=KEY, num_samples=1000)
+    tree = to_datatree(by_hand(), Batch(x[:4], c[:4]), rng_key=KEY)
     for group in ("posterior_predictive", "prior_predictive"):
-        check_moments(tree[group]["x"].values.reshape(1000, 4, 2).astype(float), *predictive(c[:4]))
-    assert set(tree["posterior"].data_vars) == {"z"}
+        check_moments(events(tree[group]).reshape(1000, 4, 2).astype(float), *predictive(c[:4]))
+    assert set(tree["posterior"].data_vars) == {"z", "z_mean"}
 
 
 def test_file_holds_q_of_the_weights(tmp_path):

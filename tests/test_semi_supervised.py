@@ -278,10 +278,10 @@ def test_arviz_takes_class_and_style():
     x, label = np.float32(X), np.float32(LABEL)
     tree = to_datatree(fitted(), Batch(x, label), rng_key=KEY, num_samples=10)
     posterior = tree["posterior"]
-    assert posterior["y"].dims == ("sample", "datum", "y_dim")
-    assert posterior["z"].dims == ("sample", "datum", "latent")
-    np.testing.assert_array_equal(posterior["y"].values[:, KNOWN], np.tile(LABEL[KNOWN], (10, 1, 1)))
-    weight = tree["sample_stats"]["log_weight"].mean("sample")
+    assert posterior["y"].dims == ("chain", "draw", "datum", "y_latent")
+    assert posterior["z"].dims == ("chain", "draw", "datum", "latent")
+    np.testing.assert_array_equal(posterior["y"].values[0][:, KNOWN], np.tile(LABEL[KNOWN], (10, 1, 1)))
+    weight = tree["sample_stats"]["log_weight"].mean(("chain", "draw"))
     np.testing.assert_allclose(weight, log_prob(X, LABEL), rtol=1e-4)
 
 

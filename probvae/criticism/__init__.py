@@ -17,6 +17,8 @@ from probvae.criticism.disentanglement import (
     factor_vae_score,
     mutual_information_gap,
 )
+from probvae.criticism.elpd_data import elpd
+from probvae.criticism.entries import drop_missing, events
 from probvae.criticism.features import ClassifierFeatures, classifier_features
 from probvae.criticism.frechet import frechet_distance
 from probvae.criticism.gap import InferenceGap, inference_gap
@@ -24,6 +26,7 @@ from probvae.criticism.neighbourhoods import Neighbourhoods, neighbourhoods
 from probvae.criticism.nuts import ReferenceChains, reference_chains
 from probvae.criticism.pareto import ParetoShape, pareto_shape
 from probvae.criticism.population import Holes, Surgery, elbo_surgery, holes
+from probvae.criticism.power_scaling import psense_per_row
 from probvae.criticism.predictive import PredictiveChecks, predictive_checks
 from probvae.criticism.prior_gap import PriorGap, prior_gap
 from probvae.criticism.sample_quality import SampleQuality, sample_quality
@@ -69,7 +72,10 @@ __all__ = [
     "compare_values",
     "convergence",
     "diagnose",
+    "drop_missing",
     "elbo_surgery",
+    "elpd",
+    "events",
     "factor_vae_score",
     "frechet_distance",
     "holes",
@@ -79,6 +85,7 @@ __all__ = [
     "pareto_shape",
     "predictive_checks",
     "prior_gap",
+    "psense_per_row",
     "reference_chains",
     "response",
     "sample_quality",

@@ -54,6 +54,27 @@ class Comparison(NamedTuple):
         """
         return {name: elpd_data(row) for name, row in zip(self.names, self.values, strict=True)}
 
+    def to_datatree(self) -> Any:
+        """Return the comparison as an ``xarray.DataTree``, with dimensions ``model`` and ``datum``.
+
+        Group ``elpd`` holds ``elpd_i``, log p(x) per model and row, and the numbers of each model.
+
+        Raises:
+            ImportError: without ``xarray``: ``pip install 'probvae[arviz]'``.
+        """
+        try:
+            import xarray as xr
+        except ImportError as error:
+            raise ImportError("to_datatree needs xarray: pip install 'probvae[arviz]'.") from error
+        coordinates = {"model": list(self.names), "datum": np.arange(self.num_data)}
+        numbers_of_models = {
+            name: ("model", getattr(self, name))
+            for name in self._fields
+            if name not in ("names", "values")
+        }
+        arrays = {"elpd_i": (("model", "datum"), self.values), **numbers_of_models}
+        return xr.DataTree.from_dict({"elpd": xr.Dataset(arrays, coords=coordinates)})
+
     def __str__(self) -> str:
         """Return a table, per datum and in sum."""
         width = max(len("model"), *map(len, self.names))

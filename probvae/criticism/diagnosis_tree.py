@@ -12,7 +12,11 @@ from probvae.evidence import Batch
 from probvae.training import Fitted
 from probvae.typing import RngKey
 
-NUM_SAMPLES, NUM_DATA = 100, 100  # the most that is kept of draws: of images, some tens of MB
+NUM_CHAINS, NUM_SAMPLES, NUM_DATA = (
+    4,
+    25,
+    100,
+)  # the most that is kept of draws: of images, some tens of MB
 
 
 def check_arviz() -> None:
@@ -33,9 +37,10 @@ def diagnosed_tree(fitted: Fitted, few: Batch, measured: Any, found: Verdict, rn
     """Return ``to_datatree`` of a few data, with groups ``diagnostics`` and ``verdict``."""
     import xarray as xr
 
-    key = jax.random.fold_in(rng_key, NUM_SAMPLES)
+    key = jax.random.fold_in(rng_key, NUM_CHAINS * NUM_SAMPLES)
     some = jax.tree.map(lambda a: a[:NUM_DATA], few)
-    tree = to_datatree(fitted, some, rng_key=key, num_samples=NUM_SAMPLES)
+    counts = {"num_samples": NUM_SAMPLES, "num_chains": NUM_CHAINS}
+    tree = to_datatree(fitted, some, rng_key=key, **counts)
     numbers = {name: _variable(name, value) for name, value in numbers_of(measured).items()}
     tree["diagnostics"] = xr.DataTree(xr.Dataset(numbers))
     tree["verdict"] = xr.DataTree(xr.Dataset(_words(found)))

@@ -33,7 +33,8 @@ class ReferenceChains(NamedTuple):
     standardised moments likewise. ``mean`` and ``standard_deviation`` are the chains' own. ``r_hat``
     and ``ess`` (bulk) are ArviZ's of the chains, ``divergences`` ``(n,)`` counts divergent steps, and
     ``converged`` ``(n,)`` is false where an ``r_hat`` exceeds 1.01 (or is nan): of such a datum nothing
-    is known.
+    is known. ``chains`` ``(n, num_chains, num_samples, units)`` are the draws of the chains, and
+    ``draws``, of the same shape, draws of q(z|x).
     """
 
     shift: np.ndarray
@@ -48,6 +49,35 @@ class ReferenceChains(NamedTuple):
     ess: np.ndarray
     divergences: np.ndarray
     converged: np.ndarray
+    chains: np.ndarray
+    draws: np.ndarray
+
+    def to_datatree(self) -> Any:
+        """Return the draws as ArviZ's functions take them: ``z`` by NUTS, and ``z_guide`` by q(z|x).
+
+        Both have dimensions chain, draw, datum and latent. ``arviz_stats.summary(tree)`` gives R-hat
+        and ESS, and ``plot_forest(tree)`` has the intervals of both.
+
+        Raises:
+            ImportError: without ``xarray``: ``pip install 'probvae[arviz]'``.
+        """
+        try:
+            import xarray as xr
+        except ImportError as error:
+            raise ImportError("to_datatree needs xarray: pip install 'probvae[arviz]'.") from error
+        dims = ("chain", "draw", "datum", "latent")
+        arrays = {
+            name: (dims, np.moveaxis(values, 0, 2))
+            for name, values in (("z", self.chains), ("z_guide", self.draws))
+        }
+        sizes = dict(zip(("datum", "chain", "draw", "latent"), self.chains.shape, strict=True))
+        coordinates = {name: np.arange(size) for name, size in sizes.items()}
+        statistics = {name: ("datum", getattr(self, name)) for name in ("divergences", "converged")}
+        groups = {
+            "posterior": xr.Dataset(arrays, coords=coordinates),
+            "sample_stats": xr.Dataset(statistics, coords={"datum": coordinates["datum"]}),
+        }
+        return xr.DataTree.from_dict(groups)
 
 
 class _Plan(NamedTuple):
@@ -179,6 +209,8 @@ def _compared(chains: np.ndarray, draws: np.ndarray, divergences: np.ndarray) ->
         ess=ess,
         divergences=divergences,
         converged=(r_hat <= R_HAT).all(-1),
+        chains=chains,
+        draws=draws.reshape(chains.shape),
     )
 
 

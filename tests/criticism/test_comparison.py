@@ -99,6 +99,7 @@ def test_fields_of_another_arviz_are_met(monkeypatch):
 
     pandas = pytest.importorskip("pandas")
     monkeypatch.setattr(utils, "ELPDData", Other)
+    monkeypatch.setattr(utils, "ELPDDataLOO", Other, raising=False)
     monkeypatch.setattr(arviz_stats, "compare", other_compare)
     found = compare_values({"a": BASE, "b": BASE - 1})
     np.testing.assert_array_equal(found.weight, [0.75, 0.25])

@@ -42,7 +42,7 @@ def test_the_tree_holds_what_was_measured_and_found(found, tmp_path):
     np.testing.assert_allclose(numbers["units_kl_z"], found.measured.units.kl["z"])
     assert float(numbers["surgery_kl"]) == found.measured.surgery.kl
     assert found.tree["verdict"].sizes["finding"] == len(found.verdict)
-    assert found.tree["posterior"]["z"].dims == ("sample", "datum", "latent")
+    assert found.tree["posterior"]["z"].dims == ("chain", "draw", "datum", "latent")
     assert found.tree["posterior"].sizes["datum"] == BUDGET.num_local  # the dear measures' data
     assert (tmp_path / "tree.nc").stat().st_size > 10_000
 
