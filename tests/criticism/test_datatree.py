@@ -38,9 +38,13 @@ def test_numbers_are_the_oracles(tree):
     fitted, x, tree = tree
     q = fitted.encode(x)
     z = tree["posterior"]["z"]
-    np.testing.assert_allclose(z.mean(("chain", "draw")), q.mean, atol=4 * float(q.variance.max() ** 0.5) / 20)
+    np.testing.assert_allclose(
+        z.mean(("chain", "draw")), q.mean, atol=4 * float(q.variance.max() ** 0.5) / 20
+    )
     truth = oracle.log_prob(x.astype(float), *oracle.optimum(oracle.dataset()))
-    np.testing.assert_allclose(tree["sample_stats"]["log_weight"].mean(("chain", "draw")), truth, atol=1e-3)
+    np.testing.assert_allclose(
+        tree["sample_stats"]["log_weight"].mean(("chain", "draw")), truth, atol=1e-3
+    )
     assert abs(float(tree["prior"]["z"].std()) - 1) < 0.1
 
 
