@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from probvae.fields import shown
+from probvae.precision import as_jax_takes_it
 
 ONE_HOT = "Encode categories as one-hot columns: np.eye(levels)[codes], or pandas.get_dummies(frame)."
 
@@ -33,7 +34,7 @@ def read_values(name: str, value: Any) -> Values:
         ValueError: for rows of several lengths.
     """
     if isinstance(value, jax.Array):
-        _check_real(name, value.dtype)
+        check_real(name, value.dtype)
         return Values(value)
     check_container(name, value)
     if _is_frame(value):
@@ -45,37 +46,24 @@ def read_values(name: str, value: Any) -> Values:
     if array.dtype.kind == "O":
         array, missing = _read_objects(name, array)
         observed = _both(observed, None if missing is None else ~missing)
-    _check_real(name, array.dtype)
+    check_real(name, array.dtype)
     return Values(as_jax_takes_it(array), observed)
 
 
-def as_jax_takes_it(array: np.ndarray) -> np.ndarray:
-    """Return an array in the machine's byte order, without long doubles and without wrapped integers.
+def numbers(name: str, value: Any) -> Any:
+    """Return an array of real numbers, as NumPy's or JAX's; a traced one is passed.
 
-    JAX turns 64-bit integers into 32 bits and drops the upper ones. Integers that do not fit become
-    floats. Floats in double precision stay: JAX rounds them itself.
+    Raises:
+        TypeError: for text, objects, complex numbers and what is no array.
+        ValueError: for lists of several lengths, and where entries are missing (``numpy.ma``).
     """
-    dtype = array.dtype
-    if dtype == np.longdouble and dtype.itemsize > 8:
-        return array.astype(np.float64)
-    if not dtype.isnative:
-        array = array.astype(dtype.newbyteorder("="))
-    return array.astype(np.float32) if wraps(array) else array
-
-
-def wraps(array: np.ndarray) -> bool:
-    """Tell whether JAX would drop the upper bits of some of these integers."""
-    if array.dtype.kind not in "iu" or array.dtype.itemsize < 8 or not array.size:
-        return False
-    if in_double_precision():
-        return False
-    bounds = np.iinfo(np.int32 if array.dtype.kind == "i" else np.uint32)
-    return bool(array.min() < bounds.min or array.max() > bounds.max)
-
-
-def in_double_precision() -> bool:
-    """Tell whether JAX computes in 64 bits (``jax_enable_x64``)."""
-    return jnp.zeros(()).dtype == np.float64
+    array, observed = read_values(name, value)
+    if observed is not None:
+        raise ValueError(
+            f"{name} holds {int((~observed).sum())} masked or missing entries; expected all of them "
+            "here. Give values and mask apart, x.data and mask=~x.mask, or fill them in: x.filled(0)."
+        )
+    return array
 
 
 def is_sparse(value: Any) -> bool:
@@ -197,7 +185,7 @@ def _read_column(name: str, label: Any, column: Any) -> tuple[np.ndarray, np.nda
         array, missing = _read_objects(place, column.to_numpy())
         return array, None if missing is None else ~missing
     if getattr(dtype, "kind", "O") not in tuple("buif"):
-        _check_real(place, dtype)
+        check_real(place, dtype)
     missing = np.asarray(column.isna(), bool)
     if missing.any():
         return column.to_numpy(dtype=np.float64, na_value=np.nan), ~missing
@@ -233,7 +221,7 @@ def _is_missing(cell: Any) -> bool:
     return cell is None or cell is np.ma.masked or type(cell).__name__ == "NAType"
 
 
-def _check_real(name: str, dtype: Any) -> None:
+def check_real(name: str, dtype: Any) -> None:
     """Raise TypeError unless a dtype is one of real numbers."""
     if isinstance(dtype, np.dtype) and dtype.names:
         fields = ", ".join(repr(field) for field in dtype.names[:5])

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from probvae.containers import read_values
+from probvae.containers import numbers
 from probvae.fields import shown
 from probvae.typing import Shape
 
@@ -75,22 +75,6 @@ def check_key(rng_key: Any) -> None:
     typed = isinstance(rng_key, jax.Array) and jnp.issubdtype(rng_key.dtype, jax.dtypes.prng_key)
     if not (typed and rng_key.shape == ()):
         raise TypeError(f"rng_key expects one typed key, jax.random.key(0); got {shown(rng_key)}.")
-
-
-def numbers(name: str, value: Any) -> Any:
-    """Return an array of real numbers, as NumPy's or JAX's; a traced one is passed.
-
-    Raises:
-        TypeError: for text, objects, complex numbers and what is no array.
-        ValueError: for lists of several lengths, and where entries are missing (``numpy.ma``).
-    """
-    array, observed = read_values(name, value)
-    if observed is not None:
-        raise ValueError(
-            f"{name} holds {int((~observed).sum())} masked or missing entries; expected all of them "
-            "here. Give values and mask apart, x.data and mask=~x.mask, or fill them in: x.filled(0)."
-        )
-    return array
 
 
 def shaped(name: str, value: Any, shape: Shape, field: str) -> jax.Array:

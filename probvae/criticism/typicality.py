@@ -8,6 +8,7 @@ import numpy as np
 
 from probvae.evidence import Batch, check_density, log_prob
 from probvae.training import Fitted, checks
+from probvae.training.data_checks import fill_missing
 from probvae.typing import RngKey
 
 
@@ -88,9 +89,7 @@ def _drawn(
     drawn = fitted.sample(num_draws, rng_key=sample_key, context=context, noisy=True).x
     x = np.asarray(drawn if context is None else drawn[:, 0])
     rows = [None if a is None else np.stack([a] * num_draws) for a in (datum.context, datum.mask)]
-    data = Batch(x, *rows)
-    if datum.mask is not None:
-        data = fitted.check_data(data)
+    data = Batch(fill_missing(x, rows[1], fitted.vae.likelihood.fill), *rows)
     return log_prob(
         fitted.vae, fitted.values, data, rng_key=bound_key, num_particles=num_particles
     ).value

@@ -8,12 +8,13 @@ import numpy as np
 from probvae.data.archives import map_npy, npz_names, read_npy, read_npz
 from probvae.data.dataset import SPLITS
 from probvae.data.idx import read_idx
-from probvae.data.images import read_images
+from probvae.data.images import read_images, without_opaque_alpha
 from probvae.data.reading import DataError
 from probvae.data.source import Source, checked, kind_of
 from probvae.data.tables import read_csv
 
 RULE = "rows shuffled by Generator(PCG64(0)), then 80 % train, 10 % valid, 10 % test"
+OPAQUE = "the alpha channel, opaque everywhere, is left out"
 
 READERS: dict[str, Callable[[Path], np.ndarray]] = {
     ".npy": read_npy,
@@ -59,11 +60,14 @@ def split_rows(n: int, *, what: str) -> dict[str, np.ndarray]:
 
 def _split(path, array, *, labels=None):
     array = checked(array, what=str(path))
+    colours = without_opaque_alpha(array)
+    rule = RULE if colours is array else f"{OPAQUE}; {RULE}"
+    array = colours
     rows = split_rows(len(array), what=str(path))
     if labels is not None and len(labels) != len(array):
         raise DataError(f"{path}: expected {len(array)} labels, one a row, got {len(labels)}")
     labels = {} if labels is None else {split: labels[index] for split, index in rows.items()}
-    return _source(path, {split: array[index] for split, index in rows.items()}, labels, RULE)
+    return _source(path, {split: array[index] for split, index in rows.items()}, labels, rule)
 
 
 def _read_archive(path):
@@ -89,6 +93,9 @@ def _read_splits(path, splits, names):
     found = read_npz(path, names=[*splits, *(f"{split}_labels" for split in labelled)])
     arrays = {split: checked(found[split], what=f"{path}[{split}]") for split in splits}
     labels = {split: found[f"{split}_labels"] for split in labelled}
+    colours = {split: without_opaque_alpha(array) for split, array in arrays.items()}
+    if all(colours[split] is not arrays[split] for split in splits):
+        return _source(path, colours, labels, f"{OPAQUE}; the splits of the file")
     return _source(path, arrays, labels, "the splits of the file")
 
 

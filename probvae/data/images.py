@@ -35,6 +35,18 @@ def read_images(folder: Path) -> np.ndarray:
     return images
 
 
+def without_opaque_alpha(images: np.ndarray) -> np.ndarray:
+    """Return images without their last channel, if that is an alpha channel of 255 everywhere.
+
+    An opaque alpha channel says nothing. Kept, it would be one more channel of colour to a model.
+    """
+    has_alpha = images.dtype == np.uint8 and images.ndim == 4 and images.shape[-1] in (2, 4)
+    if not has_alpha or not all((image[..., -1] == 255).all() for image in images):
+        return images
+    colours = images[..., :-1]
+    return np.ascontiguousarray(colours[..., 0] if colours.shape[-1] == 1 else colours)
+
+
 def image_paths(folder: Path) -> list[Path]:
     """Return the image files in a folder, sorted by name; ValueError where there are none."""
     paths = [path for path in sorted(folder.iterdir()) if _is_image(path)]

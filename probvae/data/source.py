@@ -7,6 +7,7 @@ from typing import Literal
 import numpy as np
 
 from probvae.data.reading import DataError
+from probvae.precision import may_merge, sampled_rows, warn_of_merged_values
 
 Kind = Literal["binary", "grey", "counts", "real"]
 EXACT = 2**24
@@ -56,6 +57,8 @@ def checked(array: np.ndarray, *, what: str) -> np.ndarray:
     if array.dtype.kind == "b":
         return array.astype(np.uint8)
     if array.dtype.kind == "f":
+        if may_merge(array.dtype):
+            warn_of_merged_values(what, array[sampled_rows(len(array))])
         return _finite(array, what=what)
     if max(-int(array.min()), int(array.max())) > EXACT:
         raise DataError(

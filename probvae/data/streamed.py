@@ -5,10 +5,12 @@ import os
 from pathlib import Path
 from typing import Any
 
-import jax.numpy as jnp
+import jax
 import numpy as np
 
+from probvae.containers import check_real, is_sparse
 from probvae.data.reading import DataError
+from probvae.precision import in_precision
 
 SHARE = 0.25  # of the free memory: a mapped file that is larger is streamed unasked
 CHUNK = 32 * 2**20  # bytes read at a time: three such chunks are in memory at once
@@ -33,6 +35,8 @@ class Streamed:
     """
 
     def __init__(self, source: Any, *, chunk_bytes: int = CHUNK) -> None:
+        if is_sparse(source):
+            source = SparseRows(source)
         if not (hasattr(source, "__len__") and hasattr(source, "__getitem__")):
             raise TypeError(
                 f"Streamed expects a source with len(source) and source[rows]; got {type(source)}. "
@@ -100,9 +104,10 @@ class Streamed:
                 f"return an array (len(rows), *event_shape); {got}. {self._stack_remedy()}"
             )
         row = _without_mask(found)
-        if row.dtype.kind not in "buif" or row.ndim < 1 or len(row) != 1:
+        check_real(f"a source ({kind})", row.dtype)
+        if row.ndim < 1 or len(row) != 1:
             raise DataError(
-                f"a source ({kind}): expected numbers (1, *event_shape) for one row, got {row.dtype} "
+                f"a source ({kind}): expected an array (1, *event_shape) for one row, got shape "
                 f"{row.shape}. {self._stack_remedy()}"
             )
         return row
@@ -136,11 +141,23 @@ class Streamed:
         )
 
 
+class SparseRows:
+    """The rows of a sparse matrix as a source: dense, but few at a time."""
+
+    def __init__(self, matrix: Any) -> None:
+        self.matrix = matrix.tocsr()
+        self.nbytes = int(np.prod(matrix.shape, dtype=np.int64)) * matrix.dtype.itemsize
+
+    def __len__(self) -> int:
+        return self.matrix.shape[0]
+
+    def __getitem__(self, rows: np.ndarray) -> np.ndarray:
+        return self.matrix[rows].toarray()
+
+
 def _loaded(dtype: np.dtype) -> np.dtype:
     """Return the dtype in which JAX takes numbers of another."""
-    if dtype.kind == "f" and dtype.itemsize >= 8:
-        return np.dtype(jnp.zeros(()).dtype)
-    return dtype.newbyteorder("=")
+    return in_precision(np.zeros(0, dtype)).dtype
 
 
 def _without_mask(rows: Any) -> np.ndarray:
@@ -204,16 +221,24 @@ def mapped(array: Any) -> np.memmap | None:
 
 
 def streamed(given: Any) -> Any:
-    """Return what is to be streamed as ``Streamed``: mapped arrays beyond ``SHARE``; sources by row.
+    """Return what ``fit`` streams as ``Streamed``, and all else as it is.
 
-    All else, as it is: arrays and lists, and mapped arrays that are small.
+    Streamed are sources of rows. Of mapped arrays, sparse matrices, and arrays that another library
+    keeps in a file (h5py), those whose values are more than ``SHARE`` of the free memory.
     """
     if isinstance(given, Streamed) or given is None or isinstance(given, str | dict | list | tuple):
         return given
     if isinstance(given, np.ndarray):
         return Streamed(given) if mapped(given) is not None and _is_large(given.nbytes) else given
-    by_row = hasattr(given, "__len__") and hasattr(given, "__getitem__")
-    return Streamed(given) if by_row and not hasattr(given, "__array__") else given
+    if isinstance(given, jax.Array):
+        return given
+    if is_sparse(given):
+        rows = SparseRows(given)
+        return Streamed(rows) if _is_large(rows.nbytes) else given
+    if not (hasattr(given, "__len__") and hasattr(given, "__getitem__")):
+        return given
+    in_memory = hasattr(given, "__array__") and not _is_large(getattr(given, "nbytes", 0))
+    return given if in_memory else Streamed(given)
 
 
 def _is_large(size: int) -> bool:

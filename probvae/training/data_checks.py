@@ -4,7 +4,6 @@ Training and validation data, and the data of every query and measure, come thro
 Contexts without data come through ``check_context``.
 """
 
-import warnings
 from collections.abc import Iterator
 from typing import Any
 
@@ -17,15 +16,13 @@ from probvae.data import Cast, Data, Streamed
 from probvae.data.reading import DataError
 from probvae.data.streamed import free_memory, mapped, streamed
 from probvae.evidence import Batch
+from probvae.precision import in_precision, may_merge, sampled_rows, warn_of_merged_values
 from probvae.training.in_support import check_observation, check_values
 from probvae.training.progress import bar
 from probvae.typing import Shape
 
 AS_IT_IS = Cast()
 CHUNK = 32 * 2**20  # bytes looked at together: the check must not decide the run's peak memory
-SAMPLE = 256  # rows in which distinct values are counted
-EXACT = 2**24  # float32 holds all integers up to here
-NOISE = 1e-12  # a column that varies by less, relative to its size, varies by float64's own rounding
 
 
 def check_data(
@@ -68,8 +65,9 @@ def check_data(
     inputs.check_shape(name, x.shape, vae.event_shape, "event_shape")
     mask = _check_mask(vae, batch.mask, observed, x.shape, _part_of(name, "mask"))
     context = check_context(vae, batch.context, _part_of(name, "context"), rows=len(x))
-    warn_of_merged_values(name, x, mask)
-    check_observation(observation, in_precision(_rows(x, slice(0, 2))))
+    _warn_of_merged_values(name, x, mask)
+    if observation is not AS_IT_IS:
+        check_observation(observation, in_precision(_rows(x, slice(0, 2))))
     if isinstance(x, Streamed) and keep_streamed:
         x = _check_streamed(vae, x, mask, name, observation, progress=progress)
         return Batch(x, context, mask)
@@ -87,7 +85,7 @@ def check_context(vae: Any, context: Any, name: str = "context", *, rows: int | 
     """
     if context is None or isinstance(context, jax.core.Tracer):
         return inputs.checked_context(vae, context, None)
-    array, observed = read_values(name, context)
+    array, observed = _load(name, context)
     if observed is not None:
         raise ValueError(
             f"{name} holds {int((~observed).sum())} masked or missing entries. {_MISSING_CONTEXT}"
@@ -95,8 +93,8 @@ def check_context(vae: Any, context: Any, name: str = "context", *, rows: int | 
     inputs.check_context_shape(vae, array.shape, name)
     if rows is not None:
         inputs.check_same_rows(name, len(array), rows)
-    warn_of_merged_values(name, array, None)
-    array = in_precision(np.asarray(array))
+    _warn_of_merged_values(name, array, None)
+    array = in_precision(array)
     if array.dtype.kind == "f" and not np.isfinite(array).all():
         bad = ~np.isfinite(array.reshape(len(array), -1)).all(axis=1)
         raise ValueError(
@@ -111,54 +109,6 @@ _MISSING_CONTEXT = (
     "A context must be complete: a mask is of x alone. Fill the entries in, with 0 or a mean, and say "
     "where in a column of its own (1 where missing), or drop these rows."
 )
-
-
-def in_precision(x: np.ndarray) -> np.ndarray:
-    """Return numbers in the dtype that JAX computes in: float64 as float32, unless it is enabled."""
-    x = containers.as_jax_takes_it(x)
-    if x.dtype == np.float64 and not containers.in_double_precision():
-        with np.errstate(over="ignore"):  # what is infinite then is reported with its row
-            return x.astype(np.float32)
-    return x
-
-
-def warn_of_merged_values(name: str, x: Any, mask: np.ndarray | None) -> None:
-    """Warn if float32 gives rows that differ the same value, in some column.
-
-    Looked at are up to ``SAMPLE`` rows, evenly spread: a collapse shows in them, and chance pairs among
-    millions of rows do not.
-    """
-    if containers.in_double_precision() or len(x) < 16:
-        return
-    if x.dtype.kind not in "iuf" or x.dtype.itemsize < 4 or x.dtype == np.float32:
-        return
-    rows = np.linspace(0, len(x) - 1, min(len(x), SAMPLE)).astype(int)
-    sample = np.asarray(x.read(rows) if isinstance(x, Streamed) else x[rows]).reshape(len(rows), -1)
-    if mask is not None:
-        sample = np.where(mask[rows].reshape(len(rows), -1), sample, 0)
-    exact, rounded = _distinct(sample), _distinct(sample.astype(np.float32))
-    size = np.abs(sample).max(axis=0)
-    merged = (2 * rounded <= exact) & (size > 0)
-    if sample.dtype.kind == "f":
-        merged &= np.ptp(sample, axis=0) > NOISE * size
-    if merged.any():
-        column = int(merged.argmax())
-        place = f"column {column}" if len(x.shape) == 2 else f"entry {column} of each row"
-        step = float(np.spacing(np.float32(size[column])))
-        warnings.warn(
-            f"{name}: JAX computes in float32, which cannot tell apart the values of {place} "
-            f"({int(merged.sum())} of {sample.shape[1]} are so): {exact[column]} distinct values in "
-            f"{len(rows)} rows become {rounded[column]}. Near {size[column]:.3g}, float32 numbers are "
-            f"{step:.3g} apart. Subtract an offset, x - x.mean(axis=0), and divide by a unit, or "
-            'compute in double precision: jax.config.update("jax_enable_x64", True).',
-            stacklevel=2,
-        )
-
-
-def _distinct(sample: np.ndarray) -> np.ndarray:
-    """Return the number of distinct values per column."""
-    ordered = np.sort(sample, axis=0)
-    return 1 + (ordered[1:] != ordered[:-1]).sum(axis=0)
 
 
 def _as_batch(data: Any, name: str, context: Any, mask: Any) -> Batch:
@@ -197,12 +147,29 @@ def _read_x(name: str, value: Any) -> tuple[Any, np.ndarray | None]:
     return np.asarray(array), observed
 
 
+def _load(name: str, value: Any) -> tuple[np.ndarray, np.ndarray | None]:
+    """Return a context or a mask in memory, and where it is observed; a source is read."""
+    array, observed = _read_x(name, value)
+    return array.read(np.arange(len(array))) if isinstance(array, Streamed) else array, observed
+
+
+def _warn_of_merged_values(name: str, x: Any, mask: np.ndarray | None) -> None:
+    if may_merge(x.dtype):
+        rows = sampled_rows(len(x))
+        sample = x.read(rows) if isinstance(x, Streamed) else x[rows]
+        warn_of_merged_values(name, sample, None if mask is None else mask[rows])
+
+
 def _check_mask(
     vae: Any, mask: Any, observed: np.ndarray | None, shape: Shape, name: str
 ) -> np.ndarray | None:
     """Return where x is observed, by the mask that was given and by the one of its container."""
     if mask is not None:
-        array = np.asarray(inputs.numbers(name, mask))
+        array, hidden = _load(name, mask)
+        if hidden is not None:
+            raise ValueError(
+                f"{name} has masked or missing entries itself. Fill them: mask.filled(False)."
+            )
         inputs.check_shape(name, array.shape, shape[1:], "event_shape")
         inputs.check_same_rows(name, len(array), shape[0])
         if array.dtype != bool:

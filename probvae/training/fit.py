@@ -187,6 +187,11 @@ def prepared_run(
     look = {"keep_streamed": True, "progress": progress}
     train = check_data(bare, train, "train", observation=observation, **look)
     checks.check_batch_size(batch_size, len(train.x))
+    if train.mask is not None and not train.mask.any():
+        raise ValueError(
+            "train mask is false everywhere, so that no entry is observed. A mask is true where x is "
+            "observed. It seems inverted: Batch(x, mask=~mask)."
+        )
     check_terms(objective, vae, batch_size)
     check_schedules(objective, epochs * (len(train.x) // batch_size))
     if validation is not None:

@@ -10,8 +10,9 @@ import numpy as np
 
 from probvae.data.streamed import Streamed
 from probvae.evidence import Batch
+from probvae.precision import in_precision
 from probvae.training import looking, loop
-from probvae.training.data_checks import fill_missing, in_precision
+from probvae.training.data_checks import fill_missing
 from probvae.training.devices import DataParallel, OneDevice, num_rows
 from probvae.training.start_values import PASS_STATE
 from probvae.typing import Params, RngKey

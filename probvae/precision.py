@@ -1,0 +1,103 @@
+"""Numbers as JAX takes them: byte order, 64 bits, and what rounding to float32 does to values."""
+
+import warnings
+
+import jax.numpy as jnp
+import numpy as np
+
+SAMPLE = 256  # rows in which distinct values are counted
+FEW = 16  # rows too few to say that values collapse
+NOISE = 1e-12  # a column that varies by less, relative to its size, varies by float64's own rounding
+
+
+def as_jax_takes_it(array: np.ndarray) -> np.ndarray:
+    """Return an array in the machine's byte order, without long doubles and without wrapped integers.
+
+    JAX turns 64-bit integers into 32 bits and drops the upper ones. Integers that do not fit become
+    floats. Floats in double precision stay: JAX rounds them itself.
+    """
+    dtype = array.dtype
+    if dtype == np.longdouble and dtype.itemsize > 8:
+        return array.astype(np.float64)
+    if not dtype.isnative:
+        array = array.astype(dtype.newbyteorder("="))
+    return array.astype(np.float32) if _wraps(array) else array
+
+
+def _wraps(array: np.ndarray) -> bool:
+    """Tell whether JAX would drop the upper bits of some of these integers."""
+    if array.dtype.kind not in "iu" or array.dtype.itemsize < 8 or not array.size:
+        return False
+    if in_double_precision():
+        return False
+    bounds = np.iinfo(np.int32 if array.dtype.kind == "i" else np.uint32)
+    return bool(array.min() < bounds.min or array.max() > bounds.max)
+
+
+def in_double_precision() -> bool:
+    """Tell whether JAX computes in 64 bits (``jax_enable_x64``)."""
+    return jnp.zeros(()).dtype == np.float64
+
+
+def in_precision(x: np.ndarray) -> np.ndarray:
+    """Return numbers in the dtype that JAX computes in: float64 as float32, unless it is enabled."""
+    x = as_jax_takes_it(x)
+    if x.dtype == np.float64 and not in_double_precision():
+        with np.errstate(over="ignore"):  # what is infinite then is reported with its row
+            return x.astype(np.float32)
+    return x
+
+
+def sampled_rows(n: int) -> np.ndarray:
+    """Return rows of n, evenly spread, in which ``warn_of_merged_values`` looks for a collapse.
+
+    A collapse shows in few rows. In all of them, chance pairs among millions would look like one.
+    """
+    return np.unique(np.linspace(0, n - 1, min(n, SAMPLE)).astype(int))
+
+
+def may_merge(dtype: np.dtype) -> bool:
+    """Tell whether float32, in which JAX computes, can give values of a dtype that differ the same."""
+    wide = dtype.kind in "iu" and dtype.itemsize >= 4 or dtype.kind == "f" and dtype.itemsize >= 8
+    return wide and not in_double_precision()
+
+
+def warn_of_merged_values(name: str, rows: np.ndarray, observed: np.ndarray | None = None) -> None:
+    """Warn if float32 merges more than half of the distinct values of some column.
+
+    Args:
+        name: what the warning calls the data.
+        rows: some rows of them, in the dtype that they were given in.
+        observed: where they are observed.
+    """
+    if len(rows) < FEW or not may_merge(rows.dtype):
+        return
+    columns = rows.reshape(len(rows), -1)
+    if observed is not None:
+        columns = np.where(observed.reshape(columns.shape), columns, 0)
+    with np.errstate(over="ignore"):
+        exact, rounded = _distinct(columns), _distinct(columns.astype(np.float32))
+    size = np.abs(columns.astype(np.float64)).max(axis=0)
+    merged = (2 * rounded <= exact) & np.isfinite(size) & (size < np.finfo(np.float32).max)
+    if columns.dtype.kind == "f":
+        merged &= ~(np.ptp(columns, axis=0) <= NOISE * size)
+    if not merged.any():
+        return
+    column = int(merged.argmax())
+    place = f"column {column}" if rows.ndim == 2 else f"entry {column} of each row"
+    step = float(np.spacing(np.float32(size[column])))
+    warnings.warn(
+        f"{name}: JAX computes in float32, which cannot tell apart the values of {place}. "
+        f"{exact[column]} distinct values in {len(rows)} rows become {rounded[column]}, because near "
+        f"{size[column]:.3g} float32 numbers are {step:.3g} apart ({int(merged.sum())} of "
+        f"{len(merged)} columns are so). Subtract an offset before you divide by a unit, "
+        "(x - x.mean(axis=0)) / x.std(axis=0), or compute in double precision: "
+        'jax.config.update("jax_enable_x64", True).',
+        stacklevel=2,
+    )
+
+
+def _distinct(columns: np.ndarray) -> np.ndarray:
+    """Return the number of distinct values of each column."""
+    ordered = np.sort(columns, axis=0)
+    return 1 + (ordered[1:] != ordered[:-1]).sum(axis=0)
