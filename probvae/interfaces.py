@@ -136,6 +136,13 @@ class AbstractProgramGuide(AbstractGuide):
         return None
 
 
+class Block(NamedTuple):
+    """Columns of x that have a likelihood of their own: a slice of x's last axis."""
+
+    columns: slice
+    likelihood: "AbstractLikelihood"
+
+
 class AbstractLikelihood(Checked, abc.ABC):
     """p(x given z), with its normalising constant.
 
@@ -155,6 +162,11 @@ class AbstractLikelihood(Checked, abc.ABC):
     def observation(self) -> Any:
         """Noise ``(rng_key, x) -> y`` that a datum gets before it is scored, or None."""
         return None
+
+    @property
+    def named_blocks(self) -> dict[str, Block]:
+        """The blocks of columns by name, where each has a likelihood of its own, as in ``Joint``."""
+        return {}
 
     @property
     def noiseless(self) -> "AbstractLikelihood":

@@ -48,10 +48,14 @@ def diagnosed_tree(fitted: Fitted, few: Batch, measured: Any, found: Verdict, rn
 
 
 def numbers_of(value: Any, name: str = "") -> dict[str, np.ndarray]:
-    """Return all numbers below a named tuple or a dict, by the names on the way joined by ``_``."""
+    """Return all numbers below a named tuple or a dict, by the names on the way joined by ``_``.
+
+    A slash in a name, such as a user's block "income/year", becomes ``_``: in a tree it parts groups.
+    """
     below = value._asdict() if hasattr(value, "_asdict") else value
     if isinstance(below, dict):
-        parts = (numbers_of(v, f"{name}_{k}" if name else str(k)) for k, v in below.items())
+        names = {k: str(k).replace("/", "_") for k in below}
+        parts = (numbers_of(v, f"{name}_{names[k]}" if name else names[k]) for k, v in below.items())
         return {k: v for part in parts for k, v in part.items()}
     held = None if value is None else np.asarray(value)
     return {name: held} if held is not None and held.dtype.kind in "bifu" else {}

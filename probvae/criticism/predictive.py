@@ -8,6 +8,7 @@ import numpy as np
 
 from probvae.criticism import marginal
 from probvae.criticism.coverage import Coverage, Ranks, coverage
+from probvae.criticism.marginal import Marginal
 from probvae.criticism.replicates import Replicate, observed, replicates
 from probvae.criticism.statistics import (
     check_statistics,
@@ -16,6 +17,7 @@ from probvae.criticism.statistics import (
     usual_statistics,
 )
 from probvae.evidence import Batch
+from probvae.interfaces import AbstractLikelihood, Block
 from probvae.training import Fitted, checks
 from probvae.typing import RngKey
 
@@ -38,24 +40,18 @@ class Check(NamedTuple):
     deviations: np.ndarray
 
 
-class Marginal(NamedTuple):
-    """The pooled marginal distribution of entries against that of all replicates.
-
-    ``distance`` is Kolmogorov and Smirnov's, in [0, 1]; ``replicates`` ``(r,)`` each replicate's own
-    distance from the others; ``tail_share`` (1 + #{at least as far}) / (r + 1).
-    """
-
-    distance: float
-    replicates: np.ndarray
-    tail_share: float
-
-
 class Predictive(NamedTuple):
-    """Data against replicates of one kind: ``statistics`` by name."""
+    """Data against replicates of one kind.
+
+    ``statistics`` by name. Where the likelihood is a ``Joint``, ``blocks`` holds the checks of each
+    block of columns by its name, and the usual statistics are there: columns of different kinds are
+    not pooled. ``coverage`` is that of all entries, and ``marginal`` that of the furthest block.
+    """
 
     statistics: dict[str, Check]
     marginal: Marginal
     coverage: Coverage
+    blocks: dict[str, Any] = {}  # noqa: RUF012  (each a Predictive)
 
 
 class PredictiveChecks(NamedTuple):
@@ -88,8 +84,12 @@ def predictive_checks(
     what is compared are test statistics T(x) and T(x_rep), the marginal distribution of entries, and
     for each entry whether it lies in a central interval of its replicates, by randomised ranks (exact
     for discrete entries too). Every check has the mean, the standard deviation, the share of zeros,
-    the share at the ends of the likelihood's data range (of the data, where that has none), edges (the
-    mean absolute difference of neighbouring entries) and the number of distinct values.
+    the share at the ends of the likelihood's data range (of a data set's own, where that has none),
+    edges (the mean absolute difference of neighbouring entries) and the number of distinct values.
+
+    Data and replicates are treated alike. For data drawn from the model each tail share is therefore
+    an exact rank, P(tail share <= j / (r + 1)) = j / (r + 1), less where there are ties. Columns of a
+    ``Joint`` are checked block by block, see ``Predictive``.
 
     Args:
         fitted: a fitted VAE.
@@ -113,8 +113,7 @@ def predictive_checks(
     _check_counts(num_replicates, levels)
     noise_key, draw_key, tie_key = jax.random.split(checked_key(rng_key), 3)
     data = observed(fitted, x, noise_key)
-    seen = _Observed(data, fitted.vae.likelihood.data_range, statistics or {})
-    kinds = [_Gathered(seen) for _ in Replicate._fields]
+    kinds = [_Kind(data, fitted.vae.likelihood, statistics or {}) for _ in Replicate._fields]
     for drawn in replicates(fitted, data, rng_key=draw_key, num_replicates=num_replicates):
         for kind, replicate in zip(kinds, drawn, strict=True):
             kind.add(replicate)
@@ -129,54 +128,102 @@ def checked_key(rng_key: Any) -> RngKey:
     return rng_key
 
 
-class _Observed:
-    """The data's side: what every replicate is compared with."""
+class _Statistics:
+    """Test statistics of the data, and of replicates as they go by."""
 
-    def __init__(self, data: Batch, data_range: tuple[float, float], more: Mapping) -> None:
-        self.mask = data.mask
-        self.levels = None
-        self.x = self.prepared(data.x)
-        entries = observed_entries(self.x)
-        self.levels = marginal.levels_of(entries)
-        self.statistics = {**usual_statistics(self.x, data_range), **more}
-        self.points = marginal.points(entries)
-        self.values = evaluated(self.statistics, self.x)
-        self.shares = marginal.shares(entries, self.points)
+    def __init__(self, functions: Mapping[str, Any], x: np.ndarray) -> None:
+        self.functions = functions
+        self.observed = evaluated(functions, x)
+        self.replicates: dict[str, list[np.ndarray]] = {name: [] for name in functions}
 
-    def prepared(self, x: np.ndarray) -> np.ndarray:
-        """Return data in double precision, on the data's levels, without what is missing."""
-        x = marginal.snapped(np.asarray(x, np.float64), self.levels)
-        return x if self.mask is None else np.ma.MaskedArray(x, ~self.mask)
-
-
-class _Gathered:
-    """What is kept of replicates of one kind as they go by."""
-
-    def __init__(self, seen: _Observed) -> None:
-        self.seen = seen
-        self.values: dict[str, list] = {name: [] for name in seen.values}
-        self.shares: list[np.ndarray] = []
-        self.ranks = Ranks(np.asarray(seen.x))
-
-    def add(self, replicate: np.ndarray) -> None:
-        x = self.seen.prepared(replicate)
-        for name, value in evaluated(self.seen.statistics, x).items():
-            if value.shape != self.seen.values[name].shape:
+    def add(self, x: np.ndarray) -> None:
+        for name, value in evaluated(self.functions, x).items():
+            if value.shape != self.observed[name].shape:
                 raise ValueError(
                     f"the statistic {name!r} expects to return one shape for all data sets; got "
-                    f"{self.seen.values[name].shape} of the data and {value.shape} of a replicate."
+                    f"{self.observed[name].shape} of the data and {value.shape} of a replicate."
                 )
-            self.values[name].append(value)
-        self.shares.append(marginal.shares(observed_entries(x), self.seen.points))
-        self.ranks.add(np.asarray(x))
+            self.replicates[name].append(value)
+
+    def checks(self) -> dict[str, Check]:
+        return {name: _check(self.observed[name], np.stack(v)) for name, v in self.replicates.items()}
+
+
+class _Part:
+    """Columns of one kind, of the data and of replicates as they go by."""
+
+    def __init__(
+        self, x: np.ndarray, mask: np.ndarray | None, columns: slice, statistics: Mapping[str, Any]
+    ) -> None:
+        self.columns = columns
+        self.mask = None if mask is None else mask[..., columns]
+        self.levels: np.ndarray | None = None
+        own = self.prepare(x)
+        self.levels = marginal.levels_of(observed_entries(own))
+        self.statistics = _Statistics(statistics, own)
+        self.atoms = [marginal.atoms(observed_entries(own))]
+        self.ranks = Ranks(np.asarray(own))
+
+    def prepare(self, x: np.ndarray) -> np.ndarray:
+        """Return the columns in double precision, on the data's levels, missing entries masked."""
+        own = marginal.snapped(np.asarray(x[..., self.columns], np.float64), self.levels)
+        return own if self.mask is None else np.ma.MaskedArray(own, ~self.mask)
+
+    def add(self, replicate: np.ndarray) -> None:
+        own = self.prepare(replicate)
+        self.statistics.add(own)
+        self.atoms.append(marginal.atoms(observed_entries(own)))
+        self.ranks.add(np.asarray(own))
+
+
+class _Kind:
+    """The data against replicates of one kind, as a whole or by the blocks of a ``Joint``."""
+
+    def __init__(self, data: Batch, likelihood: AbstractLikelihood, more: Mapping[str, Any]) -> None:
+        self.x, self.mask = np.asarray(data.x), data.mask
+        whole = Block(slice(None), likelihood)
+        self.has_blocks = bool(likelihood.named_blocks)
+        self.parts = {
+            name: _Part(
+                self.x,
+                self.mask,
+                block.columns,
+                usual_statistics(block.likelihood.data_range) | ({} if self.has_blocks else more),
+            )
+            for name, block in (likelihood.named_blocks or {"": whole}).items()
+            if self.mask is None or self.mask[..., block.columns].any()
+        }
+        self.statistics = _Statistics(more if self.has_blocks else {}, self._whole(self.x))
+
+    def add(self, replicate: np.ndarray) -> None:
+        for part in self.parts.values():
+            part.add(replicate)
+        self.statistics.add(self._whole(replicate))
+
+    def _whole(self, x: np.ndarray) -> np.ndarray:
+        whole = np.array(x, np.float64)
+        for part in self.parts.values():
+            whole[..., part.columns] = np.asarray(part.prepare(x))
+        return whole if self.mask is None else np.ma.MaskedArray(whole, ~self.mask)
 
     def compared(self, random: np.random.Generator, levels: tuple[float, ...]) -> Predictive:
-        found = {k: _check(self.seen.values[k], np.stack(v)) for k, v in self.values.items()}
-        ranks = self.ranks.randomised(random)
+        ranks = np.full(self.x.shape, np.nan)
+        distances, checked = [], {}
+        for name, part in self.parts.items():
+            own = ranks[..., part.columns] = part.ranks.randomised(random)
+            distances.append(marginal.distances(part.atoms))
+            checked[name] = Predictive(
+                part.statistics.checks(),
+                marginal.ranked(distances[-1]),
+                coverage(own, part.mask, levels),
+            )
+        if not self.has_blocks:
+            return checked[""]
         return Predictive(
-            found,
-            _marginal(self.seen.shares, np.stack(self.shares)),
-            coverage(ranks, self.seen.mask, levels),
+            self.statistics.checks(),
+            marginal.ranked(np.max(distances, axis=0)),
+            coverage(ranks, self.mask, levels),
+            checked,
         )
 
 
@@ -189,13 +236,6 @@ def _check(value: np.ndarray, drawn: np.ndarray) -> Check:
     with np.errstate(divide="ignore", invalid="ignore"):
         deviations = difference / np.where(spread <= rounding, 0.0, spread)
     return Check(value, drawn, tail, difference, np.where(difference == 0, 0.0, deviations))
-
-
-def _marginal(shares: np.ndarray, drawn: np.ndarray) -> Marginal:
-    r, total = len(drawn), drawn.sum(0)
-    distance = marginal.ks_distance(shares, total / r)
-    own = np.array([marginal.ks_distance(one, (total - one) / (r - 1)) for one in drawn])
-    return Marginal(distance, own, (1 + int((own >= distance).sum())) / (r + 1))
 
 
 def _check_counts(num_replicates: Any, levels: Any) -> None:

@@ -89,17 +89,19 @@ def wrong_likelihood(m: Any) -> Finding | None:
     """Draws of the model have entries that the data do not, or lack some that they have."""
     if m.predictive is None:
         return None
-    found = m.predictive.posterior.marginal
-    if found.distance <= MARGINAL:
+    blocks = _blocks(m.predictive.posterior)
+    name = max(blocks, key=lambda each: blocks[each].marginal.distance)
+    marginal = blocks[name].marginal
+    if marginal.distance <= MARGINAL:
         return None
-    worst, name = _furthest(m.predictive.posterior.statistics)
+    worst, statistic = _furthest(blocks[name].statistics)
     return Finding(
         Kind.FAULT,
         "wrong likelihood",
-        f"the entries of the data and of posterior predictive draws differ by {found.distance:.2f} in "
-        f"their distribution functions (draws among themselves: {found.replicates.max():.3f} at most); "
-        f"{name}: {worst}.",
-        found.distance,
+        f"{_in_block(name)}the entries of the data and of posterior predictive draws differ by "
+        f"{marginal.distance:.2f} in their distribution functions (draws among themselves: "
+        f"{marginal.replicates.max():.3f} at most); {statistic}: {worst}.",
+        marginal.distance,
         MARGINAL,
         "a tenth of the entries' mass is elsewhere (Kolmogorov-Smirnov distance), by convention",
         "Choose the family by what the data are: counts: likelihoods.NegativeBinomial(); levels: "
@@ -112,23 +114,34 @@ def narrow_predictions(m: Any) -> Finding | None:
     """Intervals of held-out data cover less than they say."""
     if m.predictive is None or wrong_likelihood(m):
         return None
-    found = m.predictive.posterior.coverage
-    share, error = float(found.share[-1]), float(found.standard_error[-1])
-    level = float(found.levels[-1])
-    if not share + 2 * error < level - COVERED:
+    blocks = _blocks(m.predictive.posterior)
+    covers = {name: one.coverage for name, one in blocks.items()}
+    at_most = {name: float(c.share[-1] + 2 * c.standard_error[-1]) for name, c in covers.items()}
+    name = min(at_most, key=lambda each: at_most[each])
+    cover = covers[name]
+    share, error, level = (float(a[-1]) for a in (cover.share, cover.standard_error, cover.levels))
+    if not at_most[name] < level - COVERED:
         return None
     return Finding(
         Kind.LIMIT,
         "predictive intervals too narrow",
-        f"{level:.0%} intervals of p(x|z), z ~ q(z|x), hold {share:.0%} +- {error:.0%} of held-out "
-        "entries.",
+        f"{_in_block(name)}{level:.0%} intervals of p(x|z), z ~ q(z|x), hold {share:.0%} +- "
+        f"{error:.0%} of held-out entries.",
         share,
         level - COVERED,
         "10 percentage points below nominal, by convention",
         "A learned scale (likelihoods.LearnedScale(), PixelScale()), heavier tails (StudentT()), or "
-        "fewer "
-        "epochs: the decoder may have learnt the training data by heart.",
+        "fewer epochs: the decoder may have learnt the training data by heart.",
     )
+
+
+def _blocks(checked: Any) -> dict[str, Any]:
+    """Return the checks of each block of a Joint, or those of all of x."""
+    return checked.blocks or {"": checked}
+
+
+def _in_block(name: str) -> str:
+    return f'in block "{name}", ' if name else ""
 
 
 def not_converged(m: Any) -> Finding | None:

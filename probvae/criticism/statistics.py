@@ -45,6 +45,9 @@ def edges(x: np.ndarray) -> Any:
 class ShareAtEnds:
     """The share of entries at or beyond the ends of a range.
 
+    An infinite end stands for the data set's own least or greatest entry. The statistic is then a
+    function of one data set alone, so that data and replicates are treated alike.
+
     Args:
         low: its lower end.
         high: its upper end.
@@ -54,24 +57,22 @@ class ShareAtEnds:
     high: float
 
     def __call__(self, x: np.ndarray) -> Any:
-        return ((x <= self.low) | (x >= self.high)).mean()
+        low = self.low if np.isfinite(self.low) else x.min()
+        high = self.high if np.isfinite(self.high) else x.max()
+        return ((x <= low) | (x >= high)).mean()
 
 
-def usual_statistics(x: np.ndarray, data_range: tuple[float, float]) -> dict[str, Statistic]:
+def usual_statistics(data_range: tuple[float, float]) -> dict[str, Statistic]:
     """Return the statistics that every check has.
 
     Args:
-        x: the data, a masked array where entries are missing.
-        data_range: the likelihood's; where it has no end, the data's own least or greatest entry.
+        data_range: the likelihood's.
     """
-    entries = observed_entries(x)
-    ends = zip(data_range, (entries.min(), entries.max()), strict=True)
-    low, high = (float(end if np.isfinite(end) else seen) for end, seen in ends)
     return {
         "mean": mean,
         "standard_deviation": standard_deviation,
         "share_of_zeros": share_of_zeros,
-        "share_at_ends": ShareAtEnds(low, high),
+        "share_at_ends": ShareAtEnds(*data_range),
         "edges": edges,
         "distinct_values": distinct_values,
     }

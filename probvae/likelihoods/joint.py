@@ -12,7 +12,7 @@ from numpyro import handlers
 
 from probvae.distributions import Blocks
 from probvae.distributions.blocks import column_blocks, cut
-from probvae.interfaces import AbstractLikelihood, Scope
+from probvae.interfaces import AbstractLikelihood, Block, Scope
 from probvae.likelihoods.scales import OptimalScale
 from probvae.typing import Shape
 
@@ -64,6 +64,18 @@ class Joint(AbstractLikelihood):
         return tuple(size for _, size, _ in self.blocks)
 
     @property
+    def named_blocks(self) -> dict[str, Block]:
+        """The blocks by name. One that is a ``Joint`` itself gives its own, as ``"outer.inner"``."""
+        found, start = {}, 0
+        for name, size, part in self.blocks:
+            whole = Block(slice(start, start + size), part)
+            for inner, block in part.named_blocks.items() or [("", whole)]:
+                columns = block.columns if block is whole else _shifted(block.columns, start)
+                found[f"{name}.{inner}" if inner else name] = Block(columns, block.likelihood)
+            start += size
+        return found
+
+    @property
     def fill(self) -> Any:  # type: ignore[override]
         """What stands in for a missing entry, by column."""
         return jnp.concatenate([jnp.full(size, part.fill) for _, size, part in self.blocks])
@@ -103,6 +115,10 @@ class Joint(AbstractLikelihood):
 
     def __str__(self) -> str:
         return ", ".join(f"{name} ({size}): {part}" for name, size, part in self.blocks)
+
+
+def _shifted(columns: slice, by: int) -> slice:
+    return slice(columns.start + by, columns.stop + by)
 
 
 def _check_block(name: str, block: Any) -> None:

@@ -6,6 +6,7 @@ import numpy as np
 
 from probvae.plots.canvas import BLUE, GREY, ORANGE, new_figure, tidy
 
+MOST_STATISTICS = 18  # in one figure, of a Joint with many blocks
 SHOWN = 80  # units in one figure: more are told by the numbers alone
 
 
@@ -105,22 +106,36 @@ def calibration(u: np.ndarray) -> Any:
 
 
 def predictions(checks: Any) -> Any:
-    """Return data beside posterior predictive draws: ``checks`` are ``criticism.PredictiveChecks``."""
-    found = checks.posterior
-    figure = new_figure(height=2.9)
+    """Return data beside posterior predictive draws: ``checks`` are ``criticism.PredictiveChecks``.
+
+    Of a ``Joint``, the statistics are those of its blocks, the furthest ones where they are many, and
+    the intervals of each block are a line.
+    """
+    blocks = checks.posterior.blocks or {"": checks.posterior}
+    off = {
+        f"{name}: {statistic.replace('_', ' ')}".removeprefix(": "): float(np.mean(each.deviations))
+        for name, one in blocks.items()
+        for statistic, each in one.statistics.items()
+    }
+    furthest = sorted(off, key=lambda name: -abs(off[name]))[:MOST_STATISTICS]
+    names = [name for name in off if name in furthest]
+    figure = new_figure(height=max(2.9, 0.22 * len(names) + 1.0))
     left, right = figure.subplots(1, 2)
     off_by = "standard deviations from draws' mean (20 at most)"
     tidy(left, title="test statistics of the data", x=off_by)
-    names = list(found.statistics)
-    off = [float(np.clip(np.mean(found.statistics[name].deviations), -20, 20)) for name in names]
-    left.barh(range(len(names)), off, color=BLUE)
-    left.set_yticks(range(len(names)), [name.replace("_", " ") for name in names], fontsize=8)
+    left.barh(range(len(names)), [np.clip(off[name], -20, 20) for name in names], color=BLUE)
+    left.set_yticks(range(len(names)), names, fontsize=8)
     left.axvspan(-2, 2, color=GREY, alpha=0.25, lw=0)
     tidy(right, title="central predictive intervals", x="nominal mass", y="share of entries inside")
-    levels = found.coverage.levels
+    levels = checks.posterior.coverage.levels
     right.plot([0, 1], [0, 1], color=GREY, lw=0.8)
     for name, colour in (("prior", ORANGE), ("posterior", BLUE)):
-        share = getattr(checks, name).coverage.share
-        right.plot(levels, share, "o-", ms=4, lw=1.2, color=colour, label=f"{name} predictive")
+        kind = getattr(checks, name)
+        right.plot(
+            levels, kind.coverage.share, "o-", ms=4, lw=1.2, color=colour, label=f"{name} predictive"
+        )
+        for i, block in enumerate(kind.blocks.values()):
+            label = "each block" if i == 0 and name == "posterior" else None
+            right.plot(levels, block.coverage.share, ":", lw=1.0, color=colour, label=label)
     right.legend(fontsize=8, frameon=False)
     return figure

@@ -9,11 +9,12 @@ import oracle
 import pytest
 from scipy import integrate, stats
 
-from probvae import VAE, Batch, Fitted, History, likelihoods, nets
+from probvae import VAE, Batch, Fitted, History, likelihoods, nets, plots
 from probvae import data as sources
 from probvae.criticism import predictive_checks
 from probvae.criticism.coverage import Ranks, coverage
-from probvae.criticism.marginal import MOST_POINTS, ks_distance, levels_of, points, shares, snapped
+from probvae.criticism.diagnosis_tree import numbers_of
+from probvae.criticism.marginal import MOST_POINTS, atoms, distances, levels_of, ranked, snapped
 from probvae.criticism.predictive import _check
 from probvae.criticism.statistics import distinct_values, edges, usual_statistics
 
@@ -212,18 +213,92 @@ def test_distance_is_that_of_scipy(other):
         "above": a + 0.5,
         "below": a - 0.5,
     }[other]
-    at = points(a)
-    assert ks_distance(shares(a, at), shares(b, at)) == pytest.approx(stats.ks_2samp(a, b).statistic)
+    found = distances([atoms(a), atoms(b)])
+    np.testing.assert_allclose(found, stats.ks_2samp(a, b).statistic)
 
 
 def test_distance_at_quantiles_is_as_good_as_they_are_dense():
     random = np.random.default_rng(0)
     a = np.where(random.uniform(size=30_000) < 0.3, 0.0, random.normal(size=30_000))
     b = random.normal(0.1, 1, size=30_000)
-    at = points(a)
-    assert len(at) <= MOST_POINTS + 1
-    found = ks_distance(shares(a, at), shares(b, at))
-    assert found == pytest.approx(stats.ks_2samp(a, b).statistic, abs=1 / MOST_POINTS)
+    assert len(atoms(a).values) <= MOST_POINTS
+    assert atoms(a).counts.sum() == len(a)
+    found = distances([atoms(a), atoms(b)])
+    np.testing.assert_allclose(found, stats.ks_2samp(a, b).statistic, atol=1 / MOST_POINTS)
+
+
+@pytest.mark.parametrize("law", ["normal", "poisson"])
+def test_the_marginal_tail_share_is_an_exact_rank(law):
+    """P(tail share <= j / (r + 1)) = j / (r + 1) for samples of one law, below it where there are ties."""
+    runs, replicates = 1000, 9
+    draws = getattr(np.random.default_rng(0), law)(1.0, size=(runs, 1 + replicates, 20))
+    tails = [ranked(distances([atoms(one) for one in run])).tail_share for run in draws]
+    for j in range(1, replicates + 1):
+        nominal = j / (replicates + 1)
+        error = np.sqrt(nominal * (1 - nominal) / runs)
+        share = np.mean(np.array(tails) <= nominal + 1e-9)
+        assert share < nominal + 3.5 * error
+        assert law == "poisson" or share > nominal - 3.5 * error
+
+
+def fixed(scale):
+    return likelihoods.Gaussian(likelihoods.FixedScale(scale))
+
+
+def test_blocks_in_the_wrong_order_show_in_each_of_them():
+    """The pooled entries are what they were; each column is off by ten standard deviations."""
+    model = constant(likelihoods.Joint(a=(1, fixed(0.5)), b=(1, fixed(0.5))), [0.0, 5.0])
+    x = np.random.default_rng(0).normal(size=(100, 2)) * 0.5 + [0, 5]
+    right, wrong = (
+        predictive_checks(model, each, rng_key=KEY, num_replicates=39).prior for each in (x, x[:, ::-1])
+    )
+    for name in ("a", "b"):
+        assert right.blocks[name].marginal.tail_share > 0.05
+        assert wrong.blocks[name].marginal.tail_share == pytest.approx(1 / 40)
+        assert wrong.blocks[name].marginal.distance > 0.99
+        assert wrong.blocks[name].statistics["mean"].tail_share == pytest.approx(2 / 40)
+        assert wrong.blocks[name].coverage.share[-1] < 0.05
+    assert wrong.marginal.tail_share == pytest.approx(1 / 40)
+    assert right.marginal.distance == max(one.marginal.distance for one in right.blocks.values())
+    assert not right.statistics  # the mean over columns of different kinds means nothing
+
+
+def test_each_block_is_checked_as_a_data_set_of_its_own():
+    """Zeros and levels are those of the block, and one's own statistics are of all of x."""
+    inner = likelihoods.Joint(b=(2, likelihoods.Bernoulli()), c=(1, fixed(1.0)))
+    model = constant(likelihoods.Joint(a=(1, fixed(0.5)), rest=(3, inner)), [0.0, 0.0, 0.0, 7.0])
+    random = np.random.default_rng(0)
+    x = np.concatenate(
+        [0.5 * random.normal(size=(200, 1)), random.integers(2, size=(200, 2)),
+         random.normal(7, 1, size=(200, 1))], axis=1,
+    )  # fmt: skip
+    mask = np.ones(x.shape, bool)
+    mask[:, 0] = False
+    options = {"rng_key": KEY, "num_replicates": 39, "statistics": {"columns": lambda x: x.mean(0)}}
+    checks = predictive_checks(model, x, **options)
+    whole = checks.prior
+    assert list(whole.blocks) == ["a", "rest.b", "rest.c"]
+    assert whole.statistics["columns"].replicates.shape == (39, 4)
+    assert whole.blocks["rest.b"].statistics["distinct_values"].observed == 2
+    assert whole.blocks["rest.b"].statistics["share_of_zeros"].observed == np.mean(x[:, 1:3] == 0)
+    for kind in (whole, *whole.blocks.values()):
+        assert (np.abs(kind.coverage.share - LEVELS) < 5 * kind.coverage.standard_error).all()
+        assert kind.marginal.tail_share > 0.02
+    joined = np.concatenate([one.coverage.by_entry for one in whole.blocks.values()], axis=-1)
+    np.testing.assert_array_equal(joined, whole.coverage.by_entry)
+    numbers = numbers_of(checks)
+    of_block = numbers["posterior_blocks_rest.b_statistics_mean_tail_share"]
+    assert of_block == checks.posterior.blocks["rest.b"].statistics["mean"].tail_share
+    assert list(numbers_of({"blocks": {"income/year": 1.0}})) == ["blocks_income_year"]
+    left, right = plots.predictions(checks).axes
+    shown = [label.get_text() for label in left.get_yticklabels()]
+    assert shown[:2] == ["a: mean", "a: standard deviation"]
+    assert len(shown) == 3 * 6
+    assert len(right.lines) == 1 + 2 * (1 + 3)  # the diagonal, and each kind's whole and blocks
+    options["statistics"] = {}
+    hidden = predictive_checks(model, Batch(x, mask=mask), **options).prior
+    assert list(hidden.blocks) == ["rest.b", "rest.c"]  # nothing is known of the first
+    np.testing.assert_array_equal(np.isnan(hidden.coverage.by_entry), [[True, False, False, False]] * 3)
 
 
 def test_levels_that_differ_by_rounding_are_one():
@@ -259,10 +334,10 @@ def test_statistics_by_hand():
     hidden = np.ma.MaskedArray(x, x == 4)
     assert edges(hidden) == pytest.approx(6 / 6)
     assert (distinct_values(x), distinct_values(hidden)) == (4, 3)
-    usual = usual_statistics(x, (0.0, np.inf))
+    usual = usual_statistics((0.0, np.inf))
     assert usual["share_at_ends"](x) == pytest.approx(5 / 8)
     assert usual["share_of_zeros"](x) == pytest.approx(4 / 8)
-    assert usual["share_at_ends"](hidden) == pytest.approx(4 / 7)
+    assert usual["share_at_ends"](hidden) == pytest.approx(5 / 7)  # 3 is the greatest that is seen
 
 
 def test_tail_share_and_effect_by_hand():

@@ -43,6 +43,7 @@ def healthy(**changes):
         marginal=Fake(distance=0.02, replicates=0.01 * ONE),
         statistics={"mean": check},
         coverage=Fake(levels=np.array([0.9]), share=np.array([0.9]), standard_error=np.array([0.01])),
+        blocks={},
     )
     numbers = {
         "num_data": 20,
@@ -79,6 +80,13 @@ def predictive(distance=0.02, share=0.9):
     found = healthy().predictive
     found.posterior.marginal.distance = distance
     found.posterior.coverage.share = np.array([share])
+    return found
+
+
+def blocks(**named):
+    """Checks of a Joint: each block by what is wrong with it."""
+    found = healthy().predictive
+    found.posterior.blocks = {name: predictive(**changes).posterior for name, changes in named.items()}
     return found
 
 
@@ -166,6 +174,17 @@ def test_a_heavy_tail_is_a_limit_where_the_weights_move_the_bound(changes, limit
         named(pareto=pareto(**{"k_hat": 0.9 * ONE, **changes}))
         == ["k-hat above its threshold"] * limited
     )
+
+
+@pytest.mark.parametrize(
+    ("changes", "name"),
+    [({"distance": 0.3}, "wrong likelihood"), ({"share": 0.7}, "predictive intervals too narrow")],
+)
+def test_a_block_of_a_joint_that_is_off_is_named(changes, name):
+    (found,) = judged(healthy(predictive=blocks(income={}, age=changes, owner={})))
+    assert found.name == name
+    assert found.evidence.startswith('in block "age", ')
+    assert not named(predictive=blocks(income={}, age={}))
 
 
 def test_only_data_that_are_moved_are_counted():
