@@ -1,5 +1,6 @@
 """The command line where the world has changed: data moved, another encoding, a lost terminal."""
 
+import errno
 import io
 import json
 import os
@@ -8,6 +9,7 @@ import shlex
 import shutil
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,7 +17,9 @@ from test_cli import FEW
 
 from probvae.cli import main
 from probvae.data import Data
+from probvae.runs import folder as files
 from probvae.runs import open_run
+from probvae.runs.evaluation import sentences
 from probvae.runs.record import digests
 from probvae.runs.run import check_unchanged
 
@@ -237,3 +241,110 @@ def test_output_that_is_lost_is_a_failure(finished):
     stdout.error, stdout.writes = OSError(28, "No space left on device"), 0
     assert run_in(["data"], stdout=stdout, stderr=stderr) == 1
     assert "its output could not be written: No space left on device" in stderr.text()
+
+
+def test_processes_that_begin_at_once_get_folders_of_their_own(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    free_stem = files.free_stem
+
+    def taken_at_once(folder, stem):
+        chosen = free_stem(folder, stem)
+        if not chosen.name.endswith("-3"):
+            chosen.mkdir()  # another process is faster
+        return chosen
+
+    monkeypatch.setattr(files, "free_stem", taken_at_once)
+    with files.new_folder(None, name="model-data") as folder:
+        files.write_text(folder / files.FITTED, "")
+    assert folder == Path("runs", "model-data-3")
+    assert os.listdir(folder) == [files.FITTED]
+
+
+@pytest.mark.parametrize("empty", [True, False])
+def test_a_second_process_leaves_the_files_of_the_first_alone(tmp_path, empty):
+    with files.new_folder(tmp_path / "run", name="") as folder:
+        if not empty:
+            files.write_text(folder / files.CONFIG, "{}")
+        with pytest.raises(OSError, match="is being written by" if empty else "run holds"):  # noqa: PT012, SIM117
+            with files.new_folder(folder, name=""):
+                pytest.fail("two processes write one folder")
+        files.write_text(folder / files.FITTED, "")
+    left = {files.FITTED} if empty else {files.FITTED, files.CONFIG}
+    assert set(os.listdir(tmp_path / "run")) == left
+
+
+def test_a_folder_in_which_nothing_is_fitted_is_removed_with_its_parents(tmp_path):
+    def interrupt():
+        with files.new_folder(tmp_path / "a" / "b", name="") as folder:
+            files.write_text(folder / files.CONFIG, "{}")
+            (folder / files.CHECKPOINTS).mkdir()
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupt()
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("full", [files.FITTED, files.EPOCHS, files.METRICS, files.REPORT])
+def test_a_disk_that_is_full_after_training_costs_no_training(
+    elsewhere, finished, monkeypatch, capsys, full
+):
+    path = elsewhere / "full" / full
+    real = Path.replace
+
+    def replace(partial, target):
+        if Path(target) == path.relative_to(elsewhere):
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return real(partial, target)
+
+    monkeypatch.setattr("probvae.runs.figures.available", lambda: False)
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "replace", replace)
+        words = ["train", "modèle.py", "--data", str(finished / "bits.npz"), *FEW, "--out", "full"]
+        assert main(words) == 1
+    told = capsys.readouterr().err
+    named = "" if full == files.FITTED else f"full/{full}: "
+    assert re.search(f"{named}.*No space left on device .*probvae train --resume full", told), told
+    assert main(["train", "--resume", "full"]) == 0
+    assert path.is_file()
+
+
+@pytest.mark.parametrize(
+    "words", [["evaluate", "run", "--data", ""], ["train", ""], ["train", "modèle.py", "--out", ""]]
+)
+def test_an_empty_path_is_not_the_current_folder(moved, capsys, words):
+    with pytest.raises(SystemExit, match="2"):
+        main(words)
+    assert (
+        "expects a name or a path, got an empty text: is a variable unset?" in capsys.readouterr().err
+    )
+
+
+def test_other_data_are_refused_where_a_command_needs_none(moved, capsys):
+    assert main(["sample", "run", "--data", "missing.npy"]) == 1
+    assert "missing.npy, got nothing there" in capsys.readouterr().err
+
+
+def test_a_bound_that_is_not_finite_is_named():
+    number = {
+        "mean": np.nan,
+        "standard_error": np.nan,
+        "monte_carlo_error": 1.0,
+        "num_particles": 5,
+        "num_data": 6,
+    }
+    metrics = {"test_elbo": number, "test_log_prob": number | {"num_not_finite": 2}}
+    assert "not finite for 2 test data" in sentences(metrics, 6)[-1]
+    assert len(sentences(metrics | {"test_log_prob": number}, 6)) == 2
+
+
+def test_model_files_show_percent_signs_and_may_begin_with_a_mark(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    text = MODEL.replace("Un petit", "100 % of %(prog)s, %d:").replace("*, ", "*, name: str = '50%', ")
+    Path("percent.py").write_text(text, encoding="utf-8-sig")
+    for command in ("train", "sweep"):
+        with pytest.raises(SystemExit, match="0"):
+            main([command, "percent.py", "--help"])
+        shown = capsys.readouterr().out
+        assert "100 % of %(prog)s, %d: mod" in shown
+        assert "(default: 50%)" in shown

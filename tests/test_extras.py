@@ -26,3 +26,9 @@ def test_arviz_plots_on_python_3_11_has_a_matplotlib_it_can_import(extra):
     brings_matplotlib = any("matplotlib" in line for line in needed)
     bounded = any(re.match(r"matplotlib\S*<3\.11; python_version < '3\.12'", line) for line in needed)
     assert bounded or not brings_matplotlib
+
+
+@pytest.mark.parametrize("extra", sorted({*EXTRAS} - {"all", "cuda", "dev"}))
+def test_the_script_that_tries_extras_uses_each(extra):
+    script = (Path(__file__).parent.parent / ".ci" / "extras").read_text("utf-8")
+    assert f'    "{extra}": ' in script

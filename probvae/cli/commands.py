@@ -181,6 +181,8 @@ def _run(arguments: Namespace) -> tuple[Run, int]:
     run = runs.open_run(arguments.run_folder, **_data_place(arguments))
     seed = run.seed if arguments.seed is None else arguments.seed
     check_seed(seed)
+    if arguments.data is not None:
+        run.data  # noqa: B018  it raises for other data, also where a command needs none
     return run, seed
 
 
@@ -191,6 +193,8 @@ def _new_picture(out: str | None) -> Path:
     path = Path(out)
     if not figures.available():
         raise ImportError(f"--out {path}: {figures.HINT}.")
+    if path.suffix.lower() != ".png":
+        raise ValueError(f"--out {path}: expected a file that ends in .png, got {path.suffix!r}.")
     if path.exists() or not path.parent.is_dir():
         got = "one that exists" if path.exists() else f"no folder {path.parent}"
         raise FileExistsError(

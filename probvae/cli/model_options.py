@@ -26,7 +26,7 @@ def add_model_options(parser: argparse.ArgumentParser, file: ModelFile) -> None:
         ModelFileError: if one has the name of an option that is there already.
     """
     taken = {name for action in parser._actions for name in action.option_strings}
-    group = parser.add_argument_group(f"options of {file.path}", file.summary)
+    group = parser.add_argument_group(f"options of {file.path}", _unformatted(file.summary))
     for option in file.options:
         name = f"--{option.name.replace('_', '-')}"
         if name in taken:
@@ -40,13 +40,18 @@ def add_model_options(parser: argparse.ArgumentParser, file: ModelFile) -> None:
 def _kind_of(option: Option) -> dict[str, Any]:
     required = option.default is inspect.Parameter.empty
     usual = argparse.SUPPRESS
-    words = "required" if required else f"(default: {_written(option.default)})"
+    words = "required" if required else f"(default: {_written(option.default)})".replace("%", "%%")
     given = {"default": usual, "required": required, "help": words}
     if option.kind is bool:
         return {**given, "action": argparse.BooleanOptionalAction}
     item = typing.get_args(option.kind)
     kind = _several(item[0]) if item else option.kind
     return {**given, "type": kind, "metavar": METAVARS[option.kind]}
+
+
+def _unformatted(text: str) -> str:
+    """Return text that argparse shows as it is: it formats a description that holds "%(prog)"."""
+    return text.replace("%", "%%") if "%(prog)" in text else text
 
 
 def _several(kind: Callable[[str], Any]) -> Callable[[str], tuple]:

@@ -14,6 +14,7 @@ from probvae.runs.diagnosing import BUDGETS
 from probvae.runs.settings import BINARIZE, KEEP
 
 DEFAULTS = Settings._field_defaults
+PLACES = ("model", "data", "data_dir", "out", "resume", "run_folder", "run_folders", "name", "prepare")
 OF_A_MODEL = ("train", "sweep")  # commands that take a model file, and its arguments as options
 
 
@@ -31,6 +32,7 @@ def parsed(argv: Sequence[str]) -> argparse.Namespace:
     found, unknown = parser.parse_known_args(dashed)
     if unknown:
         _refuse(subparsers[found.command], unknown)
+    _check_places(subparsers[found.command], found)
     if found.command == "train":
         _check_train(subparsers["train"], found)
     if found.command == "sweep":
@@ -58,6 +60,15 @@ def _refuse(parser: argparse.ArgumentParser, unknown: list[str]) -> None:
     close = difflib.get_close_matches(word.partition("=")[0], known, n=3, cutoff=0.5)
     hint = f"did you mean {' or '.join(close)}?" if close else f"options: {', '.join(known)}"
     parser.error(f"unknown: {word}; {hint}")
+
+
+def _check_places(parser: argparse.ArgumentParser, found: argparse.Namespace) -> None:
+    """Refuse an empty path: `--data "$DATA"` of an unset variable would be the current folder."""
+    for action in parser._actions:
+        value = getattr(found, action.dest, None) if action.dest in PLACES else None
+        if "" in (value if isinstance(value, list) else [value]):
+            name = (action.option_strings or [str(action.metavar)])[0]
+            parser.error(f"{name} expects a name or a path, got an empty text: is a variable unset?")
 
 
 def _check_train(parser: argparse.ArgumentParser, found: argparse.Namespace) -> None:

@@ -157,5 +157,5 @@ def _parquet():
     except ImportError:
         raise ImportError(
             "a parquet file of images is read with pyarrow, which is not installed; "
-            "usual fix: pip install 'probvae[images,parquet]'"
+            "usual fix: pip install 'probvae[parquet]'"
         ) from None

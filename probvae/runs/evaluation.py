@@ -80,6 +80,7 @@ def test_rows(n: int, most: int) -> np.ndarray:
 def _timed(bound: Any, x: Batch, rng_key: RngKey, particles: int, *, progress: bool) -> dict[str, Any]:
     start = time.perf_counter()
     found: Evidence = bound(x, rng_key=rng_key, num_particles=particles, progress=progress)
+    unbounded = int((~np.isfinite(found.value)).sum())
     return {
         "mean": found.mean,
         "standard_error": found.mean_standard_error,
@@ -87,6 +88,7 @@ def _timed(bound: Any, x: Batch, rng_key: RngKey, particles: int, *, progress: b
         "num_particles": particles,
         "num_data": len(found.value),
         "seconds": round(time.perf_counter() - start, 2),
+        **({"num_not_finite": unbounded} if unbounded else {}),
     }
 
 
@@ -98,7 +100,13 @@ def sentences(metrics: dict[str, Any], num_test: int) -> list[str]:
     lines = [f"test ELBO {_words(elbo)}"]
     some = log_prob["num_data"] < num_test
     note = f"; rows drawn from {num_test:,} by PCG64({ROWS_SEED})" if some else ""
-    return [*lines, f"test log p(x) >= {_words(log_prob, note)}"]
+    lines.append(f"test log p(x) >= {_words(log_prob, note)}")
+    if unbounded := max(number.get("num_not_finite", 0) for number in (elbo, log_prob)):
+        lines.append(
+            f"warning: the bound is not finite for {unbounded:,} test data. Test data far outside the "
+            "training range do this, and weights that have run away: try a lower learning rate."
+        )
+    return lines
 
 
 def _words(number: dict[str, Any], note: str = "") -> str:

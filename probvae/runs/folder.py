@@ -5,10 +5,12 @@ import math
 import os
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from itertools import count
 from pathlib import Path
 from typing import Any
+
+from probvae.training.lock import locked
 
 CONFIG, MODEL, FITTED = "config.json", "model.py", "fitted.safetensors"
 METRICS, EPOCHS, FIGURES, REPORT = "metrics.json", "metrics.csv", "figures", "report.html"
@@ -19,57 +21,94 @@ ROOT = Path("runs")
 
 @contextmanager
 def new_folder(out: str | os.PathLike | None, *, name: str) -> Iterator[Path]:
-    """Make a run's folder; take it away again if what follows ends before anything is fitted.
+    """Make a run's folder and lock it; remove it if what follows ends before anything is fitted.
 
     Args:
         out: the folder, new or empty; None for ``runs/<name>``, ``runs/<name>-2``, ...
         name: the run's name.
 
     Raises:
+        BlockingIOError: if another process is writing the folder.
         FileExistsError: if ``out`` holds something; the message says what.
         OSError: if no folder or file can be made there.
     """
-    folder, made = _make(free_stem(ROOT, name) if out is None else Path(out))
+    made: list[Path] = []
     try:
-        yield folder
-    except BaseException:
-        if not (any((folder / name).exists() for name in (FITTED, BEST)) or checkpoints(folder)):
-            _take_away(folder, made)
-        raise
+        with ExitStack() as stack:
+            with _explained(ROOT / name if out is None else Path(out)):
+                folder = _make_next(name, made) if out is None else _make(Path(out), made)
+                stack.enter_context(locked(folder / LOCK))  # it proves that the folder is writable
+            _check_free(folder)  # once more: another process may have been faster
+            stack.enter_context(_removed_unless_fitted(folder))
+            yield folder
+    finally:
+        for path in made:
+            with suppress(OSError):  # it holds the run
+                path.rmdir()
 
 
-def _make(folder: Path) -> tuple[Path, list[Path]]:
-    """Make a folder and its parents; return it, and those that are new, innermost first."""
-    _check_free(folder)
-    made = [path for path in (folder, *folder.parents) if not path.exists()]
+@contextmanager
+def _explained(folder: Path) -> Iterator[None]:
+    """Say what is expected of a folder in which nothing can be written."""
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        write_text(folder / ".writable", "")
-        (folder / ".writable").unlink()
+        yield
     except OSError as error:
+        if error.errno is None or isinstance(error, BlockingIOError):  # it says so itself
+            raise
         raise type(error)(
             error.errno,
             f"cannot write a run there ({error.strerror}); expected a folder that is new or empty, "
             "and writable. Give another one: --out DIR",
             str(folder),
         ) from error
-    return folder, made
+
+
+def _make(folder: Path, made: list[Path]) -> Path:
+    """Make a folder and its parents; add those that are new to ``made``, innermost first."""
+    _check_free(folder)
+    made += [path for path in (folder, *folder.parents) if not path.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def _make_next(name: str, made: list[Path]) -> Path:
+    """Make the first of runs/name, runs/name-2, ... that is not there.
+
+    Processes that begin at the same moment each get a folder of their own: ``mkdir`` succeeds in one
+    of them.
+    """
+    if not ROOT.exists():
+        made.append(ROOT)
+    ROOT.mkdir(exist_ok=True)
+    while True:
+        folder = free_stem(ROOT, name)
+        try:
+            folder.mkdir()
+        except FileExistsError:
+            continue
+        made.insert(0, folder)
+        return folder
 
 
 def _check_free(folder: Path) -> None:
-    if folder.is_dir() and any(folder.iterdir()):
+    if folder.is_dir() and any(path.name != LOCK for path in folder.iterdir()):
         raise FileExistsError(
             f"{folder} holds {described(folder)}; expected a folder that is new or empty, since "
             "nothing is ever overwritten. Give another --out, or none for a new folder below runs/."
         )
 
 
-def _take_away(folder: Path, made: list[Path]) -> None:
-    for name in (CONFIG, MODEL, LINES):
-        (folder / name).unlink(missing_ok=True)
-    for path in (folder / CHECKPOINTS, *made):
-        with suppress(OSError):  # something else lies there by now
-            path.rmdir()
+@contextmanager
+def _removed_unless_fitted(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except BaseException:
+        if not (any((folder / name).exists() for name in (FITTED, BEST)) or checkpoints(folder)):
+            for name in (CONFIG, MODEL, LINES):
+                (folder / name).unlink(missing_ok=True)
+            with suppress(OSError):  # there is none, or something else lies in it
+                (folder / CHECKPOINTS).rmdir()
+        raise
 
 
 def checkpoints(folder: Path) -> list[Path]:
@@ -112,12 +151,23 @@ def write(path: Path, writer: Callable[[Path], Any]) -> Path:
     """Have ``writer`` write a file, which appears whole, and only where there is none."""
     if path.exists():
         raise FileExistsError(f"{path} exists; expected a new file: nothing is ever overwritten.")
-    partial = path.with_name(f".{path.stem}.partial{path.suffix}")
+    return _write_whole(path, writer)
+
+
+def _write_whole(path: Path, writer: Callable[[Path], Any]) -> Path:
+    """Have ``writer`` write a file of another name, and rename it."""
+    partial = path.with_name(f".{path.stem}.{os.getpid()}.partial{path.suffix}")
     try:
         writer(partial)
         partial.replace(path)
+    except OSError as error:
+        if error.errno is None:
+            raise
+        # A full disk raises an error that names no file.
+        raise type(error)(error.errno, error.strerror, str(path)) from error
     finally:
-        partial.unlink(missing_ok=True)
+        with suppress(OSError):
+            partial.unlink(missing_ok=True)
     return path
 
 
@@ -128,13 +178,7 @@ def write_text(path: Path, text: str) -> Path:
 
 def rewrite_text(path: Path, text: str) -> Path:
     """Put a text file in the place of another, at once: the report, which grows."""
-    partial = path.with_name(f".{path.stem}.partial{path.suffix}")
-    try:
-        _write_utf8(partial, text)
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
-    return path
+    return _write_whole(path, lambda partial: _write_utf8(partial, text))
 
 
 def _write_utf8(path: Path, text: str) -> None:

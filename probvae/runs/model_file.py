@@ -94,7 +94,7 @@ def load_model_file(path: str | Path, *, stem: str | None = None) -> ModelFile:
     module = ModuleType(f"probvae_model_{stem or path.stem}")
     module.__file__ = str(path)
     with _named(path):
-        source = path.read_text(encoding="utf-8")
+        source = path.read_text(encoding="utf-8-sig")  # Windows editors begin a file with a mark
         sys.modules[module.__name__] = module
         exec(compile(source, str(path), "exec"), module.__dict__)  # no bytecode is left on disk
         return ModelFile(path, source, _one_function(path, module))

@@ -18,8 +18,8 @@ from probvae.training import load as load_fitted
 from probvae.variant import Variant
 
 MOVED = (
-    "If the data of this run have moved: --data PATH, or --data-dir DIR for a known data set "
-    "(from Python: `data=` or `data_dir=`)."
+    "(If the data of this run have moved: --data PATH, or --data-dir DIR for a known data set; from "
+    "Python, data=PATH or data_dir=DIR.)"
 )
 
 
@@ -127,6 +127,9 @@ def _check_form(config: dict[str, Any]) -> None:
     check_kind("sha256", data["sha256"], str)
     check_kind("data_dir", data["data_dir"], str | None)
     check_kind("binarize", data["binarize"], str | None)
+    check_kind("name", data["name"], str)
+    check_kind("description", data["description"], str)
+    check_kind("test size", dict(data["sizes"])["test"], int)
     check_kind("range", tuple(data["range"]), tuple[float, ...])
     check_kind("arguments", model["arguments"], dict)
     check_kind("statement", model["statement"], str)

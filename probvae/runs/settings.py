@@ -76,6 +76,8 @@ def check_settings(settings: Settings) -> None:
 
 def stopping(settings: Settings) -> EarlyStopping | None:
     """Return when to end a run before its last epoch; None for never."""
+    if settings.patience_start < 0:
+        raise ValueError(f"patience_start expects 0 or more epochs; got {settings.patience_start}.")
     if settings.patience is not None:
         return EarlyStopping(settings.patience, settings.patience_start)
     if settings.patience_start:
@@ -95,6 +97,9 @@ def keep_best(settings: Settings) -> bool | None:
 def recovery(settings: Settings) -> AbstractRecovery | None:
     """Return what to do where the loss is not finite; None to end the run there."""
     skip, halve = settings.skip_batches, settings.halve_rate
+    for name in ("skip_batches", "halve_rate"):
+        if getattr(settings, name) is not None:
+            check_count(name, getattr(settings, name))
     if skip is not None and halve is not None:
         raise ValueError("skip_batches and halve_rate are two ways out of one thing: give one of them.")
     if skip is not None:

@@ -29,7 +29,6 @@ from probvae.runs.swept import RATE, Over, check_swept, optimizer
 from probvae.training import Sweep
 from probvae.training import sweep as trained
 from probvae.training.checks import check_count
-from probvae.training.lock import locked
 from probvae.variant import Variant
 
 
@@ -74,7 +73,7 @@ def sweep(
     check_swept(over, variant, settings)
     _check_compared(variant, data)
     name = f"sweep-{file.path.stem}-{Path(data.name).stem}"
-    with files.new_folder(settings.out, name=name) as folder, locked(folder / files.LOCK):
+    with files.new_folder(settings.out, name=name) as folder:
         for line in words.protocol(settings, over, seeds, variant, data):
             say(line)
         config = _record(settings, over, seeds, file, variant, data, binarize, command)

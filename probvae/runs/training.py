@@ -41,7 +41,6 @@ from probvae.training import (
     fit,
 )
 from probvae.training.callbacks import JSONLines
-from probvae.training.lock import locked
 from probvae.variant import Variant
 
 
@@ -74,7 +73,7 @@ def train(
     file = load_model_file(settings.model)
     variant, data, binarize = assembled(file, settings)
     name = f"{file.path.stem}-{Path(data.name).stem}"
-    with files.new_folder(settings.out, name=name) as folder, locked(folder / files.LOCK):
+    with files.new_folder(settings.out, name=name) as folder:
         say(protocol(data, settings, variant))
         if note := unscaled(data, variant):
             say(note)
@@ -101,15 +100,18 @@ def completed(
     """Train, or go on training, a run that has been written down; evaluate it and report."""
     before = files.epochs_kept(folder)
     fitted, seconds = _fitted(folder, settings, variant, data, devices=devices, progress=progress)
-    _keep(folder, fitted)
-    run = Run(folder, config, fitted, lambda: asked(variant, data))
     over = is_over(fitted.history, config["training"]["epochs"], stopping(settings))
-    say(account(run, seconds, interrupted=not over))
     try:
+        _keep(folder, fitted)
+        run = Run(folder, config, fitted, lambda: asked(variant, data))
+        say(account(run, seconds, interrupted=not over))
         metrics = _evaluated(run, seconds, before, progress=progress)
         path = _write_report(run, metrics, say)
     except KeyboardInterrupt as stop:
         raise type(stop)(f"after training: the fitted VAE is kept in {folder}") from None
+    except OSError as error:  # a full disk, most likely
+        error.add_note(f"(Training is over, and kept. After you make room: {_resume_words(folder)})")
+        raise
     for line in [*sentences(metrics, len(data.test)), f"report: {path}"]:
         say(line)
     if over:

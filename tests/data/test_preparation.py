@@ -163,7 +163,7 @@ def test_other_mistakes(tmp_path, monkeypatch):
 def test_parquet_without_pyarrow_or_images(tmp_path, monkeypatch):
     (tmp_path / "x.parquet").touch()
     monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
-    with pytest.raises(ImportError, match=r"pip install 'probvae\[images,parquet\]'"):
+    with pytest.raises(ImportError, match=r"pip install 'probvae\[parquet\]'"):
         prepare_images(tmp_path / "x.parquet", tmp_path / "x.npy")
     parquet(monkeypatch, [], columns=("face", "label"))
     with pytest.raises(
