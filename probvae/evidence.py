@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.scipy.special import logsumexp
 
-from probvae.chunks import in_blocks, over_particles
+from probvae.chunks import Rows, in_blocks, map_blocks, over_particles
 from probvae.nets import Bayesian
 from probvae.objectives.terms import Terms, terms
 from probvae.tracing import compiled
@@ -123,8 +123,8 @@ def log_prob(
     is the delta method's: sqrt(sum w^2 / (sum w)^2 - 1/K), times sqrt(K / (K - 1)).
     """
     check_density(vae)
-    run = partial(_importance, vae.eval(), num_particles=num_particles)
-    value, second = in_blocks(run, params, data, rng_key, num_particles, progress)
+    run = partial(_importance, vae.eval(), params, num_particles=num_particles)
+    value, second = in_blocks(run, data, rng_key, num_particles, progress)
     spread = np.maximum(np.exp(second - 2 * value) - 1.0, 0.0) / max(num_particles - 1, 1)
     error = np.sqrt(spread) if num_particles > 1 else np.full_like(value, np.nan)
     return Evidence(value, error, num_particles)
@@ -141,8 +141,8 @@ def elbo(
 ) -> Evidence:
     """E_q[log p(x|z)] - KL(q(z|x) || p(z)) per datum, as a mean over particles."""
     check_density(vae)
-    run = partial(_elbo, vae.eval(), num_particles=num_particles)
-    mean, square = in_blocks(run, params, data, rng_key, num_particles, progress)
+    run = partial(_elbo, vae.eval(), params, num_particles=num_particles)
+    mean, square = in_blocks(run, data, rng_key, num_particles, progress)
     spread = np.maximum(square - mean**2, 0.0) / max(num_particles - 1, 1)
     error = np.sqrt(spread) if num_particles > 1 else np.full_like(mean, np.nan)
     return Evidence(mean, error, num_particles)
@@ -157,8 +157,7 @@ def over_noise(bound: Any, noise: Any, data: Batch, *, rng_key: RngKey, num_draw
     found = []
     for draw in range(num_draws):
         noise_key, key = jax.random.split(jax.random.fold_in(rng_key, draw))
-        keys = jax.vmap(partial(jax.random.fold_in, noise_key))(jnp.arange(len(data.x)))
-        noisy = np.asarray(jax.vmap(noise)(keys, data.x))
+        noisy = map_blocks(partial(_with_noise, noise), data.x, noise_key)
         found.append(bound(data._replace(x=noisy), rng_key=key))
     values = np.stack([each.value for each in found])
     error = found[0].standard_error
@@ -167,8 +166,13 @@ def over_noise(bound: Any, noise: Any, data: Batch, *, rng_key: RngKey, num_draw
     return Evidence(values.mean(axis=0), error, found[0].num_particles, num_draws)
 
 
+@partial(compiled, static_argnames=("noise",))
+def _with_noise(noise: Callable, rows: Rows) -> jax.Array:
+    return jax.vmap(noise)(rows.keys, rows.data)
+
+
 @partial(compiled, static_argnames=("vae", "num_particles"))
-def _importance(vae: Any, params: Params, keys: jax.Array, data: Batch, num_particles: int) -> Any:
+def _importance(vae: Any, params: Params, rows: Rows, num_particles: int) -> Any:
     """Return log mean w and log mean w^2 per datum, by running sums over chunks of particles."""
 
     def weights(key: jax.Array, datum: Batch) -> jax.Array:
@@ -179,12 +183,12 @@ def _importance(vae: Any, params: Params, keys: jax.Array, data: Batch, num_part
         return first, jnp.logaddexp(total[1], logsumexp(2 * log_w))
 
     start = (jnp.full((), -jnp.inf), jnp.full((), -jnp.inf))
-    first, second = over_particles(weights, update, start, -jnp.inf, keys, data, num_particles)
+    first, second = over_particles(weights, update, start, -jnp.inf, rows, num_particles)
     return first - math.log(num_particles), second - math.log(num_particles)
 
 
 @partial(compiled, static_argnames=("vae", "num_particles"))
-def _elbo(vae: Any, params: Params, keys: jax.Array, data: Batch, num_particles: int) -> Any:
+def _elbo(vae: Any, params: Params, rows: Rows, num_particles: int) -> Any:
     """Return the mean and the mean square of the particles' ELBO, per datum."""
 
     def bound(key: jax.Array, datum: Batch) -> jax.Array:
@@ -195,5 +199,5 @@ def _elbo(vae: Any, params: Params, keys: jax.Array, data: Batch, num_particles:
         return total[0] + value.sum(), total[1] + (value**2).sum()
 
     start = (jnp.zeros(()), jnp.zeros(()))
-    first, second = over_particles(bound, update, start, 0.0, keys, data, num_particles)
+    first, second = over_particles(bound, update, start, 0.0, rows, num_particles)
     return first / num_particles, second / num_particles

@@ -64,3 +64,8 @@ def compiled(function: F, **options: Any) -> F:
     for name in ("_cache_size", "clear_cache"):
         setattr(call, name, getattr(program, name))
     return cast("F", call)
+
+
+def traced_once(function: F) -> F:
+    """Return a part of a compiled program that stands at several places there: Python runs it once."""
+    return cast("F", jax.jit(function))

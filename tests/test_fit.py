@@ -207,7 +207,7 @@ def test_spherical_path_keeps_the_length():
 @pytest.mark.parametrize("num_particles", [1, 3, 5000, 5001, 12000])
 def test_exactly_the_particles_asked_for(num_particles, monkeypatch):
     """Count them: a log weight of 0 for each makes the sum their number."""
-    from probvae import evidence
+    from probvae import chunks, evidence
 
     class One:
         log_weight = jnp.zeros(1)
@@ -216,8 +216,7 @@ def test_exactly_the_particles_asked_for(num_particles, monkeypatch):
     first, _ = evidence._importance.__wrapped__(
         tiny(),
         {},
-        jax.random.split(jax.random.key(0), 2),
-        Batch(jnp.zeros((2, *SHAPE))),
+        chunks.whole(Batch(jnp.zeros((2, *SHAPE))), jax.random.key(0)),
         num_particles,
     )
     np.testing.assert_allclose(first, 0.0, atol=1e-4)

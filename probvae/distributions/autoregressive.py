@@ -79,6 +79,11 @@ class Autoregressive(dist.Distribution):
         """
         return self.estimated_mean(jax.random.key(0), self.mean_draws)
 
+    @property
+    def centre(self) -> jax.Array:
+        """The mean; of levels the most probable one, by the mean over S draws of P(x_i | x_<i, h)."""
+        return _estimated_centre(self, jax.random.key(0), self.mean_draws)
+
     def estimated_mean(self, rng_key: jax.Array, num_draws: int) -> jax.Array:
         """Return the mean over ``num_draws`` draws x of E[x_i | x_<i, h], by noise of ``rng_key``."""
         return _estimated_mean(self, rng_key, num_draws)
@@ -136,10 +141,25 @@ def _settled(drawn: Callable[[jax.Array], jax.Array], x: jax.Array) -> jax.Array
 
 @partial(compiled, static_argnames="num_draws")
 def _estimated_mean(p: Autoregressive, rng_key: jax.Array, num_draws: int) -> jax.Array:
+    return _estimate(p, rng_key, num_draws, lambda given: given.mean.mean(0))
+
+
+@partial(compiled, static_argnames="num_draws")
+def _estimated_centre(p: Autoregressive, rng_key: jax.Array, num_draws: int) -> jax.Array:
+    def centre(given: dist.Distribution) -> jax.Array:
+        levels = isinstance(given, dist.CategoricalLogits | dist.CategoricalProbs)
+        return given.probs.mean(0).argmax(-1).astype(float) if levels else given.mean.mean(0)
+
+    return _estimate(p, rng_key, num_draws, centre)
+
+
+def _estimate(p: Autoregressive, rng_key: jax.Array, num_draws: int, value: Callable) -> jax.Array:
+    """Return ``value`` of the conditionals of each entry at ``num_draws`` draws of those before it."""
+
     def one_datum(h: jax.Array) -> jax.Array:
         alone = Autoregressive(p.conditional, h, event_dim=p.event_dim)
         x = alone.sample(rng_key, (num_draws,))
-        return p.conditional(x, alone._features((num_draws,))).mean.mean(0)
+        return value(p.conditional(x, alone._features((num_draws,))))
 
-    means = jax.vmap(one_datum)(p._features(p.batch_shape))
-    return means.reshape(*p.batch_shape, *p.event_shape)
+    found = jax.vmap(one_datum)(p._features(p.batch_shape))
+    return found.reshape(*p.batch_shape, *p.event_shape)

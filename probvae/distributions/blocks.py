@@ -5,6 +5,8 @@ import jax.numpy as jnp
 import numpyro.distributions as dist
 from numpyro.distributions import constraints
 
+from probvae.distributions.centre import centre
+
 
 class _Blocks(constraints.Constraint):
     """The constraint of each block of columns, in turn."""
@@ -78,6 +80,11 @@ class Blocks(dist.Distribution):
     def mean(self) -> jax.Array:
         """The mean of each entry."""
         return jnp.concatenate([part.mean for part in self.parts], axis=-1)
+
+    @property
+    def centre(self) -> jax.Array:
+        """What stands for each entry: its mean, or its mode where a mean has no meaning."""
+        return jnp.concatenate([centre(part) for part in self.parts], axis=-1)
 
     @property
     def variance(self) -> jax.Array:

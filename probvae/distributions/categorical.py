@@ -1,4 +1,4 @@
-"""The categorical distribution over ordered levels."""
+"""The categorical distribution over levels 0..K-1."""
 
 import jax
 import jax.numpy as jnp
@@ -17,8 +17,13 @@ class CategoricalLevels(dist.CategoricalLogits):
 
     @property
     def mean(self) -> jax.Array:
-        """The mean level."""
+        """The mean level: it means something where the levels are ordered."""
         return self.probs @ jnp.arange(self.probs.shape[-1], dtype=self.probs.dtype)
+
+    @property
+    def centre(self) -> jax.Array:
+        """The most probable level, as a float: levels may be names without an order."""
+        return self.logits.argmax(-1).astype(self.logits.dtype)
 
     @property
     def variance(self) -> jax.Array:

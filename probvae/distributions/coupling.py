@@ -52,8 +52,8 @@ class Coupling(Transform):
         return self.call_with_intermediates(x)[1] if intermediates is None else intermediates
 
     def tree_flatten(self) -> Any:
-        names = ("conditioner", "bijection", "first")
-        return (), ((), {name: getattr(self, name) for name in names})
+        aux = {"bijection": self.bijection, "first": self.first}
+        return (self.conditioner,), (("conditioner",), aux)
 
 
 class Autoregressive(InverseAutoregressiveTransform):
@@ -61,7 +61,24 @@ class Autoregressive(InverseAutoregressiveTransform):
 
     NumPyro's, but its inverse also takes a y of fewer batch dimensions than the context (one code
     under many components of a mixture). The inverse takes n steps.
+
+    Args:
+        net: a pytree, from ``(..., n)`` to (m_i, log s_i), ``(..., n, 2)``.
     """
+
+    log_scale_min_clip = -5.0  # NumPyro's
+    log_scale_max_clip = 3.0
+
+    def __init__(self, net: Callable[[jax.Array], jax.Array]) -> None:
+        self.net = net
+
+    def arn(self, x: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """Return (m, log s)."""
+        outputs = self.net(x)
+        return outputs[..., 0], outputs[..., 1]
+
+    def tree_flatten(self) -> Any:
+        return (self.net,), (("net",), {})
 
     def _inverse(self, y: jax.Array) -> jax.Array:
         shape = jnp.broadcast_shapes(y.shape, jax.eval_shape(self.arn, y)[0].shape)

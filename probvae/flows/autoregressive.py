@@ -36,11 +36,7 @@ class Autoregressive(AbstractLayer):
         net = MADE(self.hidden)
         apply = conditioner(role, net, latent_dim, told, (latent_dim, 2), training=training)
 
-        def moments(x: jax.Array) -> tuple[jax.Array, jax.Array]:
-            outputs = apply(x)
-            return outputs[..., 0], outputs[..., 1]
-
-        return [AutoregressiveTransform(moments)]
+        return [AutoregressiveTransform(apply)]
 
     def __str__(self) -> str:
         return "autoregressive"

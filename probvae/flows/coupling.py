@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import jax
@@ -40,11 +41,11 @@ class Coupling(AbstractLayer):
     def transforms(
         self, role: str, latent_dim: int, told: jax.Array | None, *, training: bool
     ) -> list[Transform]:
-        def affine(raw: jax.Array) -> Transform:
-            scale = bounded_scale(2 * raw[..., 1], self.log_bound)
-            return AffineTransform(raw[..., 0], scale)
+        return _couple(self, self._affine, 2, role, latent_dim, told, training=training)
 
-        return _couple(self, affine, 2, role, latent_dim, told, training=training)
+    def _affine(self, raw: jax.Array) -> Transform:
+        scale = bounded_scale(2 * raw[..., 1], self.log_bound)
+        return AffineTransform(raw[..., 0], scale)
 
     def __str__(self) -> str:
         return "coupling"
@@ -79,11 +80,11 @@ class SplineCoupling(AbstractLayer):
     def transforms(
         self, role: str, latent_dim: int, told: jax.Array | None, *, training: bool
     ) -> list[Transform]:
-        def spline(raw: jax.Array) -> Transform:
-            return RationalQuadraticSpline(raw, self.bound)
-
         size = 3 * self.bins - 1
-        return _couple(self, spline, size, role, latent_dim, told, training=training)
+        return _couple(self, self._spline, size, role, latent_dim, told, training=training)
+
+    def _spline(self, raw: jax.Array) -> Transform:
+        return RationalQuadraticSpline(raw, self.bound)
 
     def __str__(self) -> str:
         return f"spline coupling ({self.bins} bins)"
@@ -110,9 +111,16 @@ def _couple(
     for first, a, b in ((True, low, high), (False, high, low)):
         name = f"{role}{'a' if first else 'b'}"
         apply = conditioner(name, layer.net, a, told, (b, size), training=training)
-        steps.append(CouplingTransform(_small(apply), bijection, first=first))
+        steps.append(CouplingTransform(_Small(apply), bijection, first=first))
     return steps
 
 
-def _small(apply: Callable[[jax.Array], jax.Array]) -> Callable[[jax.Array], jax.Array]:
-    return lambda x: jnp.asarray(SMALL, x.dtype) * apply(x)
+@partial(jax.tree_util.register_dataclass, data_fields=("net",), meta_fields=())
+@dataclass(frozen=True, eq=False)
+class _Small:
+    """A conditioner whose output is small at the start."""
+
+    net: Callable[[jax.Array], jax.Array]
+
+    def __call__(self, x: jax.Array) -> jax.Array:
+        return jnp.asarray(SMALL, x.dtype) * self.net(x)

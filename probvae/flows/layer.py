@@ -1,7 +1,8 @@
 """What every invertible layer answers."""
 
 import abc
-from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import jax
@@ -68,6 +69,26 @@ def transforms(
     return steps
 
 
+@partial(jax.tree_util.register_dataclass, data_fields=("net", "told"), meta_fields=("out_shape",))
+@dataclass(frozen=True, eq=False)
+class Conditioner:
+    """A net of the code and of what else a layer is told: z ``(..., n)`` -> ``(..., *out_shape)``.
+
+    A pytree, so that a compiled function can return a distribution with such layers.
+    """
+
+    net: Any
+    told: jax.Array | None
+    out_shape: Shape
+
+    def __call__(self, z: jax.Array) -> jax.Array:
+        told = self.told
+        batch = z.shape[:-1] if told is None else jnp.broadcast_shapes(z.shape[:-1], told.shape[:-1])
+        parts = [part for part in (z, told) if part is not None]
+        rows = [jnp.broadcast_to(p, (*batch, p.shape[-1])).reshape(-1, p.shape[-1]) for p in parts]
+        return self.net(jnp.concatenate(rows, axis=-1)).reshape(*batch, *self.out_shape)
+
+
 def conditioner(
     role: str,
     net: nets.Recipe,
@@ -76,15 +97,9 @@ def conditioner(
     out_shape: Shape,
     *,
     training: bool,
-) -> Callable[[jax.Array], jax.Array]:
+) -> Conditioner:
     """Register a net; return z ``(..., latent_dim)`` -> ``(..., *out_shape)``, the net told more."""
     extra = 0 if told is None else told.shape[-1]
     apply = nets.register(role, net, (latent_dim + extra,), out_shape, training=training)
 
-    def call(z: jax.Array) -> jax.Array:
-        batch = z.shape[:-1] if told is None else jnp.broadcast_shapes(z.shape[:-1], told.shape[:-1])
-        parts = [part for part in (z, told) if part is not None]
-        rows = [jnp.broadcast_to(p, (*batch, p.shape[-1])).reshape(-1, p.shape[-1]) for p in parts]
-        return apply(jnp.concatenate(rows, axis=-1)).reshape(*batch, *out_shape)
-
-    return call
+    return Conditioner(apply, told, out_shape)

@@ -78,7 +78,8 @@ def check_batch_size(batch_size: int, n: int) -> None:
 
 def checked_codes(z: Any, dim: int) -> Any:
     """Return codes ``(n, dim)``; raise for others, and where they are not finite."""
-    codes = inputs.shaped("z", z, (dim,), "latent_dim")
+    codes = inputs.numbers("z", z)
+    inputs.check_shape("z", codes.shape, (dim,), "latent_dim")
     _check_known("z", codes)
     return codes
 

@@ -3,7 +3,6 @@
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Any
 
 import jax
@@ -95,13 +94,16 @@ class Fitted(Checked):
         Raises:
             TypeError: for a guide that is a program: draw from it by ``Predictive(fitted.guide)``.
         """
+        self._check_one_distribution()
+        data = self.check_data(x, context, mask)
+        return queries.encode(self.vae.eval(), self.values, data)
+
+    def _check_one_distribution(self) -> None:
         if not isinstance(self.vae.posterior, AbstractDistributionGuide):
             raise TypeError(
                 f"the posterior {type(self.vae.posterior).__name__} is a program with several sites, "
                 "not one distribution. Draw from it: Predictive(fitted.guide, num_samples=...)(key, x)."
             )
-        data = self.check_data(x, context, mask)
-        return queries.encode(self.vae.eval(), self.values, *data)
 
     def decode(self, z: ArrayLike, context: ArrayLike | None = None) -> Distribution:
         """Return p(x|z) for codes ``(n, latent_dim)``: batch shape ``(n,)``, event ``event_shape``."""
@@ -131,8 +133,7 @@ class Fitted(Checked):
         checks.check_draws(rng_key, num_samples=num_samples)
         context = check_context(self.vae, context)
         vae = self.vae.eval() if noisy else self.vae.eval().without_noise()
-        drawn = queries.sample(vae, self.values, jax.random.split(rng_key, num_samples), context)
-        return drawn if context is not None else jax.tree.map(lambda a: a[:, 0], drawn)
+        return queries.sample(vae, self.values, rng_key, num_samples, context)
 
     def reconstruct(
         self,
@@ -142,12 +143,18 @@ class Fitted(Checked):
         context: ArrayLike | None = None,
         mask: ArrayLike | None = None,
     ) -> jax.Array:
-        """Return the mean of p(x|z), at the mean of q(z|x) or, given ``rng_key``, at a draw of it."""
-        data = self.check_data(x, context, mask)
+        """Return the mean of p(x|z), at the mean of q(z|x) or, given ``rng_key``, at a draw of it.
+
+        Where a mean has no meaning, as of levels without an order (``likelihoods.Categorical``), it is
+        the mode: see ``probabilities``.
+        """
         if rng_key is None:
-            return self.decode(self.encode(data).mean, data.context).mean
-        checks.check_key(rng_key)
-        return queries.reconstruct(self.vae.eval(), self.values, rng_key, *data)
+            self._check_one_distribution()
+        else:
+            checks.check_key(rng_key)
+        data = self.check_data(x, context, mask)
+        at = self if rng_key is not None else point_weights(self)
+        return queries.reconstruct(at.vae.eval(), at.values, rng_key, data)
 
     def impute(
         self,
@@ -183,9 +190,8 @@ class Fitted(Checked):
                 "impute expects a mask, true where x is observed; got None. Where x is NaN, that is "
                 "impute(x, np.isfinite(x), ...)."
             )
-        keys = jax.vmap(partial(jax.random.fold_in, rng_key))(jnp.arange(len(data.x)))
         counts = {"num_samples": num_samples, "num_particles": num_particles}
-        return queries.impute(self.vae.eval(), self.values, keys, data, **counts)
+        return queries.impute(self.vae.eval(), self.values, rng_key, data, **counts)
 
     def responsibilities(self, x: Any, *, rng_key: RngKey, num_particles: int = 100) -> jax.Array:
         """Return E[p(k | z)], z ~ q(z|x), for the components k of a mixture prior: ``(n, K)``.
@@ -200,8 +206,7 @@ class Fitted(Checked):
         """
         checks.check_draws(rng_key, num_particles=num_particles)
         data = self.check_data(x)
-        keys = jax.random.split(rng_key, num_particles)
-        return queries.responsibilities(self.vae.eval(), self.values, keys, data)
+        return queries.responsibilities(self.vae.eval(), self.values, rng_key, data, num_particles)
 
     def interpolate(
         self,
@@ -226,9 +231,9 @@ class Fitted(Checked):
         """
         checks.check_count("num_points", num_points)
         a, b, told = checks.checked_ends(self.vae, start, end, path, context)
-        ends = self.encode(jnp.stack([a, b]), queries.repeated(told, 2)).mean
-        codes = jax.vmap(partial(path, ends[0], ends[1]))(jnp.linspace(0.0, 1.0, num_points))
-        return self.decode(codes, queries.repeated(told, num_points)).mean
+        ends = self.encode(jnp.stack([a, b]), None if told is None else jnp.stack([told] * 2)).mean
+        at = point_weights(self)
+        return queries.interpolate(at.vae.eval(), at.values, path, ends, num_points, told)
 
     def elbo(
         self,

@@ -6,23 +6,38 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from numpyro import handlers
 from numpyro.distributions import Distribution, MixtureSameFamily
 
-from probvae.chunks import data_at_a_time
+from probvae.chunks import (
+    Rows,
+    blocks,
+    data_at_a_time,
+    is_traced,
+    map_blocks,
+    num_rows,
+    over_rows,
+    whole,
+)
+from probvae.distributions import centre
 from probvae.distributions.support import named
 from probvae.evidence import Batch, Evidence, over_noise
 from probvae.fields import check_kind
 from probvae.objectives.terms import latent_sites, terms, traced, unexpanded
-from probvae.tracing import alone, compiled
+from probvae.tracing import compiled
 from probvae.training import checks
 from probvae.training.progress import bar
-from probvae.typing import Params, RngKey
+from probvae.training.row_cuts import distribution_of_rows
+from probvae.typing import ArrayLike, Params, RngKey
 from probvae.vae import VAE
 
 
 class Samples(NamedTuple):
-    """Draws from the model: ``x`` ``(n, *event)``, the mean of p(x|z) behind each, and the code z."""
+    """Draws from the model: ``x`` ``(n, *event)``, the mean of p(x|z) behind each, and the code z.
+
+    Of levels without an order ``mean`` is the mode.
+    """
 
     x: jax.Array
     mean: jax.Array
@@ -49,60 +64,129 @@ def _substituted(vae: VAE, values: Params, program: str) -> Callable:
     return handlers.substitute(getattr(vae, program), data=dict(values))
 
 
-def encode(vae: VAE, values: Params, x: Any, context: Any, mask: Any) -> Distribution:
-    """Return q(z|x). Not compiled: a flow's layers hold nets, which no compiled program returns."""
-    with alone():
-        guide = handlers.seed(_substituted(vae, values, "guide"), jax.random.key(0))
-        return handlers.trace(guide).get_trace(x, context, mask)["z"]["fn"]
+def encode(vae: VAE, values: Params, data: Batch) -> Distribution:
+    """Return q(z|x), from a compiled program."""
+    return distribution_of_rows(_q_z, vae, values, data)
+
+
+def decode(vae: VAE, values: Params, z: ArrayLike, context: Any) -> Distribution:
+    """Return p(x|z), from a compiled program."""
+    return distribution_of_rows(_p_x, vae, values, (z, context))
 
 
 @partial(compiled, static_argnames=("vae",))
-def decode(vae: VAE, values: Params, z: jax.Array, context: Any) -> Distribution:
-    """Return p(x|z)."""
+def _q_z(vae: VAE, values: Params, rows: Rows) -> Distribution:
+    return _guide_trace(vae, values, jax.random.key(0), rows.data)["z"]["fn"]
+
+
+@partial(compiled, static_argnames=("vae",))
+def _p_x(vae: VAE, values: Params, rows: Rows) -> Distribution:
     with handlers.substitute(data=dict(values)):
-        return vae.p_x(z, context)
+        return vae.p_x(*rows.data)
+
+
+def _guide_trace(vae: VAE, values: Params, rng_key: RngKey, data: Batch) -> dict:
+    guide = handlers.seed(_substituted(vae, values, "guide"), rng_key)
+    return handlers.trace(guide).get_trace(*data)
+
+
+def sample(vae: VAE, values: Params, rng_key: RngKey, num_samples: int, context: Any) -> Samples:
+    """Run the model ``num_samples`` times without data, each time for all rows of the context."""
+    number, told = np.arange(num_samples), context
+    each = 0 if context is None else slice(num_rows(context))  # of the model's one row, or all
+    if is_traced((values, rng_key, context)):
+        drawn = _samples(vae, values, whole(number, rng_key), context)
+        return jax.tree.map(lambda a: a[:, each], drawn)
+    if context is not None:
+        told = blocks(context, at_most=2 * num_rows(context))[0]().data
+    drawn = map_blocks(lambda rows: _samples(vae, values, rows, told), number, rng_key)
+    return jax.tree.map(lambda a: jax.device_put(a[:, each]), drawn)
 
 
 @partial(compiled, static_argnames=("vae",))
-def sample(vae: VAE, values: Params, keys: jax.Array, context: Any) -> Samples:
-    """Run the model once for each key, without data."""
-
+def _samples(vae: VAE, values: Params, rows: Rows, context: Any) -> Samples:
     def draw(key: RngKey) -> Samples:
         model = handlers.seed(_substituted(vae, values, "model"), key)
         trace = handlers.trace(model).get_trace(None, context)
         z = {name: trace[name]["value"] for name in trace if _latent(trace[name])}
-        return Samples(trace["x"]["value"], trace["x"]["fn"].mean, z["z"] if list(z) == ["z"] else z)
+        x = trace["x"]
+        return Samples(x["value"], centre(x["fn"]), z["z"] if list(z) == ["z"] else z)
 
-    return jax.lax.map(draw, keys, batch_size=min(len(keys), 256))
+    return over_rows(draw, rows, rows.keys, at_a_time=256)
 
 
 def _latent(site: dict) -> bool:
     return site["type"] == "sample" and site["name"] != "x" and not site["is_observed"]
 
 
-@partial(compiled, static_argnames=("vae",))
-def reconstruct(vae: VAE, values: Params, rng_key: RngKey, *data: Any) -> jax.Array:
-    """Return the mean of p(x|z) at a draw of q(z|x)."""
-    guide = handlers.seed(_substituted(vae, values, "guide"), rng_key)
-    drawn = handlers.trace(guide).get_trace(*data)
-    model = handlers.seed(_substituted(vae, values, "model"), jax.random.fold_in(rng_key, 1))
-    model = handlers.replay(model, drawn)
-    return handlers.trace(model).get_trace(*data)["x"]["fn"].mean
+def reconstruct(vae: VAE, values: Params, rng_key: RngKey | None, data: Batch) -> jax.Array:
+    """Return the centre of p(x|z), at the mean of q(z|x) or, given ``rng_key``, at a draw of it."""
+    program = _reconstructed if rng_key is None else _reconstructed_draw
+    return array_of_rows(partial(program, vae, values), data, rng_key)
 
 
 @partial(compiled, static_argnames=("vae",))
-def responsibilities(vae: VAE, values: Params, keys: jax.Array, data: Batch) -> jax.Array:
+def _reconstructed(vae: VAE, values: Params, rows: Rows) -> jax.Array:
+    z = _guide_trace(vae, values, jax.random.key(0), rows.data)["z"]["fn"].mean
+    with handlers.substitute(data=dict(values)):
+        return centre(vae.p_x(z, rows.data.context))
+
+
+@partial(compiled, static_argnames=("vae",))
+def _reconstructed_draw(vae: VAE, values: Params, rows: Rows) -> jax.Array:
+    """Draw z for each row by a key of its own, and weights with a prior once for all rows."""
+    model_key = jax.random.fold_in(rows.rng_key, 1)
+
+    def one_datum(key: RngKey, datum: Batch) -> jax.Array:
+        data = jax.tree.map(lambda a: a[None], datum)
+        drawn = _guide_trace(vae, values, key, data)
+        model = handlers.seed(_substituted(vae, values, "model"), model_key)
+        return centre(handlers.trace(handlers.replay(model, drawn)).get_trace(*data)["x"]["fn"])[0]
+
+    return jax.vmap(one_datum)(rows.keys, rows.data)
+
+
+def interpolate(
+    vae: VAE, values: Params, path: Callable, ends: jax.Array, num_points: int, context: Any
+) -> jax.Array:
+    """Return the centre of p(x|z) at points of a path between two codes, under one row of context."""
+    at = np.linspace(0.0, 1.0, num_points, dtype=ends.dtype)
+    codes = [path(ends[0], ends[1], t) for t in at]
+    stack = jnp.stack if is_traced((values, codes, context)) else np.stack
+    rows = stack(codes), None if context is None else stack([context] * num_points)
+    return array_of_rows(partial(_centres, vae, values), rows)
+
+
+@partial(compiled, static_argnames=("vae",))
+def _centres(vae: VAE, values: Params, rows: Rows) -> jax.Array:
+    with handlers.substitute(data=dict(values)):
+        return centre(vae.p_x(*rows.data))
+
+
+def responsibilities(
+    vae: VAE, values: Params, rng_key: RngKey, data: Batch, num_particles: int
+) -> jax.Array:
     """Return the mean over draws of z of p(k | z), or q of a site that is one of K."""
+    program = partial(_responsibilities, vae, values, num_particles=num_particles)
+    return array_of_rows(program, data, rng_key)
 
-    def draw(key: RngKey) -> jax.Array:
-        guide, model = traced(key, values, vae.model, vae.guide, tuple(data), {})
+
+@partial(compiled, static_argnames=("vae", "num_particles"))
+def _responsibilities(vae: VAE, values: Params, rows: Rows, num_particles: int) -> jax.Array:
+    def draw(key: RngKey, datum: Batch) -> jax.Array:
+        batch = jax.tree.map(lambda a: a[None], tuple(datum))
+        guide, model = traced(key, values, vae.model, vae.guide, batch, {})
         classes = [guide[name]["fn"] for name in guide if _of_classes(guide[name])]
         if classes:
-            return classes[0].mean
+            return classes[0].mean[0]
         name, p = _mixture(vae, model)
-        return jax.nn.softmax(p.component_log_probs(guide[name]["value"]), axis=-1)
+        return jax.nn.softmax(p.component_log_probs(guide[name]["value"]), axis=-1)[0]
 
-    return jax.lax.map(draw, keys).mean(0)
+    def one_datum(key: RngKey, datum: Batch) -> jax.Array:
+        return jax.vmap(draw, in_axes=(0, None))(jax.random.split(key, num_particles), datum).mean(0)
+
+    together = data_at_a_time(num_particles)
+    return over_rows(one_datum, rows, rows.keys, rows.data, at_a_time=together)
 
 
 def _of_classes(site: dict) -> bool:
@@ -121,12 +205,19 @@ def _mixture(vae: VAE, model_trace: dict) -> tuple[str, Any]:
     )
 
 
-@partial(compiled, static_argnames=("vae", "num_samples", "num_particles"))
 def impute(
-    vae: VAE, values: Params, keys: jax.Array, data: Batch, *, num_samples: int, num_particles: int
+    vae: VAE, values: Params, rng_key: RngKey, data: Batch, *, num_samples: int, num_particles: int
 ) -> Imputed:
     """Draw (z, x) pairs of all particles, and of these ``num_samples`` in proportion to w."""
+    counts = {"num_samples": num_samples, "num_particles": num_particles}
+    x, effective = map_blocks(partial(_imputed, vae, values, **counts), data, rng_key)
+    return Imputed(*jax.device_put((np.moveaxis(x, 1, 0), effective)))
 
+
+@partial(compiled, static_argnames=("vae", "num_samples", "num_particles"))
+def _imputed(
+    vae: VAE, values: Params, rows: Rows, *, num_samples: int, num_particles: int
+) -> tuple[jax.Array, jax.Array]:
     def particle(key: RngKey, datum: Batch) -> tuple[jax.Array, jax.Array]:
         batch = jax.tree.map(lambda a: a[None], datum)
         found = terms(key, values, vae.model, vae.guide, *batch, look=_drawn_x)
@@ -141,9 +232,8 @@ def impute(
         w = jax.nn.softmax(log_w)
         return jnp.where(datum.mask, datum.x, x[chosen]), 1 / jnp.square(w).sum()
 
-    at_a_time = data_at_a_time(num_particles)
-    x, effective = jax.lax.map(lambda row: one_datum(*row), (keys, data), batch_size=at_a_time)
-    return Imputed(jnp.moveaxis(x, 1, 0), effective)
+    together = data_at_a_time(num_particles)
+    return over_rows(one_datum, rows, rows.keys, rows.data, at_a_time=together)
 
 
 def _drawn_x(guide_trace: dict, model_trace: dict, rng_key: RngKey) -> jax.Array:
@@ -173,6 +263,8 @@ def bound(
     return over_noise(found, noise, data, rng_key=rng_key, num_draws=num_draws)
 
 
-def repeated(row: Any, times: int) -> jax.Array | None:
-    """Return a context's row as often as asked; None without one."""
-    return None if row is None else jnp.stack([jnp.asarray(row)] * times)
+def array_of_rows(run: Callable[[Rows], jax.Array], data: Any, rng_key: Any = None) -> jax.Array:
+    """Return what a compiled program gives for rows of data; also inside the user's own ``jit``."""
+    if is_traced((run, data, rng_key)):
+        return run(whole(data, rng_key))
+    return jax.device_put(map_blocks(run, data, rng_key))

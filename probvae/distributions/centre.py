@@ -1,0 +1,27 @@
+"""The one value that stands for a distribution: its mean, or its mode where a mean has no meaning."""
+
+import jax
+import jax.numpy as jnp
+import numpyro.distributions as dist
+
+
+def centre(p: dist.Distribution) -> jax.Array:
+    """Return the mean of each entry; the mode of levels without an order, and of ``StudentT``.
+
+    The mean of levels 0 and 2 is 1, a level that may never occur. A Student t has no mean for few
+    degrees of freedom, and else the mean is the mode. A distribution says what stands for it by a
+    property ``centre``.
+    """
+    if isinstance(p, dist.Independent):
+        return centre(p.base_dist)
+    if isinstance(p, dist.ExpandedDistribution | dist.MaskedDistribution):
+        return jnp.broadcast_to(centre(p.base_dist), p.batch_shape + p.event_shape)
+    if hasattr(p, "centre"):
+        return p.centre
+    if isinstance(p, dist.CategoricalLogits):
+        return p.logits.argmax(-1)
+    if isinstance(p, dist.CategoricalProbs):
+        return p.probs.argmax(-1)
+    if isinstance(p, dist.StudentT):
+        return jnp.broadcast_to(p.loc, p.batch_shape)
+    return p.mean
