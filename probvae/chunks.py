@@ -60,7 +60,9 @@ def whole(data: Any, rng_key: RngKey | None = None) -> Rows:
     return Rows(data, np.arange(n, dtype=np.int32), n, rng_key)
 
 
-def blocks(data: Any, rng_key: RngKey | None = None, at_most: int = MOST) -> list[Callable[[], Rows]]:
+def blocks(
+    data: Any, rng_key: RngKey | None = None, at_most: int | None = None
+) -> list[Callable[[], Rows]]:
     """Return functions that give the blocks of ``data``, in order.
 
     A block has ``at_most`` rows. The only block of fewer data has the next power of two.
@@ -68,10 +70,10 @@ def blocks(data: Any, rng_key: RngKey | None = None, at_most: int = MOST) -> lis
     Args:
         data: a tree of arrays with a row for each datum; they are cut by NumPy, which compiles nothing.
         rng_key: the key that the rows' own are made of.
-        at_most: a power of two.
+        at_most: rows of a block, a power of two; ``MOST`` by default.
     """
     n = num_rows(data)
-    size = min(power_of_two(2 * n - 1), at_most)
+    size = min(power_of_two(2 * n - 1), at_most or MOST)
 
     def block(start: int) -> Rows:
         index = np.minimum(np.arange(start, start + size, dtype=np.int32), n - 1)
@@ -86,7 +88,7 @@ def map_blocks(
     data: Any,
     rng_key: RngKey | None = None,
     *,
-    at_most: int = MOST,
+    at_most: int | None = None,
     progress: Any = None,
 ) -> Any:
     """Call a compiled program on blocks of rows; return its results for the rows, as NumPy arrays.
@@ -95,7 +97,7 @@ def map_blocks(
         run: from ``Rows`` to a tree of arrays with a row for each.
         data: a tree of arrays with a row for each datum.
         rng_key: the key that the rows' own are made of.
-        at_most: rows of a block, a power of two.
+        at_most: as in ``blocks``.
         progress: a bar around the list of blocks.
     """
     parts = []

@@ -3,16 +3,24 @@
 import jax
 import numpy as np
 import pytest
-from test_threads import KEY, X, fitted_to, small
+from test_threads import fitted_to, small
 
-from probvae import priors
+from probvae import Batch, chunks, priors
 
-MANY = np.random.default_rng(1).normal(size=(50, 3)).astype("float32")
+KEY = jax.random.key(1)
+SLOW = pytest.mark.slow
+X = np.random.default_rng(1).normal(size=(50, 3)).astype("float32")
 
 
 @pytest.fixture(scope="module")
 def fitted():
     return fitted_to(small(prior=priors.GaussianMixture(components=2)))
+
+
+@pytest.fixture(scope="module")
+def conditional():
+    x = X[:12]
+    return fitted_to(small(context_shape=(2,)), Batch(x, x[:, :2]))
 
 
 @pytest.fixture
@@ -25,7 +33,7 @@ def programs(monkeypatch):
     jax.monitoring.unregister_event_duration_listener(listener)
 
 
-BATCH = {
+QUERIES = {
     "encode": lambda f, x: f.encode(x).mean,
     "decode": lambda f, x: f.decode(x[:, :2]).mean,
     "sample": lambda f, x: f.sample(len(x), rng_key=KEY).x,
@@ -39,11 +47,44 @@ BATCH = {
 }
 
 
-@pytest.mark.parametrize("name", BATCH)
-def test_fifty_numbers_of_rows_compile_seven_programs(name, fitted, programs):
-    query = BATCH[name]
-    query(fitted, MANY[:3])  # what does not depend on the rows: a fold of a key, a check of a row
+@pytest.mark.parametrize("name", QUERIES)
+def test_five_to_eight_rows_are_one_program_and_keep_their_values(name, fitted, programs):
+    query = QUERIES[name]
+    query(fitted, X[:3])  # what does not depend on the rows, such as a check of the first one
+    eight = np.asarray(query(fitted, X[:8]))
+    programs.clear()
+    for n in (5, 6, 7):
+        got = query(fitted, X[:n])
+        assert got.shape == (n, *eight.shape[1:])
+        if name != "interpolate":
+            np.testing.assert_allclose(got, eight[:n], rtol=1e-4, atol=1e-5)
+    assert not programs
+
+
+FIFTY = [name if name in ("encode", "log_prob") else pytest.param(name, marks=SLOW) for name in QUERIES]
+
+
+@pytest.mark.parametrize("name", FIFTY)
+def test_fifty_numbers_of_rows_are_seven_programs(name, fitted, programs):
+    QUERIES[name](fitted, X[:3])
     programs.clear()
     for n in range(1, 51):
-        assert len(query(fitted, MANY[:n])) == n
+        assert len(QUERIES[name](fitted, X[:n])) == n
     assert len(programs) <= 7
+
+
+@pytest.mark.parametrize("name", ["sample", "reconstruct a draw", "elbo"])
+def test_rows_beyond_a_block_have_keys_of_their_own(name, fitted, monkeypatch):
+    """Draws of 20 rows are the same in one block and in blocks of eight."""
+    whole = np.asarray(QUERIES[name](fitted, X[:20]))
+    monkeypatch.setattr(chunks, "BLOCK", 16)
+    monkeypatch.setattr(chunks, "MOST", 8)
+    np.testing.assert_allclose(QUERIES[name](fitted, X[:20]), whole, rtol=1e-4, atol=1e-5)
+
+
+def test_samples_of_each_row_of_a_context(conditional):
+    """The draws for a row do not depend on the other rows of the context."""
+    five = conditional.sample(4, rng_key=KEY, context=X[:5, :2]).x
+    three = conditional.sample(3, rng_key=KEY, context=X[:3, :2]).x
+    assert five.shape == (4, 5, 3)
+    np.testing.assert_allclose(five[:3, :3], three, rtol=1e-5)

@@ -38,9 +38,9 @@ def small(**parts):
     return VAE(event_shape=(3,), latent_dim=2, likelihood=likelihoods.Gaussian(), **{**nets_, **parts})
 
 
-def fitted_to(vae, **options):
+def fitted_to(vae, x=X, **options):
     told = {"rng_key": jax.random.key(0), "epochs": 1, "batch_size": 6, "progress": False}
-    return fit(vae, X, **{**told, **options})
+    return fit(vae, x, **{**told, **options})
 
 
 @pytest.fixture(scope="module")

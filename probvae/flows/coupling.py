@@ -120,7 +120,7 @@ def _couple(
 class _Small:
     """A conditioner whose output is small at the start."""
 
-    net: Callable[[jax.Array], jax.Array]
+    net: Any
 
     def __call__(self, x: jax.Array) -> jax.Array:
         return jnp.asarray(SMALL, x.dtype) * self.net(x)

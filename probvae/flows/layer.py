@@ -78,7 +78,7 @@ class Conditioner:
     """
 
     net: Any
-    told: jax.Array | None
+    told: Any  # `(..., c)`, or None
     out_shape: Shape
 
     def __call__(self, z: jax.Array) -> jax.Array:

@@ -25,10 +25,10 @@ from probvae.distributions.support import named
 from probvae.evidence import Batch, Evidence, over_noise
 from probvae.fields import check_kind
 from probvae.objectives.terms import latent_sites, terms, traced, unexpanded
-from probvae.tracing import compiled
+from probvae.tracing import alone, compiled
 from probvae.training import checks
 from probvae.training.progress import bar
-from probvae.training.row_cuts import distribution_of_rows
+from probvae.training.row_cuts import distribution_of_rows, is_returned_whole
 from probvae.typing import ArrayLike, Params, RngKey
 from probvae.vae import VAE
 
@@ -65,7 +65,11 @@ def _substituted(vae: VAE, values: Params, program: str) -> Callable:
 
 
 def encode(vae: VAE, values: Params, data: Batch) -> Distribution:
-    """Return q(z|x), from a compiled program."""
+    """Return q(z|x), from a compiled program where one can return it."""
+    own = not type(vae.posterior).__module__.startswith("probvae.")
+    if own and not is_traced((values, data)) and not is_returned_whole(_q_z, vae, values, data):
+        with alone():
+            return _guide_trace(vae, values, jax.random.key(0), data)["z"]["fn"]
     return distribution_of_rows(_q_z, vae, values, data)
 
 

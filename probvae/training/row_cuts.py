@@ -1,5 +1,6 @@
 """A distribution of n rows from a program that is compiled for a few numbers of rows."""
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -13,6 +14,7 @@ ODD = 3  # rows of the trace that shows which axes are the rows': no block has a
 KEPT = 128  # such traces
 
 _forms: dict[Any, Any] = {}
+_whole: dict[Any, bool] = {}
 
 
 def distribution_of_rows(program: Any, vae: Any, values: Any, data: Any) -> Distribution:
@@ -33,16 +35,49 @@ def distribution_of_rows(program: Any, vae: Any, values: Any, data: Any) -> Dist
     return _joined(parts, _form(program, vae, values, data), n)
 
 
+def is_returned_whole(program: Any, vae: Any, values: Any, data: Any) -> bool:
+    """Say whether a compiled program can return its distribution as a pytree of all its arrays.
+
+    A distribution of the user's own may keep arrays where JAX does not see them, in a function or an
+    attribute that ``pytree_data_fields`` does not name. They are lost, or still traced. An abstract
+    trace does not notice that, so it is tried, on ``ODD`` rows of zeros.
+    """
+
+    def try_it() -> bool:
+        try:
+            p = program(vae, values, whole(_odd(data)))
+            p.log_prob(p.sample(jax.random.key(0)))
+        except Exception:  # noqa: BLE001  whatever the user's code or JAX says of it
+            return False
+        return True
+
+    return _remembered(_whole, _key(program, vae, data), try_it)
+
+
 def _form(program: Any, vae: Any, values: Any, data: Any) -> Any:
     """Return what the program gives for ``ODD`` rows, without numbers."""
-    rows = jax.tree.map(lambda a: np.zeros((ODD, *a.shape[1:]), a.dtype), data)
-    leaves, tree = jax.tree.flatten(rows)
-    key = program, vae, tree, tuple((leaf.shape, leaf.dtype) for leaf in leaves)
-    if key not in _forms:
-        if len(_forms) >= KEPT:
-            _forms.clear()
-        _forms[key] = jax.eval_shape(partial(program, vae), values, whole(rows))
-    return _forms[key]
+
+    def trace() -> Any:
+        return jax.eval_shape(partial(program, vae), values, whole(_odd(data)))
+
+    return _remembered(_forms, _key(program, vae, data), trace)
+
+
+def _odd(data: Any) -> Any:
+    return jax.tree.map(lambda a: np.zeros((ODD, *a.shape[1:]), a.dtype), data)
+
+
+def _key(program: Any, vae: Any, data: Any) -> Any:
+    leaves, tree = jax.tree.flatten(data)
+    return program, vae, tree, tuple((leaf.shape[1:], leaf.dtype) for leaf in leaves)
+
+
+def _remembered(memory: dict[Any, Any], key: Any, make: Callable[[], Any]) -> Any:
+    if key not in memory:
+        if len(memory) >= KEPT:
+            memory.clear()
+        memory[key] = make()
+    return memory[key]
 
 
 def _joined(parts: list[Any], form: Any, n: int) -> Any:
