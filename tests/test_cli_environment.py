@@ -1,6 +1,8 @@
 """The command line where the world has changed: data moved, another encoding, a lost terminal."""
 
+import ast
 import errno
+import importlib
 import io
 import json
 import os
@@ -309,6 +311,17 @@ def test_a_disk_that_is_full_after_training_costs_no_training(
     assert path.is_file()
 
 
+def test_figures_that_cannot_be_drawn_cost_no_training(elsewhere, finished, monkeypatch, capsys):
+    with monkeypatch.context() as patch:
+        patch.setattr("probvae.runs.figures.drawn", lambda *_: [importlib.import_module("no_such")])
+        words = ["train", "modèle.py", "--data", str(finished / "bits.npz"), *FEW, "--out", "drawn"]
+        assert main(words) == 1
+    assert "probvae train --resume drawn" in capsys.readouterr().err
+    monkeypatch.setattr("probvae.runs.figures.drawn", lambda *_: [])
+    assert main(["train", "--resume", "drawn"]) == 0
+    assert Path("drawn", "report.html").is_file()
+
+
 @pytest.mark.parametrize(
     "words", [["evaluate", "run", "--data", ""], ["train", ""], ["train", "modèle.py", "--out", ""]]
 )
@@ -348,3 +361,33 @@ def test_model_files_show_percent_signs_and_may_begin_with_a_mark(tmp_path, monk
         shown = capsys.readouterr().out
         assert "100 % of %(prog)s, %d: mod" in shown
         assert "(default: 50%)" in shown
+
+
+def test_the_package_names_the_encoding_of_all_text_that_it_reads_and_writes():
+    root = Path(__file__).parent.parent / "probvae"
+    calls = [
+        (path.relative_to(root), node)
+        for path in root.rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute | ast.Name)
+    ]
+    names = [
+        (path, getattr(node.func, "attr", getattr(node.func, "id", "")), node) for path, node in calls
+    ]
+    text = [
+        each
+        for each in names
+        if each[1] in ("read_text", "write_text", "open") and not _binary(each[2])
+    ]
+    assert len(text) > 5
+    for path, name, node in text:
+        named = any(keyword.arg == "encoding" for keyword in node.keywords)
+        assert named or "meminfo" in ast.unparse(node), f"{path}, line {node.lineno}: {name}"
+
+
+def _binary(call):
+    """Tell whether a call opens bytes, or something that is no text file (an image, a descriptor)."""
+    words = ast.unparse(call)
+    return (
+        "'rb'" in words or "'wb'" in words or words.startswith(("pillow()", "os.open", "archive.open"))
+    )

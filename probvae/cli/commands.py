@@ -168,7 +168,7 @@ def _settings(arguments: Namespace) -> Settings:
     return Settings(**given, arguments=model_arguments(arguments))
 
 
-def _data_place(arguments: Namespace) -> dict[str, str | None]:
+def _data_place(arguments: Namespace) -> dict[str, Any]:
     """Return where a run's data are now, as the arguments say."""
     return {"data": arguments.data, "data_dir": arguments.data_dir}
 

@@ -94,8 +94,8 @@ def _sigterm_raised() -> Iterator[None]:
 def _paragraph(error: BaseException) -> str:
     """Return an error's message and notes as one paragraph."""
     words = str(error)
-    if isinstance(error, OSError) and error.strerror and error.filename:
-        words = f"{error.filename}: {error.strerror}"
+    if isinstance(error, OSError) and error.strerror:
+        words = f"{error.filename}: {error.strerror}" if error.filename else error.strerror
     told = isinstance(error, ValueError | TypeError | OSError | ImportError | FloatingPointError)
     words = words if told and words else f"{type(error).__name__}: {words}"
     return " ".join(" ".join([words, *getattr(error, "__notes__", [])]).split())

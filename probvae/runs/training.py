@@ -109,8 +109,8 @@ def completed(
         path = _write_report(run, metrics, say)
     except KeyboardInterrupt as stop:
         raise type(stop)(f"after training: the fitted VAE is kept in {folder}") from None
-    except OSError as error:  # a full disk, most likely
-        error.add_note(f"(Training is over, and kept. After you make room: {_resume_words(folder)})")
+    except Exception as error:  # a full disk, or a package for figures that does not work
+        error.add_note(f"(Training is over, and kept. To evaluate and report: {_resume_words(folder)})")
         raise
     for line in [*sentences(metrics, len(data.test)), f"report: {path}"]:
         say(line)
