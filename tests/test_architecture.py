@@ -11,7 +11,7 @@ FAMILIES = {"priors", "guides", "likelihoods", "objectives", "nets"}
 LOW = {"typing", "fields", "interfaces", "tracing", "precision", "containers"}
 PARTS = LOW | {"nets", "distributions", "flows"}
 CORE = PARTS | FAMILIES | {"inputs", "join", "structure"}
-TRAINING = CORE | {"vae", "chunks", "evidence", "training", "data", "__version__"}
+TRAINING = CORE | {"vae", "chunks", "data_description", "evidence", "training", "data", "__version__"}
 
 # what each part of the package may import of the package; itself always
 MAY = {

@@ -10,6 +10,7 @@ import jax
 import numpy as np
 
 from probvae.data import DataError
+from probvae.data_description import DataDescription
 from probvae.evidence import Batch
 from probvae.training import checkpoint_file as files
 from probvae.training import loop, start_values
@@ -58,6 +59,7 @@ class Course:
     plan: Plan
     start: Params
     point: Point
+    description: DataDescription | None = None  # of the training data
 
     def add(self, state: Any, looked: tuple, incidents: tuple[Incident, ...]) -> None:
         """Take in an epoch: the state after it, what was looked at, and what was not finite in it."""
@@ -105,7 +107,7 @@ class Course:
         values = self.plan.devices.home(values)
         frozen = {name: self.start[name] for name in self.start if start_values.is_frozen(vae, name)}
         vae = replace(vae, frozen=()) if vae.frozen else vae
-        return Fitted(vae, {**values, **frozen}, self.history())
+        return Fitted(vae, {**values, **frozen}, self.history(), data=self.description)
 
     def history(self) -> History:
         """Return the record so far, which says which epoch would be kept."""
@@ -129,6 +131,7 @@ def trained(
     valid: Batch | None,
     rng_key: RngKey,
     start: Params,
+    description: DataDescription,
     *,
     bar: bool,
 ) -> Fitted:
@@ -142,7 +145,7 @@ def trained(
         keeper, last = opened(held, run, plan, given)
         state = loop.start(run, init_key, loop.observed(run, init_key, first), start)
         fresh = dict(state.mutable_state or {})
-        course = Course(run, plan, start, Point(state, Recorder()))
+        course = Course(run, plan, start, Point(state, Recorder()), description)
         if last is not None:
             course.go_on_after(last)
         course.point = course.point._replace(state=plan.devices.copied(course.point.state))

@@ -15,9 +15,10 @@ from probvae.containers import read_values, split_mask
 from probvae.data import Cast, Data, Streamed
 from probvae.data.reading import DataError
 from probvae.data.streamed import free_memory, mapped, streamed
+from probvae.data_description import Comparer, Describer
 from probvae.evidence import Batch
 from probvae.precision import in_precision, may_merge, sampled_rows, warn_of_merged_values
-from probvae.training.in_support import check_observation, check_values
+from probvae.training.in_support import check_magnitude, check_observation, check_values
 from probvae.training.progress import bar
 from probvae.typing import Shape
 
@@ -33,6 +34,7 @@ def check_data(
     context: Any = None,
     mask: Any = None,
     observation: Any = AS_IT_IS,
+    record: Describer | Comparer | None = None,
     keep_streamed: bool = False,
     progress: bool = False,
 ) -> Batch:
@@ -47,6 +49,7 @@ def check_data(
         mask: true where x is observed, likewise. Where the data have a mask of their own, an entry is
             observed if both say so.
         observation: what is applied to x before it is scored.
+        record: is shown all values: it describes training data, or compares others with these.
         keep_streamed: return streamed data as ``Streamed``. Otherwise they are read into memory.
         progress: show a bar while large data are read.
 
@@ -69,10 +72,13 @@ def check_data(
     if observation is not AS_IT_IS:
         check_observation(observation, in_precision(_rows(x, slice(0, 2))))
     if isinstance(x, Streamed) and keep_streamed:
-        x = _check_streamed(vae, x, mask, name, observation, progress=progress)
-        return Batch(x, context, mask)
-    x = _in_memory(x, mask, vae.likelihood.fill, name, progress=progress)
-    check_values(vae, x, mask, name, observation)
+        x = _check_streamed(vae, x, mask, name, observation, record, progress=progress)
+    else:
+        x = _in_memory(x, mask, vae.likelihood.fill, name, progress=progress)
+        check_values(vae, x, mask, name, observation, record)
+    if record is not None:
+        record.add_context(context)
+        record.conclude()
     return Batch(x, context, mask)
 
 
@@ -101,6 +107,7 @@ def check_context(vae: Any, context: Any, name: str = "context", *, rows: int | 
             f"{name} holds NaN or infinite values in {int(bad.sum())} rows, the first in row "
             f"{int(bad.argmax())}. {_MISSING_CONTEXT}"
         )
+    check_magnitude(name, array)
     _check_labels(vae, array)
     return array
 
@@ -191,7 +198,7 @@ def fill_missing(x: np.ndarray, mask: np.ndarray | None, fill: Any) -> np.ndarra
 
 
 def _check_streamed(
-    vae: Any, x: Streamed, mask: Any, name: str, observation: Any, *, progress: bool
+    vae: Any, x: Streamed, mask: Any, name: str, observation: Any, record: Any, *, progress: bool
 ) -> Streamed:
     """Check streamed data chunk by chunk; return them with one dtype for all chunks."""
     for rows in _blocks(x, name, progress=progress):
@@ -200,7 +207,7 @@ def _check_streamed(
         if block.dtype.kind == "f":  # integers that JAX would wrap are floats here, so all others are
             x = x.load_as(block.dtype)
         place = f"{name}[{rows.start}:]" if rows.start else name
-        check_values(vae, block, part, place, observation)
+        check_values(vae, block, part, place, observation, record, rows.start)
     return x
 
 

@@ -9,6 +9,7 @@ import optax
 
 from probvae import data as sources
 from probvae import join
+from probvae.data_description import Comparer, DataDescription, Describer
 from probvae.evidence import Batch
 from probvae.fields import check_kind
 from probvae.objectives import ELBO, AbstractObjective
@@ -141,7 +142,7 @@ def fit(
     asked: dict[str, Any] = {"early": early_stopping, "keep_best": keep_best}
     keep = keeps_best(ready.run.vae, ready.run.objective, num_steps, **asked)
     plan = Plan(epochs, early_stopping, keep, checkpoints, recovery, tuple(callbacks), on)
-    return trained(ready.run, plan, *ready.data, rng_key, ready.start, bar=progress)
+    return trained(ready.run, plan, *ready.data, rng_key, ready.start, ready.description, bar=progress)
 
 
 class Ready(NamedTuple):
@@ -150,6 +151,7 @@ class Ready(NamedTuple):
     run: loop.Run
     data: tuple[Batch, Batch | None]  # for training, and for validation
     start: Params
+    description: DataDescription  # of the training data
 
 
 def prepared_run(
@@ -185,7 +187,9 @@ def prepared_run(
     check_objective(objective, found.model, found.guide, found.state, type(vae.posterior).__name__)
     bare = _data_side(vae, objective)
     look = {"keep_streamed": True, "progress": progress}
-    train = check_data(bare, train, "train", observation=observation, **look)
+    describer = Describer(vae.event_shape, observation)
+    train = check_data(bare, train, "train", observation=observation, record=describer, **look)
+    description = describer.description()
     checks.check_batch_size(batch_size, len(train.x))
     if train.mask is not None and not train.mask.any():
         raise ValueError(
@@ -195,7 +199,8 @@ def prepared_run(
     check_terms(objective, vae, batch_size)
     check_schedules(objective, epochs * (len(train.x) // batch_size))
     if validation is not None:
-        validation = check_data(vae, validation, "validation", **look)
+        comparer = Comparer(description, "validation", names_cells=True)
+        validation = check_data(vae, validation, "validation", record=comparer, **look)
         if not isinstance(validation.x, sources.Streamed):
             validation = validation._replace(x=vae.observe(jax.random.key(0), validation.x))
         elif vae.likelihood.observation is not None:
@@ -208,7 +213,7 @@ def prepared_run(
     if vae.likelihood.observation is not None:
         observation = sources.Compose((observation, vae.likelihood.observation))
     run = loop.Run(vae, objective, optimizer, observation, batch_size)
-    return Ready(run, (train, validation), start)
+    return Ready(run, (train, validation), start, description)
 
 
 def _data_side(vae: VAE, objective: Any) -> VAE:

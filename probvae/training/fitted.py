@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from numpyro.distributions import Distribution
 
 from probvae import evidence
+from probvae.data_description import Comparer, DataDescription
 from probvae.evidence import Batch, Evidence
 from probvae.fields import Checked
 from probvae.interfaces import AbstractDistributionGuide
@@ -41,6 +42,7 @@ class Fitted(Checked):
     values: Params
     history: History
     seconds: float | None = None
+    data: DataDescription | None = None
 
     def __str__(self) -> str:
         return summary(self)
@@ -82,7 +84,17 @@ class Fitted(Checked):
         Raises:
             TypeError, ValueError: for data that do not fit, with a remedy.
         """
-        return check_data(self.vae, x, name, context=context, mask=mask)
+        record = None if self.data is None else Comparer(self.data, name)
+        return check_data(self.vae, x, name, context=context, mask=mask, record=record)
+
+    def _check_context(self, context: Any, rows: int | None = None) -> Any:
+        """Return a context without data: as an array that fits, compared with that of the training."""
+        context = check_context(self.vae, context, rows=rows)
+        if self.data is not None and not isinstance(context, jax.core.Tracer):
+            comparer = Comparer(self.data, "x")
+            comparer.add_context(context)
+            comparer.conclude()
+        return context
 
     def encode(
         self, x: Any, context: ArrayLike | None = None, mask: ArrayLike | None = None
@@ -108,7 +120,7 @@ class Fitted(Checked):
     def decode(self, z: ArrayLike, context: ArrayLike | None = None) -> Distribution:
         """Return p(x|z) for codes ``(n, latent_dim)``: batch shape ``(n,)``, event ``event_shape``."""
         z = checks.checked_codes(z, self.vae.prior.code_dim(self.vae.latent_dim))
-        context, at = check_context(self.vae, context, rows=len(z)), point_weights(self)
+        context, at = self._check_context(context, len(z)), point_weights(self)
         return queries.decode(at.vae.eval(), at.values, z, context)
 
     def sample(
@@ -131,7 +143,7 @@ class Fitted(Checked):
             samples with leading shape ``(num_samples,)``, or ``(num_samples, rows)`` with context.
         """
         checks.check_draws(rng_key, num_samples=num_samples)
-        context = check_context(self.vae, context)
+        context = self._check_context(context)
         vae = self.vae.eval() if noisy else self.vae.eval().without_noise()
         return queries.sample(vae, self.values, rng_key, num_samples, context)
 
@@ -295,4 +307,4 @@ class Fitted(Checked):
         Raises:
             FileExistsError: if the file exists and ``overwrite`` is not asked for.
         """
-        store.save(path, self.vae, self.values, self.history, overwrite=overwrite)
+        store.save(path, self.vae, self.values, self.history, self.data, overwrite=overwrite)

@@ -3,35 +3,69 @@
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from probvae.data import Cast
+from probvae.data_description import Comparer, Describer
 from probvae.fields import shown
 from probvae.training.remedies import Refused, blocks_of, refusal_text
 
 CHUNK = 512  # rows looked at together: the check must not decide the run's peak memory
 
 
-def check_values(vae: Any, x: np.ndarray, mask: np.ndarray | None, name: str, observation: Any) -> None:
-    """Raise unless every observed value is one that the likelihood gives a density to."""
+def check_values(
+    vae: Any,
+    x: np.ndarray,
+    mask: np.ndarray | None,
+    name: str,
+    observation: Any,
+    record: Describer | Comparer | None = None,
+    first_row: int = 0,
+) -> None:
+    """Raise unless every observed value is one that the likelihood gives a density to.
+
+    Args:
+        vae: whose likelihood it is.
+        x: data, or a chunk of them, as they are stored.
+        mask: true where x is observed.
+        name: what an error calls the data.
+        observation: what is applied to x before it is scored.
+        record: is shown the values before anything is said of them.
+        first_row: the number of the chunk's first row.
+    """
     likelihood = vae.likelihood
-    if (
-        x.dtype == np.uint8
-        and x.max() > 1
-        and type(observation).__name__ == "Cast"
-        and _real(likelihood)
-    ):
-        raise ValueError(
-            f"{name} holds bytes in 0..{x.max()} and the likelihood {type(likelihood).__name__} takes "
-            f"real numbers: they would be modelled in units of grey levels. {_bytes_remedy(name)}"
-        )
     for start in range(0, len(x), CHUNK):
         rows = slice(start, start + CHUNK)
-        fine = np.asarray(likelihood.support(_seen(observation, x[rows])))
+        seen = _seen(observation, x[rows])
+        check_magnitude(name, seen, first_row + start)
+        if record is not None:
+            record.add(x[rows], seen, None if mask is None else mask[rows])
+        if seen.dtype == np.uint8 and seen.max() > 1 and _real(likelihood):
+            raise ValueError(
+                f"{name} holds bytes in 0..{x.max()} and the likelihood {type(likelihood).__name__} "
+                "takes real numbers: they would be modelled in units of grey levels. "
+                f"{_bytes_remedy(name)}"
+            )
+        fine = np.asarray(likelihood.support(seen))
         if mask is not None:
             fine = fine | ~mask[rows]
         if not fine.all():
             raise ValueError(_refusal(vae, x, mask, name, observation))
+
+
+def check_magnitude(name: str, x: np.ndarray, first_row: int = 0) -> None:
+    """Raise for finite values whose square is beyond the numbers that JAX computes in."""
+    limit = float(np.finfo(jnp.zeros(()).dtype).max) ** 0.5
+    if x.dtype.kind == "f" and np.abs(x).max(initial=0) >= limit:
+        flat = x.reshape(len(x), -1)
+        row, entry = np.argwhere(np.abs(flat) >= limit)[0]
+        raise ValueError(
+            f"{name} holds {flat[row, entry]:.6g} in row {first_row + row}, entry {entry}; expected "
+            f"numbers below {limit:.2g}, whose squares are finite. If this is a fill value for what is "
+            "missing (netCDF writes 9.97e36), give a mask of x that is false there, Batch(x, "
+            "mask=...), or drop the row. Otherwise divide the data by a unit."
+        )
 
 
 def _bytes_remedy(name: str) -> str:

@@ -22,4 +22,5 @@ def load(path: str | os.PathLike, vae: VAE) -> Fitted:
     """
     checks.check_vae("load", vae)
     check_kind("path", path, PATH)
-    return Fitted(vae, *store.load(path, vae))
+    values, history, description = store.load(path, vae)
+    return Fitted(vae, values, history, data=description)

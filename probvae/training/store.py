@@ -13,6 +13,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from probvae import __version__
+from probvae.data_description import DataDescription
 from probvae.fields import PATH, check_kind
 from probvae.structure import structure
 from probvae.training.history import History
@@ -25,7 +26,13 @@ UNSEALED = {"format", "vae", "incidents", "versions"}  # of files from before th
 
 
 def save(
-    path: str | os.PathLike, vae: Any, values: Params, history: History, *, overwrite: bool
+    path: str | os.PathLike,
+    vae: Any,
+    values: Params,
+    history: History,
+    description: DataDescription | None,
+    *,
+    overwrite: bool,
 ) -> None:
     """Write a fitted VAE; the file appears whole or not at all."""
     check_kind("path", path, PATH)
@@ -43,6 +50,8 @@ def save(
         "incidents": incidents_text(history),
         "versions": json.dumps({"probvae": __version__, "jax": jax.__version__}),
     }
+    if description is not None:
+        metadata["data"] = description.to_json()
     metadata["sha256"] = checksum(arrays, metadata)
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(path.name + ".partial")
@@ -63,8 +72,8 @@ def _umask() -> int:
     return mask
 
 
-def load(path: str | os.PathLike, vae: Any) -> tuple[dict[str, Any], History]:
-    """Read a fitted VAE's values and history, checked against the VAE's sites."""
+def load(path: str | os.PathLike, vae: Any) -> tuple[dict[str, Any], History, DataDescription | None]:
+    """Read a fitted VAE's values, history and training data's description, checked against the VAE."""
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such file; expected one that `fitted.save(path)` wrote.")
@@ -77,7 +86,9 @@ def load(path: str | os.PathLike, vae: Any) -> tuple[dict[str, Any], History]:
     values = jax.tree.unflatten(
         form, [jax.numpy.asarray(arrays[f"values/{_name(p)}"]) for p, _ in paths]
     )
-    return values, history_from(arrays, metadata)
+    text = metadata.get("data")
+    description = None if text is None else DataDescription.from_json(text)
+    return values, history_from(arrays, metadata), description
 
 
 def _read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:

@@ -146,7 +146,7 @@ def _in_groups(
         for group in groups:
             padded = stacked([*group, *[group[0]] * (width - len(group))])  # of one shape: one program
             trained = trained_group(ready.run, padded, ready.start, data, **options, bar=bar)
-            found += trained[: len(group)]
+            found += [replace(one, data=ready.description) for one in trained[: len(group)]]
     return found
 
 
