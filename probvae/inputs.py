@@ -105,11 +105,11 @@ def _last_word(name: str) -> str:
 def _reshape_remedy(name: str, got: Shape, shape: Shape, field: str) -> str:
     """Return how an array of shape ``got`` becomes one of ``(batch, *shape)``."""
     if name == "mask":
-        axes = {1: "[:, None]", len(shape): "[..., None]"}.get(len(got))
         lead = "A mask has a value per entry of x, true where the entry is observed. "
-        if axes is None or len(got) > len(shape):
+        axes = ", ".join([":" if len(got) == 1 else "...", *["None"] * (len(shape) + 1 - len(got))])
+        if not got or len(got) > len(shape):
             return f"{lead}Give it the shape of x."
-        return f"{lead}To repeat it over the other axes: np.broadcast_to(mask{axes}, x.shape)."
+        return f"{lead}To repeat it over the other axes: np.broadcast_to(mask[{axes}], x.shape)."
     if field == "context_shape" and len(got) == 1:
         one_hot = f"One-hot columns of integer codes: np.eye({max(shape[0], 2)})[{name}]"
         return f"{one_hot}. One number per row: {name}[:, None]." if shape == (1,) else f"{one_hot}."

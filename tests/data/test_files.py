@@ -182,6 +182,26 @@ def test_images_keep_their_pixels_in_order_of_name(tmp_path, shape):
 
 
 @needs_pillow
+@pytest.mark.parametrize("shape", [(10, 5, 4, 4), (10, 5, 4, 2)], ids=["RGBA", "LA"])
+def test_an_opaque_alpha_channel_is_left_out_and_said_to_be(tmp_path, shape):
+    images = grey(*shape)
+    images[..., -1] = 255
+    folder, colours = write_images(tmp_path / "screens", images), images[..., :-1]
+    np.save(tmp_path / "screens.npy", images)
+    np.savez(tmp_path / "screens.npz", train=images, test=images)
+    for path in (folder, tmp_path / "screens.npy", tmp_path / "screens.npz"):
+        data = load(path)
+        assert data.event_shape == ((5, 4, 3) if shape[-1] == 4 else (5, 4))
+        assert "alpha channel, opaque everywhere, is left out" in str(data)
+    np.testing.assert_array_equal(load(tmp_path / "screens.npz").train, colours.squeeze())
+    images[7, 0, 0, -1] = 254
+    np.save(tmp_path / "screens.npy", images)
+    kept = load(tmp_path / "screens.npy")
+    assert kept.event_shape == shape[1:]
+    assert "opaque everywhere" not in str(kept)
+
+
+@needs_pillow
 def test_images_of_one_bit_and_palettes(tmp_path):
     from PIL import Image
 
