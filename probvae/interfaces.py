@@ -11,10 +11,13 @@ from collections.abc import Callable
 from typing import Any, ClassVar, NamedTuple
 
 import jax
+import numpy as np
 from numpyro.distributions import Distribution, constraints
 
 from probvae.fields import Checked
 from probvae.typing import Shape
+
+InitialValues = Callable[[np.ndarray, np.ndarray, np.ndarray | None], dict[str, Any]]
 
 
 class TopDown(NamedTuple):
@@ -172,6 +175,25 @@ class AbstractLikelihood(Checked, abc.ABC):
     def noiseless(self) -> "AbstractLikelihood":
         """The likelihood of x itself where this one is that of x and noise."""
         return self
+
+    @property
+    def encoder_view(self) -> Callable[[jax.Array], jax.Array] | None:
+        """The function of x that the encoder sees, of the same shape; None for x itself.
+
+        It is a part whose ``str`` is its formula. An encoder that is ``nets.Transformed`` sees x.
+        """
+        return None
+
+    @property
+    def initial_values(self) -> InitialValues | None:
+        """A function of the training data that returns values to start from, by site; None without.
+
+        ``fit`` calls it with (a sample of) the training data as they are scored: x with ``fill`` where
+        it is missing, a mask (true where x is observed), both ``(n, *event_shape)``, and the context
+        ``(n, *context_shape)`` or None. What ``init_params`` of ``fit`` says comes first. In a
+        NumPyro program without ``fit`` the parameters start as the program says.
+        """
+        return None
 
     @abc.abstractmethod
     def output_shape(self, event_shape: Shape) -> Shape:

@@ -21,6 +21,7 @@ from probvae.interfaces import (
     AbstractPrior,
     Scope,
 )
+from probvae.nets.transformed import transforms_input
 from probvae.typing import ArrayLike, RngKey, Shape
 
 
@@ -184,9 +185,15 @@ class VAE:
         out_shape = self.posterior.output_shape(self.latent_dim)
         net = self._net("encoder", in_shape, out_shape, training=training)
 
+        view = self._encoder_view
+
         def encode(x: jax.Array, context: Any = None, mask: Any = None) -> jax.Array:
             seen = jnp.ones_like(x) if mask is None else mask.astype(x.dtype)
-            told = [x] + [seen] * self.encode_mask + [context] * self._has_context
+            told = (
+                [x if view is None else view(x)]
+                + [seen] * self.encode_mask
+                + [context] * self._has_context
+            )
             return net(inputs.join(told, spatial=spatial))
 
         return encode
@@ -198,6 +205,12 @@ class VAE:
         out_shape = self.likelihood.output_shape(self.event_shape)
         shapes = in_shape, out_shape
         return self._net("decoder", *shapes, training=self.training, register=register)
+
+    @property
+    def _encoder_view(self) -> Callable[[jax.Array], jax.Array] | None:
+        """What the likelihood lets the encoder see of x, unless the encoder transforms x itself."""
+        own = transforms_input(self.encoder)
+        return None if own else self.likelihood.encoder_view
 
     @property
     def _has_context(self) -> bool:
@@ -253,11 +266,12 @@ class VAE:
 
     def __str__(self) -> str:
         shape, given = "x".join(map(str, self.event_shape)), ", context" * self._has_context
+        view = self._encoder_view
         lines = [
             f"z ~ {self.prior}",
             f"x | z{given} ~ {self.likelihood}",
             f"q(z | x{given}) = {self.posterior}\nz in R^{self.latent_dim}, x of shape {shape}",
-            f"encoder {self.encoder}\ndecoder {self.decoder}",
+            f"encoder {self.encoder}{'' if view is None else f' of {view}'}\ndecoder {self.decoder}",
         ]
         return "\n".join(lines)
 

@@ -30,7 +30,9 @@ def check_bound(part: object, log_bound: float) -> None:
         raise ValueError(f"{type(part).__name__} expects log_bound > 0 and finite; got {log_bound!r}.")
 
 
-def soft_clip(x: jax.typing.ArrayLike, low: float, high: float) -> jax.Array:
+def soft_clip(
+    x: jax.typing.ArrayLike, low: jax.typing.ArrayLike, high: jax.typing.ArrayLike
+) -> jax.Array:
     """Return x itself within [low, high], and values within 1 of the interval for any other x.
 
     At a distance t from the interval the slope is 1 / (1 + t)^2. It never vanishes, so that a

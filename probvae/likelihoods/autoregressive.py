@@ -1,6 +1,7 @@
 """Data whose entries depend on each other given the code, in order."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -12,7 +13,7 @@ from numpyro import handlers
 from numpyro.distributions import constraints
 
 from probvae import distributions, nets
-from probvae.interfaces import AbstractLikelihood, Scope
+from probvae.interfaces import AbstractLikelihood, InitialValues, Scope
 from probvae.likelihoods.bernoulli import Bernoulli
 from probvae.likelihoods.joint import Joint
 from probvae.likelihoods.means import LibrarySize
@@ -25,11 +26,13 @@ class Autoregressive(AbstractLikelihood):
     """p(x|z) = prod_i p(x_i | g_i(x_<i, f(z))), the entries of x in row-major order.
 
     The decoder f gives ``features`` numbers per entry; the masked net g turns them and the entries
-    before i into what ``base`` needs for entry i: for ``Bernoulli()``, a logit. The density takes one
-    pass, a draw at most one per entry, far fewer where entries are discrete. A strong g can do without
-    z, whose KL is then 0. The mean of
-    p(x|z), which ``reconstruct`` gives, is an unbiased estimate from ``mean_draws`` draws with fixed
-    noise; the variance is not known. The entries are not independent given z: a mask is refused.
+    before i into what ``base`` needs for entry i: for ``Bernoulli()``, a logit. (It sees x as the
+    encoder does: log(1 + x) of counts.) The density takes one pass, a draw at most one per entry, far
+    fewer where entries are discrete. A strong g can do without z, whose KL is then 0.
+
+    The mean of p(x|z), which ``reconstruct`` gives, is an unbiased estimate from ``mean_draws`` draws
+    with fixed noise; the variance is not known. The entries are not independent given z: a mask is
+    refused.
 
     Args:
         net: g: ``nets.MaskedConv`` over images of one channel, or ``nets.MADE`` over all entries. A
@@ -63,6 +66,14 @@ class Autoregressive(AbstractLikelihood):
                 )
         for name in ("support", "data_range", "fill"):
             object.__setattr__(self, name, getattr(self.base, name))
+
+    @property
+    def encoder_view(self) -> Callable[[jax.Array], jax.Array] | None:
+        return self.base.encoder_view
+
+    @property
+    def initial_values(self) -> InitialValues | None:
+        return self.base.initial_values
 
     def output_shape(self, event_shape: Shape) -> Shape:
         if _spatial(self.net) and (len(event_shape) < 2 or math.prod(event_shape[2:]) != 1):
@@ -109,6 +120,8 @@ class _Conditional:
         return self.base.support
 
     def __call__(self, x: jax.Array, h: jax.Array) -> dist.Distribution:
+        view = self.base.encoder_view
+        x = x if view is None else view(x)
         kept = x.shape[: len(self.net.in_shape)]  # the batch and, for a spatial net, the grid
         last = [math.prod(a.shape[len(kept) :]) for a in (x, h)]
         told = jnp.concatenate([x.reshape(*kept, last[0]), h.reshape(*kept, last[1])], axis=-1)

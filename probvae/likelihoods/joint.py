@@ -1,18 +1,19 @@
 """Tables whose columns are of different kinds."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import numpyro.distributions as dist
 from numpyro import handlers
 
 from probvae.distributions import Blocks
 from probvae.distributions.blocks import column_blocks, cut
-from probvae.interfaces import AbstractLikelihood, Block, Scope
+from probvae.interfaces import AbstractLikelihood, Block, InitialValues, Scope
 from probvae.likelihoods.scales import OptimalScale
 from probvae.typing import Shape
 
@@ -103,6 +104,28 @@ class Joint(AbstractLikelihood):
             parts.append(p)
         return Blocks(tuple(parts))
 
+    @property
+    def encoder_view(self) -> "_BlockViews | None":
+        views = tuple(part.encoder_view for _, _, part in self.blocks)
+        names = tuple(name for name, _, _ in self.blocks)
+        return _BlockViews(names, self.sizes, views) if any(views) else None
+
+    @property
+    def initial_values(self) -> InitialValues | None:
+        return (
+            self._values_of_blocks if any(part.initial_values for _, _, part in self.blocks) else None
+        )
+
+    def _values_of_blocks(
+        self, x: np.ndarray, mask: np.ndarray, context: np.ndarray | None
+    ) -> dict[str, Any]:
+        values, ends = {}, np.cumsum(self.sizes)[:-1]
+        columns = (np.split(a, ends, axis=-1) for a in (x, mask))
+        for (name, _, part), x_b, mask_b in zip(self.blocks, *columns, strict=True):
+            of_block = part.initial_values(x_b, mask_b, context) if part.initial_values else {}
+            values |= {f"likelihood${name}${site}": value for site, value in of_block.items()}
+        return values
+
     def _scope(self, scope: Scope, i: int) -> Scope:
         def block(a: jax.Array | None) -> jax.Array | None:
             return None if a is None else cut(a, self.sizes)[i]
@@ -119,6 +142,23 @@ class Joint(AbstractLikelihood):
 
 def _shifted(columns: slice, by: int) -> slice:
     return slice(columns.start + by, columns.stop + by)
+
+
+@dataclass(frozen=True)
+class _BlockViews:
+    """What the encoder sees of each block of columns."""
+
+    names: tuple[str, ...]
+    sizes: tuple[int, ...]
+    views: tuple[Callable[[jax.Array], jax.Array] | None, ...]
+
+    def __call__(self, x: jax.Array) -> jax.Array:
+        columns = zip(cut(x, self.sizes), self.views, strict=True)
+        return jnp.concatenate([x_b if view is None else view(x_b) for x_b, view in columns], axis=-1)
+
+    def __str__(self) -> str:
+        named = zip(self.names, self.views, strict=True)
+        return ", ".join(f"{view} in {name}" for name, view in named if view is not None)
 
 
 def _check_block(name: str, block: Any) -> None:

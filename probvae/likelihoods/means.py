@@ -5,33 +5,38 @@ from dataclasses import dataclass
 from typing import Any
 
 import jax
+import numpy as np
 
 from probvae.fields import Checked
 from probvae.interfaces import Scope
 
 
 class AbstractMean(Checked, abc.ABC):
-    """The log of the mean of counts, from the decoder's outputs."""
+    """The log of the mean of counts, from one number per entry, m + f(z) of ``AbstractCounts``."""
 
     @abc.abstractmethod
     def __call__(self, raw: jax.Array, scope: Scope) -> jax.Array:
-        """Return log mu ``(batch, *event)`` from outputs of the same shape."""
+        """Return log mu ``(batch, *event)`` from numbers of the same shape."""
+
+    def exposure(self, context: np.ndarray | None) -> np.ndarray | float:
+        """Return what the mean of a datum is proportional to, ``(n,)``, or 1.0 for all data."""
+        return 1.0
 
 
 @dataclass(frozen=True)
 class FreeMean(AbstractMean):
-    """log mu_d = f_d(z)."""
+    """log mu_d = m_d + f_d(z)."""
 
     def __call__(self, raw: jax.Array, scope: Scope) -> jax.Array:
         return raw
 
     def __str__(self) -> str:
-        return "log mu = f(z)"
+        return "log mu = m + f(z)"
 
 
 @dataclass(frozen=True)
 class LibrarySize(AbstractMean):
-    """mu_d = l softmax(f(z))_d over all entries of a datum: sum_d mu_d = l, the library size.
+    """mu_d = l softmax(m + f(z))_d over all entries of a datum: sum_d mu_d = l, the library size.
 
     log l is one column of the context (which also enters encoder and decoder), as
     ``data.load("pbmc3k").context`` has it. If l is the sum of the very counts that are scored, then
@@ -58,8 +63,11 @@ class LibrarySize(AbstractMean):
         share = jax.nn.log_softmax(raw, axis=entries)
         return share + log_size.reshape(-1, *[1] * (raw.ndim - 1))
 
+    def exposure(self, context: np.ndarray | None) -> np.ndarray | float:
+        return 1.0 if context is None else np.exp(context[:, self.column].astype(np.float64))
+
     def __str__(self) -> str:
-        return "mu = library size * softmax(f(z))"
+        return "mu = library size * softmax(m + f(z))"
 
 
 def check_mean(likelihood: Any) -> None:

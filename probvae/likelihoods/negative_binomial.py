@@ -8,20 +8,20 @@ import jax
 import jax.numpy as jnp
 import numpyro
 import numpyro.distributions as dist
-from numpyro.distributions import constraints
 
 from probvae.distributions import NegativeBinomialLogMean
-from probvae.interfaces import AbstractLikelihood, Scope
-from probvae.likelihoods.means import AbstractMean, FreeMean, check_mean
+from probvae.interfaces import Scope
+from probvae.likelihoods.counts import AbstractCounts
 from probvae.typing import Shape
 
 
 @dataclass(frozen=True)
-class NegativeBinomial(AbstractLikelihood):
+class NegativeBinomial(AbstractCounts):
     """p(x|z) = prod_d NB(x_d; mean mu_d, concentration r_d), of variance mu_d + mu_d^2 / r_d.
 
-    NB(x; mu, r) = Gamma(x + r) / (Gamma(r) x!) (r / (r + mu))^r (mu / (r + mu))^x. mu is as the
-    component ``mean`` says; r has one learned value per entry (``"likelihood$log_concentration"``).
+    NB(x; mu, r) = Gamma(x + r) / (Gamma(r) x!) (r / (r + mu))^r (mu / (r + mu))^x. log mu_d =
+    m_d + f_d(z); m and r are learned, one number per entry (``"likelihood$log_mean"``,
+    ``"likelihood$log_concentration"``). The encoder sees log(1 + x), unless it is ``nets.Transformed``.
 
     Args:
         mean: ``FreeMean()``, or ``LibrarySize()`` where the context holds the log library size.
@@ -30,13 +30,10 @@ class NegativeBinomial(AbstractLikelihood):
     Reference: Lopez et al. 2018, Nature Methods 15:1053 (scVI; r is its theta).
     """
 
-    support = constraints.nonnegative_integer
-    data_range = (0.0, float("inf"))
-    mean: AbstractMean = field(default_factory=FreeMean)
     start: float = field(default=1.0, kw_only=True)
 
     def __post_init__(self) -> None:
-        check_mean(self)
+        super().__post_init__()
         check_start(self)
 
     def output_shape(self, event_shape: Shape) -> Shape:
@@ -49,11 +46,11 @@ class NegativeBinomial(AbstractLikelihood):
         return f"NegativeBinomial(mu, r), {self.mean}, r learned per entry"
 
 
-def negative_binomial(likelihood: Any, raw: jax.Array, scope: Scope) -> dist.Distribution:
+def negative_binomial(likelihood: AbstractCounts, raw: jax.Array, scope: Scope) -> dist.Distribution:
     """Return NB(mu, r) with the learned r of ``likelihood``."""
     start = jnp.full(raw.shape[1:], math.log(likelihood.start))
     log_concentration = numpyro.param("likelihood$log_concentration", start)
-    return NegativeBinomialLogMean(likelihood.mean(raw, scope), log_concentration)
+    return NegativeBinomialLogMean(likelihood.log_mean(raw, scope), log_concentration)
 
 
 def check_start(likelihood: Any) -> None:

@@ -4,20 +4,21 @@ from dataclasses import dataclass, field
 
 import jax
 import numpyro.distributions as dist
-from numpyro.distributions import constraints
 
-from probvae.interfaces import AbstractLikelihood, Scope
-from probvae.likelihoods.means import AbstractMean, FreeMean, check_mean
+from probvae.interfaces import Scope
+from probvae.likelihoods.counts import AbstractCounts
 from probvae.likelihoods.negative_binomial import check_start, negative_binomial
 from probvae.typing import Shape
 
 
 @dataclass(frozen=True)
-class ZeroInflatedNegativeBinomial(AbstractLikelihood):
+class ZeroInflatedNegativeBinomial(AbstractCounts):
     """p(x|z) = prod_d pi_d [x_d = 0] + (1 - pi_d) NB(x_d; mu_d, r_d).
 
     The decoder gives the mean's output and the gate's logit, pi = sigmoid(g(z)); r has one learned
-    value per entry (``"likelihood$log_concentration"``). The mean is (1 - pi) mu.
+    value per entry (``"likelihood$log_concentration"``), and log mu_d = m_d + f_d(z) with m learned
+    (``"likelihood$log_mean"``). The mean is (1 - pi) mu. The encoder sees log(1 + x), unless it is
+    ``nets.Transformed``.
 
     Args:
         mean: ``FreeMean()``, or ``LibrarySize()`` where the context holds the log library size.
@@ -26,13 +27,10 @@ class ZeroInflatedNegativeBinomial(AbstractLikelihood):
     Reference: Lopez et al. 2018, Nature Methods 15:1053 (scVI).
     """
 
-    support = constraints.nonnegative_integer
-    data_range = (0.0, float("inf"))
-    mean: AbstractMean = field(default_factory=FreeMean)
     start: float = field(default=1.0, kw_only=True)
 
     def __post_init__(self) -> None:
-        check_mean(self)
+        super().__post_init__()
         check_start(self)
 
     def output_shape(self, event_shape: Shape) -> Shape:

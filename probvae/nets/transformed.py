@@ -73,6 +73,13 @@ class Transformed(Checked):
         return f"Transformed({self.net}, {getattr(self.function, '__name__', self.function)})"
 
 
+def transforms_input(recipe: Any) -> bool:
+    """Whether a net, or the net inside of a wrapper such as ``BFloat16``, is ``Transformed``."""
+    while not isinstance(recipe, Transformed) and hasattr(recipe, "net"):
+        recipe = recipe.net
+    return isinstance(recipe, Transformed)
+
+
 class _After(nnx.Module):
     def __init__(self, net: Any, function: Callable) -> None:
         self.net = net

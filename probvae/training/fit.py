@@ -25,7 +25,7 @@ from probvae.training.devices import checked_devices
 from probvae.training.fitted import Fitted
 from probvae.training.known import known
 from probvae.training.recovery import AbstractRecovery, prepared
-from probvae.training.start_values import checked_params
+from probvae.training.start_values import checked_params, initial_values
 from probvae.training.stopping import EarlyStopping, check_stopping, keeps_best
 from probvae.training.warm_start import held
 from probvae.typing import Params, RngKey
@@ -210,6 +210,7 @@ def prepared_run(
             )
     check_stopping(early_stopping, keep_best, vae, validation)
     start = checked_params(vae, {} if init_params is None else init_params)
+    start = {**initial_values(vae, train, observation), **start}
     if vae.likelihood.observation is not None:
         observation = sources.Compose((observation, vae.likelihood.observation))
     run = loop.Run(vae, objective, optimizer, observation, batch_size)

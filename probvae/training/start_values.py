@@ -1,5 +1,6 @@
 """The values that a fit starts from, found to fit the VAE before anything is compiled."""
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -8,11 +9,15 @@ import jax.numpy as jnp
 import numpy as np
 
 from probvae import inputs
+from probvae.data.streamed import Streamed
+from probvae.evidence import Batch
 from probvae.fields import shown
 from probvae.structure import structure
 from probvae.typing import Params, Shape
 
 PASS_STATE = "likelihood$state"  # gathered over a pass through the training set, anew each epoch
+
+ENTRIES = 2**23  # of the data that a start is found in: 32 MiB
 
 
 def checked_params(vae: Any, given: Params) -> dict[str, Any]:
@@ -41,6 +46,27 @@ def checked_params(vae: Any, given: Params) -> dict[str, Any]:
             "other parts were swapped."
         )
     return {k: v for k, v in given.items() if k != PASS_STATE or is_frozen(vae, k)}
+
+
+def initial_values(vae: Any, train: Batch, observation: Any) -> dict[str, Any]:
+    """Return what the likelihood starts its parameters from: values found in the training data.
+
+    Of large data a sample is read, evenly spread over all rows: a start need not be exact.
+    """
+    if vae.likelihood.initial_values is None:
+        return {}
+    n, size = len(train.x), math.prod(vae.event_shape)
+    count = min(n, max(ENTRIES // size, 1))
+    rows = np.arange(n) if count == n else np.linspace(0, n - 1, count).astype(int)
+    x, context, mask = (None if part is None else _read_rows(part, rows) for part in train)
+    mask = np.ones(x.shape, bool) if mask is None else mask
+    x = np.where(mask, x, np.asarray(vae.likelihood.fill, x.dtype))
+    x = np.asarray(observation(jax.random.key(0), x))
+    return vae.likelihood.initial_values(x, mask, context)
+
+
+def _read_rows(part: Any, rows: np.ndarray) -> np.ndarray:
+    return part.read(rows) if isinstance(part, Streamed) else np.asarray(part)[rows]
 
 
 def is_frozen(vae: Any, name: str) -> bool:
