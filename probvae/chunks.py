@@ -31,7 +31,7 @@ class Rows(NamedTuple):
     data: Any
     index: Any
     count: Any
-    rng_key: RngKey | None = None
+    rng_key: Any = None
 
     @property
     def keys(self) -> jax.Array:

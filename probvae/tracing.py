@@ -10,12 +10,10 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import wraps
-from typing import Any, TypeVar, cast
+from typing import Any
 
 import jax
 from numpyro import primitives
-
-F = TypeVar("F", bound=Callable)
 
 _LOCK = threading.RLock()
 _owner: int | None = None  # the thread that has the lock
@@ -40,7 +38,7 @@ def alone() -> Iterator[None]:
             stack[:] = outer
 
 
-def compiled(function: F, **options: Any) -> F:
+def compiled(function: Callable[..., Any], **options: Any) -> Any:
     """Return ``jax.jit(function, **options)`` for a function that runs programs: it traces ``alone``.
 
     Threads that call it with shapes that are compiled already do not wait for each other.
@@ -63,9 +61,9 @@ def compiled(function: F, **options: Any) -> F:
 
     for name in ("_cache_size", "clear_cache"):
         setattr(call, name, getattr(program, name))
-    return cast("F", call)
+    return call
 
 
-def traced_once(function: F) -> F:
+def traced_once(function: Callable[..., Any]) -> Any:
     """Return a part of a compiled program that stands at several places there: Python runs it once."""
-    return cast("F", jax.jit(function))
+    return jax.jit(function)

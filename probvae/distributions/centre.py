@@ -1,4 +1,6 @@
-"""The one value that stands for a distribution: its mean, or its mode where a mean has no meaning."""
+"""What stands for a distribution: its mean, its mode where a mean has no meaning, its probabilities."""
+
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -25,3 +27,17 @@ def centre(p: dist.Distribution) -> jax.Array:
     if isinstance(p, dist.StudentT):
         return jnp.broadcast_to(p.loc, p.batch_shape)
     return p.mean
+
+
+def probabilities(p: dist.Distribution) -> Any:
+    """Return the probabilities of an entry's values, where it has few.
+
+    They are ``(..., K)`` for K levels, P(x = 1) for zeros and ones, a tuple of these for blocks of
+    columns, and None for all else.
+    """
+    if isinstance(p, dist.Independent | dist.MaskedDistribution):
+        return probabilities(p.base_dist)
+    if hasattr(p, "parts"):
+        return tuple(probabilities(part) for part in p.parts)
+    few = dist.CategoricalLogits, dist.CategoricalProbs, dist.BernoulliLogits, dist.BernoulliProbs
+    return p.probs if isinstance(p, few) else None

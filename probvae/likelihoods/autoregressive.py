@@ -31,8 +31,8 @@ class Autoregressive(AbstractLikelihood):
     fewer where entries are discrete. A strong g can do without z, whose KL is then 0.
 
     The mean of p(x|z), which ``reconstruct`` gives, is an unbiased estimate from ``mean_draws`` draws
-    with fixed noise; the variance is not known. The entries are not independent given z: a mask is
-    refused.
+    with fixed noise. For ``Categorical`` it is the level that is most probable in these draws. The
+    variance is not known. The entries are not independent given z: a mask is refused.
 
     Args:
         net: g: ``nets.MaskedConv`` over images of one channel, or ``nets.MADE`` over all entries. A

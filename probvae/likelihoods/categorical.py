@@ -15,8 +15,9 @@ from probvae.typing import Shape
 class Categorical(AbstractLikelihood):
     """p(x|z) = prod_d softmax(f_d(z))_(x_d), for x_d in {0, ..., K - 1}.
 
-    The nets see the level as a number. The mean, which ``reconstruct`` gives, is the mean level:
-    it means something for ordered levels only.
+    The nets see the level as a number. Levels may be names without an order, so ``reconstruct`` gives
+    the most probable one, and ``fitted.probabilities(x)`` that of each. For ordered levels the mean is
+    ``fitted.decode(z).mean``.
 
     Args:
         levels: K.

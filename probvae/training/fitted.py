@@ -11,6 +11,7 @@ from numpyro.distributions import Distribution
 
 from probvae import evidence
 from probvae.data_description import Comparer, DataDescription
+from probvae.distributions import centre, probabilities
 from probvae.evidence import Batch, Evidence
 from probvae.fields import Checked
 from probvae.interfaces import AbstractDistributionGuide
@@ -160,13 +161,44 @@ class Fitted(Checked):
         Where a mean has no meaning, as of levels without an order (``likelihoods.Categorical``), it is
         the mode: see ``probabilities``.
         """
+        return self._read_p_x(centre, x, rng_key, context, mask)
+
+    def probabilities(
+        self,
+        x: Any,
+        *,
+        rng_key: RngKey | None = None,
+        context: ArrayLike | None = None,
+        mask: ArrayLike | None = None,
+    ) -> jax.Array | dict[str, jax.Array]:
+        """Return the probabilities of an entry's values under p(x|z), for z as in ``reconstruct``.
+
+        Returns:
+            ``(n, *event_shape, K)`` for ``Categorical(K)``, and P(x = 1) ``(n, *event_shape)`` for
+            ``Bernoulli``. For a ``Joint`` a dictionary of these by the name of the block.
+
+        Raises:
+            TypeError: for a likelihood of numbers or counts. See ``decode``, which gives p(x|z) itself.
+        """
+        found = self._read_p_x(probabilities, x, rng_key, context, mask)
+        if isinstance(found, tuple):
+            names = (name for name, *_ in self.vae.likelihood.blocks)
+            found = {name: p for name, p in zip(names, found, strict=True) if p is not None}
+        if found is None or (isinstance(found, dict) and not found):
+            raise TypeError(
+                f"the likelihood {self.vae.likelihood} gives no probabilities to single values. For "
+                "its variance or log_prob take p(x|z) itself: fitted.decode(fitted.encode(x).mean)."
+            )
+        return found
+
+    def _read_p_x(self, read: Callable, x: Any, rng_key: Any, context: Any, mask: Any) -> Any:
         if rng_key is None:
             self._check_one_distribution()
         else:
             checks.check_key(rng_key)
         data = self.check_data(x, context, mask)
         at = self if rng_key is not None else point_weights(self)
-        return queries.reconstruct(at.vae.eval(), at.values, rng_key, data)
+        return queries.reconstruct(at.vae.eval(), at.values, rng_key, data, read)
 
     def impute(
         self,

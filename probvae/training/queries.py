@@ -123,29 +123,35 @@ def _latent(site: dict) -> bool:
     return site["type"] == "sample" and site["name"] != "x" and not site["is_observed"]
 
 
-def reconstruct(vae: VAE, values: Params, rng_key: RngKey | None, data: Batch) -> jax.Array:
-    """Return the centre of p(x|z), at the mean of q(z|x) or, given ``rng_key``, at a draw of it."""
-    program = _reconstructed if rng_key is None else _reconstructed_draw
-    return array_of_rows(partial(program, vae, values), data, rng_key)
+def reconstruct(
+    vae: VAE, values: Params, rng_key: RngKey | None, data: Batch, read: Callable = centre
+) -> Any:
+    """Return the centre of p(x|z), at the mean of q(z|x) or, given ``rng_key``, at a draw of it.
+
+    ``read`` says what else of p(x|z) is returned: arrays with a row for each datum.
+    """
+    program = _at_mean if rng_key is None else _at_draw
+    return array_of_rows(partial(program, vae, values, read=read), data, rng_key)
 
 
-@partial(compiled, static_argnames=("vae",))
-def _reconstructed(vae: VAE, values: Params, rows: Rows) -> jax.Array:
+@partial(compiled, static_argnames=("vae", "read"))
+def _at_mean(vae: VAE, values: Params, rows: Rows, read: Callable) -> Any:
     z = _guide_trace(vae, values, jax.random.key(0), rows.data)["z"]["fn"].mean
     with handlers.substitute(data=dict(values)):
-        return centre(vae.p_x(z, rows.data.context))
+        return read(vae.p_x(z, rows.data.context))
 
 
-@partial(compiled, static_argnames=("vae",))
-def _reconstructed_draw(vae: VAE, values: Params, rows: Rows) -> jax.Array:
+@partial(compiled, static_argnames=("vae", "read"))
+def _at_draw(vae: VAE, values: Params, rows: Rows, read: Callable) -> Any:
     """Draw z for each row by a key of its own, and weights with a prior once for all rows."""
     model_key = jax.random.fold_in(rows.rng_key, 1)
 
-    def one_datum(key: RngKey, datum: Batch) -> jax.Array:
+    def one_datum(key: RngKey, datum: Batch) -> Any:
         data = jax.tree.map(lambda a: a[None], datum)
         drawn = _guide_trace(vae, values, key, data)
         model = handlers.seed(_substituted(vae, values, "model"), model_key)
-        return centre(handlers.trace(handlers.replay(model, drawn)).get_trace(*data)["x"]["fn"])[0]
+        p = handlers.trace(handlers.replay(model, drawn)).get_trace(*data)["x"]["fn"]
+        return jax.tree.map(lambda a: a[0], read(p))
 
     return jax.vmap(one_datum)(rows.keys, rows.data)
 
@@ -213,7 +219,7 @@ def impute(
     vae: VAE, values: Params, rng_key: RngKey, data: Batch, *, num_samples: int, num_particles: int
 ) -> Imputed:
     """Draw (z, x) pairs of all particles, and of these ``num_samples`` in proportion to w."""
-    counts = {"num_samples": num_samples, "num_particles": num_particles}
+    counts: dict[str, Any] = {"num_samples": num_samples, "num_particles": num_particles}
     x, effective = map_blocks(partial(_imputed, vae, values, **counts), data, rng_key)
     return Imputed(*jax.device_put((np.moveaxis(x, 1, 0), effective)))
 
@@ -267,8 +273,11 @@ def bound(
     return over_noise(found, noise, data, rng_key=rng_key, num_draws=num_draws)
 
 
-def array_of_rows(run: Callable[[Rows], jax.Array], data: Any, rng_key: Any = None) -> jax.Array:
-    """Return what a compiled program gives for rows of data; also inside the user's own ``jit``."""
+def array_of_rows(run: Callable[[Rows], Any], data: Any, rng_key: Any = None) -> Any:
+    """Return the arrays that a compiled program gives for rows of data.
+
+    Inside the user's own ``jit`` the program is a part of theirs.
+    """
     if is_traced((run, data, rng_key)):
         return run(whole(data, rng_key))
     return jax.device_put(map_blocks(run, data, rng_key))

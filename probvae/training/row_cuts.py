@@ -91,11 +91,15 @@ def _joined(parts: list[Any], form: Any, n: int) -> Any:
         like, like_aux = form.tree_flatten()
         each = [_joined(list(c), f, n) for *c, f in zip(*children, like, strict=True)]
         return kind.tree_unflatten(_with_rows(aux[0], like_aux, n), tuple(each))
-    shown, tree = jax.tree.flatten(form, is_leaf=lambda node: node is not form)
+    shown, tree = jax.tree.flatten(form, is_leaf=_below(form))
     if len(shown) == 1 and shown[0] is form:
         return _joined_leaf(parts, form, n)
-    children = zip(*(tree.flatten_up_to(part) for part in parts), shown, strict=True)
-    return jax.tree.unflatten(tree, [_joined(list(c), f, n) for *c, f in children])
+    nodes = zip(*(jax.tree.leaves(part, is_leaf=_below(part)) for part in parts), shown, strict=True)
+    return jax.tree.unflatten(tree, [_joined(list(c), f, n) for *c, f in nodes])
+
+
+def _below(root: Any) -> Callable[[Any], bool]:
+    return lambda node: node is not root
 
 
 def _joined_leaf(parts: list[jax.Array], form: Any, n: int) -> jax.Array:
