@@ -30,8 +30,8 @@ class DecoderPrior:
             numpyro.sample("y", dist.Normal(field("field")[seen], sigma), obs=y)
 
     The mean of levels without an order (``likelihoods.Categorical``) means nothing: take
-    ``field.distribution(...)`` for them. A call has a plate of its own: for several independent fields ask for a ``size``. ``vae`` is
-    the VAE in evaluation mode, ``values`` its numbers by site.
+    ``field.distribution(...)`` for them. A call has a plate of its own: for several independent fields
+    ask for a ``size``. ``vae`` is the VAE in evaluation mode, ``values`` its numbers by site.
 
     Reference: Semenova et al. 2022, arXiv:2110.10422 (PriorVAE).
     """
