@@ -184,7 +184,7 @@ def _made(config: dict[str, Any], metrics: dict[str, Any]) -> str:
         + (f" since epoch {done['since_epoch']}" if "since_epoch" in done else ""),
         "batch size": str(training["batch_size"]),
         "seed": str(training["seed"]),
-        **({"not finite": "; ".join(done["not_finite"])} if "not_finite" in done else {}),
+        **({"incidents": "; ".join(done["incidents"])} if "incidents" in done else {}),
         **({"asked at": training["asked_at"]} if "asked_at" in training else {}),
         "data": f"{config['data']['source']}, test data sha256 {config['data']['sha256'][:12]}",
         "versions": ", ".join(f"{name} {v}" for name, v in config["versions"].items()),

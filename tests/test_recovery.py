@@ -230,10 +230,10 @@ def test_an_account_and_a_report_say_what_was_not_finite(skipped, monkeypatch):
     monkeypatch.setattr(training.files, "write_json", lambda *_: None)
     asked = {"training": {"epochs": 3, "seed": 0}, "evaluation": {}}
     run = Run(Path(), asked, skipped, lambda: Data("x", train=X, test=X))
-    assert "fitted 3 epochs, 3 steps not finite in" in account(run, 1.0)
+    assert "fitted 3 epochs, 3 incidents in" in account(run, 1.0)
     told = training._evaluated(run, 1.0, 2, progress=False)["fit"]
     assert told["since_epoch"] == 2
-    assert told["not_finite"] == [str(incident) for incident in skipped.history.incidents]
+    assert told["incidents"] == [str(incident) for incident in skipped.history.incidents]
 
 
 def test_wrong_options_are_refused():

@@ -39,7 +39,7 @@ def test_without_validation_or_a_bound_and_with_what_was_not_finite():
     told = str(fitted(history)).splitlines()
     assert told[0].endswith("fitted 3 epochs")
     assert told[1] == "  train loss       first 30.00, best 20.00 (epoch 2), last 25.00"
-    assert told[2] == "  5 steps not finite:"
+    assert told[2] == "  5 incidents:"
     assert told[3].endswith("step 0 (epoch 1): loss = nan; the batch was skipped (rows 0)")
     assert (len(told), told[6]) == (8, "    and 2 more")
 

@@ -111,7 +111,7 @@ def _train(parser: argparse.ArgumentParser) -> None:
     _training(parser, "runs/<model>-<data>")
     words = "leave out batches whose loss or update is not finite, N at most"
     add("--skip-batches", type=int, metavar="N", help=words)
-    words = "halve the learning rate where the loss is not finite, N times at most"
+    words = "halve the learning rate where the loss jumps or is not finite, N times at most"
     add("--halve-rate", type=int, metavar="N", help=words)
     _particles(parser, DEFAULTS["num_particles"])
     add_processes(parser)

@@ -204,7 +204,7 @@ def _evaluated(run: Run, fit_seconds: float, before: int, *, progress: bool) -> 
     done |= {"since_epoch": before} if before else {}  # the seconds are those of this process
     done |= {"kept_epoch": history.kept_epoch + 1} if history.num_epochs else {}
     done |= {"kept": kept} if (kept := history.kept_in_words()) else {}
-    done |= {"not_finite": [str(each) for each in history.incidents]} if history.incidents else {}
+    done |= {"incidents": [str(each) for each in history.incidents]} if history.incidents else {}
     ends = {k: float(v[history.kept_epoch]) for k, v in history.validation.items()}
     metrics = {**found, "fit": done, "validation_at_end": ends}
     files.write_json(run.folder / files.METRICS, metrics)

@@ -3,7 +3,7 @@
 import signal
 import time
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 import jax
@@ -12,17 +12,30 @@ import numpy as np
 from probvae.data import DataError
 from probvae.data_description import DataDescription
 from probvae.evidence import Batch
+from probvae.structure import shares_latents
 from probvae.training import checkpoint_file as files
 from probvae.training import loop, start_values
 from probvae.training.callbacks import Callback, Epoch, called
 from probvae.training.checkpoints import Checkpoints, Keeper, opened
 from probvae.training.devices import DataParallel, OneDevice
-from probvae.training.finite import NotFinite, error, first_not_finite, last_update, not_finite
+from probvae.training.finite import (
+    JUMP,
+    BadStep,
+    bad_step,
+    error,
+    first_bad,
+    incident_of,
+    jump,
+    last_update,
+    warn_of,
+)
 from probvae.training.fitted import Fitted
+from probvae.training.gradient import GRADIENT
 from probvae.training.history import History, Recorder, in_words, row_of
+from probvae.training.jumps import FEWEST
 from probvae.training.processes import FAILED, lost, processes_of
 from probvae.training.progress import bar as shown_as
-from probvae.training.recovery import AbstractRecovery, Incident
+from probvae.training.recovery import WENT_ON, AbstractRecovery, Incident
 from probvae.training.signals import SHORT, Asked, awaited, noted
 from probvae.training.stopping import EarlyStopping, best_epoch
 from probvae.training.streaming import feed_of, first_batch
@@ -60,6 +73,7 @@ class Course:
     start: Params
     point: Point
     description: DataDescription | None = None  # of the training data
+    warned: set[str] = field(default_factory=set)  # of which kinds of bad steps
 
     def add(self, state: Any, looked: tuple, incidents: tuple[Incident, ...]) -> None:
         """Take in an epoch: the state after it, what was looked at, and what was not finite in it."""
@@ -204,48 +218,95 @@ def _trained(course: Course, keeper: Keeper | None, asked: Asked, told: tuple, *
 
 
 def taken(course: Course, told: tuple, *, patiently: bool) -> tuple[Any, tuple, tuple[Incident, ...]]:
-    """Take the next epoch; where it is not finite, do what the plan says, and take it again.
+    """Take the next epoch; where a step of it is bad, do what the plan says, and take it again.
 
     Raises:
-        NonFiniteLossError: where the plan says nothing, or this was done often enough.
+        NonFiniteLossError: where the run cannot go on, and the plan says nothing, or this was done
+            often enough.
     """
     index, recovery, state = course.num_epochs, course.plan.recovery, course.point.state
     fresh, feed, epoch_key = told
     incidents: tuple[Incident, ...] = ()
-    options: dict[str, bool] = {}
+    guarded = False
     while True:
+        options = {"guarded": True} if guarded else {}
         after, *looked = feed.epoch(course.run, state, fresh, epoch_key, index, **options)
         steps, valid = awaited(looked, patiently=patiently)
-        if options:
-            incidents = _skipped(course, steps, told)
+        if guarded:
+            incidents = (*incidents, *_skipped(course, steps, told))
+        found = _bad_step(course, steps, after, feed.n, guarded=guarded)
+        if found is None:
             break
-        found = first_not_finite(steps, index)
-        if found is None and loop.is_finite(course.run, after):
+        acts = recovery is not None and _acts(recovery, found)
+        if recovery is not None and acts and _left(course) > len(incidents):
+            if recovery.skips:
+                guarded = True
+                continue
+            incidents = (*incidents, _incident(course, found, told, recovery.action))
+            if found.kind != JUMP or found.at:
+                state = recovery.changed(state)
+                continue
+            # The last update of the epoch before made the jump: the state to go back to is gone.
+            after = recovery.changed(after)
             break
-        found = found or last_update(steps, index)
-        left = 0 if recovery is None else recovery.at_most - course.point.recorder.num_incidents
-        if recovery is None or left <= len(incidents):
+        if (acts and found.kind != JUMP) or _ends_the_run(course, found, steps, after):
             raise error(found, course.fitted())
-        if recovery.skips:
-            options = {"guarded": True}
-        else:
-            state, incidents = recovery.changed(state), (*incidents, _incident(course, found, told))
+        if found.kind not in course.warned:
+            course.warned.add(found.kind)
+            warn_of(found, WENT_ON, course.run.vae)
+        incidents = (*incidents, _incident(course, found, told, WENT_ON))
+        break
     return after, (steps, valid), incidents
+
+
+def _bad_step(
+    course: Course, steps: dict[str, Any], after: Any, num_data: int, *, guarded: bool
+) -> BadStep | None:
+    """Return the first step of an epoch to do something about."""
+    index, run = course.num_epochs, course.run
+    if not guarded:
+        found = first_bad(steps, index)
+        if found is not None:
+            return found
+        if not loop.is_finite(after):
+            return last_update(steps, index)
+    counted = num_data if shares_latents(run.vae) else run.batch_size
+    return jump(course.point.recorder.recent(FEWEST), steps, index, counted)
+
+
+def _ends_the_run(course: Course, found: BadStep, steps: dict[str, Any], after: Any) -> bool:
+    """Return whether a run cannot go on after an epoch with a bad step, with nothing done about it.
+
+    A gradient without a square ends it if it left its mark: Adam's state is then infinite for good.
+    """
+    if found.kind != GRADIENT:
+        return found.kind != JUMP
+    return not (np.isfinite(steps["loss"]).all() and loop.is_finite(after, moments=True))
+
+
+def _left(course: Course) -> int:
+    """Return how often the plan's recovery may still act."""
+    recovery = course.plan.recovery
+    return recovery.at_most - course.point.recorder.num_recovered if recovery else 0
+
+
+def _acts(recovery: AbstractRecovery, found: BadStep) -> bool:
+    if found.kind == JUMP:
+        return recovery.acts_on_jumps
+    return recovery.skips or not found.is_before_the_first_update
 
 
 def _skipped(course: Course, steps: dict[str, Any], told: tuple) -> tuple[Incident, ...]:
     """Return the steps that an epoch was taken without; raise where they are too many."""
     index, recovery = course.num_epochs, course.plan.recovery
-    odd = [not_finite(steps, index, int(at)) for at in np.flatnonzero(~steps["kept"])]
-    left = recovery.at_most - course.point.recorder.num_incidents if recovery else 0
+    odd = [bad_step(steps, index, int(at)) for at in np.flatnonzero(~steps["kept"])]
+    left = _left(course)
     if len(odd) > left or len(odd) == len(steps["kept"]):
         raise error(odd[min(left, len(odd) - 1)], course.fitted())
-    return tuple(_incident(course, each, told) for each in odd)
+    action = recovery.action if recovery else ""
+    return tuple(_incident(course, each, told, action) for each in odd)
 
 
-def _incident(course: Course, found: NotFinite, told: tuple) -> Incident:
+def _incident(course: Course, found: BadStep, told: tuple, action: str) -> Incident:
     _, feed, epoch_key = told
-    action = course.plan.recovery.action if course.plan.recovery else ""
-    rows = loop.rows_of_steps(epoch_key, found.epoch, feed.n, course.run.batch_size)
-    rows = np.asarray(rows)[found.at]
-    return Incident(found.epoch, found.step, found.term, action, tuple(map(int, rows)))
+    return incident_of(found, action, epoch_key, feed.n, course.run.batch_size)

@@ -1,15 +1,23 @@
-"""Losses that are no finite numbers: where, and what was not finite."""
+"""Steps that went wrong: losses and updates that are not finite, gradients that are huge, jumps."""
 
-from typing import NamedTuple
+import warnings
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpyro.distributions import constraints
 
+from probvae.training import loop
 from probvae.training.fitted import Fitted
+from probvae.training.gradient import GRADIENT
+from probvae.training.jumps import first_jump, largest
+from probvae.training.recovery import Incident
 from probvae.training.remedies import blocks_of
+from probvae.typing import RngKey
 
 TERMS = ("log_likelihood", "kl")
-UPDATE = "the update"
+LOSS, UPDATE, JUMP = "loss", "the update", "jump"
+TOO_LARGE = "the gradient is too large to be squared"
+CLIPPED = "optimizer=optax.chain(optax.clip(1.0), optax.adam(1e-3))"
 
 
 class NonFiniteLossError(FloatingPointError):
@@ -20,63 +28,119 @@ class NonFiniteLossError(FloatingPointError):
         self.fitted = fitted
 
 
-class NotFinite(NamedTuple):
-    """A step whose loss is not finite: of which epoch, and its terms in words."""
+class BadStep(NamedTuple):
+    """A step that went wrong: of which epoch, what was wrong with it, the loss before, in words.
+
+    ``kind`` is ``LOSS`` or ``UPDATE`` (not finite), ``GRADIENT`` (too large to be squared) or ``JUMP``.
+    """
 
     epoch: int
     at: int  # within the epoch
     step: int
     term: str
     before: str
+    kind: str
+
+    @property
+    def is_before_the_first_update(self) -> bool:
+        """Whether the epoch started with it, so that no learning rate changes it."""
+        return self.at == 0 and self.kind != UPDATE
 
 
-def first_not_finite(steps: dict[str, np.ndarray], epoch: int) -> NotFinite | None:
-    """Return the first step of an epoch whose loss is not finite; None where all are."""
-    bad = ~np.isfinite(steps["loss"])
-    return not_finite(steps, epoch, int(bad.argmax())) if bad.any() else None
+def first_bad(steps: dict[str, np.ndarray], epoch: int) -> BadStep | None:
+    """Return the first step of an epoch whose loss is not finite, or whose gradient has no square."""
+    bad = ~np.isfinite(steps["loss"]) | np.isinf(steps[GRADIENT])
+    return bad_step(steps, epoch, int(bad.argmax())) if bad.any() else None
 
 
-def last_update(steps: dict[str, np.ndarray], epoch: int) -> NotFinite:
+def last_update(steps: dict[str, np.ndarray], epoch: int) -> BadStep:
     """Describe the last step of an epoch, after which the state is not finite: no loss saw it."""
-    return not_finite(steps, epoch, len(steps["loss"]) - 1)
+    return bad_step(steps, epoch, len(steps["loss"]) - 1)
 
 
-def not_finite(steps: dict[str, np.ndarray], epoch: int, at: int) -> NotFinite:
-    """Describe a step that is not finite."""
-    terms = [k for k in TERMS if k in steps and not np.isfinite(steps[k][at])]
+def bad_step(steps: dict[str, np.ndarray], epoch: int, at: int) -> BadStep:
+    """Describe a step whose loss, gradient or update is bad."""
     loss = steps["loss"][at]
-    usual = UPDATE if np.isfinite(loss) else f"loss = {loss}"
-    what = " and ".join(f"{k} = {steps[k][at]}" for k in terms) or usual
+    terms = [k for k in TERMS if k in steps and not np.isfinite(steps[k][at])]
+    what, kind = " and ".join(f"{k} = {steps[k][at]}" for k in terms) or f"loss = {loss}", LOSS
+    if np.isfinite(loss):
+        what, kind = (TOO_LARGE, GRADIENT) if np.isinf(steps[GRADIENT][at]) else (UPDATE, UPDATE)
     before = f"{steps['loss'][at - 1]:.4g}" if at else "not known in this epoch"
-    return NotFinite(epoch, at, epoch * len(steps["loss"]) + at, what, before)
+    return BadStep(epoch, at, epoch * len(steps["loss"]) + at, what, before, kind)
 
 
-def error(found: NotFinite, fitted: Fitted) -> NonFiniteLossError:
+def jump(
+    before: dict[str, np.ndarray], steps: dict[str, np.ndarray], epoch: int, num_data: int
+) -> BadStep | None:
+    """Return the step of an epoch at which the loss jumped, in view of the steps before the epoch."""
+    at = first_jump(before, steps, num_data)
+    if at is None:
+        return None
+    most = f"at most {largest(before['loss']):.4g} in the steps before"
+    what = f"the loss jumped to {steps['loss'][at]:.4g}, from {most}"
+    return BadStep(epoch, at, epoch * len(steps["loss"]) + at, what, most, JUMP)
+
+
+def incident_of(found: BadStep, action: str, epoch_key: RngKey, n: int, batch_size: int) -> Incident:
+    """Return a bad step as it is recorded, with the rows of its batch; n is the number of data."""
+    rows = np.asarray(loop.rows_of_steps(epoch_key, found.epoch, n, batch_size))[found.at]
+    return Incident(found.epoch, found.step, found.term, action, tuple(map(int, rows)))
+
+
+def error(found: BadStep, fitted: Fitted) -> NonFiniteLossError:
     """Return the error that a run ends with."""
     done = len(fitted.history.incidents)
     tried = f" This was after {done} such steps, at each of which the run went on." if done else ""
     words = fitted.history.kept_in_words()
     kept = f"`error.fitted`: {words}" if words else "`error.fitted`"
-    place = f"is not finite at step {found.step} (epoch {found.epoch})"
-    what = f"{UPDATE} {place}" if found.term == UPDATE else f"the loss {place}: {found.term}"
+    place = f"at step {found.step} (epoch {found.epoch})"
+    if found.kind == GRADIENT:
+        what = f"{found.term} {place}, and the run cannot go on after it"
+    elif found.kind == UPDATE:
+        what = f"{UPDATE} is not finite {place}"
+    else:
+        what = f"the loss is not finite {place}: {found.term}"
     return NonFiniteLossError(
         f"{what}; the loss before it was {found.before}.{tried} The VAE of the epochs before is kept "
-        f"as {kept}. {_usual_causes(fitted)}",
+        f"as {kept}. {advice(found, fitted.vae)}",
         fitted,
     )
 
 
-def _usual_causes(fitted: Fitted) -> str:
+def warn_of(found: BadStep, action: str, vae: Any) -> None:
+    """Warn of a step that ends no run by an error; ``action`` says what came of it."""
+    place = f"at step {found.step} (epoch {found.epoch})"
+    warnings.warn(
+        f"{found.term} {place}: {action}. `history.incidents` has this step and all like it. "
+        f"{advice(found, vae)}",
+        stacklevel=2,
+    )
+
+
+def advice(found: BadStep, vae: Any) -> str:
+    """Return what to do about a bad step."""
+    if found.kind == JUMP:
+        return (
+            "Usual causes: a learning rate too high (lower it, or let the run do so: "
+            "recovery=HalveRate()), a likelihood whose scale runs to 0 (bound it)."
+        )
     counts = [
         part
-        for _, _, part in blocks_of(fitted.vae.likelihood)
+        for _, _, part in blocks_of(vae.likelihood)
         if part.support is constraints.nonnegative_integer
     ]
     if counts:
         return (
             "Usual cause: large counts, whose mean is exp of a decoder output. Let the encoder see "
-            "log(1 + x), encoder=nets.Transformed(net, jnp.log1p), and clip the gradient, "
-            "optimizer=optax.chain(optax.clip_by_global_norm(1.0), optax.adam(1e-3))."
+            f"log(1 + x), encoder=nets.Transformed(net, jnp.log1p), and clip the gradient, {CLIPPED}."
+        )
+    if found.kind == GRADIENT:
+        rate = "a learning rate too high (lower it, or let the run do so: recovery=HalveRate()), "
+        return (
+            f"Usual causes: {rate if found.step else ''}data of huge scale (standardise them), a "
+            "likelihood whose scale is tiny beside that of the data (bound it). Or clip the entries of "
+            f"the gradient, {CLIPPED}. optax.clip_by_global_norm divides by a norm that is infinite, "
+            "and nothing moves."
         )
     return (
         "Usual causes: a learning rate too high (lower it, or chain optax.clip_by_global_norm(1.0) "

@@ -5,8 +5,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from probvae.training.recovery import Incident
+from probvae.training.recovery import WENT_ON, Incident
 from probvae.training.stopping import best_epoch
+
+NOT_RECORDED = ("kept", "gradient")
 
 
 class History(NamedTuple):
@@ -28,8 +30,8 @@ class History(NamedTuple):
     ``best_epoch`` is the epoch, counted from 0, whose parameters were kept, where that was the one with
     the best validation ELBO: ``validation["elbo"][best_epoch]``. It is None where the last epoch's were
     kept. ``last_lost`` says by how many nats the last epoch is below the best.
-    ``incidents`` are the steps that were not finite, where ``recovery`` went on after them: a step
-    that was skipped is in ``steps`` as it was seen, and in no mean.
+    ``incidents`` are the steps that went wrong: not finite, with a gradient that has no square, or with
+    a jump of the loss. A step that was skipped is in ``steps`` as it was seen, and in no mean.
     """
 
     steps: dict[str, np.ndarray]
@@ -103,9 +105,16 @@ class Recorder:
         return len(self._rows[1])
 
     @property
-    def num_incidents(self) -> int:
-        """The number of incidents so far."""
-        return len(self._incidents)
+    def num_recovered(self) -> int:
+        """The number of incidents so far that something was done about."""
+        return sum(incident.action != WENT_ON for incident in self._incidents)
+
+    def recent(self, num_steps: int) -> dict[str, np.ndarray]:
+        """Return the series of the last two epochs, or of as many as have so many steps."""
+        rows = self._rows[0]
+        per_epoch = len(rows[-1]["loss"]) if rows else 1
+        recent = rows[-max(2, -(-num_steps // per_epoch)) :]
+        return _joined(recent, np.concatenate) or {"loss": np.zeros(0)}
 
     @property
     def last(self) -> tuple[dict, dict | None]:
@@ -136,7 +145,7 @@ def row_of(looked: tuple, *, bounded: bool) -> tuple[dict, dict, dict | None]:
     """Return one epoch's record: steps, means over them, validation; no ELBO where there is none."""
     steps, valid = looked
     kept = steps.get("kept", np.ones(len(steps["loss"]), bool))
-    steps = {name: values for name, values in steps.items() if name != "kept"}
+    steps = {name: values for name, values in steps.items() if name not in NOT_RECORDED}
     train = {name: float(values[kept].mean(dtype=np.float64)) for name, values in steps.items()}
     if "kl" in train and bounded:
         train["elbo"] = train["log_likelihood"] - train["kl"]

@@ -16,6 +16,7 @@ from probvae.structure import shares_latents
 from probvae.tracing import compiled
 from probvae.training.average import average_in
 from probvae.training.devices import had_by_all, num_rows, taken
+from probvae.training.gradient import GRADIENT, squared_norm, watch_gradient
 from probvae.training.looking import Summary, summary
 from probvae.training.start_values import PASS_STATE
 from probvae.typing import Params, RngKey
@@ -43,7 +44,7 @@ def programs(run: Run, vae: Any) -> tuple[Any, Any]:
 @lru_cache(maxsize=32)
 def engine(run: Run) -> SVI:
     """Return NumPyro's SVI for a run."""
-    return SVI(*programs(run, run.vae), run.optimizer, run.objective)
+    return SVI(*programs(run, run.vae), watch_gradient(run.optimizer), run.objective)
 
 
 def start(run: Run, rng_key: RngKey, batch: Batch, init_params: Params) -> SVIState:
@@ -59,7 +60,7 @@ def _starter(backend: str) -> Any:
 
 def started(run: Run, rng_key: RngKey, batch: Batch, init_params: Params) -> SVIState:
     """Return what ``start`` does, not compiled."""
-    svi = SVI(*programs(run, run.vae.eval()), run.optimizer, run.objective)
+    svi = SVI(*programs(run, run.vae.eval()), watch_gradient(run.optimizer), run.objective)
     state = svi.init(rng_key, *batch, init_params=dict(init_params))
     engine(run).constrain_fn = svi.constrain_fn
     return jax.tree.map(_strong, state)
@@ -146,6 +147,7 @@ def _step(run: Run, key: RngKey, n: int, *, guarded: bool) -> Any:
         after, loss = svi.update(state, *batch, **told)
         parts = (after.mutable_state or {}).get(STATE, {})
         seen = {"loss": loss, **{k: v for k, v in parts.items() if k != "step"}}
+        seen[GRADIENT] = squared_norm(after.optim_state)
         if not guarded:
             return after, seen
         kept = _all_finite((loss, after.optim_state, _learned(after.mutable_state)))
@@ -155,12 +157,17 @@ def _step(run: Run, key: RngKey, n: int, *, guarded: bool) -> Any:
     return step
 
 
-def is_finite(run: Run, state: SVIState) -> bool:
+def is_finite(state: SVIState, *, moments: bool = False) -> bool:
     """Tell whether parameters and running state are finite: of an epoch's last update no loss tells.
 
     NumPy looks, once an epoch: a program of its own would take longer to compile.
+
+    Args:
+        state: after an epoch.
+        moments: whether to look at the optimizer's state, too.
     """
-    held = engine(run).optim.get_params(state.optim_state), _learned(state.mutable_state)
+    _, (params, watched) = state.optim_state
+    held = params, _learned(state.mutable_state), watched.inner if moments else ()
     return all(np.isfinite(leaf).all() for leaf in jax.device_get(_floats(held)))
 
 

@@ -1,4 +1,4 @@
-"""What to do where the loss is no finite number: go back to the last good state, and go another way."""
+"""What to do about a bad step: go back to the state before the epoch, and go another way."""
 
 import abc
 from dataclasses import dataclass
@@ -12,14 +12,20 @@ import optax
 from probvae.fields import Checked
 from probvae.training.checks import check_count
 
+WENT_ON = "training went on"
+ENDED = "this training ended"
+
 
 class Incident(NamedTuple):
-    """A step that was not finite, and what was done about it.
+    """A step that went wrong, and what was done about it.
+
+    Its loss or its update was not finite, its gradient was too large to be squared, or the loss
+    had jumped.
 
     Attributes:
         epoch: counted from 0.
         step: of the whole run, counted from 0.
-        term: what was not finite.
+        term: what was wrong.
         action: what was done.
         rows: of the training data, in the step's batch.
     """
@@ -36,14 +42,15 @@ class Incident(NamedTuple):
 
 
 class AbstractRecovery(Checked, abc.ABC):
-    """What a run does about a loss that is not finite, at most ``at_most`` times in all.
+    """What a run does about a bad step, at most ``at_most`` times in all.
 
     It goes back to the state before the epoch, which is the last good one, and takes the epoch again,
-    with the same batches and draws. A run in which all is finite is the same, to the bit, with it and
+    with the same batches and draws. A run without an incident is the same, to the bit, with it and
     without, and pays nothing for it: losses are looked at after the epoch, as always.
     """
 
-    skips: ClassVar[bool] = False  # the epoch is taken again without the steps that are not finite
+    skips: ClassVar[bool] = False  # the epoch is taken again without the bad steps
+    acts_on_jumps: ClassVar[bool] = False
     action: ClassVar[str]
     at_most: int
 
@@ -61,12 +68,13 @@ class AbstractRecovery(Checked, abc.ABC):
 
 @dataclass(frozen=True)
 class SkipBatch(AbstractRecovery):
-    """Leave out the steps whose loss or update is not finite: for a few data that are odd.
+    """Leave out the steps whose loss, gradient or update is not finite: for a few data that are odd.
 
         fit(..., recovery=SkipBatch(at_most=10))
 
     A step that is left out moves no parameter, no running state and no count of steps.
-    ``history.incidents`` says which they were, and of which data.
+    ``history.incidents`` says which they were, and of which data. A gradient that is too large to be
+    squared counts as infinite. A finite jump of the loss is recorded, and nothing is left out.
 
     Args:
         at_most: steps in all.
@@ -84,10 +92,13 @@ class SkipBatch(AbstractRecovery):
 class HalveRate(AbstractRecovery):
     """Halve the learning rate, for the rest of the run: for a rate that is too high.
 
+    It acts on losses, gradients and updates that are not finite, and on a finite jump of the loss.
+
         fit(..., recovery=HalveRate(at_most=10))
 
     What the optimizer says to add is halved: with optax's optimizers, which end with the rate, that is
-    the rate, and with it any weight decay. ``history.incidents`` says when.
+    the rate, and with it any weight decay. ``history.incidents`` says when. An epoch whose very first
+    loss or gradient is not finite ends the run at once: no rate would change it.
 
     Args:
         at_most: halvings in all.
@@ -96,6 +107,7 @@ class HalveRate(AbstractRecovery):
         ValueError: if ``at_most`` is no positive integer.
     """
 
+    acts_on_jumps: ClassVar[bool] = True
     action: ClassVar[str] = "the learning rate was halved"
     at_most: int = 10
 

@@ -11,11 +11,16 @@ import numpy as np
 
 from probvae.evidence import no_density
 from probvae.objectives.swept import told
+from probvae.structure import shares_latents
 from probvae.tracing import compiled
 from probvae.training import loop
-from probvae.training.finite import first_not_finite
+from probvae.training.devices import num_rows
+from probvae.training.finite import JUMP, LOSS, first_bad, incident_of, jump, warn_of
 from probvae.training.fitted import Fitted
+from probvae.training.gradient import GRADIENT
 from probvae.training.history import Recorder, row_of
+from probvae.training.jumps import FEWEST
+from probvae.training.recovery import ENDED, WENT_ON, Incident
 from probvae.training.signals import Asked
 from probvae.training.start_values import PASS_STATE
 from probvae.training.stopping import EarlyStopping, best_epoch
@@ -90,12 +95,11 @@ def trained_group(
         looked = jax.device_get(looked)
         for at in np.flatnonzero(live):
             steps, valid = jax.tree.map(lambda a, at=at: a[at], looked)
-            if first_not_finite(steps, index) is None:
-                row = row_of((steps, valid), bounded=no_density(run.vae) is None)
-                recorders[at] = recorders[at].with_epoch(row, ())
-                live[at] = not (early and early.is_over(recorders[at].elbo))
-            else:
-                live[at] = False
+            keys = each.epoch_key[at]
+            row, incidents = _recorded(run, recorders[at], steps, valid, keys, num_rows(data[0]))
+            recorders[at] = recorders[at].with_epoch(row, incidents)
+            stops = early is not None and early.is_over(recorders[at].elbo)
+            live[at] = any(row) and not stops
         bar.update()
         if asked.by or not live.any():
             bar.update(epochs - index - 1)
@@ -108,6 +112,25 @@ def trained_group(
         best = best_epoch(recorder.elbo) if each.keep_best[member] else None
         found.append(Fitted(run.vae, values, recorder.history()._replace(best_epoch=best)))
     return found
+
+
+def _recorded(
+    run: loop.Run, recorder: Recorder, steps: dict, valid: Any, epoch_key: RngKey, n: int
+) -> tuple[tuple, tuple[Incident, ...]]:
+    """Return the row of an epoch and its incidents; no row where the training is over with it."""
+    index = recorder.num_epochs
+    found = first_bad(steps, index)
+    row: tuple = (None, None, None)
+    if found is None:
+        row = row_of((steps, valid), bounded=no_density(run.vae) is None)
+        counted = n if shares_latents(run.vae) else run.batch_size
+        found = jump(recorder.recent(FEWEST), steps, index, counted)
+    if found is None:
+        return row, ()
+    action = WENT_ON if found.kind == JUMP else ENDED
+    if found.kind != LOSS:
+        warn_of(found, action, run.vae)
+    return row, (incident_of(found, action, epoch_key, n, run.batch_size),)
 
 
 def _gathered(run: loop.Run, values: Params, fresh: Params, train: Any, key: RngKey) -> Params:
@@ -147,7 +170,7 @@ def _epoch(
         with told(each.weights):
             args: tuple = (now.state, now.fresh, train, valid, each.epoch_key, index)
             state, steps, seen = one_epoch(run, *args)
-        finite = jnp.isfinite(steps["loss"]).all()
+        finite = jnp.isfinite(steps["loss"]).all() & ~jnp.isinf(steps[GRADIENT]).any()
         # An ELBO that is not finite is never the best: until one is finite, the newest epoch is kept.
         reached = jnp.where(jnp.isfinite(seen.elbo), seen.elbo, -jnp.inf)
         better = (reached > now.elbo) | jnp.isneginf(now.elbo) | ~each.keep_best

@@ -10,7 +10,7 @@ INCIDENTS = 3  # are told one by one
 
 
 def summary(fitted: Any) -> str:
-    """Return how a run went and what it came to: epochs, bounds, what was not finite, sizes."""
+    """Return how a run went and what it came to: epochs, bounds, incidents, sizes."""
     history, vae = fitted.history, fitted.vae
     parts = (vae.prior, vae.posterior, vae.likelihood)
     named = ", ".join(type(part).__name__ for part in parts)
@@ -40,13 +40,18 @@ def _course(split: str, history: History) -> str:
     )
 
 
+def counted(n: int, what: str) -> str:
+    """Return a number of things in words."""
+    return f"{n} {what}{'' if n == 1 else 's'}"
+
+
 def _incidents(history: History) -> list[str]:
     odd = history.incidents
     if not odd:
         return []
     more = [f"    and {len(odd) - INCIDENTS} more"] if len(odd) > INCIDENTS else []
     told = [f"    {each}" for each in odd[:INCIDENTS]]
-    return [f"  {len(odd)} steps not finite:", *told, *more]
+    return [f"  {counted(len(odd), 'incident')}:", *told, *more]
 
 
 def _sizes(params: Any) -> str:
