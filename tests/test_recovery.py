@@ -35,7 +35,7 @@ EPOCH_KEY = jax.random.split(KEY, 3)[1]
 SGD, HIGH = optax.sgd(0.01), optax.sgd(2.0**20)
 X = np.random.default_rng(0).normal(size=(24, *SHAPE)).astype(np.float32)
 ODD = 5
-WITH_ODD = np.where(np.arange(24)[:, None] == ODD, np.float32(3e30), X)
+WITH_ODD = np.where(np.arange(24)[:, None] == ODD, np.float32(1.8e19), X)
 
 
 def tiny(**changes):
@@ -87,7 +87,7 @@ def test_the_history_says_which_step_and_which_data(skipped):
     for incident in history.incidents:
         assert ODD in incident.rows
         assert len(incident.rows) == 8
-        assert incident.term == "log_likelihood = -inf and kl = inf"
+        assert incident.term == "log_likelihood = -inf"
         assert incident.action == "the batch was skipped"
         assert not np.isfinite(history.steps["loss"][incident.step])
     assert np.isfinite(history.steps["loss"]).sum() == 6
