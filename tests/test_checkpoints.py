@@ -347,6 +347,8 @@ def settings():
         "rate": (adam(1e-3), adam(2e-3), adam(1e-3, b1=0.8), optax.sgd(1e-3), *clipped),
         "schedule": (adam(steps(1e-3, 100)), adam(steps(1e-3, 200))),
         "code": (adam(lambda step: 0.5**step), adam(lambda step: 0.4**step)),
+        "names in code": (lambda x: jax.nn.tanh(x), lambda x: jax.nn.relu(x)),
+        "integers in code": (lambda x: x**2, lambda x: x**3),
         "vae": (tiny(4), tiny(5)),
         "key": (jax.random.key(0), jax.random.key(1)),
         "objective": (objectives.ELBO(), *warmed),

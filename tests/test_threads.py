@@ -34,8 +34,8 @@ QUERIES = {
 
 
 def small(**parts):
-    nets_ = {"encoder": nets.Linear(), "decoder": nets.Linear()}
-    return VAE(event_shape=(3,), latent_dim=2, likelihood=likelihoods.Gaussian(), **{**nets_, **parts})
+    usual = {"encoder": nets.Linear(), "decoder": nets.Linear(), "likelihood": likelihoods.Gaussian()}
+    return VAE(event_shape=(3,), latent_dim=2, **{**usual, **parts})
 
 
 def fitted_to(vae, x=X, **options):

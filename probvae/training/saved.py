@@ -17,8 +17,9 @@ def load(path: str | os.PathLike, vae: VAE) -> Fitted:
 
     Raises:
         FileNotFoundError: if there is no such file.
-        ValueError: for a file that is damaged or of another kind, or was saved from another VAE
-            (names and shapes of all sites are compared).
+        ValueError: for a file that is damaged or of another kind, or was saved from another VAE. All
+            parts and their fields are compared, and the names and shapes of all sites. The error names
+            what differs.
     """
     checks.check_vae("load", vae)
     check_kind("path", path, PATH)

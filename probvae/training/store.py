@@ -18,6 +18,7 @@ from probvae.fields import PATH, check_kind
 from probvae.structure import structure
 from probvae.training.history import History
 from probvae.training.recovery import Incident
+from probvae.training.vae_description import SHOWN, describe_vae, find_differences, find_other_parts
 from probvae.typing import Params
 
 FORMAT = "probvae-1"
@@ -47,6 +48,7 @@ def save(
     metadata = {
         "format": FORMAT,
         "vae": repr(vae),
+        "parts": json.dumps(describe_vae(vae)),
         "incidents": incidents_text(history),
         "versions": json.dumps({"probvae": __version__, "jax": jax.__version__}),
     }
@@ -78,6 +80,7 @@ def load(path: str | os.PathLike, vae: Any) -> tuple[dict[str, Any], History, Da
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such file; expected one that `fitted.save(path)` wrote.")
     arrays, metadata = _read(path)
+    _check_parts(path, metadata, vae)
     found = structure(vae)
     expected = {f"values/{name}": leaf for name, leaf in leaves({**found.params, **found.state})}
     _check_sites(path, arrays, expected, metadata.get("vae", "not recorded"))
@@ -123,6 +126,22 @@ def checksum(arrays: dict[str, np.ndarray], told: dict[str, str]) -> str:
         digest.update(f"{name} {array.dtype} {array.shape} ".encode())
         digest.update(array.reshape(-1).view(np.uint8).data)
     return digest.hexdigest()
+
+
+def _check_parts(path: Path, metadata: dict[str, str], vae: Any) -> None:
+    """Raise where a part of the VAE is not that of the file, though all shapes may agree."""
+    text = metadata.get("parts")
+    if text is None:  # a file of an earlier version
+        different = find_other_parts(metadata.get("vae", ""), vae)
+    else:
+        different = find_differences(json.loads(text), vae)
+    if different:
+        more = f" (and {len(different) - SHOWN} more)" if len(different) > SHOWN else ""
+        raise ValueError(
+            f"{path} was saved from another VAE: {', '.join(different[:SHOWN])}{more}. Give the VAE "
+            "that it was saved from. To put the numbers into another one on purpose, load it so, and "
+            "then dataclasses.replace(fitted, vae=...)."
+        )
 
 
 def _check_sites(path: Path, arrays: dict, expected: dict, saved_from: str) -> None:
