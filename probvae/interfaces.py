@@ -140,7 +140,7 @@ class AbstractProgramGuide(AbstractGuide):
 
 
 class Block(NamedTuple):
-    """Columns of x that have a likelihood of their own: a slice of x's last axis."""
+    """Columns of x with a ``likelihood`` of their own: ``columns`` is a slice of x's last axis."""
 
     columns: slice
     likelihood: "AbstractLikelihood"

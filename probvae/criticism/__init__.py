@@ -30,6 +30,7 @@ from probvae.criticism.power_scaling import psense_per_row
 from probvae.criticism.predictive import PredictiveChecks, predictive_checks
 from probvae.criticism.prior_gap import PriorGap, prior_gap
 from probvae.criticism.sample_quality import SampleQuality, sample_quality
+from probvae.criticism.scale_bounds import BoundGain, ScaleBounds, scale_bounds
 from probvae.criticism.two_sample import TwoSample, two_sample_test
 from probvae.criticism.typicality import Typicality, typicality
 from probvae.criticism.units import Units, units
@@ -37,6 +38,7 @@ from probvae.criticism.verdict import Finding, Kind, Verdict
 
 __all__ = [
     "AnnealedEvidence",
+    "BoundGain",
     "Bracket",
     "Budget",
     "Calibration",
@@ -57,6 +59,7 @@ __all__ = [
     "ReferenceChains",
     "Response",
     "SampleQuality",
+    "ScaleBounds",
     "SiteCalibration",
     "Surgery",
     "TwoSample",
@@ -90,6 +93,7 @@ __all__ = [
     "response",
     "sample_quality",
     "sbc",
+    "scale_bounds",
     "to_datatree",
     "two_sample_test",
     "typicality",

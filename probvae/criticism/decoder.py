@@ -1,5 +1,6 @@
 """What the decoder makes of the code: how far p(x|z) moves with z, and how wide it is."""
 
+import math
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -25,13 +26,16 @@ class Response(NamedTuple):
     cannot reach x at all, as behind dead ReLUs. ``least_scale`` is the smallest standard deviation of
     an entry that has a density, its root mean square over data; nan where none has, or the likelihood
     knows none: a probability cannot run away. ``data_scale`` is that of the data, root mean square over
-    entries.
+    entries. ``moved_ratio`` and ``least_ratio`` are free of units: the same, each entry relative to
+    ``entry_scales`` of the data. ``least_scale`` is that of the entry with the least ratio.
     """
 
     moved: float
     mean_scale: float
     least_scale: float
     data_scale: float
+    moved_ratio: float
+    least_ratio: float
 
 
 def response(fitted: Fitted, x: Any, *, rng_key: RngKey) -> Response:
@@ -47,15 +51,45 @@ def response(fitted: Fitted, x: Any, *, rng_key: RngKey) -> Response:
     """
     checks.check_fitted(fitted)
     data = observed(fitted, x, rng_key, least=2)
-    keys = jax.vmap(partial(jax.random.fold_in, rng_key))(jnp.arange(len(data.x)))
-    mean, variance = jax.device_get(_answers(fitted.vae.eval(), fitted.values, keys, data))
-    entries = np.sqrt(variance.mean(0))
+    mean, entries = answers(fitted.vae, fitted.values, data, rng_key=rng_key)
+    own, moved = entry_scales(data), mean.var(0)
+    support = fitted.vae.likelihood.support
+    scales, ratios = (with_density(support, each).ravel() for each in (entries, entries / own))
+    least = int(np.argmin(ratios)) if ratios.size else None
     return Response(
-        float(np.sqrt(mean.astype(float).var(0).mean())),
+        float(np.sqrt(moved.mean())),
         float(entries.mean()),
-        _least(with_density(fitted.vae.likelihood.support, entries)),
-        float(np.sqrt(np.asarray(data.x, float).var(0).mean())),
+        math.nan if least is None else float(scales[least]),
+        float(np.sqrt(_observed(data).var(0).mean())),
+        float(np.sqrt((moved / own**2).mean())),
+        math.nan if least is None else float(ratios[least]),
     )
+
+
+def answers(vae: Any, params: Params, data: Batch, *, rng_key: RngKey) -> tuple[np.ndarray, np.ndarray]:
+    """Return E[x|z] at a draw of q(z|x) for each datum, and the scale of each entry given z.
+
+    The scale is the standard deviation, root mean square over data, nan where it is not known.
+    """
+    keys = jax.vmap(partial(jax.random.fold_in, rng_key))(jnp.arange(len(data.x)))
+    mean, variance = jax.device_get(_answers(vae.eval(), params, keys, data))
+    return mean.astype(float), np.sqrt(variance.mean(0))
+
+
+def entry_scales(data: Batch) -> np.ndarray:
+    """Return what the scale of each entry of x is compared with, of the event's shape, positive.
+
+    Columns of a vector may have units of their own: the standard deviation of each that varies. Else,
+    and for the entries of images and arrays, it is that of all entries, root mean square.
+    """
+    own = np.ma.filled(_observed(data).std(0), 0.0)
+    pooled = np.sqrt((own**2).mean()) or 1.0
+    return np.where(own > 0, own, pooled) if own.ndim == 1 else np.full(own.shape, pooled)
+
+
+def _observed(data: Batch) -> np.ma.MaskedArray:
+    missing = np.ma.nomask if data.mask is None else ~np.asarray(data.mask)
+    return np.ma.MaskedArray(np.asarray(data.x, float), missing)
 
 
 def with_density(support: Any, entries: np.ndarray) -> np.ndarray:
@@ -63,10 +97,6 @@ def with_density(support: Any, entries: np.ndarray) -> np.ndarray:
     parts = getattr(support, "parts", (support,))
     sizes = getattr(support, "sizes", (entries.shape[-1],))
     return entries[..., np.repeat([not part.is_discrete for part in parts], sizes)]
-
-
-def _least(scales: np.ndarray) -> float:
-    return float(scales.min()) if scales.size else float("nan")
 
 
 @partial(compiled, static_argnames=("vae",))

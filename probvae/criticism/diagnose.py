@@ -19,6 +19,7 @@ from probvae.criticism.pareto import ParetoShape, pareto_shape
 from probvae.criticism.population import Surgery, elbo_surgery
 from probvae.criticism.predictive import PredictiveChecks, predictive_checks
 from probvae.criticism.prior_gap import PriorGap, prior_gap
+from probvae.criticism.scale_bounds import ScaleBounds, scale_bounds
 from probvae.criticism.units import Units, units
 from probvae.criticism.verdict import Finding, Kind, Verdict, verdict
 from probvae.evidence import Batch, Evidence, check_density
@@ -30,6 +31,7 @@ LEAST = 50  # data
 NEEDED = ("elbo", "log_prob")  # without which there is nothing to judge
 RULES = (
     rules.not_converged,  # first: others may follow from it
+    rules.scale_at_bound,  # as from this
     rules.dead_decoder,
     rules.collapse,
     rules.scale_to_zero,
@@ -56,6 +58,7 @@ class Measured(NamedTuple):
     surgery: Surgery | None = None
     prior_gap: PriorGap | None = None
     response: Response | None = None
+    scale_bounds: ScaleBounds | None = None
     convergence: Convergence | None = None
     pareto: ParetoShape | None = None
     gap: InferenceGap | None = None
@@ -175,6 +178,7 @@ def _steps(
         "surgery": partial(elbo_surgery, fitted, data),
         "prior_gap": partial(prior_gap, fitted, data),
         "response": partial(response, fitted, data),
+        "scale_bounds": partial(scale_bounds, fitted, data),
         "convergence": lambda rng_key: convergence(fitted),
         "pareto": partial(pareto_shape, fitted, data, **particles),
         "gap": partial(inference_gap, fitted, few, **local),

@@ -167,7 +167,7 @@ def _shapes(
     log_sum = np.logaddexp.reduce(log_w, axis=1)
     effective = np.exp(2 * log_sum - np.logaddexp.reduce(2 * log_w, axis=1))
     gain = log_sum - np.log(log_w.shape[1]) - log_w.mean(1)
-    return k_hat, *(np.where(usable, each, np.nan) for each in (effective, gain))
+    return k_hat, np.where(usable, effective, np.nan), np.where(usable, gain, np.nan)
 
 
 def _tail(log_w: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -195,7 +195,7 @@ def _log_weights(
         def one(key: RngKey) -> tuple[jax.Array, jax.Array]:
             read = datum_terms(vae, params, key, datum)
             densities = [read.log_likelihood, *read.log_prior.values(), *read.log_guide.values()]
-            return read.log_weight[0], sum(jnp.abs(each[0]) for each in densities)
+            return read.log_weight[0], jnp.abs(jnp.stack([each[0] for each in densities])).sum()
 
         log_w, size = jax.lax.map(one, keys, batch_size=at_a_time(num_particles))
         finite = jnp.where(jnp.isfinite(size), size, 0.0)

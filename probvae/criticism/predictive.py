@@ -188,7 +188,7 @@ class _Kind:
                 self.x,
                 self.mask,
                 block.columns,
-                usual_statistics(block.likelihood.data_range) | ({} if self.has_blocks else more),
+                {**usual_statistics(block.likelihood.data_range), **({} if self.has_blocks else more)},
             )
             for name, block in (likelihood.named_blocks or {"": whole}).items()
             if self.mask is None or self.mask[..., block.columns].any()

@@ -23,15 +23,15 @@ Rule = Callable[[Any], Finding | None]
 
 def dead_decoder(m: Any) -> Finding | None:
     """Nothing that the code does reaches x."""
-    if m.response is None or m.response.moved > RESPONSE * m.response.data_scale:
+    if m.response is None or m.response.moved_ratio > RESPONSE:
         return None
     return Finding(
         Kind.FAULT,
         "dead decoder",
         f"over codes of {m.num_data} data, E[x|z] moves by {m.response.moved:.2g} (data: "
         f"{m.response.data_scale:.3g}, in their own units): the code cannot reach x.",
-        m.response.moved,
-        RESPONSE * m.response.data_scale,
+        m.response.moved_ratio,
+        RESPONSE,
         "1e-6 of the data's scale, the rounding of float32",
         "Start anew with another key or a lower learning rate; take an activation without a dead side "
         "(nets.MLP(activation=jax.nn.gelu)), or norm=nnx.LayerNorm.",
@@ -69,19 +69,54 @@ def collapse(m: Any) -> Finding | None:
 
 def scale_to_zero(m: Any) -> Finding | None:
     """p(x|z) has become a point in some direction: log p(x) has no finite maximum."""
-    if m.response is None or not m.response.least_scale < LEAST_SCALE * m.response.data_scale:
+    if m.response is None or not m.response.least_ratio < LEAST_SCALE:
         return None
     return Finding(
         Kind.FAULT,
         "scale running to 0",
-        f"an entry of x has standard deviation {m.response.least_scale:.2g} given z; that of the data "
-        f"is {m.response.data_scale:.3g}. A density over x that lies on a surface, or on levels, has "
-        "no largest log p(x): its value says how far training went.",
-        m.response.least_scale,
-        LEAST_SCALE * m.response.data_scale,
+        f"an entry of x has standard deviation {m.response.least_scale:.2g} given z, "
+        f"{m.response.least_ratio:.2%} of that of the data. A density over x that lies on a surface, "
+        "or on levels, has no largest log p(x): its value says how far training went.",
+        m.response.least_ratio,
+        LEAST_SCALE,
         "1 % of the data's scale, by convention",
         "likelihoods.Spread(...) with noise of fixed scale, likelihoods.Gaussian(FixedScale(...)), or "
         "for data on levels likelihoods.DiscretizedLogistic() or Categorical(...).",
+    )
+
+
+def scale_at_bound(m: Any) -> Finding | None:
+    """A scale would be smaller, or larger, if its bound let it."""
+    if m.scale_bounds is None or not m.scale_bounds.bounds or scale_to_zero(m):
+        return None
+    worst = max(m.scale_bounds.bounds.values(), key=lambda each: max(each.gain, each.lost))
+    gain, threshold = max(worst.gain - 2 * worst.gain_error, worst.lost), _nats(m)
+    if not gain > threshold:
+        return None
+    if gain == worst.lost:
+        effect = (
+            f"keeps the scale of {worst.held} of {worst.entries} entries of x above that of the data "
+            f"themselves. A constant with the data's scale would gain about {worst.lost:.3g} nats."
+        )
+    else:
+        effect = (
+            f"holds a scale back. With {worst.field}={worst.looser:g} and all weights as they are, the "
+            f"ELBO is {worst.gain:.3g} +- {worst.gain_error:.2g} nats higher."
+        )
+    change = (
+        "Give x in other units, or standardise each column, (x - mean) / sd: log p(x) then changes by "
+        "the sum of log sd. Or lower the bound"
+        if worst.units
+        else "Loosen the bound"
+    )
+    return Finding(
+        Kind.FAULT,
+        "scale at its bound",
+        f"{worst} {effect}",
+        gain,
+        threshold,
+        "0.5 nats or 0.2 % of the ELBO, whichever is larger, by convention",
+        f"{change}: {worst.part}({worst.field}={worst.advised:.1f}).",
     )
 
 
@@ -135,6 +170,11 @@ def narrow_predictions(m: Any) -> Finding | None:
     )
 
 
+def _nats(m: Any) -> float:
+    """Return how many nats of the ELBO count: 0.5, or 0.2 % of it."""
+    return max(RISE, RISE_SHARE * abs(m.elbo.mean))
+
+
 def _blocks(checked: Any) -> dict[str, Any]:
     """Return the checks of each block of a Joint, or those of all of x."""
     return checked.blocks or {"": checked}
@@ -149,7 +189,7 @@ def not_converged(m: Any) -> Finding | None:
     found = m.convergence
     if found is None:
         return None
-    threshold = max(RISE, RISE_SHARE * abs(m.elbo.mean))
+    threshold = _nats(m)
     if not (found.gain > threshold and found.gain > 2 * found.gain_error):
         return None
     return Finding(
@@ -170,7 +210,7 @@ def past_its_best(m: Any) -> Finding | None:
     found = m.convergence
     if found is None or not found.is_validation:
         return None
-    threshold = max(RISE, RISE_SHARE * abs(m.elbo.mean))
+    threshold = _nats(m)
     if found.lost <= threshold or found.gain > 0:
         return None
     evidence = (

@@ -3,6 +3,11 @@
 from enum import StrEnum
 from typing import NamedTuple
 
+CAUSES = {  # findings that others may be consequences of: what to do first
+    "not converged": "The fit was not over: train on first.",
+    "scale at its bound": "A scale is at its bound: free it first.",
+}
+
 
 class Kind(StrEnum):
     """A *fault* is broken: mend it. A *limit* is a number not to rely on. A *note* helps."""
@@ -58,8 +63,9 @@ class Verdict(tuple[Finding, ...]):
         head = f"Verdict: {', '.join(counts)}."
         if not self.of(Kind.FAULT):
             head += " No fault found: of those that are looked for, at these sample sizes."
-        if "not converged" in self.names and len(self.names) > 1:
-            head += " The fit was not over: train on first, the rest may follow from that."
+        causes = [CAUSES[name] for name in self.names if name in CAUSES]
+        if causes and len(self.names) > len(causes):
+            head += f" {' '.join(causes)} The rest may follow from that."
         return "\n\n".join([head, *(str(finding) for finding in self)])
 
 

@@ -7,9 +7,9 @@ import numpy as np
 import oracle
 import pytest
 
-from probvae import VAE, Fitted, History, fit, nets
+from probvae import VAE, Batch, Fitted, History, fit, nets
 from probvae.criticism import convergence, response
-from probvae.criticism.decoder import with_density
+from probvae.criticism.decoder import entry_scales, with_density
 from probvae.likelihoods import Bernoulli, Gaussian, Joint
 
 X = oracle.dataset(500).astype(np.float32)
@@ -45,6 +45,26 @@ def test_only_entries_with_a_density_can_run_away():
 
 def test_a_dead_decoder_does_not_answer():
     assert response(fitted(0 * WEIGHTS), X, rng_key=KEY).moved < 1e-6
+
+
+def test_each_column_is_compared_with_its_own_scale():
+    """Column 0 is in units 1e8 times those of column 9, which alone the code moves: no dead decoder."""
+    units = np.logspace(4, -4, 10)
+    values = oracle.params(WEIGHTS, MU, VARIANCE)
+    layer = values["decoder$params"]["layers"][0]
+    layer["kernel"] = layer["kernel"] * units * (np.arange(10) == 9)
+    values["encoder$params"]["layers"][0]["kernel"] /= units[:, None]
+    found = response(Fitted(oracle.vae(), values, History({}, {}, {})), X * units, rng_key=KEY)
+    assert found.moved < 1e-6 * found.data_scale
+    alone = np.sqrt((WEIGHTS[9] ** 2).sum()) / X[:, 9].std()
+    assert found.moved_ratio == pytest.approx(alone / np.sqrt(10), rel=0.05)
+    assert found.least_ratio == pytest.approx(np.sqrt(VARIANCE) / (1e4 * X[:, 0].std()), rel=1e-3)
+    images = entry_scales(Batch(np.reshape(X, (500, 5, 2))))
+    np.testing.assert_allclose(images, np.sqrt(X.var(0).mean()), rtol=1e-5)  # of one unit
+    whole = entry_scales(Batch(X * (np.arange(10) > 0), mask=X < X.max(0)))
+    assert whole[0] == pytest.approx(
+        np.sqrt((whole[1:] ** 2).sum() / 10)
+    )  # of a column that is constant
 
 
 def history(elbo, **train):

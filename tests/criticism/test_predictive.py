@@ -37,12 +37,13 @@ def drawn(n, seed, spread=1.0):
     return MU + spread * np.random.default_rng(seed).normal(size=(n, 10)) @ np.linalg.cholesky(C).T
 
 
-def constant(likelihood, outputs):
+def constant(likelihood, outputs, columns=None):
     """A VAE whose decoder gives ``outputs`` for each entry whatever z: p(x) is known."""
     outputs = np.asarray(outputs, float)
-    vae = VAE(event_shape=outputs.shape[:1], latent_dim=1, likelihood=likelihood,
+    d = columns or len(outputs)
+    vae = VAE(event_shape=(d,), latent_dim=1, likelihood=likelihood,
               encoder=nets.Linear(), decoder=nets.Linear())  # fmt: skip
-    d, flat = len(outputs), outputs.ravel()
+    flat = outputs.ravel()
     layer = {"kernel": np.zeros((1, flat.size)), "bias": flat}
     encoder = {"kernel": np.zeros((d, 2)), "bias": np.zeros(2)}
     values = {"decoder$params": {"layers": {0: layer}}, "encoder$params": {"layers": {0: encoder}}}

@@ -7,10 +7,13 @@ import numpy as np
 import pytest
 
 from probvae.criticism import (
+    BoundGain,
     Convergence,
     Finding,
     Kind,
     ParetoShape,
+    Response,
+    ScaleBounds,
     Units,
     Verdict,
     guide_rules,
@@ -52,7 +55,8 @@ def healthy(**changes):
         "units": Units({"z": np.full((20, 2), 2.0)}, {"z": np.array([0.9, 0.8])}),
         "surgery": Fake(population_kl=0.2, kl=4.0),
         "prior_gap": Fake(accuracy=0.52, transported=0.04, standard_error=0.02),
-        "response": Fake(moved=0.3, mean_scale=0.3, least_scale=0.1, data_scale=0.5),
+        "scale_bounds": ScaleBounds(0.01, 0.01, {}),
+        "response": Response(0.3, 0.3, 0.1, 0.5, 0.6, 0.2),
         "convergence": Convergence(0.01, 0.01, 0.0, 99, 1.0, 100, True),  # noqa: FBT003
         "pareto": pareto(),
         "gap": gap(),
@@ -69,7 +73,14 @@ def named(**changes):
 
 
 def response(**changes):
-    return Fake(**{**healthy().response.__dict__, **changes})
+    return healthy().response._replace(**changes)
+
+
+def bounds(**changes):
+    usual = {"part": "LearnedScale", "field": "min_log", "block": "", "bound": -6.0, "looser": -7.0,
+             "advised": -12.0, "gain": 0.0, "gain_error": 0.1, "held": 0, "entries": 5, "lost": 0.0,
+             "units": True}  # fmt: skip
+    return ScaleBounds(1.0, 0.1, {"likelihood_min_log": BoundGain(**{**usual, **changes})})
 
 
 def convergence(**changes):
@@ -95,8 +106,9 @@ WIDE = Fake(accuracy=0.9, transported=0.8, standard_error=0.05)
 NEAR = Fake(accuracy=0.65, transported=0.3, standard_error=0.05)
 CASES = {
     "posterior collapse": {"units": DEAD},
-    "dead decoder": {"response": response(moved=1e-8), "units": DEAD},
-    "scale running to 0": {"response": response(least_scale=0.004)},
+    "dead decoder": {"response": response(moved_ratio=1e-8), "units": DEAD},
+    "scale running to 0": {"response": response(least_ratio=0.008)},
+    "scale at its bound": {"scale_bounds": bounds(gain=3.0)},
     "wrong likelihood": {"predictive": predictive(distance=0.3)},
     "predictive intervals too narrow": {"predictive": predictive(share=0.7)},
     "not converged": {"convergence": convergence(gain=1.0, gain_error=0.1)},
@@ -148,7 +160,7 @@ def test_every_rule_has_a_case():
 
 def test_a_rule_is_silent_where_nothing_was_measured():
     nothing = dict.fromkeys(("units", "prior_gap", "response", "convergence", "pareto", "gap"))
-    nothing |= dict.fromkeys(("train_gap", "calibration", "predictive"))
+    nothing |= dict.fromkeys(("train_gap", "calibration", "predictive", "scale_bounds"))
     assert judged(healthy(**nothing)) == ()
 
 
@@ -156,6 +168,29 @@ def test_noise_is_no_finding():
     assert not named(convergence=convergence(gain=1.0, gain_error=0.8))
     assert not named(prior_gap=Fake(accuracy=0.6, transported=0.2, standard_error=0.09))
     assert guide_rules.overfitted_encoder(healthy(train_gap=None, gap=gap(9.0))) is None
+
+
+@pytest.mark.parametrize(
+    ("changes", "limited"),
+    [
+        ({"gain": 0.7, "gain_error": 0.05}, True),
+        ({"gain": 0.7, "gain_error": 0.2}, False),
+        ({"gain": 0.4, "gain_error": 0.0}, False),
+        ({"gain": -9.0, "gain_error": 0.6, "lost": 0.6, "held": 5}, True),
+        ({"gain": -9.0, "gain_error": 0.6, "lost": 0.4, "held": 5}, False),
+    ],
+)
+def test_a_bound_is_a_fault_where_it_costs_half_a_nat(changes, limited):
+    assert named(scale_bounds=bounds(**changes)) == ["scale at its bound"] * limited
+    running = {"scale_bounds": bounds(**changes), "response": response(least_ratio=0.005)}
+    assert named(**running) == ["scale running to 0"]  # a lower bound would let it run on
+
+
+def test_a_scale_at_its_bound_is_told_first_as_the_rest_may_follow_from_it():
+    found = judged(healthy(units=DEAD, scale_bounds=bounds(gain=3.0)))
+    assert found.names == ["scale at its bound", "posterior collapse"]
+    assert "free it first. The rest may follow" in str(found).splitlines()[0]
+    assert "free it first" not in str(judged(healthy(scale_bounds=bounds(gain=3.0))))
 
 
 @pytest.mark.parametrize(
