@@ -60,3 +60,13 @@ def test_the_page_on_diagnosis_runs(capsys):
     (block,) = re.findall(r"```python\n(.*?)```", (DOCS / "diagnosis.md").read_text(), flags=re.DOTALL)
     exec(compile(block, "diagnosis.md", "exec"), {})
     assert capsys.readouterr().out.startswith("Verdict: ")
+
+
+@pytest.mark.slow
+def test_the_page_on_arviz_runs():
+    pytest.importorskip("arviz_plots").rcParams["plot.backend"] = "matplotlib"
+    pytest.importorskip("matplotlib").use("Agg")
+    (block,) = re.findall(r"```python\n(.*?)```", (DOCS / "arviz.md").read_text(), flags=re.DOTALL)
+    names = {}
+    exec(compile(block, "arviz.md", "exec"), names)
+    assert list(names["tree"]["observed_data"].data_vars) == names["names"]

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from probvae.chunks import at_a_time
+from probvae.criticism.entries import unit_names
 from probvae.criticism.simulation import simulate
 from probvae.criticism.uniformity import symmetry, uniformity
 from probvae.evidence import Batch, check_density
@@ -107,21 +108,23 @@ def sbc(
 def to_datatree(found: Calibration) -> Any:
     """Return the ``pit`` of all sites as ArviZ takes it, in group ``prior_sbc``.
 
-    ``arviz_plots.plot_ecdf_pit(tree, sample_dims=["sample"])`` draws their ECDFs with simultaneous
-    bands (from ArviZ 1 on, given ``method="envelope"``); ``coverage=True`` those of the central
-    intervals.
+    Simulations are draws of one chain. ``arviz_plots.plot_ecdf_pit(tree)`` draws the ECDF of each unit
+    with simultaneous bands, and with ``coverage=True`` that of the central intervals.
 
     Raises:
-        ImportError: without ``arviz-base``: ``pip install 'probvae[arviz]'``.
+        ImportError: without ``xarray``: ``pip install 'probvae[arviz]'``.
     """
     try:
-        from arviz_base import from_dict
+        import xarray as xr
     except ImportError as error:
-        raise ImportError("to_datatree needs arviz-base: pip install 'probvae[arviz]'.") from error
-    pit = {name: site.pit for name, site in found.sites.items()}
-    return from_dict(
-        {"prior_sbc": pit}, sample_dims=["sample"], dims={name: ["latent"] for name in pit}
-    )
+        raise ImportError("to_datatree needs xarray: pip install 'probvae[arviz]'.") from error
+    variables: dict[str, Any] = {}
+    coordinates: dict[str, Any] = {"chain": [0], "draw": np.arange(found.num_data)}
+    for name, site in found.sites.items():
+        unit = "latent" if name == "z" else f"{name}_latent"
+        variables[name] = (["chain", "draw", unit], site.pit[None])
+        coordinates[unit] = unit_names(site.pit.shape[-1])
+    return xr.DataTree.from_dict({"prior_sbc": xr.Dataset(variables, coords=coordinates)})
 
 
 def _check_draws(num_draws: Any, levels: Any) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 from numpyro import handlers
 from numpyro.distributions import Independent, biject_to
 
-from probvae.criticism.entries import entries_dataset, variables_of
+from probvae.criticism.entries import columns_of, entries_dataset, unit_names, variables_of
 from probvae.criticism.pareto import LEAST_PARTICLES, from_log_weights
 from probvae.evidence import Batch, check_density
 from probvae.objectives import terms
@@ -50,7 +50,8 @@ def to_datatree(
     - ``posterior_predictive``: x ~ p(x|z) at each draw. ``prior`` and ``prior_predictive``: as many
       draws of the model.
     - ``observed_data``: x, with NaN where the mask says that an entry is missing.
-    - ``constant_data``: ``context``, and ``x_mask`` for each observed variable, true where observed.
+    - ``constant_data``: the context, as ``context_0`` and so on, and a mask for each observed variable,
+      such as ``x_0_mask``, true where it is observed.
     - ``log_prior``: log p(z) of each site, per row. ``log_likelihood``: log p(x|z) per row, as
       ``x_given_z``, or with ``per_entry`` per entry. Nats. ArviZ's ``psense`` functions sum both
       over rows, and the other rows add noise: ``psense_per_row`` takes each row by itself.
@@ -71,7 +72,7 @@ def to_datatree(
         num_samples: draws of z per row and chain.
         num_chains: chains. Draws are independent within and between them, and ArviZ's rank plots
             need at least two.
-        column_names: a name for each column of x.
+        column_names: a name for each column of x. A data frame has names already.
         per_entry: give log p(x|z) per entry. The likelihood must factorise.
 
     Raises:
@@ -94,7 +95,7 @@ def to_datatree(
             f"per_entry needs a likelihood that factorises over entries, and "
             f"{type(vae.likelihood).__name__} does not. Leave per_entry=False."
         )
-    variables = variables_of(vae, column_names)
+    variables = variables_of(vae, column_names or _frame_columns(x))
     data = fitted.check_data(x)
     data = data._replace(x=vae.observe(jax.random.fold_in(rng_key, num_samples), data.x))
     thin = _thinning(num_samples, num_chains * len(data.x) * math.prod(vae.event_shape))
@@ -110,6 +111,14 @@ def _check_xarray() -> None:
         import xarray  # noqa: F401
     except ImportError as error:
         raise ImportError("to_datatree needs xarray: pip install 'probvae[arviz]'.") from error
+
+
+def _frame_columns(x: Any) -> list[str] | None:
+    """Return the names of a data frame's columns; None for anything else."""
+    columns = getattr(x.x if isinstance(x, Batch) else x, "columns", None)
+    if columns is None or not all(isinstance(name, str) for name in columns):
+        return None
+    return list(columns)
 
 
 def _as_numpy(array: Any) -> np.ndarray | None:
@@ -277,7 +286,7 @@ def _site_dataset(arrays: dict[str, np.ndarray], coordinates: dict[str, Any]) ->
         unit = "latent" if name == "z" else f"{name}_latent"
         variables[name] = ([*DRAWS, "datum", unit][: values.ndim], values)
         units |= {"datum": np.arange(values.shape[2])} if values.ndim > 2 else {}
-        units |= {unit: np.arange(values.shape[3])} if values.ndim > 3 else {}
+        units |= {unit: unit_names(values.shape[3])} if values.ndim > 3 else {}
     return xr.Dataset(variables, coords={**coordinates, **units})
 
 
@@ -303,16 +312,16 @@ def _log_likelihood(
 
 
 def _constant_data(data: Batch, variables: list, event_shape: tuple) -> Any:
-    """Return the context and the mask."""
+    """Return the context, a variable for each of its columns where they are few, and the mask."""
     import xarray as xr
 
-    dataset = xr.Dataset()
+    datasets = []
+    if data.context is not None:
+        shape = data.context.shape[1:]
+        datasets.append(entries_dataset(columns_of("context", shape), data.context, {}, shape))
     if data.mask is not None:
         real = [variable._replace(discrete=False) for variable in variables]
         masks = entries_dataset(real, data.mask, {}, event_shape)
-        dataset = masks.rename({variable.name: f"{variable.name}_mask" for variable in variables})
-    if data.context is not None:
-        axes = [f"context_dim_{i}" for i in range(data.context.ndim - 1)]
-        dataset["context"] = (["datum", *axes], data.context)
-        dataset = dataset.assign_coords(datum=np.arange(len(data.context)))
-    return dataset
+        names = {variable.name: f"{variable.name}_mask" for variable in variables}
+        datasets.append(masks.rename(names))
+    return xr.merge(datasets, combine_attrs="drop") if datasets else xr.Dataset()

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from probvae.training.remedies import blocks_of
 from probvae.typing import Shape
 
 MAX_COLUMNS = 20  # a plot has a panel for each variable, and 20 panels can still be read
@@ -29,6 +30,14 @@ class Variable(NamedTuple):
     def dim(self) -> str:
         """Its dimension besides chain and draw."""
         return f"{self.name}_entry" if self.flat else "datum"
+
+
+def columns_of(name: str, shape: Shape) -> list[Variable]:
+    """Return a variable for each column of an array of real numbers, or one if they are too many."""
+    places = np.arange(math.prod(shape))
+    if len(shape) == 1 and shape[0] <= MAX_COLUMNS:
+        return [Variable(f"{name}_{i}", places[i : i + 1], discrete=False, flat=False) for i in places]
+    return [Variable(name, places, discrete=False, flat=True)]
 
 
 def variables_of(vae: Any, column_names: Sequence[str] | None = None) -> list[Variable]:
@@ -58,15 +67,15 @@ def variables_of(vae: Any, column_names: Sequence[str] | None = None) -> list[Va
 
 
 def _blocks(likelihood: Any, shape: Shape) -> list[tuple[str, np.ndarray, bool]]:
+    """Return the name, the places and the kind (discrete or not) of each block of entries."""
     places = np.arange(math.prod(shape)).reshape(shape)
-    blocks = getattr(likelihood, "blocks", None)
-    if blocks is None:
-        return [("x", places.ravel(), bool(likelihood.support.is_discrete))]
-    ends = np.cumsum([size for _, size, _ in blocks])[:-1]
-    parts = np.split(places, ends, axis=-1)
     return [
-        (f"x_{name}", part.ravel(), bool(block.support.is_discrete))
-        for (name, _, block), part in zip(blocks, parts, strict=True)
+        (
+            "x" if name is None else f"x_{name}",
+            places[..., columns].ravel(),
+            bool(part.support.is_discrete),
+        )
+        for name, columns, part in blocks_of(likelihood)
     ]
 
 
@@ -122,6 +131,12 @@ def _coordinates(variable: Variable, n: int, event_shape: Shape) -> dict[str, An
         axes[f"{variable.name}_column"] = np.tile(np.array(variable.labels), n)
     entry = {variable.dim: np.arange(n * count)}
     return {**entry, **{name: (variable.dim, values) for name, values in {**rows, **axes}.items()}}
+
+
+def unit_names(count: int) -> list[str]:
+    """Return the names of the units of a code, in an order that sorting keeps."""
+    width = len(str(count - 1))
+    return [f"unit {i:0{width}}" for i in range(count)]
 
 
 def events(group: Any) -> np.ndarray:

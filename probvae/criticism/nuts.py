@@ -9,6 +9,7 @@ import numpy as np
 from numpyro.infer import MCMC, NUTS, init_to_sample
 
 from probvae.criticism.draws import drawn_codes, joined
+from probvae.criticism.entries import unit_names
 from probvae.criticism.observed import observed
 from probvae.evidence import Batch, check_density, check_one_decoder
 from probvae.structure import Site, structure
@@ -71,7 +72,8 @@ class ReferenceChains(NamedTuple):
             for name, values in (("z", self.chains), ("z_guide", self.draws))
         }
         sizes = dict(zip(("datum", "chain", "draw", "latent"), self.chains.shape, strict=True))
-        coordinates = {name: np.arange(size) for name, size in sizes.items()}
+        coordinates: dict[str, Any] = {name: np.arange(size) for name, size in sizes.items()}
+        coordinates["latent"] = unit_names(sizes["latent"])
         statistics = {name: ("datum", getattr(self, name)) for name in ("divergences", "converged")}
         groups = {
             "posterior": xr.Dataset(arrays, coords=coordinates),

@@ -68,6 +68,20 @@ def test_chains_are_the_closed_form_posterior():
     np.testing.assert_allclose(found.standard_deviation, np.tile(s, (4, 1)), rtol=0.12)
 
 
+def test_the_tree_has_the_chains_beside_the_guide_as_arviz_takes_them():
+    stats = pytest.importorskip("arviz_stats")
+    found = measured(exact_full_rank)
+    tree = found.to_datatree()
+    assert tree["posterior"]["z"].dims == ("chain", "draw", "datum", "latent")
+    np.testing.assert_array_equal(tree["posterior"]["z"].mean(("chain", "draw")), found.mean)
+    spread = tree["posterior"]["z_guide"].std(("chain", "draw"), ddof=1) / found.standard_deviation
+    np.testing.assert_allclose(spread, found.scale_ratio, rtol=1e-6)
+    np.testing.assert_allclose(stats.rhat(tree)["z"], found.r_hat)
+    table = stats.summary(tree)
+    assert {"r_hat", "ess_bulk"} <= set(table.columns)
+    assert len(table) == 2 * 4 * 3
+
+
 def test_a_moved_and_narrowed_guide_shows_by_how_much():
     found = measured(moved)
     assert (np.abs(found.shift - SHIFT) < 4 * found.shift_standard_error).all()
