@@ -63,8 +63,9 @@ def test_the_page_on_diagnosis_runs(capsys):
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")  # inside of ArviZ
 def test_the_page_on_arviz_runs():
-    pytest.importorskip("arviz_plots").rcParams["plot.backend"] = "matplotlib"
+    pytest.importorskip("arviz_plots")
     pytest.importorskip("matplotlib").use("Agg")
     (block,) = re.findall(r"```python\n(.*?)```", (DOCS / "arviz.md").read_text(), flags=re.DOTALL)
     names = {}

@@ -82,8 +82,8 @@ def to_datatree(
     if isinstance(fitted, Sweep):
         from probvae.criticism.members import stacked_trees
 
-        options = {"rng_key": rng_key, "num_samples": num_samples, "num_chains": num_chains}
-        options |= {"column_names": column_names, "per_entry": per_entry}
+        options: dict[str, Any] = {"rng_key": rng_key, "num_samples": num_samples}
+        options |= {"num_chains": num_chains, "column_names": column_names, "per_entry": per_entry}
         return stacked_trees(fitted, partial(to_datatree, x=x, **options))
     checks.check_fitted(fitted)
     _check_xarray()
@@ -281,7 +281,8 @@ def _site_dataset(arrays: dict[str, np.ndarray], coordinates: dict[str, Any]) ->
     """Return values of sites, ``(chain, draw, n, units)``."""
     import xarray as xr
 
-    variables, units = {}, {}
+    variables: dict[str, Any] = {}
+    units: dict[str, Any] = {}
     for name, values in arrays.items():
         unit = "latent" if name == "z" else f"{name}_latent"
         variables[name] = ([*DRAWS, "datum", unit][: values.ndim], values)

@@ -39,8 +39,7 @@ def diagnosed_tree(fitted: Fitted, few: Batch, measured: Any, found: Verdict, rn
 
     key = jax.random.fold_in(rng_key, NUM_CHAINS * NUM_SAMPLES)
     some = jax.tree.map(lambda a: a[:NUM_DATA], few)
-    counts = {"num_samples": NUM_SAMPLES, "num_chains": NUM_CHAINS}
-    tree = to_datatree(fitted, some, rng_key=key, **counts)
+    tree = to_datatree(fitted, some, rng_key=key, num_samples=NUM_SAMPLES, num_chains=NUM_CHAINS)
     numbers = {name: _variable(name, value) for name, value in numbers_of(measured).items()}
     tree["diagnostics"] = xr.DataTree(xr.Dataset(numbers))
     tree["verdict"] = xr.DataTree(xr.Dataset(_words(found)))

@@ -37,8 +37,9 @@ def elpd(
     arXiv:1507.02646 (k-hat).
     """
     shape = pareto_shape(fitted, x, rng_key=rng_key, num_particles=num_particles)
-    options = {"num_particles": num_particles, "num_noise_draws": num_noise_draws}
-    evidence = fitted.log_prob(x, rng_key=rng_key, **options)
+    evidence = fitted.log_prob(
+        x, rng_key=rng_key, num_particles=num_particles, num_noise_draws=num_noise_draws
+    )
     return elpd_data(evidence.value, shape)
 
 
@@ -80,7 +81,9 @@ def elpd_data(values: np.ndarray, shape: ParetoShape | None = None) -> Any:
     container = getattr(utils, "ELPDDataLOO", utils.ELPDData)
     fields = inspect.signature(container).parameters
     required = [name for name, field in fields.items() if field.default is inspect.Parameter.empty]
-    values_by_field = {name: known.get(name) for name in {*required, *(known.keys() & fields)}}
+    values_by_field: dict[str, Any] = {
+        name: known.get(name) for name in {*required, *(known.keys() & fields)}
+    }
     return container(**values_by_field)
 
 

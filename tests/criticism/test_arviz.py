@@ -41,12 +41,9 @@ NAMED = (  # those that a user calls first
 )  # fmt: skip
 NO_FUNCTIONS = {"plot_collection", "plots"}
 GRIDS = (
-    "plot_psense_dist",
-    "plot_psense_quantities",
-    "plot_trace_dist",
-    "plot_rank_dist",
-    "plot_dgof_dist",
-)
+    "combine_plots", "plot_dgof_dist", "plot_psense_dist", "plot_psense_quantities",
+    "plot_rank_dist", "plot_trace_dist",
+)  # fmt: skip
 OLD_GRID = int(arviz_plots.__version__[0]) < 1 and xarray.__version__ >= "2026.4"
 
 
