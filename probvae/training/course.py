@@ -14,7 +14,7 @@ from probvae.data_description import DataDescription
 from probvae.evidence import Batch
 from probvae.structure import shares_latents
 from probvae.training import checkpoint_file as files
-from probvae.training import loop, start_values
+from probvae.training import looking, loop, start_values
 from probvae.training.callbacks import Callback, Epoch, called
 from probvae.training.checkpoints import Checkpoints, Keeper, opened
 from probvae.training.devices import DataParallel, OneDevice
@@ -186,6 +186,7 @@ def _trained(course: Course, keeper: Keeper | None, asked: Asked, told: tuple, *
             while not (course.is_over or asked.by):
                 begun = time.perf_counter()
                 course.add(*taken(course, told, patiently=seconds > SHORT))
+                _look_at_bound(course, told)
                 seconds = time.perf_counter() - begun
                 callbacks = called(callbacks, course.epoch(seconds))
                 shown.set_postfix_str(course.postfix(), refresh=False)
@@ -215,6 +216,17 @@ def _trained(course: Course, keeper: Keeper | None, asked: Asked, told: tuple, *
         shown.set_postfix_str("; ".join(filter(None, [course.postfix(), kept])))
         if asked.by:
             shown.write(f"interrupted: {kept or f'epoch {course.num_epochs}, the last, is kept'}")
+
+
+def _look_at_bound(course: Course, told: tuple) -> None:
+    """Warn of the rows behind a validation ELBO that is not finite, the first time that it is not."""
+    infinite = ~np.isfinite(course.point.recorder.elbo)
+    if infinite.sum() != 1 or not infinite[-1]:
+        return
+    _, feed, epoch_key = told
+    values = loop.parameters(course.run, course.point.state)
+    rows = feed.rows_without_bound(course.run, values, epoch_key)
+    looking.warn_of_rows(rows, course.num_epochs - 1, course.point.recorder.elbo[-1])
 
 
 def taken(course: Course, told: tuple, *, patiently: bool) -> tuple[Any, tuple, tuple[Incident, ...]]:

@@ -7,11 +7,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from probvae.data_description import warn_user
 from probvae.evidence import Batch
 from probvae.objectives.terms import terms
 from probvae.tracing import compiled
-from probvae.training.devices import num_rows, taken
+from probvae.training.devices import had_by_all, num_rows, taken
 from probvae.typing import Params, RngKey
+
+MOST_SHOWN = 10  # rows, in a warning
 
 
 class Summary(NamedTuple):
@@ -71,3 +74,38 @@ def _look(vae: Any, params: Params, rng_key: RngKey, n: int, batches: int) -> An
         return jax.tree.map(jnp.add, total, new)
 
     return look
+
+
+@partial(compiled, static_argnames=("run",))
+def have_bounds(run: Any, params: Params, rng_key: RngKey, row: jax.Array, data: Any) -> jax.Array:
+    """Tell which of a batch's rows have a finite bound, with the draws that ``summary`` takes."""
+    batch = taken(data, jnp.minimum(row, num_rows(data) - 1))
+    return had_by_all(data, _have_bounds(run, params, rng_key, row[0], batch))
+
+
+@partial(compiled, static_argnames=("run",))
+def batch_has_bounds(
+    run: Any, params: Params, rng_key: RngKey, first: jax.Array, batch: Batch
+) -> jax.Array:
+    """Do what ``have_bounds`` does for a batch that was read from streamed data."""
+    return _have_bounds(run, params, rng_key, first, batch)
+
+
+def _have_bounds(run: Any, params: Params, rng_key: RngKey, first: Any, batch: Batch) -> jax.Array:
+    vae = run.vae.eval()
+    read = terms(jax.random.fold_in(rng_key, first), params, vae.model, vae.guide, *batch)
+    return jnp.isfinite(read.log_likelihood - read.total_kl)
+
+
+def warn_of_rows(rows: list[int], epoch: int, elbo: float) -> None:
+    """Warn that the validation ELBO is not finite, and name the rows whose bounds are not."""
+    shown = ", ".join(map(str, rows[:MOST_SHOWN])) + (", ..." if len(rows) > MOST_SHOWN else "")
+    cause = (
+        f"{len(rows):,} of its rows have no finite bound: {shown}" if rows else "each row has a bound"
+    )
+    warn_user(
+        f"the validation ELBO of epoch {epoch + 1} is {elbo}: {cause}. Epochs like this one are never "
+        "the best. Look at x and the context of these validation rows for fill values and outliers. "
+        "Mask the entries, Batch(x, mask=...), drop the rows, or take a likelihood with heavier tails "
+        "(StudentT()) or with a scale that cannot run to 0."
+    )

@@ -13,7 +13,7 @@ from probvae.evidence import no_density
 from probvae.objectives.swept import told
 from probvae.structure import shares_latents
 from probvae.tracing import compiled
-from probvae.training import loop
+from probvae.training import looking, loop
 from probvae.training.devices import num_rows
 from probvae.training.finite import JUMP, LOSS, first_bad, incident_of, jump, warn_of
 from probvae.training.fitted import Fitted
@@ -24,6 +24,7 @@ from probvae.training.recovery import ENDED, WENT_ON, Incident
 from probvae.training.signals import Asked
 from probvae.training.start_values import PASS_STATE
 from probvae.training.stopping import EarlyStopping, best_epoch
+from probvae.training.streaming import rows_without_bound
 from probvae.typing import Params, RngKey
 
 one_epoch = unwrap(loop.epoch)  # not compiled: what was cached would hold the weights of others
@@ -89,6 +90,7 @@ def trained_group(
     """Train side by side, all from the values of ``start``, until all are over, or Ctrl-C."""
     n = len(each.init_key)
     now, recorders, live = _start(run, each, data[0], start), [Recorder()] * n, np.ones(n, bool)
+    told_of_bound = False
     for index in range(epochs):
         args = (now, each, jnp.asarray(live), *data, index)
         now, looked = _epoch(run, *args)
@@ -98,6 +100,11 @@ def trained_group(
             keys = each.epoch_key[at]
             row, incidents = _recorded(run, recorders[at], steps, valid, keys, num_rows(data[0]))
             recorders[at] = recorders[at].with_epoch(row, incidents)
+            if any(row) and not told_of_bound and not np.isfinite(recorders[at].elbo[-1:]).all():
+                told_of_bound = True
+                state = jax.tree.map(lambda a, at=at: a[at], now.state)
+                rows = rows_without_bound(run, loop.parameters(run, state), keys, data[1])
+                looking.warn_of_rows(rows, index, recorders[at].elbo[-1])
             stops = early is not None and early.is_over(recorders[at].elbo)
             live[at] = any(row) and not stops
         bar.update()

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from probvae.data.streamed import Streamed
@@ -36,9 +37,22 @@ class ResidentFeed:
         """Take one epoch: the state, every step's numbers, the validation's summary."""
         return loop.epoch(run, state, fresh, self.train, self.valid, key, index, **options)
 
+    def rows_without_bound(self, run: loop.Run, params: Params, key: RngKey) -> list[int]:
+        """Return the validation rows whose bounds are not finite, of an epoch with these parameters."""
+        return rows_without_bound(run, params, key, self.valid)
+
     def whole_pass(self, run: loop.Run, params: Params, fresh: Params, key: RngKey) -> Any:
         """Return the likelihood's running state after a pass over the training data."""
         return loop.whole_pass(run, params, fresh, self.train, key)
+
+
+def rows_without_bound(run: loop.Run, params: Params, key: RngKey, valid: Any) -> list[int]:
+    """Return the rows of validation data on the device whose bounds are not finite."""
+    n, found = num_rows(valid), []
+    for rows in looking.rows_looked_at(n, run.batch_size):
+        fine = np.asarray(looking.have_bounds(run, params, key, jnp.asarray(rows), valid))
+        found += rows[~fine & (rows < n)].tolist()
+    return found
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,6 +102,18 @@ class StreamedFeed:
                 looking.some_looked_at(run, params, key, total, rows, batches, n)
             )
         return total
+
+    def rows_without_bound(self, run: loop.Run, params: Params, key: RngKey) -> list[int]:
+        """Return the validation rows whose bounds are not finite, of an epoch with these parameters."""
+        if self.valid is None:
+            return []
+        n, fill = len(self.valid.x), self.fill
+        index = looking.rows_looked_at(n, run.batch_size)
+        found = []
+        for rows in index:
+            fine = looking.batch_has_bounds(run, params, key, rows[0], read(self.valid, rows, fill))
+            found += rows[~np.asarray(fine) & (rows < n)].tolist()
+        return found
 
     def whole_pass(self, run: loop.Run, params: Params, fresh: Params, key: RngKey) -> Any:
         """Return the likelihood's running state after a pass over the training data."""
