@@ -142,10 +142,17 @@ class Comparer:
     heavy-tailed datum is then no reason to warn. For validation data, single absurd cells are named.
     """
 
-    def __init__(self, description: DataDescription, name: str, *, names_cells: bool = False) -> None:
-        self._description, self._name = description, name
-        self._x = _Departure(description.x, description.event_shape, names_cells=names_cells)
-        self._context: _Departure | None = None
+    def __init__(
+        self,
+        description: DataDescription,
+        name: str,
+        *,
+        names_cells: bool = False,
+        warns: bool = True,
+    ) -> None:
+        self._description, self._name, self._warns = description, name, warns
+        self._x = Departure(description.x, description.event_shape, names_cells=names_cells)
+        self._context: Departure | None = None
         self._names_cells = names_cells
         self._all_integers = True
 
@@ -170,13 +177,13 @@ class Comparer:
             and ranges is not None
             and len(ranges.low) in (1, _size(context.shape[1:]))
         ):
-            self._context = _Departure(ranges, context.shape[1:], names_cells=self._names_cells)
+            self._context = Departure(ranges, context.shape[1:], names_cells=self._names_cells)
             self._context.add(context, None)
 
     @property
-    def share_outside(self) -> float:
-        """The share of data far outside the training range; 0 if that is no cause to warn."""
-        return self._x.share_outside
+    def departure(self) -> "Departure | None":
+        """How the data lie outside the training range; None if that is no cause to warn."""
+        return self._x if self._x.share_outside else None
 
     def conclude(self) -> None:
         """Warn, once, if the data or their context are unlike those of the training.
@@ -186,6 +193,8 @@ class Comparer:
         """
         if self._looks_unobserved():
             raise ValueError(self._refusal())
+        if not self._warns:
+            return
         context = "context" if self._name == "x" else f"{self._name} context"
         for name, departure in ((self._name, self._x), (context, self._context)):
             if departure is not None and departure.share_outside:
@@ -220,7 +229,7 @@ class Comparer:
         )
 
 
-class _Departure:
+class Departure:
     """How far rows lie outside ranges, in widths of these."""
 
     def __init__(self, ranges: Ranges, shape: Shape, *, names_cells: bool) -> None:

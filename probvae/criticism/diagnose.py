@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -22,6 +23,7 @@ from probvae.criticism.prior_gap import PriorGap, prior_gap
 from probvae.criticism.scale_bounds import ScaleBounds, scale_bounds
 from probvae.criticism.units import Units, units
 from probvae.criticism.verdict import Finding, Kind, Verdict, verdict
+from probvae.data_description import Comparer, Departure
 from probvae.evidence import Batch, Evidence, check_density
 from probvae.fields import check_function, check_kind
 from probvae.training import Fitted, checks
@@ -30,7 +32,8 @@ from probvae.typing import RngKey
 LEAST = 50  # data
 NEEDED = ("elbo", "log_prob")  # without which there is nothing to judge
 RULES = (
-    rules.not_converged,  # first: others may follow from it
+    rules.unlike_training_range,  # first: all others may follow from it
+    rules.not_converged,  # others may follow from it
     rules.scale_at_bound,  # as from this
     rules.dead_decoder,
     rules.collapse,
@@ -65,6 +68,7 @@ class Measured(NamedTuple):
     train_gap: InferenceGap | None = None
     calibration: Calibration | None = None
     predictive: PredictiveChecks | None = None
+    departure: Departure | None = None  # of the data from the training range
     missing: dict[str, str] = {}  # noqa: RUF012
     seconds: dict[str, float] = {}  # noqa: RUF012
 
@@ -122,14 +126,17 @@ def diagnose(
     if say is not None:
         check_function("say", say, "", such_as="print")
     check_density(fitted.vae)
-    data = _first(fitted, x, "x", budget.num_data)
+    comparer = None if fitted.data is None else Comparer(fitted.data, "x", warns=False)
+    data = _first(fitted, x, "x", budget.num_data, comparer)
     if len(data.x) < LEAST:
         raise ValueError(
             f"diagnose expects at least {LEAST} held-out data; got {len(data.x)}. Hold out more "
             "of them: of a run, by an .npz with arrays train, valid and test."
         )
     told = None if train is None else _first(fitted, train, "train", budget.num_local)
+    fitted = replace(fitted, data=None)  # what was compared is not to be compared by every measure
     measured = measure(fitted, data, told, rng_key=rng_key, budget=budget, say=say)
+    measured = measured._replace(departure=None if comparer is None else comparer.departure)
     found = judged(measured)
     few = _few(data, budget)
     return Diagnosis(diagnosed_tree(fitted, few, measured, found, rng_key), measured, found)
@@ -214,9 +221,9 @@ def _few(data: Batch, budget: Budget) -> Batch:
     return jax.tree.map(lambda a: a[: budget.num_local], data)
 
 
-def _first(fitted: Fitted, x: Any, name: str, most: int) -> Batch:
+def _first(fitted: Fitted, x: Any, name: str, most: int, comparer: Comparer | None = None) -> Batch:
     """Return checked data, or ``most`` of them evenly spread."""
-    data = fitted.check_data(x, name=name)
+    data = fitted.check_data(x, name=name, comparer=comparer)
     return jax.tree.map(lambda a: a[spread(len(data.x), most)], data)
 
 

@@ -21,6 +21,22 @@ RISE, RISE_SHARE = 0.5, 0.002  # nats, and of the ELBO: the larger counts
 Rule = Callable[[Any], Finding | None]
 
 
+def unlike_training_range(m: Any) -> Finding | None:
+    """The data are in other units than the training data: all else may follow from that."""
+    if m.departure is None:
+        return None
+    return Finding(
+        Kind.FAULT,
+        "unlike the training range",
+        m.departure.in_words("x"),
+        m.departure.share_outside,
+        0.5,
+        "half of the data, each with half of its entries beyond the training range widened by three of "
+        "its widths on either side, by convention",
+        "Give the data in the units of the training data. `fitted.data` says what these were.",
+    )
+
+
 def dead_decoder(m: Any) -> Finding | None:
     """Nothing that the code does reaches x."""
     if m.response is None or m.response.moved_ratio > RESPONSE:

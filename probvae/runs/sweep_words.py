@@ -8,11 +8,11 @@ from math import prod
 import numpy as np
 
 from probvae.data import Data
-from probvae.runs.columns import unscaled
 from probvae.runs.settings import Settings, sizes, stopping
 from probvae.runs.settings import protocol as of_data
 from probvae.runs.swept import RATE, Over
 from probvae.training import Sweep
+from probvae.training.columns import unscaled
 from probvae.variant import Variant
 
 SHOWN = 20  # combinations in the short table
@@ -20,7 +20,7 @@ SHOWN = 20  # combinations in the short table
 
 def protocol(settings: Settings, over: Over, seeds: range, variant: Variant, data: Data) -> list[str]:
     """Return what is done with the data, the model, and how many trainings of it there will be."""
-    note = unscaled(data, variant)
+    note = unscaled(variant.vae.likelihood, data.train)
     lines = [of_data(data, settings, variant), *([note] if note else []), str(variant.vae)]
     if RATE in over and variant.optimizer is not None:
         lines.append(f"note: {RATE} is swept: that of Adam, in place of the model file's optimizer")

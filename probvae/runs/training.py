@@ -14,7 +14,6 @@ from probvae.data import Data
 from probvae.runs import figures
 from probvae.runs import folder as files
 from probvae.runs.account import account, epochs_text
-from probvae.runs.columns import unscaled
 from probvae.runs.context import asked
 from probvae.runs.evaluation import batch, evaluate, keys, sentences
 from probvae.runs.model_file import load_model_file
@@ -41,6 +40,7 @@ from probvae.training import (
     fit,
 )
 from probvae.training.callbacks import JSONLines
+from probvae.training.columns import unscaled
 from probvae.variant import Variant
 
 
@@ -75,7 +75,7 @@ def train(
     name = f"{file.path.stem}-{Path(data.name).stem}"
     with files.new_folder(settings.out, name=name) as folder:
         say(protocol(data, settings, variant))
-        if note := unscaled(data, variant):
+        if note := unscaled(variant.vae.likelihood, data.train):
             say(note)
         say(str(variant.vae))
         config = sealed(record(settings, file, variant, data, binarize, command), file.source)

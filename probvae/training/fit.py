@@ -19,6 +19,7 @@ from probvae.training import checks, loop
 from probvae.training.average import averaged
 from probvae.training.callbacks import Callback, check_callbacks
 from probvae.training.checkpoints import Checkpoints
+from probvae.training.columns import warn_of_scales
 from probvae.training.course import Plan, trained
 from probvae.training.data_checks import check_data
 from probvae.training.devices import checked_devices
@@ -190,6 +191,8 @@ def prepared_run(
     describer = Describer(vae.event_shape, observation)
     train = check_data(bare, train, "train", observation=observation, record=describer, **look)
     description = describer.description()
+    if len(vae.event_shape) == 1:
+        warn_of_scales(vae.likelihood, description.x)
     checks.check_batch_size(batch_size, len(train.x))
     if train.mask is not None and not train.mask.any():
         raise ValueError(

@@ -72,7 +72,15 @@ class Fitted(Checked):
         """Return the same with other parameters and state."""
         return replace(self, values=checks.checked_values(values, self.values))
 
-    def check_data(self, x: Any, context: Any = None, mask: Any = None, *, name: str = "x") -> Batch:
+    def check_data(
+        self,
+        x: Any,
+        context: Any = None,
+        mask: Any = None,
+        *,
+        name: str = "x",
+        comparer: Comparer | None = None,
+    ) -> Batch:
         """Return data as every query takes them: as arrays ``Batch(x, context, mask)`` that fit.
 
         Args:
@@ -81,12 +89,14 @@ class Fitted(Checked):
             context: ``(n, *context_shape)``, where ``x`` is no ``Batch``.
             mask: true where x is observed, likewise.
             name: what an error calls the data.
+            comparer: compares them with the training data, in place of a warning.
 
         Raises:
             TypeError, ValueError: for data that do not fit, with a remedy.
         """
-        record = None if self.data is None else Comparer(self.data, name)
-        return check_data(self.vae, x, name, context=context, mask=mask, record=record)
+        if comparer is None and self.data is not None:
+            comparer = Comparer(self.data, name)
+        return check_data(self.vae, x, name, context=context, mask=mask, record=comparer)
 
     def _check_context(self, context: Any, rows: int | None = None) -> Any:
         """Return a context without data: as an array that fits, compared with that of the training."""

@@ -1,6 +1,7 @@
 """`diagnose` end to end: a healthy oracle has no fault, and everything that was measured is in the tree."""
 
 import sys
+from dataclasses import replace
 
 import jax
 import numpy as np
@@ -11,6 +12,8 @@ import pytest
 import probvae
 from probvae import VAE, Fitted, History, diagnose, guides, likelihoods, nets, priors
 from probvae.criticism import Budget, Kind
+from probvae.data import Cast
+from probvae.data_description import Describer
 
 X = oracle.dataset(200).astype(np.float32)
 BUDGET = Budget(100, 100, 20, 8, 20, 100)
@@ -59,6 +62,18 @@ def test_what_is_not_to_be_had_is_a_note():
     made = diagnose(silent, X, rng_key=KEY, budget=BUDGET)
     assert "convergence" in made.measured.missing
     assert "convergence not measured" in [note.name for note in made.verdict.of(Kind.NOTE)]
+
+
+def test_data_in_other_units_are_a_finding_that_comes_first_and_no_warning():
+    describer = Describer(X.shape[1:], Cast())
+    describer.add(X, X, None)
+    fitted = replace(exact(), data=describer.description())
+    few = Budget(60, 100, 20, 8, 20, 60)
+    verdict = diagnose(fitted, 255 * X, rng_key=KEY, budget=few).verdict
+    assert verdict[0].name == "unlike the training range"
+    assert verdict[0].kind == Kind.FAULT
+    assert "same units" in verdict[0].evidence
+    assert "unlike the training range" not in diagnose(fitted, X, rng_key=KEY, budget=few).verdict.names
 
 
 def test_bad_input_is_refused_before_anything_is_measured():

@@ -63,6 +63,7 @@ def healthy(**changes):
         "train_gap": gap(),
         "calibration": Fake(num_data=1000, sites={"z": Fake(shift=np.zeros(2), spread=np.ones(2))}),
         "predictive": Fake(posterior=posterior),
+        "departure": None,
         "missing": {},
     }
     return Fake(**{**numbers, **changes})
@@ -105,6 +106,7 @@ DEAD = Units({"z": np.zeros((20, 2))}, {"z": np.array([1e-3, -1e-3])})
 WIDE = Fake(accuracy=0.9, transported=0.8, standard_error=0.05)
 NEAR = Fake(accuracy=0.65, transported=0.3, standard_error=0.05)
 CASES = {
+    "unlike the training range": {"departure": Fake(share_outside=0.9, in_words="{} is unlike.".format)},
     "posterior collapse": {"units": DEAD},
     "dead decoder": {"response": response(moved_ratio=1e-8), "units": DEAD},
     "scale running to 0": {"response": response(least_ratio=0.008)},
