@@ -71,11 +71,15 @@ def fit(
             ``Batch(x, context, mask)``. A mapped array of more than a quarter of the free memory, a
             source by rows, or ``data.Streamed(array)`` is read chunk by chunk; losses are the same.
         rng_key: a typed key, ``jax.random.key(0)``.
-        validation: like ``train``, already observed; looked at after every epoch. All epochs run, and
-            the parameters of the one with the best validation ELBO are returned (see ``keep_best``).
+        validation: like ``train``, but as the likelihood scores them: ``observation`` is not applied.
+            They are what ``data.load`` gives as ``valid``. Looked at after every epoch. All epochs run,
+            and the parameters of the one with the best validation ELBO are returned (see
+            ``keep_best``).
         observation: what happens to a training datum before it is scored, anew at each step, such as
-            ``data.observation``; by default x is cast to float. The likelihood's own noise (``Spread``)
-            comes after it; validation data get that noise once, with a fixed key.
+            ``data.observation``; by default x is cast to float. It is for ``train`` alone: validation
+            data and the data of every query are given as it leaves them, and others raise an error.
+            The likelihood's own noise (``Spread``) comes after it; validation data get that noise
+            once, with a fixed key.
         objective: a ``numpyro.infer`` ELBO; by default ``objectives.ELBO()``.
         optimizer: an optax optimizer; by default ``optax.adam(1e-3)``.
         epochs: passes through the training data.

@@ -37,6 +37,12 @@ class Fitted(Checked):
     codes). Weights with a prior (``nets.Bayesian``) are drawn from q(w), never from the prior, anew in
     each run of the model; what has no key (``decode``, ``as_prior``) has their mean. ``print(fitted)``
     is the run on one screen; it took ``seconds`` here (None after ``load``).
+
+    ``data`` describes the training data: their range before and after the observation, dtype and
+    columns. Every query takes data as the likelihood scores them, which is after the observation, and
+    compares them with it. Data from before the observation raise ``ValueError``. Data far outside the
+    training range are answered with a warning about units. Without a description (None, as in files of
+    earlier versions) nothing is compared.
     """
 
     vae: VAE

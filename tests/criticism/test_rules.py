@@ -106,7 +106,9 @@ DEAD = Units({"z": np.zeros((20, 2))}, {"z": np.array([1e-3, -1e-3])})
 WIDE = Fake(accuracy=0.9, transported=0.8, standard_error=0.05)
 NEAR = Fake(accuracy=0.65, transported=0.3, standard_error=0.05)
 CASES = {
-    "unlike the training range": {"departure": Fake(share_outside=0.9, in_words="{} is unlike.".format)},
+    "unlike the training range": {
+        "departure": Fake(share_outside=0.9, in_words="{} is unlike.".format)
+    },
     "posterior collapse": {"units": DEAD},
     "dead decoder": {"response": response(moved_ratio=1e-8), "units": DEAD},
     "scale running to 0": {"response": response(least_ratio=0.008)},
