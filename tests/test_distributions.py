@@ -49,6 +49,28 @@ def test_normal_mixture_is_numpyros_by_matrix_products():
     np.testing.assert_array_equal(ours.sample(keys[0], (3,)), theirs.sample(keys[0], (3,)))
 
 
+@pytest.mark.parametrize("name", ["full to diagonal", "low rank to diagonal", "diagonal to full"])
+def test_registered_kl_is_the_closed_form_of_normals(name):
+    """(tr(P^-1 Q) + |m_q - m_p|^2 in P^-1 - n + log det P - log det Q) / 2, in NumPy."""
+    random = np.random.default_rng(0)
+    m, mean, root = random.normal(size=3), random.normal(size=3), random.normal(size=(3, 3))
+    scale, diagonal = np.exp(random.normal(size=3)), np.exp(random.normal(size=3))
+    full = root @ root.T + np.diag(diagonal)
+    whole = dist.MultivariateNormal(jnp.asarray(m), jnp.asarray(full))
+    low = dist.LowRankMultivariateNormal(jnp.asarray(m), jnp.asarray(root), jnp.asarray(diagonal))
+    units = dist.Normal(jnp.asarray(mean), jnp.asarray(scale)).to_event(1)
+    q, p = {
+        "full to diagonal": (whole, units),
+        "low rank to diagonal": (low, units),
+        "diagonal to full": (units, whole),
+    }[name]
+    of_q, of_p = (full, np.diag(scale**2)) if p is units else (np.diag(scale**2), full)
+    inverse = np.linalg.inv(of_p)
+    log_dets = np.linalg.slogdet(of_p)[1] - np.linalg.slogdet(of_q)[1]
+    want = 0.5 * (np.trace(inverse @ of_q) + (m - mean) @ inverse @ (m - mean) - 3 + log_dets)
+    np.testing.assert_allclose(dist.kl_divergence(q, p), want, rtol=1e-5)
+
+
 def test_other_components_take_numpyros_mixture():
     full = dist.MultivariateNormal(jnp.zeros((4, 2)), jnp.eye(2))
     shared = dist.Normal(jnp.zeros((4, 2)), 1.0).to_event(1)

@@ -11,6 +11,7 @@ from oracle import close
 
 from probvae import fit, flows, guides, likelihoods, nets, priors
 from probvae.objectives import ELBO, IWAE, STL, DReG, Renyi, terms
+from probvae.objectives.terms import guide_traced
 
 WEIGHTS = np.array(
     [[1.0, 0.0], [0.0, 0.7], [0.5, 0.0]]
@@ -131,6 +132,29 @@ def test_the_guides_gradient_vanishes_at_the_exact_posterior(objective, vae):
     for name in mine:
         assert max(float(jnp.abs(a).max()) for a in jax.tree.leaves(slope[name])) < 1e-4
         assert max(float(jnp.abs(a).max()) for a in jax.tree.leaves(noisy[name])) > 0.1
+
+
+@pytest.mark.parametrize("alpha", [0.5, -1.0, 1.0])
+def test_dreg_weighs_each_path_by_its_factor(alpha):
+    """d/dm of the bound is sum_k v_k (alpha + (1 - alpha) v_k) d log w_k / dz_k, at the same draws.
+
+    log w is log p(z|x) - log q(z|x) and a constant. q has the posterior's mean and 1.5 times its scale s,
+    so that log w = -(1.5^2 - 1) u^2 / 2 and a constant, u = (z - m) / (1.5 s).
+    """
+    key, k = jax.random.key(2), 4
+
+    def draw(key):
+        return guide_traced(jax.random.split(key)[1], WIDE, VAE.guide, (X,), {})["z"]
+
+    drawn = [draw(particle) for particle in jax.random.split(key, k)]
+    z, q = np.stack([site["value"] for site in drawn]), drawn[0]["fn"].base_dist
+    u, excess = (z - np.asarray(q.loc)) / np.asarray(q.scale), 1.5**2 - 1
+    power = np.exp(-(1 - alpha) * excess * (u**2).sum(-1) / 2)
+    v = (power / power.sum(0))[..., None]
+    want = (v * (alpha + (1 - alpha) * v) * -excess * u / np.asarray(q.scale)).sum((0, 1))
+    _, got = slopes(Renyi(alpha, num_particles=k, estimator=DReG()), WIDE, keys=key)
+    bias = got["encoder$params"]["layers"][0]["bias"].reshape(2, 2)
+    np.testing.assert_allclose(-bias[:, 0], want, rtol=1e-3, atol=1e-4)
 
 
 @pytest.mark.slow

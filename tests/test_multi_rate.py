@@ -86,6 +86,9 @@ def test_the_datas_own_context_comes_first():
         vae, batch, rng_key=KEY, objective=MultiRate(), epochs=2, batch_size=20, progress=False
     )
     assert np.isfinite(fitted.history.steps["loss"]).all()
+    context = np.random.default_rng(0).normal(size=(len(X), 3)).astype(np.float32)
+    read = MultiRate().read(KEY, fitted.params, vae.model, vae.guide, X, context)
+    np.testing.assert_allclose(read.seen, np.exp(context[:, 2]), rtol=1e-6)  # beta is the last entry
     with pytest.raises(ValueError, match="one entry longer|expected .*3"):
         fitted.encode(X, batch.context)
 

@@ -43,6 +43,23 @@ def gap(loc, scale):
     return 0.5 * ((scale**2 + (loc - mean) ** 2) / variance - 1 + np.log(variance / scale**2)).sum(1)
 
 
+@pytest.mark.usefixtures("float64")
+def test_a_step_at_rate_1_is_newtons_in_mean_and_log_variance():
+    """Of a normal target the ELBO is (r - exp(r) / v - m^2 / v) / 2: what is left is of second order."""
+    v, off = np.array([0.3, 1.0]), 0.1
+    guide = guides.SemiAmortized(1, rate=1.0, log_bound=1e3)
+
+    def elbo(outputs):
+        m, r = outputs[..., 0], outputs[..., 1]
+        return ((r - jnp.exp(r) / v - m**2 / v) / 2).sum(-1)
+
+    start = jnp.stack([jnp.full((1, 2), off), jnp.log(v) + off + jnp.zeros((1, 2))], axis=-1)
+    moved = guide.climb(elbo, start)
+    left = np.exp(off) - 1 - off  # of r: off - (exp(off) - 1)
+    np.testing.assert_allclose(moved[..., 1] - np.log(v), np.full((1, 2), -left), atol=1e-5)
+    np.testing.assert_allclose(moved[..., 0], np.full((1, 2), off * (1 - np.exp(off))), atol=1e-5)
+
+
 @pytest.mark.slow
 @pytest.mark.usefixtures("float64")
 def test_inner_steps_never_lower_the_elbo_and_reach_the_exact_posterior():

@@ -41,7 +41,14 @@ def build(recipe: Recipe, in_shape: Shape, out_shape: Shape, rng_key: jax.Array)
     _check_signature(recipe, in_shape, out_shape)
     module = recipe(in_shape, out_shape, rngs=nnx.Rngs(rng_key))
     check_module(f"the recipe {recipe}", module, nnx.Module)
+    if jnp.zeros(()).dtype == jnp.float64:
+        nnx.update(module, jax.tree.map(_doubled, nnx.state(module)))
     return module
+
+
+def _doubled(leaf: jax.Array) -> jax.Array:
+    """Return float32 as float64: flax draws weights in float32, whatever ``jax_enable_x64`` says."""
+    return leaf.astype(jnp.float64) if leaf.dtype == jnp.float32 else leaf
 
 
 def _check_signature(recipe: Recipe, in_shape: Shape, out_shape: Shape) -> None:

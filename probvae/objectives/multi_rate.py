@@ -78,7 +78,7 @@ class MultiRate(AbstractObjective):
 
     def asked_context(self, context: Any, rows: int) -> Any:
         """Return the context with beta = 1, or the nearest in [low, high]: the ELBO's weight."""
-        log_beta = np.full((rows, 1), math.log(self._nearest_to_1), np.float32)
+        log_beta = np.full((rows, 1), math.log(self._nearest_to_1), jnp.zeros(()).dtype)
         return log_beta if context is None else np.concatenate([context, log_beta], axis=-1)
 
     @property

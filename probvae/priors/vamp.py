@@ -82,7 +82,7 @@ class VampPrior(AbstractDistributionPrior):
             )
         row_key, noise_key = jax.random.split(rng_key)
         rows = jax.random.choice(row_key, len(data), (self.components,), replace=False)
-        u = jnp.asarray(data)[rows].astype(jnp.float32)
+        u = jnp.asarray(data)[rows].astype(jnp.zeros(()).dtype)
         u = u + noise * jax.random.normal(noise_key, u.shape)
         low, high = jnp.min(jnp.asarray(data)), jnp.max(jnp.asarray(data))
         return {"prior$pseudo_inputs": self._inside(u, (float(low), float(high)))}
