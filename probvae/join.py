@@ -172,6 +172,7 @@ def check_programs(vae: Any) -> None:
             "(guides.TwoLevelTopDown(), guides.Ladder()); a prior with the one site "
             '"z" needs a distribution guide such as guides.MeanField().'
         )
+    _check_points(vae, found.guide)
     for name, p in found.model.items():
         _check_site(pair, name, p, found.guide[name])
     _check_sizes(vae, found.params)
@@ -205,6 +206,17 @@ def _check_descent(vae: Any) -> None:
             f"the prior {type(vae.prior).__name__} and the posterior {type(vae.posterior).__name__} do "
             "not fit: the posterior descends with the nets of the prior's hierarchy, and this prior "
             "hands it none. Take priors.Ladder() or priors.TwoLevel(), or guides.MeanField()."
+        )
+
+
+def _check_points(vae: Any, sites: dict[str, Site]) -> None:
+    points = [name for name, site in sites.items() if site.point]
+    if points and vae.posterior.is_density:
+        raise ValueError(
+            f"the posterior {type(vae.posterior).__name__} puts all mass on one point at site "
+            f'"{points[0]}" (a Delta distribution). That is no density: no bound on log p(x) holds. '
+            "Take guides.PointMass(), for a plain autoencoder, or say so by `is_density = False` in "
+            "the guide's class. For a VAE take a guide with spread, such as guides.MeanField()."
         )
 
 

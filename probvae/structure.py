@@ -6,7 +6,14 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 from numpyro import handlers
-from numpyro.distributions import Delta, Distribution, ExpandedDistribution, Independent
+from numpyro.distributions import (
+    Delta,
+    Distribution,
+    ExpandedDistribution,
+    Independent,
+    MaskedDistribution,
+)
+from numpyro.distributions import TransformedDistribution as Transformed
 
 from probvae.distributions.support import named
 from probvae.tracing import alone
@@ -71,8 +78,8 @@ def _check_density(vae: Any, p: Distribution) -> None:
 
 
 def _below(p: Distribution) -> Distribution:
-    """Return the distribution below plates' expansions and event dimensions."""
-    while isinstance(p, Independent | ExpandedDistribution):
+    """Return the distribution below plates' expansions, event dimensions, masks and transforms."""
+    while isinstance(p, Independent | ExpandedDistribution | MaskedDistribution | Transformed):
         p = p.base_dist
     return p
 

@@ -33,6 +33,7 @@ from probvae.training.fitted import Fitted
 from probvae.training.gradient import GRADIENT
 from probvae.training.history import History, Recorder, in_words, row_of
 from probvae.training.jumps import FEWEST
+from probvae.training.particles import check_draws
 from probvae.training.processes import FAILED, lost, processes_of
 from probvae.training.progress import bar as shown_as
 from probvae.training.recovery import WENT_ON, AbstractRecovery, Incident
@@ -158,6 +159,7 @@ def trained(
     with ExitStack() as held, noted(terminate=plan.checkpoints is not None) as asked:
         keeper, last = opened(held, run, plan, given)
         state = loop.start(run, init_key, loop.observed(run, init_key, first), start)
+        check_draws(run.vae, loop.parameters(run, state), first)
         fresh = dict(state.mutable_state or {})
         course = Course(run, plan, start, Point(state, Recorder()), description)
         if last is not None:

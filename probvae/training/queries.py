@@ -22,11 +22,12 @@ from probvae.chunks import (
 )
 from probvae.distributions import centre
 from probvae.distributions.support import named
-from probvae.evidence import Batch, Evidence, over_noise
+from probvae.evidence import Batch, Evidence, check_density, over_noise
 from probvae.fields import check_kind
 from probvae.objectives.terms import latent_sites, terms, traced, unexpanded
 from probvae.tracing import alone, compiled
 from probvae.training import checks
+from probvae.training.particles import check_draws
 from probvae.training.progress import bar
 from probvae.training.row_cuts import distribution_of_rows, is_returned_whole
 from probvae.typing import ArrayLike, Params, RngKey
@@ -219,6 +220,7 @@ def impute(
     vae: VAE, values: Params, rng_key: RngKey, data: Batch, *, num_samples: int, num_particles: int
 ) -> Imputed:
     """Draw (z, x) pairs of all particles, and of these ``num_samples`` in proportion to w."""
+    check_draws(vae, values, data)
     counts: dict[str, Any] = {"num_samples": num_samples, "num_particles": num_particles}
     x, effective = map_blocks(partial(_imputed, vae, values, **counts), data, rng_key)
     return Imputed(*jax.device_put((np.moveaxis(x, 1, 0), effective)))
@@ -265,6 +267,8 @@ def bound(
     check_kind("progress", progress, bool)
     shown = partial(bar, unit="block") if progress else None
     found = partial(kind, vae, values, num_particles=num_particles, progress=shown)
+    check_density(vae)
+    check_draws(vae, values, data)
     noise = vae.likelihood.observation
     if isinstance(num_draws, bool) or not isinstance(num_draws, int) or num_draws != 0:
         checks.check_count("num_noise_draws", num_draws)
