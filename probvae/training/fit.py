@@ -67,9 +67,11 @@ def fit(
 
     Args:
         vae: what to fit.
-        train: data ``(n, *event_shape)`` in any numeric dtype (uint8 stays uint8 on the device), or a
-            ``Batch(x, context, mask)``. A mapped array of more than a quarter of the free memory, a
-            source by rows, or ``data.Streamed(array)`` is read chunk by chunk; losses are the same.
+        train: data ``(n, *event_shape)`` in any numeric dtype (uint8 stays uint8 on the device): an
+            array, a masked array, a frame, a sparse matrix, a source of rows, or a
+            ``Batch(x, context, mask)`` of these. A mapped array of more than a quarter of the free
+            memory, a source of rows, or ``data.Streamed(array)`` is read chunk by chunk; losses are
+            the same.
         rng_key: a typed key, ``jax.random.key(0)``.
         validation: like ``train``, but as the likelihood scores them: ``observation`` is not applied.
             They are what ``data.load`` gives as ``valid``. Looked at after every epoch. All epochs run,
