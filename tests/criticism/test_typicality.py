@@ -72,6 +72,7 @@ def test_data_scaled_by_three_are_odd():
     """Nine times the Mahalanobis distance: most have a lower tail share of next to nothing."""
     found = ranked(MU + 3 * (drawn(200, 2) - MU))
     assert (found.lower_tail < 0.01).mean() > 0.95
+    assert found.lower_tail.min() == pytest.approx(1 / 801)  # no draw is as improbable
     assert found.excess == pytest.approx(-0.5 * 80, abs=4 * np.sqrt(81 * 5 / 200))
 
 

@@ -49,6 +49,13 @@ def test_a_dead_unit_is_neither_active_nor_anything_but_collapsed():
     assert abs(found.variance["z"][2]) < 0.004  # 0, where draws of z itself would say 1 / samples
 
 
+def test_activity_of_few_data_has_the_divisor_n_minus_1():
+    """Of 4 data, the divisor n would make the variance of the posterior means a quarter smaller."""
+    mean, _ = means_and_variances(WEIGHTS)
+    few = units(fitted(scale=1e-2), X[:4], rng_key=KEY, num_samples=10)
+    np.testing.assert_allclose(few.variance["z"], mean[:4].var(0, ddof=1), rtol=0.02)
+
+
 def test_the_noise_of_a_dead_unit_is_what_is_said():
     """sd 2 sigma^2 / (num_samples sqrt n), over keys; sigma is 1 where the code says nothing."""
     told = Fitted(oracle.vae(), oracle.params(0 * DEAD, MU, VARIANCE, 1.0), NONE)
