@@ -10,7 +10,6 @@ from test_checkpoints import ADAM, FAST, SHAPE, TOLD, assert_same, at, grey, pla
 from probvae import VAE, Batch, HalveRate, MovingAverage, fit, likelihoods, nets
 from probvae.training import loop
 from probvae.training.average import average_in, averaged
-from probvae.training.gradient import Watched
 
 HALF = MovingAverage(0.5)
 
@@ -126,4 +125,4 @@ def test_a_decay_out_of_range_is_refused(decay):
 def test_a_number_is_no_average():
     with pytest.raises(TypeError, match=r"average expects MovingAverage\(0.999\); got 0.9"):
         plain(average=0.9)
-    assert average_in((0, ({}, Watched(optax.EmptyState(), 0.0)))) is None
+    assert average_in((0, ({}, optax.EmptyState()))) is None

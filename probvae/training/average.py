@@ -92,5 +92,5 @@ def _share(decay: float, steps: jax.Array) -> jax.Array:
 
 def average_in(optim_state: Any) -> Any | None:
     """Return the average in the state of NumPyro's optimizer; None where none is kept."""
-    _, (_, watched) = optim_state
-    return watched.inner.params if isinstance(watched.inner, Averaged) else None
+    _, (_, state) = optim_state
+    return state.params if isinstance(state, Averaged) else None

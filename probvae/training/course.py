@@ -19,7 +19,10 @@ from probvae.training.callbacks import Callback, Epoch, called
 from probvae.training.checkpoints import Checkpoints, Keeper, opened
 from probvae.training.devices import DataParallel, OneDevice
 from probvae.training.finite import (
+    HUGE_LOSS,
     JUMP,
+    LARGE_LOSS,
+    STILL,
     BadStep,
     bad_step,
     error,
@@ -27,10 +30,10 @@ from probvae.training.finite import (
     incident_of,
     jump,
     last_update,
+    standstill,
     warn_of,
 )
 from probvae.training.fitted import Fitted
-from probvae.training.gradient import GRADIENT
 from probvae.training.history import History, Recorder, in_words, row_of
 from probvae.training.jumps import FEWEST
 from probvae.training.particles import check_draws
@@ -248,7 +251,7 @@ def taken(course: Course, told: tuple, *, patiently: bool) -> tuple[Any, tuple, 
         steps, valid = awaited(looked, patiently=patiently)
         if guarded:
             incidents = (*incidents, *_skipped(course, steps, told))
-        found = _bad_step(course, steps, after, feed.n, guarded=guarded)
+        found = _bad_step(course, state, after, steps, told, guarded=guarded)
         if found is None:
             break
         acts = recovery is not None and _acts(recovery, found)
@@ -263,7 +266,7 @@ def taken(course: Course, told: tuple, *, patiently: bool) -> tuple[Any, tuple, 
             # The last update of the epoch before made the jump: the state to go back to is gone.
             after = recovery.changed(after)
             break
-        if (acts and found.kind != JUMP) or _ends_the_run(course, found, steps, after):
+        if found.kind not in (JUMP, STILL):
             raise error(found, course.fitted())
         if found.kind not in course.warned:
             course.warned.add(found.kind)
@@ -274,28 +277,36 @@ def taken(course: Course, told: tuple, *, patiently: bool) -> tuple[Any, tuple, 
 
 
 def _bad_step(
-    course: Course, steps: dict[str, Any], after: Any, num_data: int, *, guarded: bool
+    course: Course, state: Any, after: Any, steps: dict[str, Any], told: tuple, *, guarded: bool
 ) -> BadStep | None:
-    """Return the first step of an epoch to do something about."""
-    index, run = course.num_epochs, course.run
+    """Return the first step of an epoch to do something about; ``state`` is the one before it."""
+    index, run, (_, feed, _) = course.num_epochs, course.run, told
     if not guarded:
         found = first_bad(steps, index)
         if found is not None:
             return found
         if not loop.is_finite(after):
             return last_update(steps, index)
-    counted = num_data if shares_latents(run.vae) else run.batch_size
+        largest = np.abs(steps["loss"]).max()
+        if largest > LARGE_LOSS and _moments_are_lost(state, after):
+            return _located(course, state, told)
+        if largest > HUGE_LOSS and loop.are_same(state, after):
+            return standstill(steps, index)
+    counted = feed.n if shares_latents(run.vae) else run.batch_size
     return jump(course.point.recorder.recent(FEWEST), steps, index, counted)
 
 
-def _ends_the_run(course: Course, found: BadStep, steps: dict[str, Any], after: Any) -> bool:
-    """Return whether a run cannot go on after an epoch with a bad step, with nothing done about it.
+def _moments_are_lost(state: Any, after: Any) -> bool:
+    """Say whether an epoch made the optimizer's state infinite: Adam then never moves again."""
+    return not loop.is_finite(after, moments=True) and loop.is_finite(state, moments=True)
 
-    A gradient without a square ends it if it left its mark: Adam's state is then infinite for good.
-    """
-    if found.kind != GRADIENT:
-        return found.kind != JUMP
-    return not (np.isfinite(steps["loss"]).all() and loop.is_finite(after, moments=True))
+
+def _located(course: Course, state: Any, told: tuple) -> BadStep:
+    """Take an epoch again to find the step after which the optimizer's state is not finite."""
+    (fresh, feed, epoch_key), index = told, course.num_epochs
+    _, steps, _ = feed.epoch(course.run, state, fresh, epoch_key, index, guarded=True)
+    steps = jax.device_get(steps)
+    return bad_step(steps, index, int(np.argmin(steps["kept"])))
 
 
 def _left(course: Course) -> int:
@@ -307,6 +318,8 @@ def _left(course: Course) -> int:
 def _acts(recovery: AbstractRecovery, found: BadStep) -> bool:
     if found.kind == JUMP:
         return recovery.acts_on_jumps
+    if found.kind == STILL:
+        return False
     return recovery.skips or not found.is_before_the_first_update
 
 

@@ -8,14 +8,15 @@ from numpyro.distributions import constraints
 
 from probvae.training import loop
 from probvae.training.fitted import Fitted
-from probvae.training.gradient import GRADIENT
 from probvae.training.jumps import first_jump, largest
 from probvae.training.recovery import Incident
 from probvae.training.remedies import blocks_of
 from probvae.typing import RngKey
 
 TERMS = ("log_likelihood", "kl")
-LOSS, UPDATE, JUMP = "loss", "the update", "jump"
+LOSS, UPDATE, GRADIENT, STILL, JUMP = "loss", "the update", "gradient", "still", "jump"
+LARGE_LOSS = 1e6  # below it no gradient is 1.8e19, whose square is infinite in float32
+HUGE_LOSS = 1e12  # where parameters that do not move are no matter of a small learning rate
 TOO_LARGE = "the gradient is too large to be squared"
 CLIPPED = "optimizer=optax.chain(optax.clip(1.0), optax.adam(1e-3))"
 
@@ -31,7 +32,8 @@ class NonFiniteLossError(FloatingPointError):
 class BadStep(NamedTuple):
     """A step that went wrong: of which epoch, what was wrong with it, the loss before, in words.
 
-    ``kind`` is ``LOSS`` or ``UPDATE`` (not finite), ``GRADIENT`` (too large to be squared) or ``JUMP``.
+    ``kind`` is ``LOSS`` or ``UPDATE`` (not finite), ``GRADIENT`` (too large to be squared), ``STILL``
+    (no parameter moves) or ``JUMP``.
     """
 
     epoch: int
@@ -48,8 +50,8 @@ class BadStep(NamedTuple):
 
 
 def first_bad(steps: dict[str, np.ndarray], epoch: int) -> BadStep | None:
-    """Return the first step of an epoch whose loss is not finite, or whose gradient has no square."""
-    bad = ~np.isfinite(steps["loss"]) | np.isinf(steps[GRADIENT])
+    """Return the first step of an epoch whose loss is not finite; None where all are."""
+    bad = ~np.isfinite(steps["loss"])
     return bad_step(steps, epoch, int(bad.argmax())) if bad.any() else None
 
 
@@ -59,14 +61,25 @@ def last_update(steps: dict[str, np.ndarray], epoch: int) -> BadStep:
 
 
 def bad_step(steps: dict[str, np.ndarray], epoch: int, at: int) -> BadStep:
-    """Describe a step whose loss, gradient or update is bad."""
+    """Describe a step whose loss, gradient or update is bad.
+
+    After a gradient without a square the parameters are usable, and the optimizer's moments are not.
+    """
     loss = steps["loss"][at]
     terms = [k for k in TERMS if k in steps and not np.isfinite(steps[k][at])]
     what, kind = " and ".join(f"{k} = {steps[k][at]}" for k in terms) or f"loss = {loss}", LOSS
     if np.isfinite(loss):
-        what, kind = (TOO_LARGE, GRADIENT) if np.isinf(steps[GRADIENT][at]) else (UPDATE, UPDATE)
+        is_gradient = "usable" in steps and steps["usable"][at]
+        what, kind = (TOO_LARGE, GRADIENT) if is_gradient else (UPDATE, UPDATE)
     before = f"{steps['loss'][at - 1]:.4g}" if at else "not known in this epoch"
     return BadStep(epoch, at, epoch * len(steps["loss"]) + at, what, before, kind)
+
+
+def standstill(steps: dict[str, np.ndarray], epoch: int) -> BadStep:
+    """Describe an epoch in which no parameter moved, though the loss is huge."""
+    last = last_update(steps, epoch)
+    what = f"no parameter moved, and the loss is {steps['loss'][-1]:.4g}"
+    return last._replace(term=what, kind=STILL)
 
 
 def jump(
@@ -134,7 +147,7 @@ def advice(found: BadStep, vae: Any) -> str:
             "Usual cause: large counts, whose mean is exp of a decoder output. Let the encoder see "
             f"log(1 + x), encoder=nets.Transformed(net, jnp.log1p), and clip the gradient, {CLIPPED}."
         )
-    if found.kind == GRADIENT:
+    if found.kind in (GRADIENT, STILL):
         rate = "a learning rate too high (lower it, or let the run do so: recovery=HalveRate()), "
         return (
             f"Usual causes: {rate if found.step else ''}data of huge scale (standardise them), a "

@@ -8,7 +8,7 @@ import numpy as np
 from probvae.training.recovery import WENT_ON, Incident
 from probvae.training.stopping import best_epoch
 
-NOT_RECORDED = ("kept", "gradient")
+NOT_RECORDED = ("kept", "usable")  # of an epoch that is looked at step by step
 
 
 class History(NamedTuple):

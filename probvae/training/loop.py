@@ -16,7 +16,6 @@ from probvae.structure import shares_latents
 from probvae.tracing import compiled
 from probvae.training.average import average_in
 from probvae.training.devices import had_by_all, num_rows, taken
-from probvae.training.gradient import GRADIENT, squared_norm, watch_gradient
 from probvae.training.looking import Summary, summary
 from probvae.training.start_values import PASS_STATE
 from probvae.typing import Params, RngKey
@@ -44,7 +43,7 @@ def programs(run: Run, vae: Any) -> tuple[Any, Any]:
 @lru_cache(maxsize=32)
 def engine(run: Run) -> SVI:
     """Return NumPyro's SVI for a run."""
-    return SVI(*programs(run, run.vae), watch_gradient(run.optimizer), run.objective)
+    return SVI(*programs(run, run.vae), run.optimizer, run.objective)
 
 
 def start(run: Run, rng_key: RngKey, batch: Batch, init_params: Params) -> SVIState:
@@ -60,7 +59,7 @@ def _starter(backend: str) -> Any:
 
 def started(run: Run, rng_key: RngKey, batch: Batch, init_params: Params) -> SVIState:
     """Return what ``start`` does, not compiled."""
-    svi = SVI(*programs(run, run.vae.eval()), watch_gradient(run.optimizer), run.objective)
+    svi = SVI(*programs(run, run.vae.eval()), run.optimizer, run.objective)
     state = svi.init(rng_key, *batch, init_params=dict(init_params))
     engine(run).constrain_fn = svi.constrain_fn
     return jax.tree.map(_strong, state)
@@ -94,8 +93,9 @@ def epoch(
 ) -> tuple[SVIState, dict[str, jax.Array], Summary | None]:
     """Take one epoch of steps, then look at all validation data.
 
-    ``guarded`` leaves out the steps that are not finite, and tells in ``"kept"`` which are taken: it
-    looks at every parameter at every step, and is for an epoch that is known to have such a step.
+    ``guarded`` leaves out the steps that are not finite, and tells in ``"kept"`` which are taken, and
+    in ``"usable"`` after which the parameters are finite: it looks at every parameter at every step,
+    and is for an epoch that is known to have such a step.
 
     Returns:
         the state, every step's loss and parts, the validation's summary.
@@ -147,10 +147,11 @@ def _step(run: Run, key: RngKey, n: int, *, guarded: bool) -> Any:
         after, loss = svi.update(state, *batch, **told)
         parts = (after.mutable_state or {}).get(STATE, {})
         seen = {"loss": loss, **{k: v for k, v in parts.items() if k != "step"}}
-        seen[GRADIENT] = squared_norm(after.optim_state)
         if not guarded:
             return after, seen
-        kept = _all_finite((loss, after.optim_state, _learned(after.mutable_state)))
+        learned = _learned(after.mutable_state)
+        kept = all_finite((loss, after.optim_state, learned))
+        seen["usable"] = all_finite((after.optim_state[1][0], learned))  # without the moments
         state = jax.lax.cond(kept, lambda: after, lambda: state._replace(rng_key=after.rng_key))
         return state, {**seen, "kept": kept}
 
@@ -166,9 +167,17 @@ def is_finite(state: SVIState, *, moments: bool = False) -> bool:
         state: after an epoch.
         moments: whether to look at the optimizer's state, too.
     """
-    _, (params, watched) = state.optim_state
-    held = params, _learned(state.mutable_state), watched.inner if moments else ()
+    _, (params, inner) = state.optim_state
+    held = params, _learned(state.mutable_state), inner if moments else ()
     return all(np.isfinite(leaf).all() for leaf in jax.device_get(_floats(held)))
+
+
+def are_same(state: SVIState, other: SVIState) -> bool:
+    """Tell whether two states have the same parameters, bit for bit."""
+    pairs = zip(
+        *(jax.tree.leaves(jax.device_get(s.optim_state[1][0])) for s in (state, other)), strict=True
+    )
+    return all(np.array_equal(a, b) for a, b in pairs)
 
 
 def _learned(state: Any) -> Any:
@@ -190,7 +199,8 @@ def _rows_of_steps(rng_key: RngKey, n: int, batch_size: int) -> jax.Array:
     return _shuffled(rng_key, n)[: steps * batch_size].reshape(steps, batch_size)
 
 
-def _all_finite(tree: Any) -> jax.Array:
+def all_finite(tree: Any) -> jax.Array:
+    """Return whether every floating number of a tree is finite."""
     return jnp.stack([jnp.isfinite(leaf).all() for leaf in _floats(tree)]).all()
 
 

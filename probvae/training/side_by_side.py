@@ -15,9 +15,8 @@ from probvae.structure import shares_latents
 from probvae.tracing import compiled
 from probvae.training import looking, loop
 from probvae.training.devices import num_rows
-from probvae.training.finite import JUMP, LOSS, first_bad, incident_of, jump, warn_of
+from probvae.training.finite import JUMP, LOSS, first_bad, incident_of, jump, last_update, warn_of
 from probvae.training.fitted import Fitted
-from probvae.training.gradient import GRADIENT
 from probvae.training.history import Recorder, row_of
 from probvae.training.jumps import FEWEST
 from probvae.training.recovery import ENDED, WENT_ON, Incident
@@ -67,8 +66,8 @@ def told_of(
     """Return what a training is told: its key, numbers by the kind that they are of, what it keeps."""
     own = jax.random.split(key, 3)  # as ``fit`` does
     arrays = {name: jnp.asarray(value, float) for name, value in numbers.items()}
-    parts = ({k: arrays[k] for k in part} for part in (weights, hyperparams))
-    return Told(*own, *parts, jnp.asarray(keep_best))
+    ours, theirs = ({k: arrays[k] for k in part} for part in (weights, hyperparams))
+    return Told(*own, ours, theirs, jnp.asarray(keep_best))
 
 
 def stacked(each: list[Told]) -> Told:
@@ -96,9 +95,9 @@ def trained_group(
         now, looked = _epoch(run, *args)
         looked = jax.device_get(looked)
         for at in np.flatnonzero(live):
-            steps, valid = jax.tree.map(lambda a, at=at: a[at], looked)
+            seen = jax.tree.map(lambda a, at=at: a[at], looked)
             keys = each.epoch_key[at]
-            row, incidents = _recorded(run, recorders[at], steps, valid, keys, num_rows(data[0]))
+            row, incidents = _recorded(run, recorders[at], seen, keys, num_rows(data[0]))
             recorders[at] = recorders[at].with_epoch(row, incidents)
             if any(row) and not told_of_bound and not np.isfinite(recorders[at].elbo[-1:]).all():
                 told_of_bound = True
@@ -122,11 +121,13 @@ def trained_group(
 
 
 def _recorded(
-    run: loop.Run, recorder: Recorder, steps: dict, valid: Any, epoch_key: RngKey, n: int
+    run: loop.Run, recorder: Recorder, seen: tuple, epoch_key: RngKey, n: int
 ) -> tuple[tuple, tuple[Incident, ...]]:
     """Return the row of an epoch and its incidents; no row where the training is over with it."""
-    index = recorder.num_epochs
+    (steps, valid, usable, sound), index = seen, recorder.num_epochs
     found = first_bad(steps, index)
+    if found is None and not sound:
+        found = last_update({**steps, "usable": np.full(len(steps["loss"]), usable)}, index)
     row: tuple = (None, None, None)
     if found is None:
         row = row_of((steps, valid), bounded=no_density(run.vae) is None)
@@ -171,19 +172,25 @@ def _epoch(
     valid: Any,
     index: Any,
 ) -> tuple[Together, tuple]:
-    """Take an epoch of all; what is kept of a training that is over stays."""
+    """Take an epoch of all; what is kept of a training that is over stays.
+
+    Beside what ``loop.epoch`` sees it tells of each whether its parameters, and whether its optimizer's
+    state too, are finite after the epoch.
+    """
 
     def one(now: Together, each: Told, live: jax.Array) -> tuple[Together, tuple]:
         with told(each.weights):
             args: tuple = (now.state, now.fresh, train, valid, each.epoch_key, index)
             state, steps, seen = one_epoch(run, *args)
-        finite = jnp.isfinite(steps["loss"]).all() & ~jnp.isinf(steps[GRADIENT]).any()
+        usable = loop.all_finite(state.optim_state[1][0])
+        sound = loop.all_finite(state.optim_state) | ~loop.all_finite(now.state.optim_state)
+        finite = jnp.isfinite(steps["loss"]).all() & usable & sound
         # An ELBO that is not finite is never the best: until one is finite, the newest epoch is kept.
         reached = jnp.where(jnp.isfinite(seen.elbo), seen.elbo, -jnp.inf)
         better = (reached > now.elbo) | jnp.isneginf(now.elbo) | ~each.keep_best
         new, old = (loop.parameters(run, state), reached), (now.kept, now.elbo)
         kept, elbo = jax.tree.map(lambda a, b: jnp.where(live & finite & better, a, b), new, old)
-        return Together(state, kept, elbo, now.fresh), (steps, seen)
+        return Together(state, kept, elbo, now.fresh), (steps, seen, usable, sound & usable)
 
     return jax.vmap(one)(now, each, live)
 
