@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from flax import nnx
 
 from probvae import VAE, Checkpoints, DataParallel, EarlyStopping, fit, likelihoods, nets, priors
 from probvae.structure import structure
@@ -14,14 +15,14 @@ from probvae.structure import structure
 SHAPE = (4, 3)
 
 
-def vae(*, stateful):
+def vae(*, stateful, norm=None):
     scale = likelihoods.OptimalScale() if stateful else likelihoods.FixedScale(1.0)
     return VAE(
         event_shape=SHAPE,
         latent_dim=2,
         prior=priors.VampPrior(components=3) if stateful else priors.StandardNormal(),
         likelihood=likelihoods.Gaussian(scale=scale),
-        encoder=nets.MLP((8,)),
+        encoder=nets.MLP((8,), norm=norm and nnx.BatchNorm),
         decoder=nets.MLP((8,)),
     )
 
@@ -39,9 +40,9 @@ def parameters(model):
     return jax.tree.map(lambda leaf: jnp.asarray(0.3 * draw(size=leaf.shape), float), params)
 
 
-def fitted(*, stateful=False, impl=None, **options):
+def fitted(*, stateful=False, impl=None, norm=False, **options):
     """163 data, so that shares are not equal, and 20 steps of 8 in an epoch; 3 wait."""
-    model = vae(stateful=stateful)
+    model = vae(stateful=stateful, norm=norm or None)
     told = {"validation": data(21, 1), "rng_key": jax.random.key(3, impl=impl), "batch_size": 8}
     told |= {"optimizer": optax.adam(1e-2), "progress": False, "epochs": 10}
     return fit(model, data(163, 0), init_params=parameters(model), **told | options)

@@ -108,6 +108,13 @@ def test_eight_devices_are_one_in_single_precision_with_state_and_other_keys(tmp
 
 
 @pytest.mark.slow
+def test_batch_norm_over_eight_devices_is_over_the_whole_batch(tmp_path, float64):
+    """Each device has one row of a batch of eight."""
+    (found,) = on_devices(tmp_path, {"norm": True, "epochs": 2})
+    assert_close(found, single(norm=True, epochs=2), 1e-5)
+
+
+@pytest.mark.slow
 def test_two_processes_are_one_also_where_they_go_on(tmp_path):
     kept = {"checkpoints": str(tmp_path / "checkpoints")}
     _, found, less = in_processes(tmp_path, 2, {**kept, "epochs": 2}, kept, {"x64": False, "epochs": 1})

@@ -26,6 +26,12 @@ class DataParallel:
     its share of the data, and of each batch. A checkpoint says nothing of devices: the run goes on
     with another number of them.
 
+    ``BatchNorm`` takes its statistics over the whole batch, on any number of devices. Losses agree to
+    rounding there too, but codes may differ in the second digit after the point. The bias of the layer
+    before BatchNorm cancels, so its gradient is nothing but rounding, which Adam scales up to full
+    steps. The running mean follows that bias with a delay. With ``optax.sgd``, or ``optax.adam`` of a
+    larger ``eps``, codes agree as well; ``nnx.LayerNorm`` has no such bias.
+
     With several processes, after ``jax.distributed.initialize``, make the same call in each, with the
     same data: each puts its rows on its own devices, the first writes checkpoints and calls callbacks,
     and all return the fitted VAE.

@@ -17,6 +17,7 @@ from probvae.objectives.checks import check_objective, check_schedules, check_te
 from probvae.structure import structure
 from probvae.training import checks, loop
 from probvae.training.average import averaged
+from probvae.training.batch_statistics import check_batch_statistics
 from probvae.training.callbacks import Callback, check_callbacks
 from probvae.training.checkpoints import Checkpoints
 from probvae.training.columns import warn_of_scales
@@ -205,6 +206,7 @@ def prepared_run(
             "train mask is false everywhere, so that no entry is observed. A mask is true where x is "
             "observed. It seems inverted: Batch(x, mask=~mask)."
         )
+    check_batch_statistics(vae, batch_size)
     check_terms(objective, vae, batch_size)
     check_schedules(objective, epochs * (len(train.x) // batch_size))
     if validation is not None:
