@@ -324,3 +324,15 @@ def test_double_precision_takes_what_its_squares_hold(float64):
     check_data(linear(), np.asarray(x))
     with pytest.raises(ValueError, match="below 1.3e"):
         check_data(linear(), np.asarray(x) * 1e130)
+
+
+@pytest.mark.parametrize(
+    ("rows", "widths", "warns"),
+    [(50, 2.5, False), (50, 3.5, True), (3, 3.5, True), (2, 9.5, False), (2, 10.5, True), (1, 10.5, True)],
+)  # fmt: skip
+def test_how_far_outside_is_far_depends_on_the_number_of_rows(rows, widths, warns):
+    """A drift by less than three ranges is silent, and ten ranges are asked of one or two rows."""
+    train = RANDOM.uniform(1, 2, (100, 4))
+    width = np.ptp(train, axis=0)
+    for x in (train.max(0) + widths * width, train.min(0) - widths * width):
+        assert len(compare(train, np.tile(x, (rows, 1)))) == warns
