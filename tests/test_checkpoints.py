@@ -72,6 +72,8 @@ def assert_same(one, other):
         np.testing.assert_array_equal(a, b)
     assert [list(series) for series in one.history[:3]] == [list(s) for s in other.history[:3]]
     assert one.history.best_epoch == other.history.best_epoch
+    assert one.data == other.data
+    assert one.data is not None
     for a, b in zip(jax.tree.leaves(one.history), jax.tree.leaves(other.history), strict=True):
         np.testing.assert_array_equal(a, b)
         assert np.asarray(a).dtype == np.asarray(b).dtype

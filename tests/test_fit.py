@@ -148,6 +148,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_good_state()
         quick(vae, x, optimizer=optax.sgd(schedule), epochs=9)
     kept = caught.value.fitted
     assert kept.history.num_epochs == 2
+    assert kept.data.num_rows == 24
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(kept.params))
     assert np.isfinite(kept.elbo(x, rng_key=jax.random.key(0)).value).all()
 

@@ -27,6 +27,7 @@ def fitted(request):
 
 
 def untouched(fitted, again):
+    assert again.data == fitted.data is not None
     for name, value in fitted.values.items():
         for a, b in zip(jax.tree.leaves(value), jax.tree.leaves(again.values[name]), strict=True):
             np.testing.assert_array_equal(a, b)
