@@ -119,7 +119,8 @@ class Joint(AbstractLikelihood):
     def _values_of_blocks(
         self, x: np.ndarray, mask: np.ndarray, context: np.ndarray | None
     ) -> dict[str, Any]:
-        values, ends = {}, np.cumsum(self.sizes)[:-1]
+        values: dict[str, Any] = {}
+        ends = np.cumsum(self.sizes)[:-1]
         columns = (np.split(a, ends, axis=-1) for a in (x, mask))
         for (name, _, part), x_b, mask_b in zip(self.blocks, *columns, strict=True):
             of_block = part.initial_values(x_b, mask_b, context) if part.initial_values else {}

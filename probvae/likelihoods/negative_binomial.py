@@ -46,7 +46,7 @@ class NegativeBinomial(AbstractCounts):
         return f"NegativeBinomial(mu, r), {self.mean}, r learned per entry"
 
 
-def negative_binomial(likelihood: AbstractCounts, raw: jax.Array, scope: Scope) -> dist.Distribution:
+def negative_binomial(likelihood: Any, raw: jax.Array, scope: Scope) -> dist.Distribution:
     """Return NB(mu, r) with the learned r of ``likelihood``."""
     start = jnp.full(raw.shape[1:], math.log(likelihood.start))
     log_concentration = numpyro.param("likelihood$log_concentration", start)

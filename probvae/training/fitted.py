@@ -22,6 +22,7 @@ from probvae.training.history import History
 from probvae.training.paths import straight
 from probvae.training.point_weights import point_weights
 from probvae.training.queries import Imputed, Samples
+from probvae.training.remedies import blocks_of
 from probvae.training.summary import summary
 from probvae.typing import ArrayLike, Params, RngKey
 from probvae.vae import VAE
@@ -198,7 +199,7 @@ class Fitted(Checked):
         """
         found = self._read_p_x(probabilities, x, rng_key, context, mask)
         if isinstance(found, tuple):
-            names = (name for name, *_ in self.vae.likelihood.blocks)
+            names = (name for name, *_ in blocks_of(self.vae.likelihood))
             found = {name: p for name, p in zip(names, found, strict=True) if p is not None}
         if found is None or (isinstance(found, dict) and not found):
             raise TypeError(

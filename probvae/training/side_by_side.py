@@ -64,10 +64,10 @@ def told_of(
     keep_best: bool,
 ) -> Told:
     """Return what a training is told: its key, numbers by the kind that they are of, what it keeps."""
-    own = jax.random.split(key, 3)  # as ``fit`` does
+    init_key, epoch_key, pass_key = jax.random.split(key, 3)  # as ``fit`` does
     arrays = {name: jnp.asarray(value, float) for name, value in numbers.items()}
     ours, theirs = ({k: arrays[k] for k in part} for part in (weights, hyperparams))
-    return Told(*own, ours, theirs, jnp.asarray(keep_best))
+    return Told(init_key, epoch_key, pass_key, ours, theirs, jnp.asarray(keep_best))
 
 
 def stacked(each: list[Told]) -> Told:

@@ -58,8 +58,9 @@ def initial_values(vae: Any, train: Batch, observation: Any) -> dict[str, Any]:
     n, size = len(train.x), math.prod(vae.event_shape)
     count = min(n, max(ENTRIES // size, 1))
     rows = np.arange(n) if count == n else np.linspace(0, n - 1, count).astype(int)
-    x, context, mask = (None if part is None else _read_rows(part, rows) for part in train)
-    mask = np.ones(x.shape, bool) if mask is None else mask
+    x = _read_rows(train.x, rows)
+    context = None if train.context is None else _read_rows(train.context, rows)
+    mask = np.ones(x.shape, bool) if train.mask is None else _read_rows(train.mask, rows)
     x = np.where(mask, x, np.asarray(vae.likelihood.fill, x.dtype))
     x = np.asarray(observation(jax.random.key(0), x))
     return vae.likelihood.initial_values(x, mask, context)

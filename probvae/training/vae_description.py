@@ -66,7 +66,7 @@ def _array_text(array: Any) -> str:
     if jax.numpy.issubdtype(array.dtype, jax.dtypes.prng_key):
         array = jax.random.key_data(array)
     contiguous = np.ascontiguousarray(array)
-    digest = hashlib.sha256(contiguous.reshape(-1).view(np.uint8)).hexdigest()[:16]
+    digest = hashlib.sha256(contiguous.tobytes()).hexdigest()[:16]
     return f"an array of shape {contiguous.shape} ({digest})"
 
 
