@@ -142,7 +142,7 @@ def test_every_function_of_arviz_is_on_the_page(name):
 @lru_cache
 def small(data, per_entry):
     one, x, *_ = data(3)
-    return to_datatree(one, x, rng_key=KEY, num_samples=4, num_chains=1, per_entry=per_entry)
+    return to_datatree(one, x, rng_key=KEY, num_samples=30, per_entry=per_entry)
 
 
 @pytest.mark.parametrize("name", [name for name in REASONS if "loo" in name and "kfold" not in name])
@@ -226,7 +226,7 @@ def test_log_prior_and_log_likelihood_are_those_of_each_row(conflict):
 def test_entries_of_the_log_likelihood_add_up_to_that_of_the_row(data):
     whole = small(data, per_entry=False)["log_likelihood"]["x_given_z"].to_numpy()
     entries = small(data, per_entry=True)["log_likelihood"]
-    parts = [entries[name].to_numpy().reshape(1, 4, 3, -1) for name in entries.data_vars]
+    parts = [entries[name].to_numpy().reshape(4, 30, 3, -1) for name in entries.data_vars]
     np.testing.assert_allclose(sum(part.sum(-1) for part in parts), whole, rtol=1e-5)
 
 
