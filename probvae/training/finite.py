@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpyro.distributions import constraints
 
+from probvae.nets.transformed import transforms_input
 from probvae.training import loop
 from probvae.training.fitted import Fitted
 from probvae.training.jumps import first_jump, largest
@@ -143,10 +144,14 @@ def advice(found: BadStep, vae: Any) -> str:
         if part.support is constraints.nonnegative_integer
     ]
     if counts:
-        return (
-            "Usual cause: large counts, whose mean is exp of a decoder output. Let the encoder see "
-            f"log(1 + x), encoder=nets.Transformed(net, jnp.log1p), and clip the gradient, {CLIPPED}."
+        seen = "encoder=nets.Transformed(net, jnp.log1p)"
+        remedy = (
+            f"Let the encoder see log(1 + x), {seen}, and clip the gradient, {CLIPPED}."
+            if transforms_input(vae.encoder)
+            else f"The encoder sees log(1 + x) already, as by {seen}. Clip the gradient, {CLIPPED}, or "
+            "lower the learning rate."
         )
+        return f"Usual cause: large counts, whose mean is exp of a decoder output. {remedy}"
     if found.kind in (GRADIENT, STILL):
         rate = "a learning rate too high (lower it, or let the run do so: recovery=HalveRate()), "
         return (
