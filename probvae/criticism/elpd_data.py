@@ -72,7 +72,7 @@ def elpd_data(values: np.ndarray, shape: ParetoShape | None = None) -> Any:
         "n_samples": 1 if shape is None else shape.num_particles,
         "n_data_points": len(values),
         "scale": "log",
-        "warning": shape is not None and shape.share_above > 0,
+        "warning": shape is not None and bool(shape.doubtful.any()),
         "good_k": 0.7 if shape is None else shape.threshold,
         "pareto_k": DataArray(k_hat, dims=["datum"], coords=rows),
         "elpd_i": DataArray(values, dims=["datum"], coords=rows),

@@ -4,11 +4,11 @@ from typing import Any
 
 import numpy as np
 
+from probvae.criticism.pareto import EFFECT
 from probvae.criticism.verdict import Finding, Kind
 
 NARROW = 0.5  # of the best local guide's scale
 GAP, GAP_SHARE = 1.0, 0.2  # nats, and of the KL: the larger counts
-EFFECT = 0.1  # nats that importance weights move log p(x) by: below, their tail does not matter
 WEIGHT = 0.5  # of the KL, in what was maximised
 CALIBRATED = 0.2  # posterior standard deviations, and of the logarithm of their ratio
 CREMER = "Cremer et al. 2018, arXiv:1801.03558"
@@ -106,7 +106,7 @@ def untrusted_weights(m: Any) -> Finding | None:
     """The importance-weighted log p(x) is a bound of unknown slack, which may matter."""
     if m.pareto is None:
         return None
-    doubtful = m.pareto.above & ~(m.pareto.effect < EFFECT)
+    doubtful = m.pareto.doubtful
     if not doubtful.any():
         return None
     k_hat, effect = (

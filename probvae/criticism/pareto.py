@@ -17,6 +17,7 @@ from probvae.typing import ArrayLike, Params, RngKey
 
 LEAST_PARTICLES = 100  # the fit is of the largest fifth: 20 points
 ROUNDING = 64  # log weights that differ by so many units in the last place of their terms are equal
+EFFECT = 0.1  # nats that the weights move log p(x) by: below, a heavy tail does not matter
 VANISHING = -600.0  # a log weight so far below the largest is no weight
 BLOCK = 2_000_000  # log weights held at a time
 
@@ -62,6 +63,11 @@ class ParetoShape(NamedTuple):
         with np.errstate(invalid="ignore", divide="ignore"):
             spread = 0.5 * np.log(self.num_particles / self.effective_sample_size)
         return np.maximum(self.gain, spread)
+
+    @property
+    def doubtful(self) -> np.ndarray:
+        """Which data are ``above`` with an ``effect`` of 0.1 nats or more, by convention, ``(n,)``."""
+        return self.above & ~(self.effect < EFFECT)
 
 
 def threshold(num_particles: int) -> float:

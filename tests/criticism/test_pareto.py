@@ -11,9 +11,11 @@ import test_rotated_oracle as rotated
 
 from probvae import VAE, Batch, Fitted, History, guides, nets, priors
 from probvae.criticism import pareto, pareto_shape
+from probvae.criticism.elpd_data import elpd_data
 
 pytest.importorskip("arviz_stats", reason="arviz-stats is not installed: pip install 'probvae[arviz]'")
 
+_, MU, VARIANCE = oracle.optimum(oracle.dataset())
 X = oracle.dataset().astype(np.float32)[:60]
 PARTICLES = 2000
 
@@ -67,7 +69,7 @@ def test_weights_are_those_that_log_prob_averages():
     log_w, size = pareto._log_weights(at.vae.eval(), at.values, keys, Batch(X[:5]), 1300)
     bound = at.log_prob(X[:5], rng_key=key, num_particles=1300)
     np.testing.assert_allclose(jax.nn.logsumexp(log_w, axis=1) - np.log(1300), bound.value, rtol=1e-5)
-    assert (size > np.abs(log_w).max(1)).all()  # three terms that mostly cancel, and the entries
+    assert (size - 10 > np.abs(log_w).max(1)).all()  # of terms of either sign, and of 10 entries
     found = pareto_shape(at, X[:5], rng_key=key, num_particles=1300)
     np.testing.assert_allclose(found.gain, bound.value - np.asarray(log_w, float).mean(1), atol=1e-5)
 
@@ -132,6 +134,18 @@ def test_a_guide_that_is_the_prior_of_a_dead_code_has_no_tail():
     np.testing.assert_allclose(found.effective_sample_size, 200, rtol=1e-3)
 
 
+def test_a_heavy_tail_that_cannot_move_the_bound_is_not_doubtful():
+    """Under a Student prior, a normal guide and a dead code, log p(x) is the noise's density."""
+    values = oracle.params(np.zeros((10, 3)), MU, VARIANCE)
+    values["encoder$params"] = jax.tree.map(np.zeros_like, values["encoder$params"])
+    vae = oracle.vae(prior=priors.StudentT(40.0))
+    at = Fitted(vae, jax.tree.map(jnp.float32, values), History({}, {}, {}))
+    found = pareto_shape(at, X, rng_key=jax.random.key(0), num_particles=200)
+    assert found.share_above > 0.1
+    assert (found.gain < 0.05).all()
+    assert not found.doubtful.any()
+
+
 def test_heavy_tails_far_from_zero_are_found_in_single_precision():
     """Rounding at the size of the terms must not hide a tail whose logarithms differ by nats."""
     log_w = -0.9 * np.log(np.random.default_rng(0).random((4000, 30)))
@@ -152,6 +166,14 @@ def test_the_effect_of_normal_log_weights_is_half_their_variance():
     found = pareto.from_log_weights(alone)
     assert found.gain[0] == pytest.approx(np.log(1.029) - np.log(30) / 1000)
     assert found.effect[0] == pytest.approx(0.5 * np.log(1000 * 1899 / 1029**2))
+
+
+def test_arviz_is_warned_of_heavy_tails_that_matter():
+    k_hat, effective = np.array([0.9, 0.3]), np.array([990.0, 200.0])
+    shape = pareto.ParetoShape(k_hat, 0.7, effective, np.array([0.005, 0.8]), 1000)
+    assert shape.above.tolist() == [True, False]
+    assert not elpd_data(np.array([-3.0, -4.0]), shape).warning  # one is heavy, the other moves
+    assert elpd_data(np.array([-3.0, -4.0]), shape._replace(k_hat=k_hat[::-1])).warning
 
 
 def test_hierarchy_and_context_are_measured():

@@ -64,6 +64,8 @@ def test_bounds_that_no_scale_is_near_cost_nothing():
     assert abs(found.gain) < 0.05
     assert not found.bounds
     assert finding(oracle_in(1.0, raw), X) is None
+    wide = scale_bounds(oracle_in(1.0, np.log(40.0)), X, rng_key=KEY)  # wider than x, and free
+    assert not wide.bounds
 
 
 def test_weights_that_are_noise_at_the_scale_of_the_data_do_not_hide_the_bound():
