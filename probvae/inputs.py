@@ -47,7 +47,7 @@ def checked_context(vae: Any, context: Any, x: jax.Array | None) -> jax.Array | 
     check_context_shape(vae, given.shape)
     if x is not None:
         check_same_rows("context", len(given), len(x))
-    return _floating(jnp.asarray(given))
+    return _floating(_on_device(given))
 
 
 def check_context_shape(vae: Any, got: Shape | None, name: str = "context") -> None:
@@ -81,7 +81,12 @@ def shaped(name: str, value: Any, shape: Shape, field: str) -> jax.Array:
     """Return an array of numbers of shape ``(batch, *shape)``; raise if it is another."""
     array = numbers(name, value)
     check_shape(name, array.shape, shape, field)
-    return jnp.asarray(array)
+    return _on_device(array)
+
+
+def _on_device(array: Any) -> jax.Array:
+    """Return JAX's array. ``jnp.asarray`` would compile a program for each new shape."""
+    return array if isinstance(array, jax.Array) else jax.device_put(array)
 
 
 def check_shape(name: str, got: Shape, shape: Shape, field: str) -> None:

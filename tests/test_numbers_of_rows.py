@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from test_threads import fitted_to, small
 
-from probvae import Batch, chunks, priors
+from probvae import Batch, chunks, criticism, priors
 
 KEY = jax.random.key(1)
 SLOW = pytest.mark.slow
@@ -61,7 +61,7 @@ def test_five_to_eight_rows_are_one_program_and_keep_their_values(name, fitted, 
     assert not programs
 
 
-FIFTY = [name if name in ("encode", "log_prob") else pytest.param(name, marks=SLOW) for name in QUERIES]
+FIFTY = [name if name == "encode" else pytest.param(name, marks=SLOW) for name in QUERIES]
 
 
 @pytest.mark.parametrize("name", FIFTY)
@@ -88,3 +88,23 @@ def test_samples_of_each_row_of_a_context(conditional):
     three = conditional.sample(3, rng_key=KEY, context=X[:3, :2]).x
     assert five.shape == (4, 5, 3)
     np.testing.assert_allclose(five[:3, :3], three, rtol=1e-5)
+
+
+CRITICS = {
+    "units": lambda f, x: criticism.units(f, x, rng_key=KEY, num_samples=4),
+    "response": lambda f, x: criticism.response(f, x, rng_key=KEY),
+    "replicates": lambda f, x: criticism.predictive_checks(f, x, rng_key=KEY, num_replicates=20),
+    "pareto_shape": lambda f, x: criticism.pareto_shape(f, x, rng_key=KEY, num_particles=100),
+    "inference_gap": lambda f, x: criticism.inference_gap(
+        f, x, rng_key=KEY, num_steps=2, num_draws=2, num_particles=2
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CRITICS)
+def test_criticism_of_a_new_number_of_rows_compiles_nothing(name, fitted, programs):
+    CRITICS[name](fitted, X[:8])
+    programs.clear()
+    for n in (5, 6, 7):
+        CRITICS[name](fitted, X[:n])
+    assert not programs

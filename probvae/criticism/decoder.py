@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from numpyro.distributions import Distribution
 
-from probvae.chunks import ROWS
+from probvae.chunks import ROWS, Rows, map_blocks, over_rows
 from probvae.criticism.observed import observed
 from probvae.evidence import Batch
 from probvae.objectives.terms import guide_traced, model_traced
@@ -71,8 +71,8 @@ def answers(vae: Any, params: Params, data: Batch, *, rng_key: RngKey) -> tuple[
 
     The scale is the standard deviation, root mean square over data, nan where it is not known.
     """
-    keys = jax.vmap(partial(jax.random.fold_in, rng_key))(jnp.arange(len(data.x)))
-    mean, variance = jax.device_get(_answers(vae.eval(), params, keys, data))
+    context = None if data.context is None else np.asarray(data.context[:1])
+    mean, variance = map_blocks(partial(_answers, vae.eval(), params, context), data, rng_key)
     return mean.astype(float), np.sqrt(variance.mean(0))
 
 
@@ -100,19 +100,18 @@ def with_density(support: Any, entries: np.ndarray) -> np.ndarray:
 
 
 @partial(compiled, static_argnames=("vae",))
-def _answers(vae: Any, params: Params, keys: jax.Array, data: Batch) -> tuple[jax.Array, jax.Array]:
-    """Return the mean and the variance of p(x|z) at a draw of q(z|x), for each datum."""
-    first = None if data.context is None else data.context[0]
+def _answers(vae: Any, params: Params, context: Any, rows: Rows) -> tuple[jax.Array, jax.Array]:
+    """Return the mean and the variance of p(x|z) at a draw of q(z|x), all under one row of context."""
 
     def one_datum(key: RngKey, datum: Batch) -> tuple[jax.Array, jax.Array]:
         guide_key, model_key = jax.random.split(key)
         batch = jax.tree.map(lambda a: a[None], datum)
         drawn = guide_traced(guide_key, params, vae.guide, tuple(batch), {})
-        told = batch._replace(context=None if first is None else first[None])
+        told = batch._replace(context=context)
         p = model_traced(model_key, params, vae.model, drawn, tuple(told), {})["x"]["fn"]
         return p.mean[0], _variance(p, datum.x)
 
-    return jax.lax.map(lambda row: one_datum(*row), (keys, data), batch_size=ROWS)
+    return over_rows(one_datum, rows, rows.keys, rows.data, at_a_time=ROWS)
 
 
 def _variance(p: Distribution, x: jax.Array) -> jax.Array:

@@ -6,7 +6,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from probvae.chunks import ROWS
+from probvae.chunks import ROWS, Rows, over_rows
 from probvae.evidence import Batch
 from probvae.objectives.terms import guide_traced, latent_sites
 from probvae.tracing import compiled
@@ -26,13 +26,13 @@ def drawn(key: RngKey, values: Params, guide: Any, batch: Batch) -> jax.Array:
 
 
 @partial(compiled, static_argnames=("vae", "num_draws"))
-def drawn_codes(vae: Any, values: Params, keys: jax.Array, data: Batch, *, num_draws: int) -> jax.Array:
+def drawn_codes(vae: Any, values: Params, rows: Rows, *, num_draws: int) -> jax.Array:
     """Return draws of q(z|x), ``(n, num_draws, units)``, a key for each datum."""
 
-    def one_datum(row: tuple[RngKey, Batch]) -> jax.Array:
-        batch = jax.tree.map(lambda a: a[None], row[1])
-        draw_keys = jax.random.split(row[0], num_draws)
+    def one_datum(key: RngKey, datum: Batch) -> jax.Array:
+        batch = jax.tree.map(lambda a: a[None], datum)
+        draw_keys = jax.random.split(key, num_draws)
         draw = lambda key: drawn(key, values, vae.guide, batch)  # noqa: E731
         return jax.lax.map(draw, draw_keys, batch_size=min(ROWS, num_draws))
 
-    return jax.lax.map(one_datum, (keys, data))
+    return over_rows(one_datum, rows, rows.keys, rows.data, at_a_time=1)

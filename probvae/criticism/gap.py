@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.scipy.special import logsumexp
 
-from probvae.chunks import data_at_a_time
+from probvae.chunks import Rows, data_at_a_time, map_blocks, over_rows
 from probvae.criticism.draws import drawn
 from probvae.criticism.local_guide import (
     Plan,
@@ -114,10 +114,10 @@ def inference_gap(
             f"log_prob expects an Evidence of these {len(data.x)} data; got one with values of shape "
             f"{np.shape(log_prob.value)}."
         )
-    keys = jax.vmap(partial(jax.random.fold_in, key))(jnp.arange(len(data.x)))
     local = with_local_encoder(fitted.vae)
     plan = Plan(num_steps, rate, num_draws, num_particles)
-    run = _measured(fitted.vae.eval(), local, fitted.values, keys, data, plan)
+    measure = partial(_measured, fitted.vae.eval(), local, fitted.values, plan=plan)
+    run = map_blocks(measure, data, key)
     numbers = {k: np.asarray(v, bool if k == "climbed" else np.float64) for k, v in run.items()}
     found = InferenceGap(**numbers)
     return found if log_prob is None else _with_log_prob(found, log_prob)
@@ -145,14 +145,10 @@ def _check(vae: Any, rng_key: Any, rate: Any, **counts: Any) -> None:
 
 
 @partial(compiled, static_argnames=("vae", "local", "plan"))
-def _measured(
-    vae: Any, local: Any, values: Params, keys: jax.Array, data: Batch, plan: Plan
-) -> dict[str, jax.Array]:
+def _measured(vae: Any, local: Any, values: Params, rows: Rows, plan: Plan) -> dict[str, jax.Array]:
     """Climb and score, so many data at a time that ``ROWS`` rows are decoded at once."""
-    at_a_time = data_at_a_time(plan.num_draws)
 
-    def one_datum(row: tuple[RngKey, Batch]) -> dict[str, jax.Array]:
-        key, datum = row
+    def one_datum(key: RngKey, datum: Batch) -> dict[str, jax.Array]:
         climb_key, score_key, moment_key = jax.random.split(key, 3)
         at = programs(vae, local, values, datum)
         both = jnp.stack([at.start, climbed(climb_key, at, plan)])
@@ -162,7 +158,8 @@ def _measured(
         moments = jax.vmap(lambda outputs: _moments(at, outputs, moment_keys, plan.num_draws))(both)
         return _gap(scored, moments, plan.num_particles)
 
-    return jax.lax.map(one_datum, (keys, data), batch_size=min(at_a_time, len(keys)))
+    together = data_at_a_time(plan.num_draws)
+    return over_rows(one_datum, rows, rows.keys, rows.data, at_a_time=together)
 
 
 def _moments(

@@ -4,10 +4,10 @@ from functools import partial
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from numpyro.infer import MCMC, NUTS, init_to_sample
 
+from probvae.chunks import Rows, map_blocks, over_rows
 from probvae.criticism.draws import drawn_codes, joined
 from probvae.criticism.entries import unit_names
 from probvae.criticism.observed import observed
@@ -125,14 +125,10 @@ def reference_chains(
     _check(fitted.vae, rng_key, num_chains, num_warmup=num_warmup, num_samples=num_samples)
     noise_key, chain_key, guide_key = jax.random.split(rng_key, 3)
     data = observed(fitted, x, noise_key)
-    keys = [
-        jax.vmap(partial(jax.random.fold_in, key))(jnp.arange(len(data.x)))
-        for key in (chain_key, guide_key)
-    ]
-    vae, plan = fitted.vae.eval(), _Plan(num_chains, num_warmup, num_samples)
-    chains, divergences = jax.device_get(_chains(vae, fitted.values, keys[0], data, plan))
-    num_draws = num_chains * num_samples
-    draws = jax.device_get(drawn_codes(vae, fitted.values, keys[1], data, num_draws=num_draws))
+    told, plan = (fitted.vae.eval(), fitted.values), _Plan(num_chains, num_warmup, num_samples)
+    chains, divergences = map_blocks(partial(_chains, *told, plan=plan), data, chain_key)
+    drawn = partial(drawn_codes, *told, num_draws=num_chains * num_samples)
+    draws = map_blocks(drawn, data, guide_key)
     return _compared(np.asarray(chains, np.float64), np.asarray(draws, np.float64), divergences)
 
 
@@ -164,14 +160,11 @@ def _refusal(prior: str, name: str, site: Site) -> str:
 
 
 @partial(compiled, static_argnames=("vae", "plan"))
-def _chains(
-    vae: Any, values: Params, keys: jax.Array, data: Batch, plan: _Plan
-) -> tuple[jax.Array, jax.Array]:
+def _chains(vae: Any, values: Params, rows: Rows, plan: _Plan) -> tuple[jax.Array, jax.Array]:
     """Return draws ``(n, chains, samples, units)`` and counts of divergences ``(n,)``."""
     model = numbers_in(vae.model, values)
 
-    def one_datum(row: tuple[RngKey, Batch]) -> tuple[jax.Array, jax.Array]:
-        key, datum = row
+    def one_datum(key: RngKey, datum: Batch) -> tuple[jax.Array, jax.Array]:
         mcmc = MCMC(
             NUTS(model, init_strategy=init_to_sample),
             **plan._asdict(),
@@ -183,7 +176,7 @@ def _chains(
             "diverging"
         ].sum()
 
-    return jax.lax.map(one_datum, (keys, data), batch_size=min(AT_A_TIME, len(keys)))
+    return over_rows(one_datum, rows, rows.keys, rows.data, at_a_time=AT_A_TIME)
 
 
 def _compared(chains: np.ndarray, draws: np.ndarray, divergences: np.ndarray) -> ReferenceChains:

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from probvae.chunks import at_a_time
+from probvae.chunks import Rows, at_a_time, blocks, data_at_a_time, over_rows, power_of_two
 from probvae.criticism.observed import observed
 from probvae.evidence import Batch, datum_terms
 from probvae.tracing import compiled
@@ -101,15 +101,13 @@ def pareto_shape(fitted: Fitted, x: Any, *, rng_key: RngKey, num_particles: int 
     _check_particles(num_particles)
     psislw = _psislw()
     data = observed(fitted, x, rng_key)
-    n, rows = len(data.x), max(min(BLOCK // num_particles, len(data.x)), 1)
     measures = []
-    for start in range(0, n, rows):
-        index = np.minimum(np.arange(start, start + rows), n - 1)
-        keys = jax.vmap(partial(jax.random.fold_in, rng_key))(index)
-        block = jax.tree.map(lambda a: jnp.asarray(a)[index], data)  # noqa: B023
-        log_w, size = _log_weights(fitted.vae.eval(), fitted.values, keys, block, num_particles)
-        measures.append(_shapes(psislw, np.asarray(log_w), np.asarray(size)))
-    k_hat, effective, gain = (np.concatenate(parts)[:n] for parts in zip(*measures, strict=True))
+    for block in blocks(data, rng_key, power_of_two(BLOCK // num_particles)):
+        rows = block()
+        found = _log_weights(fitted.vae.eval(), fitted.values, rows, num_particles)
+        log_w, size = (np.asarray(each)[: rows.count] for each in found)
+        measures.append(_shapes(psislw, log_w, size))
+    k_hat, effective, gain = (np.concatenate(parts) for parts in zip(*measures, strict=True))
     return ParetoShape(k_hat, threshold(num_particles), effective, gain, num_particles)
 
 
@@ -187,7 +185,7 @@ def _tail(log_w: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 @partial(compiled, static_argnames=("vae", "num_particles"))
 def _log_weights(
-    vae: Any, params: Params, keys: jax.Array, data: Batch, num_particles: int
+    vae: Any, params: Params, rows: Rows, num_particles: int
 ) -> tuple[jax.Array, jax.Array]:
     """Return log weights ``(n, particles)``, and the size of the terms of each datum ``(n,)``.
 
@@ -207,5 +205,5 @@ def _log_weights(
         finite = jnp.where(jnp.isfinite(size), size, 0.0)
         return log_w, finite.max() + math.prod(datum.x.shape)
 
-    together = at_a_time(len(keys), num_particles)
-    return jax.lax.map(lambda row: one_datum(*row), (keys, data), batch_size=together)
+    together = data_at_a_time(num_particles)
+    return over_rows(one_datum, rows, rows.keys, rows.data, at_a_time=together)

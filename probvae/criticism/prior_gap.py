@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from probvae.chunks import ROWS
+from probvae.chunks import ROWS, Rows, map_blocks, over_rows
 from probvae.criticism.observed import observed
 from probvae.criticism.two_sample import two_sample_test
 from probvae.evidence import Batch
@@ -49,8 +49,7 @@ def prior_gap(fitted: Fitted, x: Any, *, rng_key: RngKey) -> PriorGap:
     """
     checks.check_fitted(fitted)
     data = observed(fitted, x, rng_key, least=50)
-    keys = jax.vmap(partial(jax.random.fold_in, rng_key))(jnp.arange(len(data.x)))
-    codes = jax.device_get(_codes(fitted.vae.eval(), fitted.values, keys, data))
+    codes = map_blocks(partial(_codes, fitted.vae.eval(), fitted.values), data, rng_key)
     found = two_sample_test(*codes, rng_key=rng_key, classifier=boosted_trees())
     transported = max(2 * found.accuracy - 1, 0.0)
     return PriorGap(found.accuracy, transported, 2 * found.standard_error, len(data.x))
@@ -64,7 +63,7 @@ def boosted_trees() -> Any:
 
 
 @partial(compiled, static_argnames=("vae",))
-def _codes(vae: Any, params: Params, keys: jax.Array, data: Batch) -> tuple[jax.Array, jax.Array]:
+def _codes(vae: Any, params: Params, rows: Rows) -> tuple[jax.Array, jax.Array]:
     """Return a draw of q(z|x_n) and one of p(z) for each datum, sites side by side."""
 
     def one_datum(key: RngKey, datum: Batch) -> tuple[jax.Array, ...]:
@@ -78,4 +77,4 @@ def _codes(vae: Any, params: Params, keys: jax.Array, data: Batch) -> tuple[jax.
             for trace in (guide, model)
         )
 
-    return jax.lax.map(lambda row: one_datum(*row), (keys, data), batch_size=ROWS)
+    return over_rows(one_datum, rows, rows.keys, rows.data, at_a_time=ROWS)

@@ -5,10 +5,10 @@ from functools import partial
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from numpyro import handlers
 
+from probvae.chunks import Rows, map_blocks, over_rows
 from probvae.evidence import Batch
 from probvae.objectives.terms import traced
 from probvae.tracing import compiled
@@ -58,19 +58,16 @@ def replicates(
         rng_key: a typed key; each replicate and datum has one of its own.
         num_replicates: how many.
     """
-    rows = jax.tree.map(jnp.asarray, data)
-    index = jnp.arange(len(data.x))
+    draw = partial(_draw, fitted.vae.eval(), fitted.values)
     for key in jax.random.split(rng_key, num_replicates):
-        keys = jax.vmap(partial(jax.random.fold_in, key))(index)
-        yield Replicate(*map(np.asarray, _draw(fitted.vae.eval(), fitted.values, keys, rows)))
+        yield Replicate(*map_blocks(draw, data, key))
 
 
 @partial(compiled, static_argnames=("vae",))
-def _draw(vae: Any, values: Params, keys: jax.Array, data: Batch) -> tuple[jax.Array, jax.Array]:
+def _draw(vae: Any, values: Params, rows: Rows) -> tuple[jax.Array, jax.Array]:
     """Draw x for each datum, from the prior and from its own q(z|x)."""
 
-    def one_datum(row: tuple[jax.Array, Batch]) -> tuple[jax.Array, jax.Array]:
-        key, datum = row
+    def one_datum(key: RngKey, datum: Batch) -> tuple[jax.Array, jax.Array]:
         prior_key, code_key, x_key = jax.random.split(key, 3)
         x, context, mask = jax.tree.map(lambda a: a[None], datum)
         model = handlers.seed(handlers.substitute(vae.model, dict(values)), prior_key)
@@ -78,4 +75,4 @@ def _draw(vae: Any, values: Params, keys: jax.Array, data: Batch) -> tuple[jax.A
         _, given = traced(code_key, values, vae.model, vae.guide, (x, context, mask), {})
         return prior[0], given["x"]["fn"].sample(x_key)[0]
 
-    return jax.lax.map(one_datum, (keys, data), batch_size=min(len(keys), AT_A_TIME))
+    return over_rows(one_datum, rows, rows.keys, rows.data, at_a_time=AT_A_TIME)

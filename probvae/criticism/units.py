@@ -5,10 +5,9 @@ from functools import partial
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
-from probvae.chunks import data_at_a_time
+from probvae.chunks import Rows, data_at_a_time, map_blocks, over_rows
 from probvae.criticism.observed import observed
 from probvae.evidence import Batch, datum_terms
 from probvae.objectives.terms import latent_sites
@@ -77,17 +76,15 @@ def units(fitted: Fitted, x: Any, *, rng_key: RngKey, num_samples: int = 100) ->
     data = observed(fitted, x, rng_key, least=2)
     if num_samples < 2:
         raise ValueError(f"num_samples expects at least 2 draws of z per datum; got {num_samples!r}.")
-    keys = jax.vmap(partial(jax.random.fold_in, rng_key))(jnp.arange(len(data.x)))
-    kl, first, second = jax.device_get(
-        _read(fitted.vae.eval(), fitted.values, keys, data, num_samples // 2)
-    )
+    read = partial(_read, fitted.vae.eval(), fitted.values, half=num_samples // 2)
+    kl, first, second = map_blocks(read, data, rng_key)
     variance = {site: _covariance(first[site], second[site]) for site in first}
     noise = {site: _noise(first[site], second[site]) for site in first}
     return Units({site: np.asarray(value, np.float64) for site, value in kl.items()}, variance, noise)
 
 
 @partial(compiled, static_argnames=("vae", "half"))
-def _read(vae: Any, params: Params, keys: jax.Array, data: Batch, half: int) -> tuple:
+def _read(vae: Any, params: Params, rows: Rows, half: int) -> tuple:
     """Return per datum the mean KL, and two means of z over ``half`` draws each, by site."""
 
     def draw(key: RngKey, datum: Batch) -> tuple[dict, dict]:
@@ -101,8 +98,7 @@ def _read(vae: Any, params: Params, keys: jax.Array, data: Batch, half: int) -> 
         halves = {site: value.reshape(2, half, -1).mean(1) for site, value in z.items()}
         return mean(kl), *({site: pair[i] for site, pair in halves.items()} for i in (0, 1))
 
-    at_a_time = data_at_a_time(2 * half)
-    return jax.lax.map(lambda row: one_datum(*row), (keys, data), batch_size=at_a_time)
+    return over_rows(one_datum, rows, rows.keys, rows.data, at_a_time=data_at_a_time(2 * half))
 
 
 def _drawn(guide_trace: dict, model_trace: dict, rng_key: RngKey) -> dict[str, jax.Array]:

@@ -10,6 +10,7 @@ import pytest
 import test_rotated_oracle as rotated
 
 from probvae import VAE, Batch, Fitted, History, guides, nets, priors
+from probvae.chunks import whole
 from probvae.criticism import pareto, pareto_shape
 from probvae.criticism.elpd_data import elpd_data
 
@@ -65,8 +66,7 @@ def test_narrow_guide_has_heavy_tails():
 def test_weights_are_those_that_log_prob_averages():
     key = jax.random.key(4)
     at = fitted(1.2)
-    keys = jax.vmap(lambda i: jax.random.fold_in(key, i))(jnp.arange(5))
-    log_w, size = pareto._log_weights(at.vae.eval(), at.values, keys, Batch(X[:5]), 1300)
+    log_w, size = pareto._log_weights(at.vae.eval(), at.values, whole(Batch(X[:5]), key), 1300)
     bound = at.log_prob(X[:5], rng_key=key, num_particles=1300)
     np.testing.assert_allclose(jax.nn.logsumexp(log_w, axis=1) - np.log(1300), bound.value, rtol=1e-5)
     assert (size - 10 > np.abs(log_w).max(1)).all()  # of terms of either sign, and of 10 entries
@@ -75,9 +75,9 @@ def test_weights_are_those_that_log_prob_averages():
 
 
 def test_blocks_change_nothing(monkeypatch):
-    whole = shape(1.2)
+    in_one = shape(1.2)
     monkeypatch.setattr(pareto, "BLOCK", 7 * PARTICLES)
-    np.testing.assert_allclose(shape(1.2).k_hat, whole.k_hat, rtol=1e-3)
+    np.testing.assert_allclose(shape(1.2).k_hat, in_one.k_hat, rtol=1e-3)
 
 
 @pytest.mark.parametrize("k", [0.2, 0.5, 0.9])
