@@ -170,7 +170,8 @@ def test_files(tmp_path_factory, change):
 
 
 CONFIG = {
-    "data": {"event_shape": [3], "source": "x", "sha256": "", "data_dir": None, "binarize": None, "range": [0, 1]},
+    "data": {"event_shape": [3], "source": "x", "sha256": "", "data_dir": None, "binarize": None, "range": [0, 1],
+             "name": "x", "description": "", "sizes": {"test": 1}},
     "model": {"arguments": {}, "statement": ""},
     "training": {"seed": 0},
     "evaluation": {},

@@ -161,6 +161,7 @@ def test_default_folders_are_numbered(data, tmp_path, monkeypatch):
     assert made == ["tiny-grey", "tiny-grey-2"]
 
 
+@pytest.mark.filterwarnings("ignore:the validation ELBO of epoch 1 is nan")
 def test_loss_that_is_not_finite_keeps_the_last_good_vae(data, tmp_path, capsys):
     assert train(data, tmp_path / "run", "--learning-rate", "1e30", "--epochs", "3") == 1
     message = capsys.readouterr().err

@@ -6,7 +6,7 @@ from probvae.distributions.bernoulli import BernoulliLogits
 from probvae.distributions.blocks import Blocks
 from probvae.distributions.bounds import bounded_scale, check_bound, soft_clip
 from probvae.distributions.categorical import CategoricalLevels
-from probvae.distributions.centre import centre, probabilities
+from probvae.distributions.centres import centre, probabilities
 from probvae.distributions.codes import Bits, OneHotCategorical
 from probvae.distributions.concrete import ExpConcrete, check_temperature
 from probvae.distributions.continuous_bernoulli import ContinuousBernoulli

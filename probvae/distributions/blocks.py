@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpyro.distributions as dist
 from numpyro.distributions import constraints
 
-from probvae.distributions.centre import centre
+from probvae.distributions.centres import centre
 
 
 class _Blocks(constraints.Constraint):

@@ -231,7 +231,7 @@ def _look_at_bound(course: Course, told: tuple) -> None:
     _, feed, epoch_key = told
     values = loop.parameters(course.run, course.point.state)
     rows = feed.rows_without_bound(course.run, values, epoch_key)
-    looking.warn_of_rows(rows, course.num_epochs - 1, course.point.recorder.elbo[-1])
+    looking.warn_of_rows(rows, feed.num_valid, course.num_epochs - 1, course.point.recorder.elbo[-1])
 
 
 def taken(course: Course, told: tuple, *, patiently: bool) -> tuple[Any, tuple, tuple[Incident, ...]]:

@@ -57,8 +57,8 @@ def check_values(
 def check_magnitude(name: str, x: np.ndarray, first_row: int = 0) -> None:
     """Raise for finite values whose square is beyond the numbers that JAX computes in."""
     limit = float(np.finfo(jnp.zeros(()).dtype).max) ** 0.5
-    if x.dtype.kind == "f" and np.abs(x).max(initial=0) >= limit:
-        flat = x.reshape(len(x), -1)
+    if x.dtype.kind == "f" and float(np.abs(x).max(initial=0)) >= limit:
+        flat = x.reshape(len(x), -1).astype(float)
         row, entry = np.argwhere(np.abs(flat) >= limit)[0]
         raise ValueError(
             f"{name} holds {flat[row, entry]:.6g} in row {first_row + row}, entry {entry}; expected "

@@ -97,12 +97,19 @@ def _have_bounds(run: Any, params: Params, rng_key: RngKey, first: Any, batch: B
     return jnp.isfinite(read.log_likelihood - read.total_kl)
 
 
-def warn_of_rows(rows: list[int], epoch: int, elbo: float) -> None:
+def warn_of_rows(rows: list[int], num_rows: int, epoch: int, elbo: float) -> None:
     """Warn that the validation ELBO is not finite, and name the rows whose bounds are not."""
     shown = ", ".join(map(str, rows[:MOST_SHOWN])) + (", ..." if len(rows) > MOST_SHOWN else "")
     cause = (
         f"{len(rows):,} of its rows have no finite bound: {shown}" if rows else "each row has a bound"
     )
+    if len(rows) == num_rows:
+        warn_user(
+            f"the validation ELBO of epoch {epoch + 1} is {elbo}: none of its {num_rows:,} rows has a "
+            "finite bound, so the cause is the fit and no single row. Epochs like this one are never the "
+            "best. Lower the learning rate, or let the run do so: recovery=HalveRate()."
+        )
+        return
     warn_user(
         f"the validation ELBO of epoch {epoch + 1} is {elbo}: {cause}. Epochs like this one are never "
         "the best. Look at x and the context of these validation rows for fill values and outliers. "

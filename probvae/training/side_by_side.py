@@ -103,7 +103,7 @@ def trained_group(
                 told_of_bound = True
                 state = jax.tree.map(lambda a, at=at: a[at], now.state)
                 rows = rows_without_bound(run, loop.parameters(run, state), keys, data[1])
-                looking.warn_of_rows(rows, index, recorders[at].elbo[-1])
+                looking.warn_of_rows(rows, num_rows(data[1]), index, recorders[at].elbo[-1])
             stops = early is not None and early.is_over(recorders[at].elbo)
             live[at] = any(row) and not stops
         bar.update()

@@ -31,6 +31,11 @@ class ResidentFeed:
         """The number of training data."""
         return num_rows(self.train)
 
+    @property
+    def num_valid(self) -> int:
+        """The number of validation data."""
+        return 0 if self.valid is None else num_rows(self.valid)
+
     def epoch(
         self, run: loop.Run, state: Any, fresh: Params, key: RngKey, index: int, **options: bool
     ) -> Any:
@@ -67,6 +72,11 @@ class StreamedFeed:
     def n(self) -> int:
         """The number of training data."""
         return len(self.train.x)
+
+    @property
+    def num_valid(self) -> int:
+        """The number of validation data."""
+        return 0 if self.valid is None else len(self.valid.x)
 
     def epoch(
         self,

@@ -13,6 +13,9 @@ def centre(p: dist.Distribution) -> jax.Array:
     The mean of levels 0 and 2 is 1, a level that may never occur. A Student t has no mean for few
     degrees of freedom, and else the mean is the mode. A distribution says what stands for it by a
     property ``centre``.
+
+    Args:
+        p: any NumPyro distribution.
     """
     if isinstance(p, dist.Independent):
         return centre(p.base_dist)
@@ -34,6 +37,9 @@ def probabilities(p: dist.Distribution) -> Any:
 
     They are ``(..., K)`` for K levels, P(x = 1) for zeros and ones, a tuple of these for blocks of
     columns, and None for all else.
+
+    Args:
+        p: any NumPyro distribution.
     """
     if isinstance(p, dist.Independent | dist.MaskedDistribution):
         return probabilities(p.base_dist)
