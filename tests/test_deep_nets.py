@@ -132,7 +132,7 @@ def test_a_saved_net_of_stacked_blocks_is_read_again(tmp_path):
     values = jax.tree.map(lambda leaf: np.full(leaf.shape, 0.3, "float32"), structure(vae).params)
     empty = History(*({} for _ in History._fields))
     store.save(tmp_path / "vae", vae, values, empty, None, overwrite=False)
-    read, _ = store.load(tmp_path / "vae", vae)
+    read, *_ = store.load(tmp_path / "vae", vae)
     for got, want in zip(jax.tree.leaves(read), jax.tree.leaves(values), strict=True):
         np.testing.assert_array_equal(got, want)
 

@@ -106,8 +106,8 @@ def warn_of_rows(rows: list[int], num_rows: int, epoch: int, elbo: float) -> Non
     if len(rows) == num_rows:
         warn_user(
             f"the validation ELBO of epoch {epoch + 1} is {elbo}: none of its {num_rows:,} rows has a "
-            "finite bound, so the cause is the fit and no single row. Epochs like this one are never the "
-            "best. Lower the learning rate, or let the run do so: recovery=HalveRate()."
+            "finite bound, so the cause is the fit and no single row. Epochs like this one are never "
+            "the best. Lower the learning rate, or let the run do so: recovery=HalveRate()."
         )
         return
     warn_user(
