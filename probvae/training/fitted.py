@@ -36,8 +36,12 @@ class Fitted(Checked):
     VAE's programs with these put in and nets in evaluation mode: plain NumPyro, without parameters, for
     ``Predictive``, ``MCMC``, ``SVI`` with a guide of its own (NumPyro's ``AutoNormal`` of the local
     codes). Weights with a prior (``nets.Bayesian``) are drawn from q(w), never from the prior, anew in
-    each run of the model; what has no key (``decode``, ``as_prior``) has their mean. ``print(fitted)``
-    is the run on one screen; it took ``seconds`` here (None after ``load``).
+    each run of the model; what has no key (``decode``, ``as_prior``) has their mean.
+    ``print(fitted)`` is the run on one screen; it took ``seconds`` here (None after ``load``).
+
+    Queries may be called from several threads, also beside a ``fit``. NumPyro's programs may not: run
+    ``model`` and ``guide`` (``Predictive``, ``MCMC``) in one thread, and not while another makes its
+    first query.
 
     ``data`` describes the training data: their range before and after the observation, dtype and
     columns. Every query takes data as the likelihood scores them, which is after the observation, and
