@@ -4,6 +4,7 @@ from enum import StrEnum
 from typing import NamedTuple
 
 CAUSES = {  # findings that others may be consequences of: what to do first
+    "unlike the training range": "The data are unlike those of training: convert them first.",
     "not converged": "The fit was not over: train on first.",
     "scale at its bound": "A scale is at its bound: free it first.",
 }

@@ -20,7 +20,7 @@ from probvae.criticism import (
     rules,
 )
 from probvae.criticism.diagnose import RULES, judged
-from probvae.criticism.verdict import verdict
+from probvae.criticism.verdict import CAUSES, verdict
 
 PAGE = Path(__file__).parents[2] / "docs" / "diagnosis.md"
 ONE = np.ones(20)
@@ -190,11 +190,12 @@ def test_a_bound_is_a_fault_where_it_costs_half_a_nat(changes, limited):
     assert named(**running) == ["scale running to 0"]  # a lower bound would let it run on
 
 
-def test_a_scale_at_its_bound_is_told_first_as_the_rest_may_follow_from_it():
-    found = judged(healthy(units=DEAD, scale_bounds=bounds(gain=3.0)))
-    assert found.names == ["scale at its bound", "posterior collapse"]
-    assert "free it first. The rest may follow" in str(found).splitlines()[0]
-    assert "free it first" not in str(judged(healthy(scale_bounds=bounds(gain=3.0))))
+@pytest.mark.parametrize("cause", CAUSES)
+def test_a_cause_is_told_first_as_the_rest_may_follow_from_it(cause):
+    found = judged(healthy(**{"units": DEAD, **CASES[cause]}))
+    assert found.names[0] == cause
+    assert f"{CAUSES[cause]} The rest may follow" in str(found).splitlines()[0]
+    assert CAUSES[cause] not in str(judged(healthy(**CASES[cause])))
 
 
 @pytest.mark.parametrize(
