@@ -154,10 +154,11 @@ def at_a_time(n: int, rows_each: int = 1) -> int:
     return divisor if 2 * divisor >= most else most
 
 
-def over_particles(
-    value: Any, update: Any, start: Any, neutral: float, rows: Rows, num_particles: int
-) -> Any:
-    """Fold ``update`` over chunks of particles for each datum; exactly ``num_particles`` count."""
+def over_particles(value: Any, update: Any, start: Any, rows: Rows, num_particles: int) -> Any:
+    """Fold ``update(total, values, counts)`` over chunks of particles for each datum.
+
+    The last chunk is padded: ``counts`` is true for exactly ``num_particles`` values in all.
+    """
     chunk = min(num_particles, ROWS)
     chunks = -(-num_particles // chunk)
 
@@ -166,7 +167,7 @@ def over_particles(
             index = i * chunk + jnp.arange(chunk)
             particle_keys = jax.vmap(partial(jax.random.fold_in, key))(index)
             values = jax.vmap(value, in_axes=(0, None))(particle_keys, datum)
-            return update(total, jnp.where(index < num_particles, values, neutral)), None
+            return update(total, values, index < num_particles), None
 
         return jax.lax.scan(one_chunk, start, jnp.arange(chunks))[0]
 

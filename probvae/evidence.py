@@ -142,8 +142,8 @@ def elbo(
     """E_q[log p(x|z)] - KL(q(z|x) || p(z)) per datum, as a mean over particles."""
     check_density(vae)
     run = partial(_elbo, vae.eval(), params, num_particles=num_particles)
-    mean, square = in_blocks(run, data, rng_key, num_particles, progress)
-    spread = np.maximum(square - mean**2, 0.0) / max(num_particles - 1, 1)
+    mean, variance = in_blocks(run, data, rng_key, num_particles, progress)
+    spread = np.maximum(variance, 0.0) / max(num_particles - 1, 1)
     error = np.sqrt(spread) if num_particles > 1 else np.full_like(mean, np.nan)
     return Evidence(mean, error, num_particles)
 
@@ -178,26 +178,36 @@ def _importance(vae: Any, params: Params, rows: Rows, num_particles: int) -> Any
     def weights(key: jax.Array, datum: Batch) -> jax.Array:
         return datum_terms(vae, params, key, datum).log_weight[0]
 
-    def update(total: tuple, log_w: jax.Array) -> tuple:
+    def update(total: tuple, log_w: jax.Array, counts: jax.Array) -> tuple:
+        log_w = jnp.where(counts, log_w, -jnp.inf)
         first = jnp.logaddexp(total[0], logsumexp(log_w))
         return first, jnp.logaddexp(total[1], logsumexp(2 * log_w))
 
     start = (jnp.full((), -jnp.inf), jnp.full((), -jnp.inf))
-    first, second = over_particles(weights, update, start, -jnp.inf, rows, num_particles)
+    first, second = over_particles(weights, update, start, rows, num_particles)
     return first - math.log(num_particles), second - math.log(num_particles)
 
 
 @partial(compiled, static_argnames=("vae", "num_particles"))
 def _elbo(vae: Any, params: Params, rows: Rows, num_particles: int) -> Any:
-    """Return the mean and the mean square of the particles' ELBO, per datum."""
+    """Return the mean and the variance of the particles' ELBO, per datum.
+
+    The sums are of differences from the first particle. Squares of values near -1e5 would round away a
+    variance of 100 in float32.
+    """
 
     def bound(key: jax.Array, datum: Batch) -> jax.Array:
         read = datum_terms(vae, params, key, datum)
         return (read.log_likelihood - read.total_kl)[0]
 
-    def update(total: tuple, value: jax.Array) -> tuple:
-        return total[0] + value.sum(), total[1] + (value**2).sum()
+    def update(total: tuple, value: jax.Array, counts: jax.Array) -> tuple:
+        shift, first, second = total
+        reference = jnp.where(jnp.isfinite(value[0]), value[0], 0.0)
+        shift = jnp.where(jnp.isnan(shift), reference, shift)
+        difference = jnp.where(counts, value - shift, 0.0)
+        return shift, first + difference.sum(), second + (difference**2).sum()
 
-    start = (jnp.zeros(()), jnp.zeros(()))
-    first, second = over_particles(bound, update, start, 0.0, rows, num_particles)
-    return first / num_particles, second / num_particles
+    start = (jnp.full((), jnp.nan), jnp.zeros(()), jnp.zeros(()))
+    shift, first, second = over_particles(bound, update, start, rows, num_particles)
+    first, second = first / num_particles, second / num_particles
+    return shift + first, second - first**2

@@ -83,6 +83,17 @@ def test_the_standard_error_of_a_bound_is_that_of_a_mean_of_few_particles():
     np.testing.assert_allclose(found[0].value, elbo.mean(1), rtol=1e-5)
 
 
+def test_the_standard_error_of_an_elbo_far_from_0_keeps_its_digits():
+    """What is orthogonal to the decoder's columns adds a constant, -250,000 nats here, to each particle."""
+    far = MU + 500.0 * np.array([0.5, 0.0, -1.0]) / np.sqrt(1.25)
+    data = evidence.Batch(jnp.asarray(np.stack([MU, far]), jnp.float32))
+    bound = evidence.elbo(VAE, WIDE, data, rng_key=jax.random.key(5), num_particles=400)
+    assert bound.value[1] - bound.value[0] == pytest.approx(-250_000.0, rel=1e-5)
+    near, away = bound.standard_error
+    assert near > 0.01
+    assert away == pytest.approx(near, rel=0.15)  # their particles differ: two draws of 400
+
+
 def test_limits():
     """IWAE_1 is the ELBO; Renyi(0) is IWAE; Renyi(1) is the ELBO, and is neared without a jump."""
     key = jax.random.key(5)
