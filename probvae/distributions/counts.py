@@ -153,7 +153,9 @@ def _by_deviances(x: jax.Array, r: jax.Array, log_mean: jax.Array, log_odds: jax
 
 
 @jax.custom_jvp
-def deviance(x: jax.Array, log_mean: jax.Array, difference: jax.Array) -> jax.Array:
+def deviance(
+    x: jax.typing.ArrayLike, log_mean: jax.typing.ArrayLike, difference: jax.Array
+) -> jax.Array:
     """Return x log(x / m) - (x - m) >= 0 for x > 0, which does not cancel where x is near m.
 
     With v = (x - m) / (x + m), log(x / m) = 2 (v + v^3 / 3 + v^5 / 5 + ...).
@@ -183,9 +185,9 @@ def _deviance_jvp(primals: tuple, tangents: tuple) -> tuple[jax.Array, jax.Array
     return deviance(*primals), log_ratio * tangents[0] - difference * tangents[1]
 
 
-def _log_ratio(x: jax.Array, log_mean: jax.Array) -> jax.Array:
+def _log_ratio(x: jax.typing.ArrayLike, log_mean: jax.typing.ArrayLike) -> jax.Array:
     """Return log(x / m): the quotient has more digits than log x - log m, unless m is next to 0."""
-    tiny = log_mean < -60
+    tiny = jnp.less(log_mean, -60)
     return jnp.where(tiny, jnp.log(x) - log_mean, jnp.log(x / jnp.exp(jnp.maximum(log_mean, -60.0))))
 
 
