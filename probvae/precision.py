@@ -63,15 +63,24 @@ def may_merge(dtype: np.dtype) -> bool:
 
 
 def warn_of_merged_values(name: str, rows: np.ndarray, observed: np.ndarray | None = None) -> None:
-    """Warn if float32 merges more than half of the distinct values of some column.
+    """Warn of what ``describe_merged_values`` finds."""
+    text = describe_merged_values(name, rows, observed)
+    if text is not None:
+        warnings.warn(text, stacklevel=2)
+
+
+def describe_merged_values(
+    name: str, rows: np.ndarray, observed: np.ndarray | None = None
+) -> str | None:
+    """Say which column loses more than half of its distinct values in float32; None if none does.
 
     Args:
-        name: what the warning calls the data.
+        name: what the text calls the data.
         rows: some rows of them, in the dtype that they were given in.
         observed: where they are observed.
     """
     if len(rows) < FEW or not may_merge(rows.dtype):
-        return
+        return None
     columns = rows.reshape(len(rows), -1)
     if observed is not None:
         columns = np.where(observed.reshape(columns.shape), columns, 0)
@@ -82,18 +91,17 @@ def warn_of_merged_values(name: str, rows: np.ndarray, observed: np.ndarray | No
     if columns.dtype.kind == "f":
         merged &= ~(np.ptp(columns, axis=0) <= NOISE * size)
     if not merged.any():
-        return
+        return None
     column = int(merged.argmax())
     place = f"column {column}" if rows.ndim == 2 else f"entry {column} of each row"
     step = float(np.spacing(np.float32(size[column])))
-    warnings.warn(
+    return (
         f"{name}: JAX computes in float32, which cannot tell apart the values of {place}. "
         f"{exact[column]} distinct values in {len(rows)} rows become {rounded[column]}, because near "
         f"{size[column]:.3g} float32 numbers are {step:.3g} apart ({int(merged.sum())} of "
         f"{len(merged)} columns are so). Subtract an offset before you divide by a unit, "
         "(x - x.mean(axis=0)) / x.std(axis=0), or compute in double precision: "
-        'jax.config.update("jax_enable_x64", True).',
-        stacklevel=2,
+        'jax.config.update("jax_enable_x64", True).'
     )
 
 

@@ -161,6 +161,12 @@ def test_what_float32_merges_is_told_of_data_and_context_and_the_remedies_work()
     assert len(np.unique(x)) > 0.99 * x.size
 
 
+def test_training_data_that_float32_merges_are_refused():
+    seconds = 1.7e9 + 30 * RANDOM.normal(size=(500, D))
+    with pytest.raises(ValueError, match="train: JAX computes in float32.*Subtract an offset"):
+        fit(V, seconds, rng_key=jax.random.key(0), epochs=1, batch_size=50, progress=False)
+
+
 def test_in_double_precision_nothing_is_merged(float64):
     seconds = 1.7e9 + 30 * RANDOM.normal(size=(500, D))
     assert len(np.unique(check_data(V, seconds).x)) == len(np.unique(seconds))

@@ -4,6 +4,7 @@ Training and validation data, and the data of every query and measure, come thro
 Contexts without data come through ``check_context``.
 """
 
+import warnings
 from collections.abc import Iterator
 from typing import Any
 
@@ -17,7 +18,7 @@ from probvae.data.reading import DataError
 from probvae.data.streamed import free_memory, mapped, streamed
 from probvae.data_description import Comparer, Describer
 from probvae.evidence import Batch
-from probvae.precision import in_precision, may_merge, sampled_rows, warn_of_merged_values
+from probvae.precision import describe_merged_values, in_precision, may_merge, sampled_rows
 from probvae.training.in_support import check_magnitude, check_observation, check_values
 from probvae.training.progress import bar
 from probvae.typing import Shape
@@ -59,7 +60,8 @@ def check_data(
 
     Raises:
         TypeError: for containers and dtypes that hold no numbers.
-        ValueError: for a wrong shape, and for values that are not finite or not in the support.
+        ValueError: for a wrong shape, for values that are not finite or not in the support, and for
+            training data whose values float32 merges (other data give a warning).
     """
     batch = _as_batch(data, name, context, mask)
     if any(isinstance(part, jax.core.Tracer) for part in batch):
@@ -68,7 +70,10 @@ def check_data(
     inputs.check_shape(name, x.shape, vae.event_shape, "event_shape")
     mask = _check_mask(vae, batch.mask, observed, x.shape, _part_of(name, "mask"))
     context = check_context(vae, batch.context, _part_of(name, "context"), rows=len(x))
-    _warn_of_merged_values(name, x, mask)
+    if text := _describe_merged_values(name, x, mask):
+        if isinstance(record, Describer):  # a fit to three values of a thousand helps nobody
+            raise ValueError(text)
+        warnings.warn(text, stacklevel=2)
     if observation is not AS_IT_IS:
         check_observation(observation, in_precision(_rows(x, slice(0, 2))))
     if isinstance(x, Streamed) and keep_streamed:
@@ -99,7 +104,8 @@ def check_context(vae: Any, context: Any, name: str = "context", *, rows: int | 
     inputs.check_context_shape(vae, array.shape, name)
     if rows is not None:
         inputs.check_same_rows(name, len(array), rows)
-    _warn_of_merged_values(name, array, None)
+    if text := _describe_merged_values(name, array, None):
+        warnings.warn(text, stacklevel=2)
     array = in_precision(array)
     if array.dtype.kind == "f" and not np.isfinite(array).all():
         bad = ~np.isfinite(array.reshape(len(array), -1)).all(axis=1)
@@ -160,11 +166,12 @@ def _load(name: str, value: Any) -> tuple[np.ndarray, np.ndarray | None]:
     return array.read(np.arange(len(array))) if isinstance(array, Streamed) else array, observed
 
 
-def _warn_of_merged_values(name: str, x: Any, mask: np.ndarray | None) -> None:
-    if may_merge(x.dtype):
-        rows = sampled_rows(len(x))
-        sample = x.read(rows) if isinstance(x, Streamed) else x[rows]
-        warn_of_merged_values(name, sample, None if mask is None else mask[rows])
+def _describe_merged_values(name: str, x: Any, mask: np.ndarray | None) -> str | None:
+    if not may_merge(x.dtype):
+        return None
+    rows = sampled_rows(len(x))
+    sample = x.read(rows) if isinstance(x, Streamed) else x[rows]
+    return describe_merged_values(name, sample, None if mask is None else mask[rows])
 
 
 def _check_mask(
