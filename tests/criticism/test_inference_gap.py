@@ -162,7 +162,7 @@ def small(**parts):
 def join_values(vae):
     from numpyro import handlers
 
-    x = jnp.full((2, *vae.event_shape), 0.5)
+    x = jnp.zeros((2, *vae.event_shape))
     context = jnp.zeros((2, *vae.context_shape)) if vae.context_shape else None
     traces = {}
     for program in (vae.model, vae.guide):
