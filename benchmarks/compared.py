@@ -5,7 +5,7 @@ from pathlib import Path
 
 from safetensors.numpy import load_file
 
-from probvae.training import checkpoint_file
+from probvae.training.checkpointing import file_format
 
 
 def damages(folder: Path) -> list[str]:
@@ -15,7 +15,7 @@ def damages(folder: Path) -> list[str]:
     for path in sorted(folder.rglob("*")):
         if path.name.startswith(".") or path.name.endswith(".partial") or path.is_dir():
             continue
-        reader = checkpoint_file.read if path.name.startswith("epoch-") else readers.get(path.suffix)
+        reader = file_format.read if path.name.startswith("epoch-") else readers.get(path.suffix)
         try:
             if reader:
                 reader(path)

@@ -40,7 +40,7 @@ def probvae(log: Path, words: list, cache: Path | None, arm: Callable[[], None] 
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
         jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
         training.Checkpoints = lambda folder: Checkpoints(folder, seconds=0.0)
-        figures.drawn = two
+        figures.draw_run_figures = two
         if arm is not None:
             arm()
         return main([str(word) for word in words])
@@ -67,10 +67,10 @@ def in_its_own_process(log: Path, work: Callable[[], int]) -> int:
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
-def two(run: object, rng_key: object) -> Iterator[figures.Drawn]:
+def two(run: object, rng_key: object) -> Iterator[figures.RunFigure]:
     """Draw two figures, one of history and one of draws: the others would take most of the time."""
-    yield figures.Drawn("curves", "Curves.", plots.curves(run.fitted.history))
-    yield figures.Drawn("samples", "Samples.", figures.samples(run, 4, rng_key))
+    yield figures.RunFigure("curves", "Curves.", plots.curves(run.fitted.history))
+    yield figures.RunFigure("samples", "Samples.", figures.samples(run, 4, rng_key))
 
 
 def whole(base: Path, variant: str, cache: Path | None, name: str) -> float:

@@ -21,7 +21,8 @@ import training
 from contenders.sizes import BATCH, HIDDEN, LATENT, LEARNING_RATE
 
 from probvae import VAE, Fitted, fit, nets, sweep
-from probvae.training import loop, side_by_side
+from probvae.training import loop
+from probvae.training.sweeps import vmapped
 
 ADAM = optax.adam(LEARNING_RATE)  # one object: one program
 BASE = "fit, one by one"
@@ -63,7 +64,7 @@ def timed(train: Callable) -> dict:
 
 def programs() -> int:
     """Return how many programs of an epoch are compiled by now."""
-    return loop.epoch._cache_size() + side_by_side._epoch._cache_size()
+    return loop.epoch._cache_size() + vmapped._epoch._cache_size()
 
 
 def rows(found: dict[str, list[dict]], members: int) -> list[list[str]]:

@@ -39,7 +39,7 @@ from inference.pictures import by_components
 from inference.tutorial_loss import TutorialLoss
 from models.transformer_vae import transformer_vae
 from probvae import Fitted, Variant, fit, load, objectives
-from probvae.data import Compose, Dequantize, Flip, known
+from probvae.data import Compose, Dequantize, Flip, list_datasets
 from probvae.data import load as load_data
 
 TUTORIAL, TARGET = 0.02597, 0.0100
@@ -59,7 +59,7 @@ class Faces(NamedTuple):
 
 def faces(name: str | None, most: int | None) -> Faces:
     """Load faces as levels: those asked for, or CelebA-HQ where it is, else LFW."""
-    name = name or ("celebahq" if known()["celebahq"].found else "lfw64")
+    name = name or ("celebahq" if list_datasets()["celebahq"].found else "lfw64")
     found = load_data(name)
     valid = np.rint(found.valid[:most] * 255).astype(np.uint8)
     return Faces(name, found.train[: most and 2 * most], valid)

@@ -28,7 +28,8 @@ from inference.claims import comparison
 from inference.comparison import options, some
 from inference.window import Window
 from probvae import VAE, Fitted, fit, likelihoods, nets, objectives, priors
-from probvae.criticism import budgets, diagnose, elbo_surgery, units
+from probvae.criticism import active_units, diagnose, elbo_surgery
+from probvae.criticism.diagnosis import budgets
 from probvae.data import load
 from probvae.plots.canvas import BLUE, new_figure, tidy
 
@@ -74,7 +75,7 @@ def recipes(
         "KL weight 0 to 1 in half the steps": Recipe(
             plain, objectives.ELBO(optax.linear_schedule(0.0, 1.0, half))
         ),
-        "the same in 4 cycles": Recipe(plain, objectives.ELBO(objectives.Cyclical(half, 4))),
+        "the same in 4 cycles": Recipe(plain, objectives.ELBO(objectives.CyclicalSchedule(half, 4))),
         "free bits, 8 nats in all": Recipe(plain, objectives.FreeBits(8.0 / latent_dim)),
         "committed rate, 5 nats": Recipe(replace(plain, prior=priors.AutoregressiveNormal(5.0))),
         "capacity, 8 nats": Recipe(plain, objectives.Capacity(8.0, gamma=2.0)),
@@ -98,7 +99,7 @@ def trained(recipe: Recipe, data, seed: int, epochs: int) -> Fitted:
 def measured(fitted: Fitted, x: np.ndarray, particles: int) -> Measured:
     """Ask a fitted VAE what its code says of test data, and how likely they are."""
     keys = jax.random.split(jax.random.key(99), 3)
-    found = units(fitted, x, rng_key=keys[0])
+    found = active_units(fitted, x, rng_key=keys[0])
     return Measured(
         float(sum(active.sum() for active in found.active().values())),
         float(sum(kl.sum(1).mean() for kl in found.kl.values())),

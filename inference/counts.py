@@ -86,7 +86,7 @@ def variants(genes: int, hidden: int) -> dict[str, VAE]:
         latent_dim=10,
         context_shape=(1,),
         likelihood=likelihoods.NegativeBinomial(size),
-        encoder=nets.Transformed(net, jnp.log1p),
+        encoder=nets.InputTransform(net, jnp.log1p),
         decoder=net,
     )
     return {

@@ -30,7 +30,7 @@ from models.beta_vae import beta_vae
 from models.factor_vae import factor_vae
 from models.vae import vae
 from probvae import Fitted, Variant, fit
-from probvae.criticism import factor_vae_score, mutual_information_gap, units
+from probvae.criticism import active_units, factor_vae_score, mutual_information_gap
 from probvae.data import dsprites
 from probvae.plots.canvas import new_figure
 
@@ -110,7 +110,7 @@ def scores(fitted: Fitted, held_out: Drawn) -> Scores:
     """Measure a fitted VAE."""
     keys = jax.random.split(jax.random.key(99), 3)
     q = fitted.encode(held_out.x)
-    found = units(fitted, held_out.x[:2000], rng_key=keys[2])
+    found = active_units(fitted, held_out.x[:2000], rng_key=keys[2])
     fit_of = fitted.decode(q.sample(keys[1])).log_prob(held_out.x).mean()
     return Scores(
         mutual_information_gap(q.mean, held_out.factors).score,
@@ -154,7 +154,9 @@ def traversals(fits: dict[str, Fitted], held_out: Drawn, rows: int = 6):
     panels = shown.subplots(-(-len(fits) // 2), 2).ravel()
     for axes, (name, fitted) in zip(panels, fits.items(), strict=True):
         told = (
-            units(fitted, held_out.x[:1000], rng_key=jax.random.key(0), num_samples=2).kl["z"].mean(0)
+            active_units(fitted, held_out.x[:1000], rng_key=jax.random.key(0), num_samples=2)
+            .kl["z"]
+            .mean(0)
         )
         order = np.argsort(told)[::-1][:rows]
         means = np.asarray(fitted.encode(held_out.x).mean)

@@ -11,8 +11,8 @@ from inference.pictures import in_chunks, sharpness
 from probvae import Fitted, plots
 from probvae.criticism import bits_per_dimension
 from probvae.data import Dequantize
+from probvae.fitted.latent_paths import spherical, straight
 from probvae.plots.canvas import side_by_side
-from probvae.training.paths import spherical, straight
 
 LEVELS = 256
 

@@ -114,7 +114,7 @@ def counts(seed: int, s: Settings) -> Case:
         event_shape=(20,),
         latent_dim=3,
         likelihood=likelihoods.NegativeBinomial(),
-        encoder=nets.Transformed(nets.MLP((64,)), jnp.log1p),
+        encoder=nets.InputTransform(nets.MLP((64,)), jnp.log1p),
         decoder=nets.MLP((64,)),
     )
     data = (x[:1000], x[1000:1250], x[1250:])

@@ -25,10 +25,10 @@ import optax
 from inference.claims import comparison
 from inference.comparison import options, some
 from probvae import VAE, Fitted, fit, guides, nets, objectives, priors
-from probvae.criticism import units
+from probvae.criticism import active_units
 from probvae.data import load
 from probvae.plots.canvas import BLUE, new_figure, tidy
-from probvae.structure import structure
+from probvae.tracing import trace_structure
 
 BASELINE = "one level"
 BATCH = 100
@@ -81,7 +81,7 @@ def one_level(event_shape: tuple[int, ...], size: Size, parameters: int) -> VAE:
 
 def number(vae: VAE) -> int:
     """Return how many parameters a VAE has."""
-    return sum(leaf.size for leaf in jax.tree.leaves(structure(vae).params))
+    return sum(leaf.size for leaf in jax.tree.leaves(trace_structure(vae).params))
 
 
 def models(event_shape: tuple[int, ...], size: Size) -> dict[str, VAE]:
@@ -103,7 +103,8 @@ def measured(fitted: Fitted, x: np.ndarray, particles: int) -> Measured:
     """Ask a fitted VAE how likely test data are, and where its KL is."""
     key = jax.random.key(99)
     kl = {
-        name: kl.sum(-1).mean() for name, kl in units(fitted, x, rng_key=key, num_samples=20).kl.items()
+        name: kl.sum(-1).mean()
+        for name, kl in active_units(fitted, x, rng_key=key, num_samples=20).kl.items()
     }
     return Measured(
         fitted.elbo(x, rng_key=key, num_particles=50).mean,

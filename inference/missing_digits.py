@@ -21,8 +21,8 @@ from jax.scipy.special import logsumexp
 from inference.comparison import compare, options
 from probvae import VAE, Batch, fit, nets
 from probvae.data import load
+from probvae.fitted import Fitted
 from probvae.plots.canvas import side_by_side
-from probvae.training import Fitted
 
 TOLD, ZERO, PIXELS = "told what is missing", "missing taken as 0", "per-pixel frequency"
 

@@ -6,7 +6,7 @@ import jax
 import numpy as np
 
 from probvae.criticism import classifier_features
-from probvae.criticism.features import principal_components
+from probvae.criticism.samples.features import principal_components
 from probvae.data import load
 
 

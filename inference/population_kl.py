@@ -38,12 +38,12 @@ from inference.comparison import options
 from probvae import VAE, Fitted, fit, guides, nets, objectives, priors, refit
 from probvae.criticism import (
     elbo_surgery,
-    holes,
     prior_gap,
+    prior_holes,
     sample_quality,
     two_sample_test,
 )
-from probvae.criticism.prior_gap import boosted_trees
+from probvae.criticism.latents.prior_gap import boosted_trees
 from probvae.data import load
 from probvae.plots.canvas import BLUE, GREY, ORANGE, new_figure, tidy
 
@@ -139,7 +139,7 @@ def measured(fitted: Fitted, x: np.ndarray, particles: int) -> Measured:
         surgery.kl,
         surgery.mutual_information,
         surgery.population_kl,
-        holes(fitted, x, rng_key=keys[3], num_samples=2000, ratio=RATIO).share,
+        prior_holes(fitted, x, rng_key=keys[3], num_samples=2000, ratio=RATIO).share,
         prior_gap(fitted, x, rng_key=keys[4]).transported,
         log_likelihood,
         fitted.log_prob(x, rng_key=keys[5], num_particles=particles).mean,

@@ -7,7 +7,7 @@ import jax
 
 from probvae import objectives
 from probvae.objectives.particles import over_particles
-from probvae.objectives.terms import guide_traced, latent_sites, model_traced
+from probvae.objectives.terms import latent_sites, trace_guide, trace_model
 
 
 class ScoreFunction(objectives.AbstractEstimator):
@@ -24,7 +24,7 @@ class ScoreFunction(objectives.AbstractEstimator):
 def held_draws(key, params, model, guide, args, kwargs):
     """Run both programs, with no gradient through the draws."""
     model_key, guide_key = jax.random.split(key)
-    drawn = guide_traced(guide_key, params, guide, args, kwargs)
+    drawn = trace_guide(guide_key, params, guide, args, kwargs)
     z = {name: jax.lax.stop_gradient(drawn[name]["value"]) for name in latent_sites(drawn)}
-    again = guide_traced(guide_key, {**params, **z}, guide, args, kwargs)
-    return again, model_traced(model_key, params, model, again, args, kwargs)
+    again = trace_guide(guide_key, {**params, **z}, guide, args, kwargs)
+    return again, trace_model(model_key, params, model, again, args, kwargs)

@@ -24,6 +24,6 @@ def conv_hierarchical(
         posterior=guides.TwoLevelTopDown(nets.MLP(between)),
         likelihood=likelihoods.Bernoulli(),
         encoder=nets.Conv(channels),
-        decoder=nets.ConvTranspose(channels[::-1]),
+        decoder=nets.ConvDecoder(channels[::-1]),
     )
     return Variant(model, epochs=100, batch_size=100)

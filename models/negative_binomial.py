@@ -20,7 +20,7 @@ def negative_binomial(
         event_shape=event_shape,
         latent_dim=latent_dim,
         likelihood=likelihoods.NegativeBinomial(),
-        encoder=nets.Transformed(nets.MLP(hidden), jnp.log1p),
+        encoder=nets.InputTransform(nets.MLP(hidden), jnp.log1p),
         decoder=nets.MLP(hidden),
     )
     return Variant(model, epochs=100, batch_size=100)

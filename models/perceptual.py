@@ -33,7 +33,7 @@ def perceptual(
     model = VAE(
         event_shape=event_shape,
         latent_dim=latent_dim,
-        likelihood=likelihoods.Perceptual(_edges, scale=scale),
+        likelihood=likelihoods.PerceptualDistance(_edges, scale=scale),
         encoder=nets.MLP(hidden),
         decoder=nets.MLP(hidden),
     )

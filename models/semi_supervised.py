@@ -28,5 +28,5 @@ def semi_supervised(
         encoder=nets.MLP(hidden),
         decoder=nets.MLP(hidden),
     )
-    objective = objectives.SemiSupervised(alpha)
+    objective = objectives.SemiSupervisedELBO(alpha)
     return Variant(model, objective=objective, epochs=100, batch_size=100)

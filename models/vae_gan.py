@@ -35,5 +35,5 @@ def vae_gan(
         rates, lambda params: {k: "D" if k.startswith("objective$") else "VAE" for k in params}
     )
     judge = objectives.Discriminator(nets.MLP(discriminator, jax.nn.leaky_relu))
-    game = objectives.Adversarial(features, adversary, discriminator=judge)
+    game = objectives.AdversarialELBO(features, adversary, discriminator=judge)
     return Variant(model, objective=game, optimizer=optimizer, epochs=100, batch_size=100)

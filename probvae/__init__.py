@@ -1,48 +1,50 @@
 """ProbVAE: variational autoencoders as NumPyro programs made of swappable parts."""
 
-__version__ = "0.1.0"
-
 from probvae import data, flows, guides, likelihoods, nets, objectives, priors
+from probvae._version import __version__ as __version__
 from probvae.criticism import Diagnosis, diagnose, to_datatree
-from probvae.evidence import Batch, Evidence
+from probvae.evidence import Batch, BoundEstimate
+from probvae.fitted import (
+    DecoderPrior,
+    Fitted,
+    History,
+    Imputed,
+    Incident,
+    Samples,
+    Sweep,
+    latent_paths,
+    load,
+    point_weights,
+)
 from probvae.training import (
     AbstractRecovery,
     Checkpoints,
     DataParallel,
-    DecoderPrior,
     EarlyStopping,
-    Fitted,
     HalveRate,
-    History,
-    Imputed,
-    Incident,
     LostProcessError,
     MovingAverage,
     NonFiniteLossError,
-    Samples,
     SkipBatch,
-    Sweep,
     callbacks,
     fit,
-    load,
-    paths,
-    point_weights,
     refit,
-    shared_params,
     sweep,
+    transfer_params,
 )
 from probvae.vae import VAE
 from probvae.variant import Variant
 
 __all__ = [
+    "VAE",
     "AbstractRecovery",
     "Batch",
+    "BoundEstimate",
     "Checkpoints",
     "DataParallel",
     "DecoderPrior",
     "Diagnosis",
     "EarlyStopping",
-    "Evidence",
     "Fitted",
     "HalveRate",
     "History",
@@ -54,7 +56,6 @@ __all__ = [
     "Samples",
     "SkipBatch",
     "Sweep",
-    "VAE",
     "Variant",
     "callbacks",
     "data",
@@ -62,15 +63,15 @@ __all__ = [
     "fit",
     "flows",
     "guides",
+    "latent_paths",
     "likelihoods",
     "load",
     "nets",
     "objectives",
-    "paths",
     "point_weights",
     "priors",
     "refit",
-    "shared_params",
     "sweep",
     "to_datatree",
+    "transfer_params",
 ]

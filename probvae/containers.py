@@ -9,8 +9,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from probvae.fields import shown
-from probvae.precision import as_jax_takes_it
+from probvae.checks import format_value
+from probvae.precision import to_jax_dtype
 
 ONE_HOT = "Encode categories as one-hot columns: np.eye(levels)[codes], or pandas.get_dummies(frame)."
 
@@ -45,12 +45,12 @@ def read_values(name: str, value: Any) -> Values:
         array, observed = split_mask(_as_array(name, value))
     if array.dtype.kind == "O":
         array, missing = _read_objects(name, array)
-        observed = _both(observed, None if missing is None else ~missing)
+        observed = _join_masks(observed, None if missing is None else ~missing)
     check_real(name, array.dtype)
-    return Values(as_jax_takes_it(array), observed)
+    return Values(to_jax_dtype(array), observed)
 
 
-def numbers(name: str, value: Any) -> Any:
+def to_numbers(name: str, value: Any) -> Any:
     """Return an array of real numbers, as NumPy's or JAX's; a traced one is passed.
 
     Raises:
@@ -74,7 +74,7 @@ def is_sparse(value: Any) -> bool:
 def check_container(name: str, value: Any) -> None:
     """Raise TypeError for a container that holds no array, or more than one; name the way to one."""
     if value is None or isinstance(value, str | bytes | set | frozenset):
-        raise TypeError(f"{name} expects an array of numbers; got {shown(value)}.")
+        raise TypeError(f"{name} expects an array of numbers; got {format_value(value)}.")
     kind = type(value).__name__
     if isinstance(value, Mapping):
         keys = ", ".join(repr(key) for key in list(value)[:5])
@@ -100,7 +100,7 @@ def check_container(name: str, value: Any) -> None:
             f"{name} expects an array of numbers; got a {kind}, an iterator that can be read once. "
             "Stack its rows: np.stack(list(rows))."
         )
-    if hasattr(value, "__iter__") and not hasattr(value, "__getitem__") and not _has_array(value):
+    if hasattr(value, "__iter__") and not hasattr(value, "__getitem__") and not _holds_array(value):
         raise TypeError(
             f"{name} expects an array of numbers; got a {kind}, which gives batches one after the "
             "other. Concatenate them, np.concatenate([np.asarray(x) for x in loader]) (x, _ where "
@@ -108,7 +108,7 @@ def check_container(name: str, value: Any) -> None:
         )
 
 
-def _has_array(value: Any) -> bool:
+def _holds_array(value: Any) -> bool:
     return hasattr(value, "__array__") or hasattr(value, "__array_interface__")
 
 
@@ -142,7 +142,7 @@ def split_mask(array: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
     return np.asarray(array.data), observed
 
 
-def _both(a: np.ndarray | None, b: np.ndarray | None) -> np.ndarray | None:
+def _join_masks(a: np.ndarray | None, b: np.ndarray | None) -> np.ndarray | None:
     return b if a is None else a if b is None else a & b
 
 
@@ -178,7 +178,7 @@ def _is_plain(dtype: Any) -> bool:
 
 def _read_column(name: str, label: Any, column: Any) -> tuple[np.ndarray, np.ndarray | None]:
     """Return a column of numbers and where it is observed; raise TypeError, by its name, for text."""
-    dtype, place = column.dtype, f"{name}: column {_quoted(label)}"
+    dtype, place = column.dtype, f"{name}: column {_quote_names(label)}"
     if _is_plain(dtype):
         return column.to_numpy(), None
     if isinstance(dtype, np.dtype) and dtype.kind == "O":
@@ -192,7 +192,7 @@ def _read_column(name: str, label: Any, column: Any) -> tuple[np.ndarray, np.nda
     return column.to_numpy(dtype=getattr(dtype, "numpy_dtype", np.float64)), None
 
 
-def _quoted(label: Any) -> str:
+def _quote_names(label: Any) -> str:
     return f'"{label}"' if isinstance(label, str) else repr(label)
 
 
@@ -206,7 +206,7 @@ def _read_objects(name: str, array: np.ndarray) -> tuple[np.ndarray, np.ndarray 
         real = isinstance(cell, Number | Decimal | np.bool_) and not isinstance(cell, complex)
         if not real:
             raise TypeError(
-                f"{name} expects numbers; got dtype object, with {shown(cell)} among the values. "
+                f"{name} expects numbers; got dtype object, with {format_value(cell)} among the values. "
                 f"{ONE_HOT if isinstance(cell, str) else 'Give numbers in every entry.'}"
             )
     values = np.full(len(cells), np.nan)

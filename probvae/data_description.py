@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from probvae import data as observations
-from probvae.fields import shown
+from probvae.checks import format_value
 from probvae.typing import Shape
 
 MOST_COLUMNS = 1000  # longer vectors, and arrays of several axes, have one range for all entries
@@ -362,7 +362,7 @@ def _observation_text(observation: Any) -> str:
     """Return an observation as it is written; a function by its name. No observation is ""."""
     if isinstance(observation, observations.Cast):
         return ""
-    return getattr(observation, "__qualname__", None) or shown(observation)
+    return getattr(observation, "__qualname__", None) or format_value(observation)
 
 
 def _call_of(observation: str) -> str | None:

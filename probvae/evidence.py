@@ -10,10 +10,10 @@ import jax.numpy as jnp
 import numpy as np
 from jax.scipy.special import logsumexp
 
-from probvae.chunks import Rows, in_blocks, map_blocks, over_particles
-from probvae.nets import Bayesian
+from probvae.batching import Rows, map_blocks, map_particles, run_in_blocks
+from probvae.compilation import compile_program
+from probvae.nets import BayesianNet
 from probvae.objectives.terms import Terms, terms
-from probvae.tracing import compiled
 from probvae.typing import Params, RngKey
 
 
@@ -25,7 +25,7 @@ class Batch(NamedTuple):
     mask: Any = None
 
 
-class Evidence(NamedTuple):
+class BoundEstimate(NamedTuple):
     """A lower bound on log p(x) per datum, in nats, with its Monte Carlo standard error.
 
     ``value`` and ``standard_error`` ``(n,)``. ``num_particles`` is what was asked for and taken: for
@@ -75,12 +75,12 @@ def check_density(vae: Any) -> None:
     Raises:
         ValueError: for a likelihood that scores reconstructions only, or a guide that is a point mass.
     """
-    reason = no_density(vae)
+    reason = explain_no_density(vae)
     if reason:
         raise ValueError(reason)
 
 
-def no_density(vae: Any) -> str | None:
+def explain_no_density(vae: Any) -> str | None:
     """Return why a VAE has no bound on log p(x): the part that is no density, and the remedy."""
     if not vae.likelihood.is_density:
         return (
@@ -98,7 +98,7 @@ def no_density(vae: Any) -> str | None:
 
 def check_one_decoder(vae: Any, name: str) -> None:
     """Raise where p(x|z) is no one function of z, which ``name`` needs: the weights are random."""
-    if isinstance(vae.decoder, Bayesian):
+    if isinstance(vae.decoder, BayesianNet):
         raise ValueError(
             f"{name} needs p(x|z) as one function of z, and the weights of the decoder {vae.decoder} "
             "are random. Put numbers in their place, the mean of q(w) or a draw: point_weights(fitted)."
@@ -113,7 +113,7 @@ def log_prob(
     rng_key: RngKey,
     num_particles: int,
     progress: Any = None,
-) -> Evidence:
+) -> BoundEstimate:
     """Log (1/K) sum_k p(x, z_k) / q(z_k | x), z_k ~ q: at most log p(x) in expectation.
 
     Each datum has a key of its own, so that its value does not depend on its company. The encoder
@@ -124,10 +124,10 @@ def log_prob(
     """
     check_density(vae)
     run = partial(_importance, vae.eval(), params, num_particles=num_particles)
-    value, second = in_blocks(run, data, rng_key, num_particles, progress)
+    value, second = run_in_blocks(run, data, rng_key, num_particles, progress)
     spread = np.maximum(np.exp(second - 2 * value) - 1.0, 0.0) / max(num_particles - 1, 1)
     error = np.sqrt(spread) if num_particles > 1 else np.full_like(value, np.nan)
-    return Evidence(value, error, num_particles)
+    return BoundEstimate(value, error, num_particles)
 
 
 def elbo(
@@ -138,17 +138,19 @@ def elbo(
     rng_key: RngKey,
     num_particles: int,
     progress: Any = None,
-) -> Evidence:
+) -> BoundEstimate:
     """E_q[log p(x|z)] - KL(q(z|x) || p(z)) per datum, as a mean over particles."""
     check_density(vae)
     run = partial(_elbo, vae.eval(), params, num_particles=num_particles)
-    mean, variance = in_blocks(run, data, rng_key, num_particles, progress)
+    mean, variance = run_in_blocks(run, data, rng_key, num_particles, progress)
     spread = np.maximum(variance, 0.0) / max(num_particles - 1, 1)
     error = np.sqrt(spread) if num_particles > 1 else np.full_like(mean, np.nan)
-    return Evidence(mean, error, num_particles)
+    return BoundEstimate(mean, error, num_particles)
 
 
-def over_noise(bound: Any, noise: Any, data: Batch, *, rng_key: RngKey, num_draws: int) -> Evidence:
+def average_over_noise(
+    bound: Any, noise: Any, data: Batch, *, rng_key: RngKey, num_draws: int
+) -> BoundEstimate:
     """Return the mean of ``bound(data, rng_key=...)`` over draws of the data under ``noise``.
 
     Each datum and draw has a key of its own. With one draw, the standard error is that of the
@@ -163,15 +165,15 @@ def over_noise(bound: Any, noise: Any, data: Batch, *, rng_key: RngKey, num_draw
     error = found[0].standard_error
     if num_draws > 1:
         error = values.std(axis=0, ddof=1) / math.sqrt(num_draws)
-    return Evidence(values.mean(axis=0), error, found[0].num_particles, num_draws)
+    return BoundEstimate(values.mean(axis=0), error, found[0].num_particles, num_draws)
 
 
-@partial(compiled, static_argnames=("noise",))
+@partial(compile_program, static_argnames=("noise",))
 def _with_noise(noise: Callable, rows: Rows) -> jax.Array:
     return jax.vmap(noise)(rows.keys, rows.data)
 
 
-@partial(compiled, static_argnames=("vae", "num_particles"))
+@partial(compile_program, static_argnames=("vae", "num_particles"))
 def _importance(vae: Any, params: Params, rows: Rows, num_particles: int) -> Any:
     """Return log mean w and log mean w^2 per datum, by running sums over chunks of particles."""
 
@@ -184,11 +186,11 @@ def _importance(vae: Any, params: Params, rows: Rows, num_particles: int) -> Any
         return first, jnp.logaddexp(total[1], logsumexp(2 * log_w))
 
     start = (jnp.full((), -jnp.inf), jnp.full((), -jnp.inf))
-    first, second = over_particles(weights, update, start, rows, num_particles)
+    first, second = map_particles(weights, update, start, rows, num_particles)
     return first - math.log(num_particles), second - math.log(num_particles)
 
 
-@partial(compiled, static_argnames=("vae", "num_particles"))
+@partial(compile_program, static_argnames=("vae", "num_particles"))
 def _elbo(vae: Any, params: Params, rows: Rows, num_particles: int) -> Any:
     """Return the mean and the variance of the particles' ELBO, per datum.
 
@@ -208,6 +210,6 @@ def _elbo(vae: Any, params: Params, rows: Rows, num_particles: int) -> Any:
         return shift, first + difference.sum(), second + (difference**2).sum()
 
     start = (jnp.full((), jnp.nan), jnp.zeros(()), jnp.zeros(()))
-    shift, first, second = over_particles(bound, update, start, rows, num_particles)
+    shift, first, second = map_particles(bound, update, start, rows, num_particles)
     first, second = first / num_particles, second / num_particles
     return shift + first, second - first**2

@@ -6,24 +6,23 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from probvae.containers import numbers
-from probvae.fields import shown
+from probvae.containers import to_numbers
 from probvae.typing import Shape
 
 
-def checked(vae: Any, x: Any, context: Any, mask: Any) -> tuple[Any, Any, Any]:
+def check_inputs(vae: Any, x: Any, context: Any, mask: Any) -> tuple[Any, Any, Any]:
     """Return (x, context, mask) as arrays: shapes checked, x real and filled where it is missing.
 
     Raises:
         ValueError: for a wrong shape, a context that is missing or unasked for, a mask without x.
     """
-    x = None if x is None else _floating(shaped("x", x, vae.event_shape, "event_shape"))
-    context = checked_context(vae, context, x)
+    x = None if x is None else _floating(check_array("x", x, vae.event_shape, "event_shape"))
+    context = check_context(vae, context, x)
     if mask is None:
         return x, context, None
     if x is None:
         raise ValueError("a mask says which entries of x are observed; got a mask and no x.")
-    mask = shaped("mask", mask, vae.event_shape, "event_shape").astype(bool)
+    mask = check_array("mask", mask, vae.event_shape, "event_shape").astype(bool)
     check_same_rows("mask", len(mask), len(x))
     check_can_mask(vae)
     return jnp.where(mask, x, vae.likelihood.fill), context, mask
@@ -38,12 +37,12 @@ def check_can_mask(vae: Any) -> None:
         )
 
 
-def checked_context(vae: Any, context: Any, x: jax.Array | None) -> jax.Array | None:
+def check_context(vae: Any, context: Any, x: jax.Array | None) -> jax.Array | None:
     """Return the context as an array with a row per datum, or None where the VAE takes none."""
     if context is None:
         check_context_shape(vae, None)
         return None
-    given = numbers("context", context)
+    given = to_numbers("context", context)
     check_context_shape(vae, given.shape)
     if x is not None:
         check_same_rows("context", len(given), len(x))
@@ -70,16 +69,9 @@ def check_context_shape(vae: Any, got: Shape | None, name: str = "context") -> N
     )
 
 
-def check_key(rng_key: Any) -> None:
-    """Raise unless ``rng_key`` is one typed key."""
-    typed = isinstance(rng_key, jax.Array) and jnp.issubdtype(rng_key.dtype, jax.dtypes.prng_key)
-    if not (typed and rng_key.shape == ()):
-        raise TypeError(f"rng_key expects one typed key, jax.random.key(0); got {shown(rng_key)}.")
-
-
-def shaped(name: str, value: Any, shape: Shape, field: str) -> jax.Array:
+def check_array(name: str, value: Any, shape: Shape, field: str) -> jax.Array:
     """Return an array of numbers of shape ``(batch, *shape)``; raise if it is another."""
-    array = numbers(name, value)
+    array = to_numbers(name, value)
     check_shape(name, array.shape, shape, field)
     return _on_device(array)
 
@@ -140,7 +132,7 @@ def _floating(x: jax.Array) -> jax.Array:
     return x if jnp.issubdtype(x.dtype, jnp.floating) else x.astype(jnp.zeros(()).dtype)
 
 
-def joined_shape(event_shape: Shape, extra: tuple[Shape, ...], *, spatial: bool) -> Shape:
+def join_shapes(event_shape: Shape, extra: tuple[Shape, ...], *, spatial: bool) -> Shape:
     """Return the shape of a datum joined with what else the encoder is told (see ``join``)."""
     parts = (event_shape, *extra)
     if not extra:
@@ -158,7 +150,7 @@ def joined_shape(event_shape: Shape, extra: tuple[Shape, ...], *, spatial: bool)
     return (*grid, sum(_channels(part, grid) for part in parts))
 
 
-def join(parts: list[jax.Array], *, spatial: bool) -> jax.Array:
+def join_inputs(parts: list[jax.Array], *, spatial: bool) -> jax.Array:
     """Join arrays of one batch: into one vector or, for a spatial net, as channels of x's grid."""
     if len(parts) == 1:
         return parts[0]

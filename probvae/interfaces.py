@@ -14,7 +14,7 @@ import jax
 import numpy as np
 from numpyro.distributions import Distribution, constraints
 
-from probvae.fields import Checked
+from probvae.checks import Checked
 from probvae.typing import Shape
 
 InitialValues = Callable[[np.ndarray, np.ndarray, np.ndarray | None], dict[str, Any]]
@@ -180,7 +180,7 @@ class AbstractLikelihood(Checked, abc.ABC):
     def encoder_view(self) -> Callable[[jax.Array], jax.Array] | None:
         """The function of x that the encoder sees, of the same shape; None for x itself.
 
-        It is a part whose ``str`` is its formula. An encoder that is ``nets.Transformed`` sees x.
+        It is a part whose ``str`` is its formula. An encoder that is ``nets.InputTransform`` sees x.
         """
         return None
 

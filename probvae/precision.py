@@ -10,7 +10,7 @@ FEW = 16  # rows too few to say that values collapse
 NOISE = 1e-12  # a column that varies by less, relative to its size, varies by float64's own rounding
 
 
-def as_jax_takes_it(array: np.ndarray) -> np.ndarray:
+def to_jax_dtype(array: np.ndarray) -> np.ndarray:
     """Return an array in the machine's byte order, without long doubles and without wrapped integers.
 
     JAX turns 64-bit integers into 32 bits and drops the upper ones. Integers that do not fit become
@@ -41,14 +41,14 @@ def in_double_precision() -> bool:
 
 def in_precision(x: np.ndarray) -> np.ndarray:
     """Return numbers in the dtype that JAX computes in: float64 as float32, unless it is enabled."""
-    x = as_jax_takes_it(x)
+    x = to_jax_dtype(x)
     if x.dtype == np.float64 and not in_double_precision():
         with np.errstate(over="ignore"):  # what is infinite then is reported with its row
             return x.astype(np.float32)
     return x
 
 
-def sampled_rows(n: int) -> np.ndarray:
+def sample_rows(n: int) -> np.ndarray:
     """Return rows of n, evenly spread, in which ``warn_of_merged_values`` looks for a collapse.
 
     A collapse shows in few rows. In all of them, chance pairs among millions would look like one.

@@ -1,69 +1,109 @@
-"""One trace of NumPyro programs at a time, whatever the threads.
+"""What a VAE's programs are made of, by a traced dry run: sites, shapes and supports, no numbers."""
 
-NumPyro keeps the handlers that are open in one list for the whole process. Two threads that run
-programs at once see each other's handlers, and leave the list broken. A compiled function runs no
-Python, so only its first call for each shape needs care: ``compiled`` is ``jax.jit`` with a lock around
-the function's body.
-"""
-
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from functools import wraps
-from typing import Any
+from functools import lru_cache
+from typing import Any, NamedTuple
 
 import jax
-from numpyro import primitives
+import jax.numpy as jnp
+from numpyro import handlers
+from numpyro.distributions import (
+    Delta,
+    Distribution,
+    ExpandedDistribution,
+    Independent,
+    MaskedDistribution,
+)
+from numpyro.distributions import TransformedDistribution as Transformed
 
-_LOCK = threading.RLock()
-_owner: int | None = None  # the thread that has the lock
-
-
-@contextmanager
-def alone() -> Iterator[None]:
-    """Run NumPyro programs while no other thread of the package does, and away from open handlers.
-
-    The handlers that were open are open again afterwards, also after an error.
-    """
-    global _owner  # noqa: PLW0603
-    with _LOCK:
-        stack = primitives._PYRO_STACK
-        outer, above = stack[:], _owner
-        stack.clear()
-        _owner = threading.get_ident()
-        try:
-            yield
-        finally:
-            _owner = above
-            stack[:] = outer
+from probvae.compilation import hold_trace_lock
+from probvae.distributions.support import name_support
+from probvae.typing import Shape
 
 
-def compiled(function: Callable[..., Any], **options: Any) -> Any:
-    """Return ``jax.jit(function, **options)`` for a function that runs programs: it traces ``alone``.
+class Site(NamedTuple):
+    """A latent site of a program."""
 
-    Threads that call it with shapes that are compiled already do not wait for each other.
-    """
-
-    @wraps(function)
-    def traced(*args: Any, **kwargs: Any) -> Any:
-        with alone():
-            return function(*args, **kwargs)
-
-    program = jax.jit(traced, **options)
-
-    @wraps(function)
-    def call(*args: Any, **kwargs: Any) -> Any:
-        # JAX lets a second thread that calls the same program wait for the first one's trace. A thread
-        # that traces, and so has the lock, must never wait in this way: the first may need the lock to
-        # go on. So a compiled function inside another is a plain function.
-        inside = _owner == threading.get_ident()
-        return (function if inside else program)(*args, **kwargs)
-
-    for name in ("_cache_size", "clear_cache"):
-        setattr(call, name, getattr(program, name))
-    return call
+    event_shape: Shape
+    discrete: bool
+    reparametrised: bool
+    support: str
+    scaled: bool
+    point: bool = False  # all mass on one value, which is no density
+    shared: bool = False  # by all data: outside their plate
 
 
-def traced_once(function: Callable[..., Any]) -> Any:
-    """Return a part of a compiled program that stands at several places there: Python runs it once."""
-    return jax.jit(function)
+class Structure(NamedTuple):
+    """What a VAE's programs are made of, found by a traced dry run: no numbers."""
+
+    model: dict[str, Site]  # latent sites, in order of drawing
+    guide: dict[str, Site]
+    params: dict[str, Any]  # shapes and dtypes, by site
+    state: dict[str, Any]
+
+
+@lru_cache(maxsize=64)
+def trace_structure(vae: Any) -> Structure:
+    """Trace a VAE's programs abstractly, on two data of zeros: no arithmetic is done."""
+    found: list[tuple[dict, dict]] = []
+
+    def dry_run() -> tuple[Any, Any]:
+        x = jnp.zeros((2, *vae.event_shape))
+        context = jnp.zeros((2, *vae.context_shape)) if vae.context_shape else None
+        model, guide = (
+            handlers.trace(handlers.seed(program, jax.random.key(0))).get_trace(x, context)
+            for program in (vae.model, vae.guide)
+        )
+        _check_density(vae, model["x"]["fn"])
+        found.append((_latents(model), _latents(guide)))
+        traces = {**model, **guide}
+        return _values(traces, "param"), _values(traces, "mutable")
+
+    with hold_trace_lock():  # a VAE may be built inside a program: its sites are not to be seen there
+        params, state = jax.eval_shape(dry_run)
+    return Structure(*found[-1], params, state)
+
+
+def shares_latents(vae: Any) -> bool:
+    """Tell whether a latent site belongs to all data, whose number then counts."""
+    return any(site.shared for site in trace_structure(vae).model.values())
+
+
+def _check_density(vae: Any, p: Distribution) -> None:
+    if isinstance(_below(p), Delta):
+        raise ValueError(
+            f"the likelihood {type(vae.likelihood).__name__} puts all mass on one point and has no "
+            "density. Add noise to data and model: likelihoods.Spread(likelihoods.Delta(), "
+            "noise=data.GaussianNoise(...))."
+        )
+
+
+def _below(p: Distribution) -> Distribution:
+    """Return the distribution below plates' expansions, event dimensions, masks and transforms."""
+    while isinstance(p, Independent | ExpandedDistribution | MaskedDistribution | Transformed):
+        p = p.base_dist
+    return p
+
+
+def _values(trace: dict, kind: str) -> dict[str, Any]:
+    return {name: site["value"] for name, site in trace.items() if site["type"] == kind}
+
+
+def _latents(trace: dict) -> dict[str, Site]:
+    return {
+        name: _site(site)
+        for name, site in trace.items()
+        if site["type"] == "sample" and not site["is_observed"]
+    }
+
+
+def _site(site: dict) -> Site:
+    support = site["fn"].support
+    return Site(
+        event_shape=tuple(site["fn"].event_shape),
+        discrete=bool(support.is_discrete),
+        reparametrised=site["fn"].has_rsample,
+        support=name_support(support),
+        scaled=site["scale"] is not None,
+        point=isinstance(_below(site["fn"]), Delta),
+        shared=all(frame.name != "data" for frame in site["cond_indep_stack"]),
+    )

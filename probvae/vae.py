@@ -12,7 +12,8 @@ from numpyro import handlers
 from numpyro.distributions import Distribution
 from numpyro.infer.util import compute_log_probs
 
-from probvae import guides, inputs, join, likelihoods, nets, priors
+from probvae import compatibility, guides, inputs, likelihoods, nets, priors
+from probvae.checks import check_key, format_value
 from probvae.interfaces import (
     AbstractDistributionGuide,
     AbstractDistributionPrior,
@@ -21,7 +22,7 @@ from probvae.interfaces import (
     AbstractPrior,
     Scope,
 )
-from probvae.nets.transformed import transforms_input
+from probvae.nets.input_transform import transforms_input
 from probvae.typing import ArrayLike, RngKey, Shape
 
 
@@ -66,8 +67,8 @@ class VAE:
     frozen: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        join.check_fields(self)
-        join.check_programs(self)
+        compatibility.check_fields(self)
+        compatibility.check_programs(self)
 
     def model(
         self,
@@ -134,10 +135,10 @@ class VAE:
 
         ``fit`` does this at each step; those who run plain SVI call it on every batch.
         """
-        x = inputs.shaped("x", x, self.event_shape, "event_shape")
+        x = inputs.check_array("x", x, self.event_shape, "event_shape")
         noise = self.likelihood.observation
         if noise is not None:
-            inputs.check_key(rng_key)
+            check_key(rng_key)
         return x if noise is None else noise(rng_key, x)
 
     def without_noise(self) -> "VAE":
@@ -156,7 +157,7 @@ class VAE:
         return numpyro.plate("data", num_data or batch, subsample_size=batch, dim=-1)
 
     def _scope(self, x: Any, context: Any, mask: Any) -> Scope:
-        x, context, mask = inputs.checked(self, x, context, mask)
+        x, context, mask = inputs.check_inputs(self, x, context, mask)
         scope = Scope(
             latent_dim=self.latent_dim,
             event_shape=self.event_shape,
@@ -181,7 +182,7 @@ class VAE:
         """Register the encoder: a function of (x, context, mask), joined into its one input."""
         spatial = getattr(self.encoder, "spatial", False)
         extra = (self.event_shape,) * self.encode_mask + (self.context_shape,) * self._has_context
-        in_shape = inputs.joined_shape(self.event_shape, extra, spatial=spatial)
+        in_shape = inputs.join_shapes(self.event_shape, extra, spatial=spatial)
         out_shape = self.posterior.output_shape(self.latent_dim)
         net = self._net("encoder", in_shape, out_shape, training=training)
 
@@ -194,14 +195,14 @@ class VAE:
                 + [seen] * self.encode_mask
                 + [context] * self._has_context
             )
-            return net(inputs.join(told, spatial=spatial))
+            return net(inputs.join_inputs(told, spatial=spatial))
 
         return encode
 
     def _decoder(self, register: Any = nets.register) -> Any:
         code = (self.prior.code_dim(self.latent_dim),)
         extra = (self.context_shape,) * self._has_context
-        in_shape = inputs.joined_shape(code, extra, spatial=False)
+        in_shape = inputs.join_shapes(code, extra, spatial=False)
         out_shape = self.likelihood.output_shape(self.event_shape)
         shapes = in_shape, out_shape
         return self._net("decoder", *shapes, training=self.training, register=register)
@@ -217,7 +218,9 @@ class VAE:
         return bool(self.context_shape) and not self.prior.observes_context
 
     def _p_x(self, decoder: Callable, z: jax.Array, scope: Scope) -> Distribution:
-        code = inputs.join([self.prior.code(z)] + [scope.context] * self._has_context, spatial=False)
+        code = inputs.join_inputs(
+            [self.prior.code(z)] + [scope.context] * self._has_context, spatial=False
+        )
         p = self.likelihood.distribution(decoder(code), self._held("likelihood", scope))
         if scope.mask is not None:
             p = p.mask(scope.mask)
@@ -231,7 +234,7 @@ class VAE:
         whole = isinstance(guide, AbstractDistributionGuide)
         q = (guide.distribution if whole else guide.top)(outputs, scope)
         if q is None or not guide.is_density:
-            raise join.cannot_mix(self)
+            raise compatibility.incompatible_parts_error(self)
         return q
 
     def _log_joint(self, scope: Scope) -> Callable[[jax.Array], jax.Array]:
@@ -282,3 +285,11 @@ def _drawer(part: Any, distribution_kind: Any, *told: Any) -> Callable[[], Any]:
         p_z = part.distribution(*told)
         return lambda: numpyro.sample("z", p_z)
     return lambda: part.sample(*told)
+
+
+def check_vae(name: str, vae: Any) -> None:
+    """Raise unless ``vae`` is a VAE."""
+    from probvae.vae import VAE
+
+    if not isinstance(vae, VAE):
+        raise TypeError(f"{name} expects a probvae.VAE; got {format_value(vae)}.")

@@ -18,7 +18,7 @@ from sklearn.linear_model import LogisticRegression
 
 from probvae import fit, guides, likelihoods
 from probvae.objectives import ELBO, BetaTC, terms
-from probvae.structure import structure
+from probvae.tracing import trace_structure
 
 KEY = jax.random.key(5)
 
@@ -237,7 +237,7 @@ def hierarchical(case):
     assert kl["z2"] > 0.05
     drawn = case.fitted.sample(4, rng_key=KEY)
     assert {name: z.shape for name, z in drawn.z.items()} == {"z1": (4, 4), "z2": (4, 4)}
-    assert set(structure(case.plain.vae).model) == {"z"}
+    assert set(trace_structure(case.plain.vae).model) == {"z"}
 
 
 def conv_hierarchical(case):
@@ -483,7 +483,7 @@ def edges(x):
 
 
 def num_weights(vae):
-    return sum(leaf.size for leaf in jax.tree.leaves(structure(vae).params))
+    return sum(leaf.size for leaf in jax.tree.leaves(trace_structure(vae).params))
 
 
 CLAIMS = {

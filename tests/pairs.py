@@ -11,9 +11,9 @@ from jax.scipy.special import logsumexp
 from numpyro.infer import SVI, Predictive
 
 from probvae import VAE, nets
-from probvae.objectives import ELBO, AbstractObjective, Adversarial, terms
-from probvae.objectives.checks import check_objective, check_terms
-from probvae.structure import structure
+from probvae.objectives import ELBO, AbstractObjective, AdversarialELBO, terms
+from probvae.objectives.compatibility import check_objective, check_terms
+from probvae.tracing import trace_structure
 
 SHAPE = (3, 2)
 STEPS, PROBES = 150, 20
@@ -47,7 +47,7 @@ def rows(likelihood, n=12):
 
 def check_pair(vae, objective=None):
     """SVI lowers the loss at most draws; the ELBO is below log p(x); generation has all sites."""
-    sites = [name for name, site in structure(vae).guide.items() if not site.shared]
+    sites = [name for name, site in trace_structure(vae).guide.items() if not site.shared]
     objective = objective or default_objective(vae)
     refuse(vae, objective)
     x = rows(vae.likelihood)
@@ -56,7 +56,9 @@ def check_pair(vae, objective=None):
     losses, elbo, log_w, drawn = found
     assert np.isfinite(losses).all()
     gain = losses[:PROBES] - losses[-PROBES:]  # at the same draws
-    if not isinstance(objective, Adversarial):  # a game: the sum of its players' losses need not fall
+    if not isinstance(
+        objective, AdversarialELBO
+    ):  # a game: the sum of its players' losses need not fall
         assert (gain > 0).sum() >= FALLS, "the loss does not fall"
     if vae.likelihood.is_density and vae.posterior.is_density:
         _check_below(elbo, log_w)
@@ -83,13 +85,13 @@ def guide_of(prior):
 
 def default_objective(vae):
     """The ELBO: with a discrete code summed over, else with draws enough to see the loss fall."""
-    fixed = all(site.reparametrised for site in structure(vae).guide.values())
+    fixed = all(site.reparametrised for site in trace_structure(vae).guide.values())
     return ELBO(num_particles=4) if fixed else ELBO()
 
 
 def refuse(vae, objective):
     """Raise where `fit` would: an objective that is silently wrong for a VAE."""
-    found, name = structure(vae), type(vae.posterior).__name__
+    found, name = trace_structure(vae), type(vae.posterior).__name__
     check_objective(objective, found.model, found.guide, found.state, name)
     check_terms(objective, vae, 12)
 

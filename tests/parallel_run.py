@@ -10,7 +10,7 @@ import optax
 from flax import nnx
 
 from probvae import VAE, Checkpoints, DataParallel, EarlyStopping, fit, likelihoods, nets, priors
-from probvae.structure import structure
+from probvae.tracing import trace_structure
 
 SHAPE = (4, 3)
 
@@ -36,7 +36,7 @@ def data(n, seed):
 def parameters(model):
     """Values to start from in the precision in use, which that of the nets' own start is not."""
     draw = np.random.default_rng(4).normal
-    params = structure(model).params
+    params = trace_structure(model).params
     return jax.tree.map(lambda leaf: jnp.asarray(0.3 * draw(size=leaf.shape), float), params)
 
 

@@ -92,7 +92,9 @@ class EquinoxNet(eqx.Module):
         return self.layers[1](self.dropout(h, key=key))
 
 
-BUILT = nets.Built(nnx.Sequential(lambda x: x.reshape(len(x), -1), nnx.Linear(6, 4, rngs=nnx.Rngs(0))))
+BUILT = nets.PretrainedNet(
+    nnx.Sequential(lambda x: x.reshape(len(x), -1), nnx.Linear(6, 4, rngs=nnx.Rngs(0)))
+)
 
 
 class WrongShapeNet(nnx.Module):

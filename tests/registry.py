@@ -20,7 +20,7 @@ PRIORS = {
     "Flow(SplineCoupling)": lambda: priors.Flow(flows.SplineCoupling(4, net=nets.MLP((8,))), depth=1),
     "StudentT": lambda: priors.StudentT(),
     "AutoregressiveNormal": lambda: priors.AutoregressiveNormal(delta=0.5),
-    "Conditional": lambda: priors.Conditional(nets.MLP((8,))),
+    "Conditional": lambda: priors.ConditionalNormal(nets.MLP((8,))),
     "TwoLevel": lambda: priors.TwoLevel(net=nets.MLP((8,))),
     "TwoLevel(VampPrior)": lambda: priors.TwoLevel(priors.VampPrior(3), nets.MLP((8,))),
     "Ladder": lambda: priors.Ladder(3, width=6, net=nets.MLP((8,))),
@@ -29,7 +29,7 @@ PRIORS = {
     "Categorical": lambda: priors.Categorical(learned=True),
     "ClassAndStyle": lambda: priors.ClassAndStyle(2),
     "ClassAndStyle(Conditional)": lambda: priors.ClassAndStyle(
-        2, priors.Conditional(nets.MLP((8,))), learned=True
+        2, priors.ConditionalNormal(nets.MLP((8,))), learned=True
     ),
     "RelaxedBernoulli": lambda: priors.RelaxedBernoulli(),
     "RelaxedCategorical": lambda: priors.RelaxedCategorical(),
@@ -75,7 +75,7 @@ LIKELIHOODS = {
     "Beta": lambda: likelihoods.Beta(),
     "Joint": lambda: likelihoods.Joint(a=(1, likelihoods.Gaussian()), b=(1, likelihoods.Bernoulli())),
     "ContinuousBernoulli": lambda: likelihoods.ContinuousBernoulli(),
-    "Perceptual": lambda: likelihoods.Perceptual(jnp.tanh, scale=0.5),
+    "Perceptual": lambda: likelihoods.PerceptualDistance(jnp.tanh, scale=0.5),
     "Autoregressive(MADE)": lambda: likelihoods.Autoregressive(nets.MADE((8,))),
     "Autoregressive(MaskedConv)": lambda: likelihoods.Autoregressive(nets.MaskedConv((4,), 3)),
 }
@@ -84,16 +84,16 @@ NETS = {  # encoder and decoder
     "MLP": lambda: (nets.MLP((8,)), nets.MLP((8,))),
     "MLP(norm, dropout)": lambda: (nets.MLP((8,), norm=nnx.LayerNorm), nets.MLP((8,), dropout=0.1)),
     "GatedMLP": lambda: (nets.GatedMLP((8,)), nets.GatedMLP((8,))),
-    "Conv": lambda: (nets.Conv((4,)), nets.ConvTranspose((4,))),
+    "Conv": lambda: (nets.Conv((4,)), nets.ConvDecoder((4,))),
     "GatedConv": lambda: (nets.GatedConv((3, 4), (3, 3), (1, 2)), nets.GatedConvDecoder((8,), (4,))),
-    "ResNet": lambda: (nets.ResNet((4,), 1), nets.ResNetTranspose((4,), 1)),
+    "ResNet": lambda: (nets.ResNet((4,), 1), nets.ResNetDecoder((4,), 1)),
     "Transformer": lambda: (
         nets.Transformer(1, 8, 1, heads=2),
         nets.TransformerDecoder(1, 8, 1, heads=2, dropout=0.1),
     ),
     "BFloat16": lambda: (nets.BFloat16(nets.MLP((8,))), nets.BFloat16(nets.MLP((8,)))),
-    "Transformed": lambda: (nets.Transformed(nets.MLP((8,)), jnp.tanh), nets.MLP((8,))),
-    "Bayesian": lambda: (nets.MLP((8,)), nets.Bayesian(nets.MLP((8,)))),
+    "Transformed": lambda: (nets.InputTransform(nets.MLP((8,)), jnp.tanh), nets.MLP((8,))),
+    "Bayesian": lambda: (nets.MLP((8,)), nets.BayesianNet(nets.MLP((8,)))),
     "user's NNX class": lambda: (parts.BatchNormNet, parts.BatchNormNet),
     "user's linen class": lambda: (nets.Linen(parts.LinenNet), nets.Linen(parts.LinenNet)),
     "user's equinox class": lambda: (nets.Equinox(parts.EquinoxNet), nets.Equinox(parts.EquinoxNet)),
@@ -110,18 +110,18 @@ OBJECTIVES = {
     "FreeBits": lambda: objectives.FreeBits(0.05),
     "FreeBits(PerSite)": lambda: objectives.FreeBits(0.1, groups=objectives.PerSite()),
     "BetaTC": lambda: objectives.BetaTC(),
-    "BetaTC(Stratified)": lambda: objectives.BetaTC(sampling=objectives.Stratified(12)),
+    "BetaTC(Stratified)": lambda: objectives.BetaTC(sampling=objectives.MinibatchStratified(12)),
     "InfoVAE": lambda: objectives.InfoVAE(0.5),
     "InfoVAE(InverseMultiquadratic)": lambda: objectives.InfoVAE(
-        0.5, kernel=objectives.InverseMultiquadratic(objectives.Median())
+        0.5, kernel=objectives.InverseMultiquadratic(objectives.MedianWidth())
     ),
     "Capacity": lambda: objectives.Capacity(1.0, gamma=2.0),
     "FactorVAE": lambda: objectives.FactorVAE(2.0, discriminator=nets.MLP((8,))),
-    "Adversarial": lambda: objectives.Adversarial(
+    "Adversarial": lambda: objectives.AdversarialELBO(
         discriminator=objectives.Discriminator(nets.MLP((8,)), 4)
     ),
     "MultiRate": lambda: objectives.MultiRate(),
-    "SemiSupervised": lambda: objectives.SemiSupervised(0.5),
+    "SemiSupervised": lambda: objectives.SemiSupervisedELBO(0.5),
 }
 EVERY = {
     "priors": PRIORS,

@@ -8,7 +8,7 @@ import pytest
 from numpyro.infer import SVI
 
 from probvae import VAE, Batch, fit, likelihoods, nets, priors
-from probvae.objectives import ELBO, Adversarial, Discriminator
+from probvae.objectives import ELBO, AdversarialELBO, Discriminator
 
 KEY = jax.random.key(3)
 X = np.asarray(2 + jax.random.normal(jax.random.key(1), (32, 3, 2)), np.float32)
@@ -25,7 +25,7 @@ VAES = ("encoder$params", "decoder$params", "prior$pseudo_inputs", "likelihood$l
 
 
 def objective(features, adversary, likelihood):
-    return Adversarial(features, adversary, likelihood, discriminator=JUDGE)
+    return AdversarialELBO(features, adversary, likelihood, discriminator=JUDGE)
 
 
 @pytest.fixture(scope="module")
@@ -134,14 +134,14 @@ def test_a_fit_records_the_game_and_keeps_the_vae_alone():
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        pytest.param(lambda: Adversarial(-1.0), r"features=.*got -1.0", id="weight"),
+        pytest.param(lambda: AdversarialELBO(-1.0), r"features=.*got -1.0", id="weight"),
         pytest.param(
-            lambda: fit(VAE_, Batch(X, None, np.ones_like(X, bool)), rng_key=KEY, objective=Adversarial(),
+            lambda: fit(VAE_, Batch(X, None, np.ones_like(X, bool)), rng_key=KEY, objective=AdversarialELBO(),
                         epochs=1, batch_size=8),
             "judges whole data, and got a mask", id="mask",
         ),
         pytest.param(
-            lambda: Adversarial().loss(KEY, {}, VAE_.model, VAE_.guide, X),
+            lambda: AdversarialELBO().loss(KEY, {}, VAE_.model, VAE_.guide, X),
             "has a discriminator", id="plain SVI",
         ),
     ],
@@ -153,4 +153,4 @@ def test_refusals(make, message):
 
 def test_a_plain_net_is_no_discriminator():
     with pytest.raises(TypeError):
-        Adversarial(discriminator=nets.MLP((8,)))
+        AdversarialELBO(discriminator=nets.MLP((8,)))

@@ -8,21 +8,32 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 FAMILIES = {"priors", "guides", "likelihoods", "objectives", "nets"}
-LOW = {"typing", "fields", "interfaces", "tracing", "precision", "containers"}
+LOW = {"typing", "checks", "interfaces", "compilation", "precision", "containers"}
 PARTS = LOW | {"nets", "distributions", "flows"}
-CORE = PARTS | FAMILIES | {"inputs", "join", "structure"}
-TRAINING = CORE | {"vae", "chunks", "data_description", "evidence", "training", "data", "__version__"}
+CORE = PARTS | FAMILIES | {"inputs", "compatibility", "tracing"}
+SHARED = CORE | {
+    "vae",
+    "batching",
+    "evidence",
+    "data",
+    "data_description",
+    "data_remedies",
+    "data_checks",
+    "column_checks",
+    "progress",
+    "_version",
+}
 
 # what each part of the package may import of the package; itself always
 MAY = {
     "typing": set(),
-    "fields": set(),
-    "tracing": set(),  # one lock for all that runs programs
-    "interfaces": {"typing", "fields"},
+    "checks": {"typing"},
+    "compilation": set(),  # one lock for all that runs programs
+    "interfaces": {"typing", "checks"},
     "precision": set(),
-    "containers": {"typing", "fields", "precision"},
+    "containers": {"typing", "checks", "precision"},
     "distributions": LOW,
-    "data": {"typing", "fields", "precision", "containers"},
+    "data": {"typing", "checks", "precision", "containers"},
     "nets": LOW,
     "flows": LOW | {"nets", "distributions"},
     "priors": PARTS,
@@ -30,13 +41,19 @@ MAY = {
     "likelihoods": PARTS,
     "objectives": PARTS - {"flows"},
     "inputs": LOW,
-    "structure": LOW | {"distributions"},
-    "join": LOW | {"nets", "structure"},
+    "tracing": LOW | {"distributions"},
+    "compatibility": LOW | {"nets", "tracing"},
     "vae": CORE,
-    "chunks": {"typing", "tracing"},
-    "evidence": CORE | {"chunks"},
-    "training": TRAINING,
-    "criticism": TRAINING,
+    "batching": {"typing", "compilation"},
+    "evidence": CORE | {"batching"},
+    "data_description": CORE | {"data"},
+    "data_remedies": CORE | {"data"},
+    "data_checks": SHARED - {"column_checks"},
+    "column_checks": SHARED - {"data_checks"},
+    "progress": set(),
+    "fitted": SHARED,
+    "training": SHARED | {"fitted"},
+    "criticism": SHARED | {"fitted"},
 }
 
 
@@ -73,9 +90,9 @@ def test_imports_run_one_way(path):
 
 @pytest.mark.parametrize("path", modules(), ids=lambda p: str(p.relative_to(ROOT)))
 def test_compiled_programs_are_traced_alone(path):
-    """``jax.jit`` would run NumPyro programs beside those of another thread: ``tracing.compiled``."""
+    """``jax.jit`` would run NumPyro programs beside those of another thread: ``tracing.compile_program``."""
     nodes = [n for n in ast.walk(ast.parse(path.read_text())) if isinstance(n, ast.Attribute)]
-    assert path.name == "tracing.py" or not [n for n in nodes if n.attr == "jit"]
+    assert path.name == "compilation.py" or not [n for n in nodes if n.attr == "jit"]
 
 
 @pytest.mark.parametrize("path", modules(), ids=lambda p: str(p.relative_to(ROOT)))
@@ -112,3 +129,32 @@ def test_no_module_grows_beyond_reading(path):
     assert len(path.read_text().splitlines()) <= 500
     assert "import *" not in path.read_text()
     assert not re.search(r"from __future__ import annotations", path.read_text())
+
+
+def test_no_import_cycle():
+    """Modules import each other in one direction, at the top of a file or below it."""
+    names = {}
+    for path in modules():
+        parts = path.relative_to(ROOT).with_suffix("").parts
+        names[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+    edges = {}
+    for name, path in names.items():
+        edges[name] = set()
+        for node in ast.parse(path.read_text()).body:  # what runs when the module is imported
+            if isinstance(node, ast.ImportFrom) and node.module in names:
+                below = {f"{node.module}.{alias.name}" for alias in node.names}
+                found = below & names.keys()
+                edges[name] |= found or {node.module}
+    done, open_ = set(), []
+
+    def visit(name):
+        assert name not in open_, " -> ".join([*open_[open_.index(name) :], name])
+        if name not in done:
+            open_.append(name)
+            for other in sorted(edges[name]):
+                visit(other)
+            open_.pop()
+            done.add(name)
+
+    for name in sorted(names):
+        visit(name)

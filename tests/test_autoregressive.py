@@ -19,7 +19,7 @@ from probvae.distributions import BernoulliLogits
 from probvae.likelihoods import Autoregressive, Gaussian
 from probvae.nets.module import build
 from probvae.objectives import terms
-from probvae.structure import structure
+from probvae.tracing import trace_structure
 
 KEY = jax.random.key(0)
 IMAGES = jnp.array(list(itertools.product((0.0, 1.0), repeat=4))).reshape(16, 2, 2)
@@ -44,7 +44,7 @@ def wild(vae, size=1.0):
             lambda a: jnp.asarray(scale * noise.normal(size=a.shape), jnp.float32), shapes
         )
 
-    params = structure(vae).params.items()
+    params = trace_structure(vae).params.items()
     return {name: draw(name, shapes) for name, shapes in params if not name.startswith("encoder")}
 
 

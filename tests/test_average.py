@@ -9,7 +9,7 @@ from test_checkpoints import ADAM, FAST, SHAPE, TOLD, assert_same, at, grey, pla
 
 from probvae import VAE, Batch, HalveRate, MovingAverage, fit, likelihoods, nets
 from probvae.training import loop
-from probvae.training.average import average_in, averaged
+from probvae.training.averaging import add_average, average_in
 
 HALF = MovingAverage(0.5)
 
@@ -51,7 +51,7 @@ def test_it_equals_the_average_computed_by_hand(whole, monkeypatch):
 
 @pytest.mark.parametrize("decay", [0.5, 0.99, 0.9999])
 def test_over_many_steps_too(decay):
-    sgd = averaged(MovingAverage(decay), optax.sgd(0.1, momentum=0.9))
+    sgd = add_average(MovingAverage(decay), optax.sgd(0.1, momentum=0.9))
     params, trail = {"w": jnp.array([1.0, -3.0])}, []
     state = sgd.init(params)
     step = jax.jit(lambda p, s: sgd.update({"w": jnp.sin(7.0 * p["w"])}, s, p))

@@ -9,8 +9,8 @@ import pytest
 from probvae import VAE, likelihoods, nets
 
 NETS = {
-    "Conv": lambda: (nets.Conv((4,)), nets.ConvTranspose((4,))),
-    "ResNet": lambda: (nets.ResNet((4,), 1), nets.ResNetTranspose((4,), 1)),
+    "Conv": lambda: (nets.Conv((4,)), nets.ConvDecoder((4,))),
+    "ResNet": lambda: (nets.ResNet((4,), 1), nets.ResNetDecoder((4,), 1)),
     "GatedConv": lambda: (nets.GatedConv((4,), (3,), (2,)), nets.GatedConvDecoder((8,), (4,))),
     "Transformer": lambda: (
         nets.Transformer(patch=1, hidden=8),
@@ -42,7 +42,7 @@ def test_a_volume_with_a_context_is_refused_as_one_without():
 
 def test_volumes_work_as_the_error_says():
     merged = np.moveaxis(np.zeros((5, 3, 8, 8, 2)), 1, 3).reshape(5, 8, 8, -1)
-    assert vae(merged.shape[1:], nets.Conv((4,)), nets.ConvTranspose((4,))).event_shape == (8, 8, 6)
+    assert vae(merged.shape[1:], nets.Conv((4,)), nets.ConvDecoder((4,))).event_shape == (8, 8, 6)
     assert vae((3, 8, 8, 2), nets.MLP((4,)), nets.MLP((4,))).event_shape == (3, 8, 8, 2)
 
 
@@ -51,9 +51,9 @@ def merge_depth(x):
 
 
 def test_a_function_before_the_net_may_make_images_of_volumes():
-    vae((3, 8, 8, 2), nets.Transformed(nets.Conv((4,)), merge_depth))
+    vae((3, 8, 8, 2), nets.InputTransform(nets.Conv((4,)), merge_depth))
     with pytest.raises(ValueError, match="Conv expects images.*4 axes"):
-        vae((3, 8, 8, 2), nets.Transformed(nets.Conv((4,)), jnp.tanh))
+        vae((3, 8, 8, 2), nets.InputTransform(nets.Conv((4,)), jnp.tanh))
 
 
 DOUBTFUL = [(3, 32, 32), (1, 8, 8), (1, 28, 20), (4, 16, 12), (13, 16, 16)]
@@ -75,7 +75,7 @@ ONE_AXIS = [(128, 1, 2), (1, 128, 2), (128, 2, 1)]
 @pytest.mark.parametrize("shape", DOUBTFUL)
 @pytest.mark.parametrize("role", ["encoder", "decoder"])
 def test_channels_first_images_are_doubted_and_the_advice_helps(shape, role):
-    net = (nets.Conv((4,)), nets.ConvTranspose((4,)))[role == "decoder"]
+    net = (nets.Conv((4,)), nets.ConvDecoder((4,)))[role == "decoder"]
     last = (*shape[1:], shape[0])
     with pytest.warns(UserWarning, match="channels first") as said:
         vae(shape, **{role: net})
@@ -100,13 +100,13 @@ def test_series_are_doubted_and_each_remedy_helps(shape):
 def test_ordinary_images_and_feature_maps_are_not_doubted(shape):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        vae(shape, nets.Conv((4,)), nets.ConvTranspose((4,)))
+        vae(shape, nets.Conv((4,)), nets.ConvDecoder((4,)))
 
 
 def test_other_nets_take_any_axes():
     for shape in ((3, 64, 8), (128, 2)):
         vae(shape, nets.MLP((4,)), nets.MLP((4,)))
-        vae(shape, nets.Transformed(nets.Conv((4,)), jnp.tanh) if len(shape) == 3 else nets.Linear())
+        vae(shape, nets.InputTransform(nets.Conv((4,)), jnp.tanh) if len(shape) == 3 else nets.Linear())
 
 
 def test_transformed_names_the_order_of_its_arguments():
@@ -115,15 +115,15 @@ def test_transformed_names_the_order_of_its_arguments():
         with pytest.raises(
             TypeError, match=r"first the net.*Change their order: Transformed\(net, function\)"
         ):
-            nets.Transformed(function, net)
+            nets.InputTransform(function, net)
     with pytest.raises(TypeError, match=r"Transformed\(net=...\) expects a recipe"):
-        nets.Transformed(jnp.log1p, jnp.log1p)
+        nets.InputTransform(jnp.log1p, jnp.log1p)
     with pytest.raises(
         TypeError, match=r"Transformed\(function=...\) expects a function, such as jnp.log1p"
     ):
-        nets.Transformed(net, net)
+        nets.InputTransform(net, net)
 
 
 def test_transformed_names_a_function_that_fails_on_its_input():
     with pytest.raises(ValueError, match=r"Transformed\(.*fails on a batch of shape \(1, 4\)"):
-        vae((4,), nets.Transformed(nets.MLP((4,)), merge_depth))
+        vae((4,), nets.InputTransform(nets.MLP((4,)), merge_depth))

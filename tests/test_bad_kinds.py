@@ -30,19 +30,19 @@ from probvae import (
     fit,
     flows,
     guides,
+    latent_paths,
     likelihoods,
     nets,
     objectives,
-    paths,
     point_weights,
     priors,
     refit,
-    shared_params,
     sweep,
+    transfer_params,
 )
-from probvae.structure import structure
-from probvae.training.data_checks import check_data
-from probvae.training.history import History
+from probvae.data_checks import check_data
+from probvae.fitted.history import History
+from probvae.tracing import trace_structure
 
 OWN = str(Path(probvae.__file__).parent)
 KEY = jax.random.key(0)
@@ -146,7 +146,7 @@ def fitting(x=X, vae=V, **options):
 
 @pytest.fixture(scope="module")
 def fitted():
-    params = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), structure(V).params)
+    params = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), trace_structure(V).params)
     return Fitted(V, params, History({}, {}, {}))
 
 
@@ -218,18 +218,18 @@ ASKED = {
         lambda f: fitting(init_params=jax.tree.map(lambda a: np.full(a.shape, "a"), f.params))(), "got dtype <U1"),
     "save nowhere": (lambda f: f.save(None), "path expects a path.*got None"),
     "point_weights": (lambda f: point_weights(3), "fitted expects what fit"),
-    "shared_params": (lambda f: shared_params(f, 3), "shared_params expects a probvae.VAE"),
+    "shared_params": (lambda f: transfer_params(f, 3), "shared_params expects a probvae.VAE"),
     "refit": (lambda f: refit(V, priors.LearnedNormal(), X, rng_key=KEY), "fitted expects what fit"),
     "compare": (lambda f: criticism.compare({"a": 3, "b": f}, X, rng_key=KEY), "fitted expects what fit"),
     "a budget": (lambda f: criticism.diagnose(f, X, rng_key=KEY, budget=3), "budget expects a Budget; got 3"),
     "a schedule": (
         lambda f: criticism.annealed_log_prob(f, X, rng_key=KEY, schedule=3), "schedule expects a function"),
     "a rate": (lambda f: criticism.inference_gap(f, X, rng_key=KEY, rate="a"), "rate expects a number; got 'a'"),
-    "a ratio": (lambda f: criticism.holes(f, X, rng_key=KEY, ratio="a"), "ratio expects a number; got 'a'"),
+    "a ratio": (lambda f: criticism.prior_holes(f, X, rng_key=KEY, ratio="a"), "ratio expects a number; got 'a'"),
     "levels": (lambda f: criticism.sbc(f, rng_key=KEY, levels=0.5), "levels expects a tuple"),
     "a context of one": (lambda f: criticism.sbc(f, rng_key=KEY, context=3), "context expects one row"),
     "chains": (lambda f: criticism.reference_chains(f, X, rng_key=KEY, num_chains=[3]), "num_chains expects"),
-    "half a draw": (lambda f: criticism.units(f, X, rng_key=KEY, num_samples=2.5), "num_samples expects"),
+    "half a draw": (lambda f: criticism.active_units(f, X, rng_key=KEY, num_samples=2.5), "num_samples expects"),
     "features": (lambda f: criticism.sample_quality(f, X, rng_key=KEY, features=3), "features expects a function"),
     "text as features": (lambda f: criticism.frechet_distance(TEXT, X), "a expects numbers; got dtype <U1"),
     "complex codes": (lambda f: criticism.mutual_information_gap(X + 1j, X), "codes expects numbers"),
@@ -278,5 +278,5 @@ def test_what_is_right_is_taken(fitted):
 @pytest.mark.slow
 def test_what_is_right_is_decoded_and_differentiated(fitted):
     assert fitted.decode(np.zeros((2, 2), np.float64)).mean.shape == (2, 4)
-    assert fitted.interpolate(X[0], X[1], num_points=3, path=paths.spherical).shape == (3, 4)
+    assert fitted.interpolate(X[0], X[1], num_points=3, path=latent_paths.spherical).shape == (3, 4)
     assert jax.grad(lambda z: fitted.decode(z).mean.sum())(np.zeros((2, 2), np.float32)).shape == (2, 2)

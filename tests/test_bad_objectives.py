@@ -15,7 +15,7 @@ from probvae.criticism import factor_vae_score, mutual_information_gap
 from probvae.objectives import (
     ELBO,
     IWAE,
-    Adversarial,
+    AdversarialELBO,
     BetaTC,
     Capacity,
     CosineWarmUp,
@@ -24,9 +24,9 @@ from probvae.objectives import (
     InfoVAE,
     MultiRate,
     Renyi,
-    SemiSupervised,
+    SemiSupervisedELBO,
 )
-from probvae.objectives.checks import check_schedules
+from probvae.objectives.compatibility import check_schedules
 from probvae.objectives.objective import AbstractObjective
 
 KEY = jax.random.key(0)
@@ -34,10 +34,19 @@ VAE = oracle.vae(3, 2)
 X = oracle.dataset(40)[:, :3].astype(np.float32)
 WEIGHTS = [
     (kind, name)
-    for kind in (ELBO, FreeBits, Capacity, BetaTC, InfoVAE, FactorVAE, Adversarial, SemiSupervised)
+    for kind in (
+        ELBO,
+        FreeBits,
+        Capacity,
+        BetaTC,
+        InfoVAE,
+        FactorVAE,
+        AdversarialELBO,
+        SemiSupervisedELBO,
+    )
     for name in kind.scheduled
 ]
-FITTED = [pair for pair in WEIGHTS if pair[0] is not SemiSupervised]  # which asks for another VAE
+FITTED = [pair for pair in WEIGHTS if pair[0] is not SemiSupervisedELBO]  # which asks for another VAE
 EVERY = (
     ELBO,
     IWAE,
@@ -47,9 +56,9 @@ EVERY = (
     BetaTC,
     InfoVAE,
     FactorVAE,
-    Adversarial,
+    AdversarialELBO,
     MultiRate,
-    SemiSupervised,
+    SemiSupervisedELBO,
 )
 
 

@@ -14,12 +14,14 @@ from hypothesis.extra import numpy as arrays
 from test_bad_kinds import is_own
 
 from probvae import VAE, Batch, inputs, likelihoods, load, nets
-from probvae.cli.parser import parsed
+from probvae.checks import check_positive_integer
+from probvae.cli.parser import parse_arguments
 from probvae.data import load as load_data
+from probvae.data_checks import check_data
+from probvae.fitted.fitted import check_fitted
 from probvae.runs.run import config_of
-from probvae.training import checks
-from probvae.training.checkpoint_file import DamagedError, read
-from probvae.training.data_checks import check_data
+from probvae.training import argument_checks
+from probvae.training.checkpointing.file_format import DamagedError, read
 
 FEW = settings(
     derandomize=True,
@@ -80,15 +82,15 @@ def test_data(x, context, mask):
         for vae in (PLAIN, TOLD):
             batch = Batch(x, context, mask)
             taken_or_refused(lambda v=vae, b=batch: check_data(v, b))
-            taken_or_refused(lambda v=vae: inputs.checked(v, x, context, mask))
+            taken_or_refused(lambda v=vae: inputs.check_inputs(v, x, context, mask))
 
 
 @FEW
 @given(value=LEAVES | LISTS | ARRAYS)
 def test_numbers_keys_and_names(value):
-    for check in (checks.check_key, checks.check_fitted):
+    for check in (argument_checks.check_key, check_fitted):
         taken_or_refused(lambda c=check: c(value))
-    taken_or_refused(lambda: checks.check_count("n", value))
+    taken_or_refused(lambda: check_positive_integer("n", value))
     taken_or_refused(lambda: VAE(event_shape=value, latent_dim=value))
     taken_or_refused(lambda: likelihoods.FixedScale(value))
     taken_or_refused(lambda: nets.MLP(value))
@@ -108,7 +110,7 @@ def test_words_at_the_command_line(argv):
     told = io.StringIO()
     with contextlib.redirect_stderr(told), contextlib.redirect_stdout(told):
         try:
-            parsed(argv)
+            parse_arguments(argv)
         except SystemExit as stop:
             assert stop.code in (0, 2)  # noqa: PT017
         except (OSError, ValueError) as error:

@@ -20,9 +20,9 @@ from numpyro.infer import SVI, Predictive, RenyiELBO, Trace_ELBO, TraceMeanField
 import probvae
 from probvae import VAE, Batch, Fitted, fit, flows, guides, likelihoods, nets, point_weights, priors
 from probvae.criticism import annealed_log_prob, events, inference_gap, reference_chains, to_datatree
+from probvae.fitted import History
 from probvae.objectives import ELBO, IWAE, STL, terms
-from probvae.structure import shares_latents, structure
-from probvae.training import History
+from probvae.tracing import shares_latents, trace_structure
 
 N, BATCH, SIGMA, PRIOR = 64, 16, 0.5, 0.7
 KEY = jax.random.key(0)
@@ -42,7 +42,7 @@ class Regression(nnx.Module):
         return (x[:, 1:] @ self.kernel[...]).reshape(len(x), *self.out_shape)
 
 
-WEIGHED = nets.Bayesian(Regression, scale=PRIOR)
+WEIGHED = nets.BayesianNet(Regression, scale=PRIOR)
 
 
 def regression(decoder=WEIGHED, **parts):
@@ -73,7 +73,7 @@ S = np.array([[0.3, 0.1], [0.05, 0.2], [0.1, 0.4]])
 def by_hand():
     """q(w) of chosen numbers, and q(z|x) = p(z): every query has a closed form."""
     vae = regression()
-    zeros = jax.tree.map(lambda a: jnp.zeros(a.shape), structure(vae).params["encoder$params"])
+    zeros = jax.tree.map(lambda a: jnp.zeros(a.shape), trace_structure(vae).params["encoder$params"])
     weights = {"decoder$loc": {"kernel": jnp.asarray(M)}, "decoder$log_scale": {"kernel": jnp.log(S)}}
     return Fitted(vae, {"encoder$params": zeros, **weights}, History({}, {}, {}))
 
@@ -146,7 +146,7 @@ def programs(vae=None):
 @pytest.mark.parametrize("num_data", [None, 100])
 def test_loss_is_numpyros_key_for_key(num_data):
     net = nets.MLP((4,))
-    vae = VAE(event_shape=(3,), latent_dim=2, encoder=net, decoder=nets.Bayesian(net, start=0.3))
+    vae = VAE(event_shape=(3,), latent_dim=2, encoder=net, decoder=nets.BayesianNet(net, start=0.3))
     x = jax.random.bernoulli(KEY, 0.5, (5, 3)).astype(float)
     svi = SVI(vae.model, vae.guide, optax.adam(1e-2), Trace_ELBO())
     params = svi.get_params(svi.init(KEY, x))
@@ -303,11 +303,11 @@ def test_as_prior_is_at_the_mean():
 
 def test_q_starts_narrow_at_the_nets_own_start_of_its_key():
     net = nets.MLP((4,))
-    vae = VAE(event_shape=(3,), latent_dim=2, encoder=net, decoder=nets.Bayesian(net))
+    vae = VAE(event_shape=(3,), latent_dim=2, encoder=net, decoder=nets.BayesianNet(net))
     plain = replace(vae, decoder=net)
     x = np.zeros((4, 3), np.float32)
 
-    shapes, own = structure(vae).params, structure(plain).params["decoder$params"]
+    shapes, own = trace_structure(vae).params, trace_structure(plain).params["decoder$params"]
     assert jax.tree.map(jnp.shape, shapes["decoder$loc"]) == jax.tree.map(jnp.shape, own)
     trace = handlers.trace(handlers.seed(vae.guide, KEY)).get_trace(x)
     assert all(
@@ -324,7 +324,7 @@ def test_q_starts_narrow_at_the_nets_own_start_of_its_key():
 def test_weights_of_the_vector_are_those_of_the_net():
     """The vector's order is the tree's: the model at w = m is the plain net with weights m."""
     net = nets.MLP((4,))
-    vae = VAE(event_shape=(3,), latent_dim=2, encoder=net, decoder=nets.Bayesian(net))
+    vae = VAE(event_shape=(3,), latent_dim=2, encoder=net, decoder=nets.BayesianNet(net))
     x = jnp.ones((2, 3))
     found = handlers.trace(handlers.seed(vae.guide, KEY)).get_trace(x)
     loc = found["decoder$loc"]["value"]
@@ -345,15 +345,15 @@ def test_weights_of_the_vector_are_those_of_the_net():
 @pytest.mark.parametrize(
     ("make", "match"),
     [
-        (lambda b: nets.Bayesian(b), "recipe without weights"),
+        (lambda b: nets.BayesianNet(b), "recipe without weights"),
         (lambda b: replace(b, scale=0.0), r"scale=.*> 0; got 0.0"),
         (lambda b: replace(b, start=-1.0), r"start=.*> 0; got -1"),
         (lambda b: replace(regression(), encoder=b), "decoder only; got it as the net of encoder"),
         (
-            lambda b: replace(regression(), prior=priors.Conditional(b)),
+            lambda b: replace(regression(), prior=priors.ConditionalNormal(b)),
             "decoder only; got it as the net of prior",
         ),
-        (lambda b: regression(nets.Transformed(b, jnp.tanh)), "stand outermost"),
+        (lambda b: regression(nets.InputTransform(b, jnp.tanh)), "stand outermost"),
         (
             lambda b: VAE(event_shape=(2,), latent_dim=2, prior=priors.Flow(flows.Coupling(b))),
             "decoder only|stand outermost",
@@ -366,7 +366,7 @@ def test_weights_of_the_vector_are_those_of_the_net():
 )
 def test_what_cannot_have_such_weights_is_refused(make, match):
     with pytest.raises((TypeError, ValueError), match=f"(?s){match}"):
-        make(nets.Bayesian(nets.MLP((4,))))
+        make(nets.BayesianNet(nets.MLP((4,))))
 
 
 @pytest.mark.parametrize("objective", [IWAE(2), RenyiELBO()], ids=["ours", "numpyro's"])

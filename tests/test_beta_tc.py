@@ -11,7 +11,7 @@ from scipy.special import logsumexp
 from scipy.stats import norm
 
 from probvae import fit, guides, priors
-from probvae.objectives import ELBO, BetaTC, Stratified, Weighted
+from probvae.objectives import ELBO, BetaTC, MinibatchStratified, MinibatchWeighted
 from probvae.objectives.beta_tc import aggregate
 
 WEIGHTS = np.array([[1.0, 0.6], [0.0, 0.7], [0.5, 0.0]])
@@ -19,7 +19,7 @@ VAE = oracle.vae(3, 2)
 PARAMS = jax.tree.map(jnp.float32, oracle.params(WEIGHTS, np.zeros(3), 0.8))
 X = np.array([[2.0, 1.5, 0.2], [-1.2, 0.4, 0.6], [-1.5, -2.0, 0.3], [1.5, 2.0, 1.0]], np.float32)
 KEY = jax.random.key(3)
-FULL = [Weighted(), Stratified(4)]
+FULL = [MinibatchWeighted(), MinibatchStratified(4)]
 
 
 def read(objective):
@@ -73,7 +73,7 @@ def test_each_part_is_right_against_quadrature(sampling):
         assert truth > 0.05
 
 
-@pytest.mark.parametrize("sampling", [Weighted(), Stratified(50)], ids=str)
+@pytest.mark.parametrize("sampling", [MinibatchWeighted(), MinibatchStratified(50)], ids=str)
 def test_with_all_weights_one_it_is_the_sampled_elbo_for_any_batch(sampling):
     """The parts telescope: the same value and gradient, draw by draw."""
     both = []
@@ -104,7 +104,7 @@ def test_stratified_weights_are_unbiased_over_batches_and_sum_to_one():
     from itertools import combinations
 
     density = np.array([0.7, 0.1, 0.4, 0.05, 0.9])
-    weights = np.exp(np.asarray(Stratified(5).log_weights(3), float))
+    weights = np.exp(np.asarray(MinibatchStratified(5).log_weights(3), float))
     np.testing.assert_allclose(weights.sum(1), 1, rtol=1e-6)
     estimates = [weights[0] @ density[[0, *others]] for others in combinations(range(1, 5), 2)]
     assert np.mean(estimates) == pytest.approx(density.mean(), rel=1e-6)
@@ -115,7 +115,7 @@ def test_the_papers_weighted_sampling_is_too_high_by_its_constant():
     log_q = jax.random.normal(KEY, (4, 4, 3))
     ours, papers = (
         np.subtract(*aggregate(log_q, w))
-        for w in (Weighted().log_weights(4), jnp.full((4, 4), -jnp.log(16.0)))
+        for w in (MinibatchWeighted().log_weights(4), jnp.full((4, 4), -jnp.log(16.0)))
     )
     np.testing.assert_allclose(papers - ours, 2 * np.log(4), rtol=1e-5)
 
@@ -125,7 +125,7 @@ def test_a_fit_records_the_parts_and_a_dear_total_correlation_falls():
     last = {}
     for beta in (1.0, 30.0):
         fitted = fit(
-            VAE, x, rng_key=KEY, objective=BetaTC(beta, sampling=Stratified(100)),
+            VAE, x, rng_key=KEY, objective=BetaTC(beta, sampling=MinibatchStratified(100)),
             optimizer=optax.adam(1e-2), epochs=60, batch_size=50, progress=False,
         )  # fmt: skip
         steps = fitted.history.steps
@@ -143,7 +143,7 @@ def test_a_fit_records_the_parts_and_a_dear_total_correlation_falls():
             {"prior": priors.TwoLevel(), "posterior": guides.TwoLevelTopDown()}, BetaTC(),
             r"TwoLevel .*one latent site, and the guide has", id="sites",
         ),
-        pytest.param({}, BetaTC(sampling=Stratified(3)), "batch of 4: more than .*num_data=len", id="num_data"),
+        pytest.param({}, BetaTC(sampling=MinibatchStratified(3)), "batch of 4: more than .*num_data=len", id="num_data"),
     ],
 )  # fmt: skip
 def test_refusals(changes, objective, message):
@@ -161,7 +161,7 @@ def test_a_batch_of_one_is_refused():
     [
         pytest.param(lambda: BetaTC(-1.0), "BetaTC.beta=.*got -1.0", id="beta"),
         pytest.param(lambda: BetaTC(gamma=float("nan")), "gamma=.*got nan", id="gamma"),
-        pytest.param(lambda: Stratified(1), "at least 2.*got 1", id="num_data"),
+        pytest.param(lambda: MinibatchStratified(1), "at least 2.*got 1", id="num_data"),
     ],
 )
 def test_bad_arguments(make, message):

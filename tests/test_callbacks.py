@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 from test_checkpoints import assert_same, at, plain
 
-from probvae import callbacks
-from probvae.training import progress
+from probvae import callbacks, progress
 from probvae.training.callbacks import Epoch, check_callbacks
 
 

@@ -15,8 +15,9 @@ from parts import BatchNormNet
 
 from probvae import VAE, Checkpoints, EarlyStopping, fit, guides, likelihoods, nets, objectives
 from probvae.data import Binarize
-from probvae.training import checkpoint_file, loop
-from probvae.training.fingerprint import fingerprint
+from probvae.training import loop
+from probvae.training.checkpointing import file_format
+from probvae.training.checkpointing.fingerprint import fingerprint
 
 SHAPE = (3, 2)
 ADAM, FAST = optax.adam(0.05), optax.adam(0.6)  # so fast that the best epoch is not the last
@@ -126,7 +127,7 @@ def test_a_run_that_is_over_is_not_run_again(whole, tmp_path, monkeypatch):
 
 def test_checkpoints_are_written_when_they_are_due(tmp_path, monkeypatch):
     seen = []
-    monkeypatch.setattr(checkpoint_file, "write", lambda path, *_: seen.append(path.name[12:14]))
+    monkeypatch.setattr(file_format, "write", lambda path, *_: seen.append(path.name[12:14]))
     plain(checkpoints=at(tmp_path / "a", every=4))
     plain(checkpoints=at(tmp_path / "b", seconds=1000.0))
     assert seen == ["04", "06", "06"]
@@ -217,8 +218,8 @@ def test_fewer_epochs_than_are_kept_are_refused(folder):
 
 
 def test_another_version_is_told_of_and_goes_on(folder, whole, monkeypatch):
-    now = checkpoint_file.circumstances()
-    monkeypatch.setattr(checkpoint_file, "circumstances", lambda: now | {"jax": "0.99"})
+    now = file_format.circumstances()
+    monkeypatch.setattr(file_format, "circumstances", lambda: now | {"jax": "0.99"})
     with pytest.warns(UserWarning, match=f"jax {now['jax']}, now 0.99.*not to the bits"):
         plain(checkpoints=at(folder))
 
@@ -390,9 +391,9 @@ def test_a_run_that_is_killed_goes_on_to_the_same_bits_in_another_process(tmp_pa
     assert killed.wait() == -signal.SIGKILL
     epochs = at(tmp_path).files[0].name[6:14]
     assert begun(int(epochs) + 3, "2").wait() == 0
-    on_disk = checkpoint_file.read(at(tmp_path).files[0])
+    on_disk = file_format.read(at(tmp_path).files[0])
     plain(epochs=on_disk.num_epochs, checkpoints=at(tmp_path / "whole"))
-    whole = checkpoint_file.read(at(tmp_path / "whole").files[0])
+    whole = file_format.read(at(tmp_path / "whole").files[0])
     assert int(epochs) + 3 == whole.num_epochs
     assert on_disk.configuration == whole.configuration
     assert on_disk.arrays.keys() == whole.arrays.keys()

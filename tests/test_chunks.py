@@ -2,7 +2,7 @@
 
 import pytest
 
-from probvae.chunks import ROWS, at_a_time
+from probvae.batching import ROWS, rows_per_block
 
 
 @pytest.mark.parametrize(
@@ -10,4 +10,4 @@ from probvae.chunks import ROWS, at_a_time
     [(1, 1, 1), (40, 16, 40), (2000, 200, 5), (2000, 1, 1000), (2003, 1, ROWS), (7, 10 * ROWS, 1)],
 )
 def test_rows_taken_together(n, rows_each, want):
-    assert at_a_time(n, rows_each) == want
+    assert rows_per_block(n, rows_each) == want

@@ -15,7 +15,7 @@ import probvae
 from probvae import VAE, Fitted, History, fit, guides, likelihoods, nets, priors
 from probvae.cli import main
 from probvae.data import Data
-from probvae.runs import Run, drawn, evaluation, open_run, training
+from probvae.runs import Run, draw_run_figures, evaluation, open_run, training
 
 ROOT = Path(__file__).parent.parent
 VAMPPRIOR = str(ROOT / "models" / "vampprior.py")
@@ -152,7 +152,7 @@ def test_reconstruct_and_interpolate_write_what_the_fitted_vae_says(run):
 
 def test_default_folders_are_numbered(data, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(training, "_evaluated", lambda *_, **__: {})
+    monkeypatch.setattr(training, "_evaluate_run", lambda *_, **__: {})
     monkeypatch.setattr(training, "_write_report", lambda *_: Path("none"))
     monkeypatch.setattr(training, "sentences", lambda *_: [])
     words = ["train", str(data.with_name("tiny.py")), "--data", str(data), *FEW]
@@ -276,7 +276,7 @@ def run_of(folder, **parts):
 
 def test_model_without_one_code_has_the_figures_that_it_can_have(tmp_path):
     run = run_of(tmp_path, prior=priors.TwoLevel(), posterior=guides.TwoLevelTopDown())
-    shown = [figure.name for figure in drawn(run, jax.random.key(1))]
+    shown = [figure.name for figure in draw_run_figures(run, jax.random.key(1))]
     assert shown == ["curves", "reconstructions", "samples"]
 
 
@@ -284,5 +284,5 @@ def test_context_comes_from_the_data(tmp_path):
     run = run_of(tmp_path, context_shape=(2,))
     train = evaluation.batch(run.fitted.vae, run.data, "train")
     np.testing.assert_array_equal(train.context, run.data.context["train"])
-    shown = [figure.name for figure in drawn(run, jax.random.key(1))]
+    shown = [figure.name for figure in draw_run_figures(run, jax.random.key(1))]
     assert shown == ["curves", "reconstructions", "samples", "latent_map"]

@@ -12,8 +12,8 @@ from probvae import VAE, likelihoods
 from probvae.cli import main
 from probvae.criticism import Budget, Finding, Kind, Verdict
 from probvae.data import Data
-from probvae.report import END, START, page, with_diagnosis
 from probvae.runs import diagnosing
+from probvae.runs.report import END, START, page, with_diagnosis
 
 FAULT = Finding(Kind.FAULT, "a <name>", "evidence.", 1.0, 0.5, "source", "remedy.")
 
@@ -93,7 +93,7 @@ def test_few_test_data_are_looked_at_together_with_the_validation_data(tests, lo
     data = Data("few", **splits, context={k: v[:, :1] for k, v in splits.items()})
     vae = VAE(event_shape=(3,), latent_dim=1, likelihood=likelihoods.Gaussian(), context_shape=(1,))
     lines = []
-    held_out = diagnosing.held_out(vae, data, lines.append)
+    held_out = diagnosing.select_held_out(vae, data, lines.append)
     np.testing.assert_array_equal(held_out.x[:tests], splits["test"])
     assert held_out.x.shape == (looked_at, 3)
     np.testing.assert_array_equal(held_out.context, held_out.x[:, :1])

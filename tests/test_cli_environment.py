@@ -313,11 +313,13 @@ def test_a_disk_that_is_full_after_training_costs_no_training(
 
 def test_figures_that_cannot_be_drawn_cost_no_training(elsewhere, finished, monkeypatch, capsys):
     with monkeypatch.context() as patch:
-        patch.setattr("probvae.runs.figures.drawn", lambda *_: [importlib.import_module("no_such")])
+        patch.setattr(
+            "probvae.runs.figures.draw_run_figures", lambda *_: [importlib.import_module("no_such")]
+        )
         words = ["train", "modèle.py", "--data", str(finished / "bits.npz"), *FEW, "--out", "drawn"]
         assert main(words) == 1
     assert "probvae train --resume drawn" in capsys.readouterr().err
-    monkeypatch.setattr("probvae.runs.figures.drawn", lambda *_: [])
+    monkeypatch.setattr("probvae.runs.figures.draw_run_figures", lambda *_: [])
     assert main(["train", "--resume", "drawn"]) == 0
     assert Path("drawn", "report.html").is_file()
 

@@ -7,9 +7,9 @@ import pytest
 from probvae import VAE, DataParallel, Fitted, History, Variant
 from probvae.cli import main
 from probvae.cli.model_options import model_arguments
-from probvae.cli.parser import parsed
+from probvae.cli.parser import parse_arguments
 from probvae.runs import Settings, load_model_file, training
-from probvae.runs.settings import assembled, check_settings, sizes
+from probvae.runs.settings import assemble, check_settings, sizes
 
 MODEL = '''
 """A model of many arguments."""
@@ -44,11 +44,11 @@ def model(tmp_path):
     ],
 )
 def test_options_become_arguments(model, words, expected):
-    assert model_arguments(parsed(["train", model, *words])) == expected
+    assert model_arguments(parse_arguments(["train", model, *words])) == expected
 
 
 def test_options_may_come_before_the_model_file(model):
-    arguments = parsed(["train", "--latent-dim", "5", model, "--batch_size", "7"])
+    arguments = parse_arguments(["train", "--latent-dim", "5", model, "--batch_size", "7"])
     assert (arguments.model, arguments.batch_size) == (model, 7)
     assert model_arguments(arguments) == {"latent_dim": 5}
 
@@ -97,7 +97,7 @@ def test_grey_data_are_binarised_when_the_likelihood_takes_nothing_else(
         f"    return VAE(event_shape=event_shape, latent_dim=2, likelihood=likelihoods.{likelihood}())\n"
     )
     settings = Settings(path, binarize=binarize)
-    _, data, how = assembled(load_model_file(path), settings)
+    _, data, how = assemble(load_model_file(path), settings)
     assert how == chosen
     found = set(data.test.ravel().tolist())
     assert found == values if values else len(found) > 2
@@ -105,7 +105,7 @@ def test_grey_data_are_binarised_when_the_likelihood_takes_nothing_else(
 
 def test_settings_go_before_the_models_and_these_before_defaults(model):
     file = load_model_file(model)
-    variant, data, _ = assembled(file, Settings(model))
+    variant, data, _ = assemble(file, Settings(model))
     assert sizes(Settings(model), variant, data) == (100, 128)
     advised = variant._replace(epochs=7, batch_size=5000)
     assert sizes(Settings(model), advised, data) == (7, len(data.train))

@@ -43,7 +43,7 @@ def _short(monkeypatch):
     def evaluated(run, *_, **__):
         (run.folder / "metrics.json").write_text("{}")
 
-    monkeypatch.setattr(training, "_evaluated", evaluated)
+    monkeypatch.setattr(training, "_evaluate_run", evaluated)
     monkeypatch.setattr(training, "_write_report", report)
     monkeypatch.setattr(training, "sentences", lambda *_: [])
 
@@ -133,7 +133,7 @@ def test_a_run_that_was_stopped_before_its_first_checkpoint_starts_anew(base, wh
 def test_a_run_that_was_killed_after_training_is_evaluated(base, whole, tmp_path, monkeypatch):
     run = tmp_path / "run"
     with monkeypatch.context() as patch:
-        patch.setattr(training, "_evaluated", lambda *_, **__: 1 / 0)
+        patch.setattr(training, "_evaluate_run", lambda *_, **__: 1 / 0)
         assert train(base, run) == 1
     with monkeypatch.context() as patch:
         on_epoch(patch, 1, lambda: pytest.fail("training was over"))

@@ -15,7 +15,7 @@ from test_plots import sweep_of
 import probvae
 from probvae import runs
 from probvae.cli import main
-from probvae.cli.parser import parsed
+from probvae.cli.parser import parse_arguments
 from probvae.runs import load_model_file, sweeping, training
 
 TINY = '''
@@ -253,7 +253,7 @@ def test_settings_that_a_sweep_cannot_heed_are_refused(here, tmp_path):
 
 def test_options_of_the_model_and_no_model(here, monkeypatch, capsys):
     monkeypatch.chdir(here)
-    told = parsed(["sweep", "--over", "learning-rate=1e-3,1", "tiny.py", "--latent_dim", "7"])
+    told = parse_arguments(["sweep", "--over", "learning-rate=1e-3,1", "tiny.py", "--latent_dim", "7"])
     assert told.over == [("learning_rate", (1e-3, 1.0))]
     assert vars(told)["argument:latent_dim"] == 7
     assert outcome(["sweep"]) == 2
@@ -261,4 +261,4 @@ def test_options_of_the_model_and_no_model(here, monkeypatch, capsys):
     (here / "seeds.py").write_text(TINY.replace("latent_dim: int = 3", "seeds: int = 3"))
     assert main(["sweep", "seeds.py"]) == 1
     assert "'seeds' of tiny is also an option of `probvae sweep`" in capsys.readouterr().err
-    assert parsed(["train", "seeds.py", "--seeds", "4"]).command == "train"
+    assert parse_arguments(["train", "seeds.py", "--seeds", "4"]).command == "train"

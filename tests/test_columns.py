@@ -8,9 +8,9 @@ import pytest
 from scipy import stats
 
 from probvae import likelihoods
+from probvae.column_checks import describe_unscaled, warn_of_scales
 from probvae.data import Cast
 from probvae.data_description import Describer
-from probvae.training.columns import unscaled, warn_of_scales
 
 RANDOM = np.random.default_rng(0)
 X = RANDOM.normal(size=(500, 3))
@@ -18,7 +18,7 @@ X = RANDOM.normal(size=(500, 3))
 
 def note(x, likelihood=None):
     x = np.asarray(x, np.float32)
-    return unscaled(likelihood or likelihoods.Gaussian(), x)
+    return describe_unscaled(likelihood or likelihoods.Gaussian(), x)
 
 
 @pytest.mark.parametrize("x", [X, X + 2.5, 4 * X, X.reshape(500, 3, 1) + 100, X * [1.0, 0.0, 1.0]])

@@ -11,9 +11,9 @@ import scipy.sparse
 import xarray as xr
 from numpy.lib.recfunctions import structured_to_unstructured
 
-from probvae.containers import numbers, read_values
-from probvae.data import DataError, Streamed
-from probvae.data.streamed import SparseRows, streamed
+from probvae.containers import read_values, to_numbers
+from probvae.data import DataError, StreamedData
+from probvae.data.streamed import SparseRows, as_streamed
 from probvae.precision import warn_of_merged_values
 
 RANDOM = np.random.default_rng(0)
@@ -75,7 +75,7 @@ def test_missing_entries_are_unobserved(given):
     np.testing.assert_array_equal(values.observed, ~HIDDEN)
     assert values.array.dtype.kind == "f"
     with pytest.raises(ValueError, match=r"x holds 5 masked or missing entries.*mask=~x\.mask"):
-        numbers("x", given)
+        to_numbers("x", given)
 
 
 class Dataset:  # torch.utils.data.Dataset: one integer index, a tuple (x, label)
@@ -165,29 +165,29 @@ def test_following_the_remedies_works():
 @pytest.mark.parametrize("source", [Dataset(), Whole()], ids=["of integers", "of tuples"])
 def test_a_dataset_of_tuples_is_told_to_be_stacked(source):
     with pytest.raises(DataError, match=r"Dataset|Whole") as caught:
-        streamed(source)
+        as_streamed(source)
     assert "np.stack([np.asarray(dataset[i][0]) for i in range(len(dataset))])" in str(caught.value)
     assert "bring the file back" not in str(caught.value)
 
 
 def test_sparse_rows_are_dense_few_at_a_time(monkeypatch):
     matrix = scipy.sparse.coo_array(COUNTS)
-    assert streamed(matrix) is matrix
+    assert as_streamed(matrix) is matrix
     monkeypatch.setattr("probvae.data.streamed.free_memory", lambda: 0)
-    source = streamed(matrix)
+    source = as_streamed(matrix)
     assert isinstance(source.source, SparseRows)
     np.testing.assert_array_equal(source.read(np.array([4, 1])), COUNTS[[4, 1]])
-    np.testing.assert_array_equal(Streamed(matrix).read(np.arange(6)), COUNTS)
+    np.testing.assert_array_equal(StreamedData(matrix).read(np.arange(6)), COUNTS)
 
 
 def test_an_array_in_a_file_of_hdf5_is_streamed_where_it_is_large(tmp_path, monkeypatch):
     h5py = pytest.importorskip("h5py")
     with h5py.File(tmp_path / "x.h5", "w") as file:
         file["x"] = X
-        assert streamed(file["x"]) is not None
-        assert not isinstance(streamed(file["x"]), Streamed)
+        assert as_streamed(file["x"]) is not None
+        assert not isinstance(as_streamed(file["x"]), StreamedData)
         monkeypatch.setattr("probvae.data.streamed.free_memory", lambda: 0)
-        np.testing.assert_array_equal(streamed(file["x"]).read(np.array([5, 2])), X[[5, 2]])
+        np.testing.assert_array_equal(as_streamed(file["x"]).read(np.array([5, 2])), X[[5, 2]])
 
 
 SECONDS = 1.7e9 + 30 * np.random.default_rng(1).normal(size=(500, 2))

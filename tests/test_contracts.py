@@ -16,9 +16,9 @@ from pairs import check_pair, guide_of, joined, rows, tiny
 import probvae
 from probvae import fit
 from probvae.objectives import terms
-from probvae.objectives.checks import check_objective, check_terms
-from probvae.objectives.terms import traced
-from probvae.structure import structure
+from probvae.objectives.compatibility import check_objective, check_terms
+from probvae.objectives.terms import trace_programs
+from probvae.tracing import trace_structure
 
 
 def each(parts):
@@ -144,7 +144,7 @@ def test_masked_gradients_are_those_of_the_observed_part_alone(likelihood):
 
     def alone(values):
         filled = jnp.where(mask, x, vae.likelihood.fill)
-        _, trace = traced(jax.random.key(3), values, vae.model, vae.guide, (filled,), {})
+        _, trace = trace_programs(jax.random.key(3), values, vae.model, vae.guide, (filled,), {})
         by_entry = trace["x"]["fn"].base_dist.log_prob(filled)
         return (by_entry * mask).sum()
 
@@ -231,7 +231,7 @@ def test_objective_has_its_terms_or_is_refused_before_the_fit(guide):
     for name, make in registry.OBJECTIVES.items():
         asked = {} if guide == "ClassAndStyle" else registry.ASKS.get(name, {})  # its own context
         vae = joined(registry.first_prior(guide), registry.GUIDES[guide](), **asked)
-        found, objective = structure(vae), make()
+        found, objective = trace_structure(vae), make()
         fits = (name, guide) in TERMS
         both = f"(?s){type(objective).__name__}.*{type(vae.posterior).__name__}.*Take"
         with nullcontext() if fits else pytest.raises(ValueError, match=both):

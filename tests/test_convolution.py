@@ -8,7 +8,7 @@ from flax import nnx
 from oracle import close
 
 from probvae import nets
-from probvae.nets.convolution import conv, doubling
+from probvae.nets.fast_convolution import conv, doubling
 
 X = jax.random.normal(jax.random.key(0), (3, 7, 6, 2))
 SETTINGS = {

@@ -9,8 +9,8 @@ from numpyro import handlers
 from scipy import stats
 
 from probvae import VAE, Batch, data, fit, likelihoods, nets, priors, sweep
-from probvae.nets.transformed import transforms_input
-from probvae.training.start_values import initial_values
+from probvae.nets.input_transform import transforms_input
+from probvae.training.initial_values import initial_values
 
 MEANS = np.array([0.02, 5.0, 500.0])
 X = np.random.default_rng(0).poisson(MEANS, (200, 3))
@@ -106,12 +106,12 @@ def vae():
 
 
 def test_streamed_data_give_the_same_start(vae):
-    streamed = start_of(vae, Batch(data.Streamed(X, chunk_bytes=1000)))
+    streamed = start_of(vae, Batch(data.StreamedData(X, chunk_bytes=1000)))
     jax.tree.map(np.testing.assert_array_equal, streamed, start_of(vae, Batch(X)))
 
 
 def test_of_large_data_rows_from_first_to_last_are_read(vae, monkeypatch):
-    monkeypatch.setattr("probvae.training.start_values.ENTRIES", 60)
+    monkeypatch.setattr("probvae.training.initial_values.ENTRIES", 60)
     got = start_of(vae, Batch(np.arange(600).reshape(200, 3)))["likelihood$log_mean"]
     np.testing.assert_allclose(np.exp(got), [299, 300, 301], atol=2)
 
@@ -191,7 +191,7 @@ JOINT = likelihoods.Joint(a=(1, likelihoods.Bernoulli()), b=(2, likelihoods.Pois
     [
         pytest.param(likelihoods.Poisson(), lambda net: net, np.log(2) + np.log(1e6 + 1), id="log1p"),
         pytest.param(likelihoods.Autoregressive(nets.MADE((8,)), likelihoods.Poisson()), lambda net: net, np.log(2) + np.log(1e6 + 1), id="autoregressive"),
-        pytest.param(likelihoods.Poisson(), lambda net: nets.Transformed(net, jnp.sqrt), 1 + 1e3, id="transformed"),
+        pytest.param(likelihoods.Poisson(), lambda net: nets.InputTransform(net, jnp.sqrt), 1 + 1e3, id="transformed"),
         pytest.param(likelihoods.Gaussian(), lambda net: net, 1 + 1e6, id="real"),
     ],
 )  # fmt: skip
@@ -218,12 +218,12 @@ def test_missing_counts_are_zeros_to_the_encoder():
 def test_the_description_says_what_the_encoder_sees():
     assert "activation=relu) of log(1 + x)\n" in str(build(likelihoods.Poisson()))
     assert " of log" not in str(build(likelihoods.Gaussian()))
-    own = build(likelihoods.Poisson(), encoder=nets.Transformed(nets.MLP((8,)), jnp.sqrt))
+    own = build(likelihoods.Poisson(), encoder=nets.InputTransform(nets.MLP((8,)), jnp.sqrt))
     assert "of log" not in str(own)
 
 
 def test_a_transformed_net_is_found_inside_of_a_wrapper():
-    net = nets.Transformed(nets.MLP((8,)), jnp.sqrt)
+    net = nets.InputTransform(nets.MLP((8,)), jnp.sqrt)
     assert transforms_input(nets.BFloat16(net))
     assert not transforms_input(nets.BFloat16(nets.MLP((8,))))
 

@@ -12,10 +12,9 @@ import pandas as pd
 import pytest
 import scipy.sparse
 
-from probvae import VAE, Batch, Fitted, criticism, data, fit, likelihoods, nets, priors
-from probvae.data import Streamed
-from probvae.training import data_checks
-from probvae.training.data_checks import check_context, check_data
+from probvae import VAE, Batch, Fitted, criticism, data, data_checks, fit, likelihoods, nets, priors
+from probvae.data import StreamedData
+from probvae.data_checks import check_context, check_data
 
 KEY = jax.random.key(0)
 RANDOM = np.random.default_rng(0)
@@ -117,7 +116,7 @@ def test_streamed_data_are_those_in_memory_to_the_bit(tmp_path, fitted):
     for name, (array, mask, same) in forms.items():
         np.save(tmp_path / f"{name}.npy", array)
         mapped = np.load(tmp_path / f"{name}.npy", mmap_mode="r")
-        found = trained(Batch(Streamed(mapped, chunk_bytes=300), mask=mask))
+        found = trained(Batch(StreamedData(mapped, chunk_bytes=300), mask=mask))
         np.testing.assert_array_equal(found.history.train["loss"], same.history.train["loss"], name)
 
 
@@ -127,8 +126,8 @@ def test_integers_beyond_32_bits_keep_their_value_streamed_or_not(where):
     x[where, 1] = 2**32 + 3
     right = x.astype(np.float32)
     whole = check_data(COUNTING, x).x
-    read = check_data(COUNTING, Streamed(Rows(x), chunk_bytes=240)).x
-    kept = check_data(COUNTING, Streamed(Rows(x), chunk_bytes=240), keep_streamed=True).x
+    read = check_data(COUNTING, StreamedData(Rows(x), chunk_bytes=240)).x
+    kept = check_data(COUNTING, StreamedData(Rows(x), chunk_bytes=240), keep_streamed=True).x
     assert kept.loaded_dtype == np.float32
     for found in (whole, read):
         np.testing.assert_array_equal(np.asarray(jax.numpy.asarray(found), np.float32), right)
@@ -150,11 +149,11 @@ def test_masks_combine_an_entry_is_observed_where_both_say_so():
 
 def test_what_float32_merges_is_told_of_data_and_context_and_the_remedies_work():
     seconds = 1.7e9 + 30 * RANDOM.normal(size=(500, D))
-    for given in (seconds, Streamed(Rows(seconds)), np.ma.array(seconds, mask=seconds > 1.7e9)):
+    for given in (seconds, StreamedData(Rows(seconds)), np.ma.array(seconds, mask=seconds > 1.7e9)):
         with pytest.warns(UserWarning, match="x: JAX computes in float32.*Subtract an offset"):
             check_data(V, given)
     with pytest.warns(UserWarning, match="x: JAX computes in float32"):
-        check_data(V, Streamed(Rows(seconds)), keep_streamed=True)
+        check_data(V, StreamedData(Rows(seconds)), keep_streamed=True)
     with pytest.warns(UserWarning, match="context: JAX computes in float32"):
         check_context(TOLD, seconds)
     x = check_data(V, (seconds - seconds.mean(axis=0)) / seconds.std(axis=0)).x
@@ -256,11 +255,11 @@ def test_programs_refuse_what_loses_its_mask():
 
 
 @pytest.mark.parametrize(
-    "given", [Rows(X), Streamed(Rows(X), chunk_bytes=100), scipy.sparse.csr_array(X)]
+    "given", [Rows(X), StreamedData(Rows(X), chunk_bytes=100), scipy.sparse.csr_array(X)]
 )
 def test_a_source_that_fit_reads_is_read_by_queries(given):
     np.testing.assert_array_equal(check_data(V, given).x, X)
-    assert isinstance(check_data(V, given, keep_streamed=True).x, Streamed | np.ndarray)
+    assert isinstance(check_data(V, given, keep_streamed=True).x, StreamedData | np.ndarray)
 
 
 def test_a_source_larger_than_the_memory_is_asked_about_in_parts(monkeypatch):
@@ -298,7 +297,7 @@ def test_every_query_and_measure_takes_data_through_the_door(fitted, monkeypatch
 
 def test_large_data_are_checked_in_chunks_and_not_copied(monkeypatch):
     x = np.zeros((40_000, D * 10), np.float32)
-    monkeypatch.setattr(data_checks, "CHUNK", 2**16)
+    monkeypatch.setattr(data_checks, "CHUNK_BYTES", 2**16)
     monkeypatch.setattr(data_checks, "check_values", lambda *_, **__: None)
     vae = tiny((D * 10,))
     check_data(vae, x[:10])
@@ -331,7 +330,7 @@ def test_a_bar_says_what_is_read_before_all_is_read(monkeypatch, query):
             return True
 
     monkeypatch.setattr(sys, "stderr", Screen())
-    source = Streamed(Counted(X), chunk_bytes=60)
+    source = StreamedData(Counted(X), chunk_bytes=60)
     check_data(V, source, "train", keep_streamed=not query, progress=True)
     assert at_print[0] < N < read[0]
     assert "reading train" in words.getvalue()

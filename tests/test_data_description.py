@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from probvae import VAE, Batch, criticism, data, fit, likelihoods, load, nets, point_weights
+from probvae.data_checks import check_data
 from probvae.data_description import Comparer, DataDescription, Describer
-from probvae.training.data_checks import check_data
 
 KEY = jax.random.key(0)
 D = 6
@@ -61,7 +61,7 @@ QUERIES = {
     "log_prob": lambda f, x: f.log_prob(x, **FEW).value,
     "interpolate": lambda f, x: f.interpolate(x[0], x[1]),
     "to_datatree": lambda f, x: criticism.to_datatree(f, x, rng_key=KEY, num_samples=2),
-    "units": lambda f, x: criticism.units(f, x, rng_key=KEY, num_samples=2),
+    "units": lambda f, x: criticism.active_units(f, x, rng_key=KEY, num_samples=2),
     "elbo_surgery": lambda f, x: criticism.elbo_surgery(f, x, rng_key=KEY),
     "typicality": lambda f, x: criticism.typicality(f, x, **FEW, num_draws=5),
     "compare": lambda f, x: criticism.compare({"a": f, "b": f}, x, **FEW),
@@ -104,7 +104,7 @@ def test_a_query_inside_a_compiled_function_compares_nothing(of_floats):
     assert mean.shape == (len(UNIT), 2)
 
 
-@pytest.mark.parametrize("validation", [RAW, data.Streamed(RAW, chunk_bytes=60)])
+@pytest.mark.parametrize("validation", [RAW, data.StreamedData(RAW, chunk_bytes=60)])
 def test_validation_data_are_given_as_they_are_scored(validation):
     with pytest.raises(ValueError, match=r"validation holds values in .*Rescale.*Apply it first"):
         small_fit(RAW, observation=data.Rescale(255), validation=validation)
@@ -117,7 +117,11 @@ def test_descriptions_hold_what_numpy_says():
     x = x.astype("float32")
     mask = RANDOM.random(x.shape) < 0.8
     mask[:, 5] = False
-    for given in (Batch(x), Batch(x, mask=mask), Batch(data.Streamed(x, chunk_bytes=1000), mask=mask)):
+    for given in (
+        Batch(x),
+        Batch(x, mask=mask),
+        Batch(data.StreamedData(x, chunk_bytes=1000), mask=mask),
+    ):
         describer = Describer((D,), data.Cast())
         check_data(linear(), given, "train", record=describer, keep_streamed=True)
         seen = np.ma.array(x.astype(float), mask=False if given.mask is None else ~mask)
@@ -296,7 +300,7 @@ def test_an_absurd_cell_of_the_validation_data_is_named(cell, streamed):
         validation, told = x[:20].copy(), context[:20].copy()
         (told if bad_context else validation)[13, 1] = cell
         comparer = Comparer(describer.description(), "validation", names_cells=True)
-        source = data.Streamed(validation, chunk_bytes=100) if streamed else validation
+        source = data.StreamedData(validation, chunk_bytes=100) if streamed else validation
         place = "validation context" if bad_context else "validation"
         with warnings.catch_warnings(record=True) as said:
             warnings.simplefilter("always")

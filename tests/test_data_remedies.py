@@ -9,7 +9,7 @@ import pytest
 
 from probvae import VAE, Batch, NonFiniteLossError, data, fit, likelihoods, nets
 from probvae.data import Cast
-from probvae.training.in_support import check_values
+from probvae.data_checks import check_values
 
 RANDOM = np.random.default_rng(0)
 N = 60

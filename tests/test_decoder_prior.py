@@ -23,7 +23,7 @@ from probvae import (
     nets,
     priors,
 )
-from probvae.structure import structure
+from probvae.tracing import trace_structure
 
 SEEN, TAU = np.array([0, 3, 4, 8]), 0.7
 Y = MU[SEEN] + np.array([1.5, -0.7, 0.2, 2.0])
@@ -101,7 +101,7 @@ def zero(**parts):
     """A VAE of zero weights."""
     linear = {"encoder": nets.Linear(), "decoder": nets.Linear()}
     vae = VAE(event_shape=(2,), latent_dim=1, **{**linear, **parts})
-    zeros = jax.tree.map(lambda a: jnp.zeros(a.shape, a.dtype), structure(vae).params)
+    zeros = jax.tree.map(lambda a: jnp.zeros(a.shape, a.dtype), trace_structure(vae).params)
     return Fitted(vae, zeros, History({}, {}, {}))
 
 

@@ -8,13 +8,13 @@ import pytest
 from flax import nnx
 
 from probvae import VAE, nets
+from probvae.fitted import serialization
+from probvae.fitted.history import History
 from probvae.nets import transformer
-from probvae.nets.module import _seeded, _structure, build
-from probvae.nets.scanned import Scanned
+from probvae.nets.module import _seed_dropout, _structure, build
+from probvae.nets.repeated_blocks import RepeatedBlocks
 from probvae.objectives import terms
-from probvae.structure import structure
-from probvae.training import store
-from probvae.training.history import History
+from probvae.tracing import trace_structure
 
 KEY = jax.random.key(0)
 SMALL = {"patch": 2, "hidden": 8, "heads": 2}
@@ -40,7 +40,7 @@ def slope(recipe, x=X):
 
 def test_blocks_in_a_loop_are_the_blocks_in_turn():
     net = nets.Transformer(**SMALL)
-    loop = Scanned(lambda rngs: transformer._Block(net, rngs), 3, nnx.Rngs(0), remat=False)
+    loop = RepeatedBlocks(lambda rngs: transformer._Block(net, rngs), 3, nnx.Rngs(0), remat=False)
     graph, params, rest = nnx.split(loop.block, nnx.Param, ...)
     h = jax.random.normal(KEY, (2, 5, 8))
     got, want = loop(h), h
@@ -52,7 +52,7 @@ def test_blocks_in_a_loop_are_the_blocks_in_turn():
 
 def test_each_block_starts_as_one_alone_and_no_two_alike():
     net = nets.Transformer(**{**SMALL, "hidden": 64})
-    loop = Scanned(lambda rngs: transformer._Block(net, rngs), 3, nnx.Rngs(0), remat=False)
+    loop = RepeatedBlocks(lambda rngs: transformer._Block(net, rngs), 3, nnx.Rngs(0), remat=False)
     alone = transformer._Block(net, nnx.Rngs(1))
     for many, one in zip(
         jax.tree.leaves(nnx.state(loop.block)), jax.tree.leaves(nnx.state(alone)), strict=True
@@ -129,10 +129,10 @@ def test_likelihood_and_kl_stay_in_float32():
 def test_a_saved_net_of_stacked_blocks_is_read_again(tmp_path):
     net = nets.TransformerDecoder(**SMALL, depth=3)
     vae = VAE(event_shape=(4, 4), latent_dim=2, encoder=nets.Linear(), decoder=net)
-    values = jax.tree.map(lambda leaf: np.full(leaf.shape, 0.3, "float32"), structure(vae).params)
+    values = jax.tree.map(lambda leaf: np.full(leaf.shape, 0.3, "float32"), trace_structure(vae).params)
     empty = History(*({} for _ in History._fields))
-    store.save(tmp_path / "vae", vae, values, empty, None, overwrite=False)
-    read, *_ = store.load(tmp_path / "vae", vae)
+    serialization.save(tmp_path / "vae", vae, values, empty, None, overwrite=False)
+    read, *_ = serialization.load(tmp_path / "vae", vae)
     for got, want in zip(jax.tree.leaves(read), jax.tree.leaves(values), strict=True):
         np.testing.assert_array_equal(got, want)
 
@@ -140,12 +140,14 @@ def test_a_saved_net_of_stacked_blocks_is_read_again(tmp_path):
 def test_every_dropout_layer_and_every_block_draws_its_own():
     recipe = nets.Transformer(**SMALL, depth=3, dropout=0.5)
     streams = _structure(recipe, (4, 4), (3,), training=True).rngs
-    keys = [leaf for leaf in jax.tree.leaves(_seeded(streams, KEY)) if leaf.dtype == KEY.dtype]
+    keys = [leaf for leaf in jax.tree.leaves(_seed_dropout(streams, KEY)) if leaf.dtype == KEY.dtype]
     drawn = jnp.concatenate([jax.random.key_data(key).reshape(-1, 2) for key in keys])
     assert len(drawn) >= 3
     assert len(np.unique(drawn, axis=0)) == len(drawn)
     mlp = _structure(nets.MLP((8, 8), dropout=0.5), (4,), (3,), training=True).rngs
-    first, second = (leaf for leaf in jax.tree.leaves(_seeded(mlp, KEY)) if leaf.dtype == KEY.dtype)
+    first, second = (
+        leaf for leaf in jax.tree.leaves(_seed_dropout(mlp, KEY)) if leaf.dtype == KEY.dtype
+    )
     assert (jax.random.key_data(first) != jax.random.key_data(second)).any()
 
 

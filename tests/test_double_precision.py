@@ -10,8 +10,8 @@ from pairs import SHAPE, guide_of, joined, rows, tiny
 
 from probvae import VAE, Batch, data, fit, likelihoods, nets, priors
 from probvae.objectives import MultiRate
-from probvae.structure import structure
-from probvae.training.start_values import initial_values
+from probvae.tracing import trace_structure
+from probvae.training.initial_values import initial_values
 
 pytestmark = pytest.mark.usefixtures("float64")
 
@@ -19,9 +19,9 @@ pytestmark = pytest.mark.usefixtures("float64")
 @pytest.fixture(autouse=True)
 def _forget_structures():
     """A structure is kept by its VAE, whatever precision it was found in."""
-    structure.cache_clear()
+    trace_structure.cache_clear()
     yield
-    structure.cache_clear()
+    trace_structure.cache_clear()
 
 
 def dtypes(tree):
@@ -31,7 +31,7 @@ def dtypes(tree):
 
 
 def check(vae):
-    found = structure(vae)
+    found = trace_structure(vae)
     assert dtypes((found.params, found.state)) <= {"float64"}
 
 

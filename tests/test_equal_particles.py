@@ -13,9 +13,9 @@ from test_threads import KEY, X, fitted_to
 
 from probvae import guides, priors
 from probvae.evidence import Batch
+from probvae.fitted import Fitted, History
+from probvae.fitted.guide_density_check import check_draws
 from probvae.interfaces import AbstractDistributionGuide, AbstractProgramGuide
-from probvae.training import Fitted, History
-from probvae.training.particles import check_draws
 
 
 class AtMode(dist.Normal):

@@ -17,15 +17,16 @@ from probvae import (
     Fitted,
     NonFiniteLossError,
     fit,
+    latent_paths,
     likelihoods,
     load,
     nets,
-    paths,
     priors,
 )
 from probvae.data import Binarize
-from probvae.structure import structure
-from probvae.training import loop, store
+from probvae.fitted import serialization
+from probvae.tracing import trace_structure
+from probvae.training import loop
 
 SHAPE = (3, 2)
 
@@ -87,7 +88,7 @@ def known(n):
     """A VAE whose decoder says 0 for ever, rows 0, 1, ..., n - 1, and each row's log p(x|z)."""
     vae = tiny(likelihood=likelihoods.Gaussian(scale=likelihoods.FixedScale(1.0)))
     x = np.ones((n, *SHAPE), np.float32) * np.arange(n, dtype=np.float32)[:, None, None]
-    zeros = jax.tree.map(lambda a: jnp.zeros(a.shape), structure(vae).params["decoder$params"])
+    zeros = jax.tree.map(lambda a: jnp.zeros(a.shape), trace_structure(vae).params["decoder$params"])
     options = {"init_params": {"decoder$params": zeros}, "optimizer": optax.sgd(0.0)}
     return vae, x, -0.5 * 6 * (np.arange(n) ** 2 + np.log(2 * np.pi)), options
 
@@ -188,7 +189,7 @@ def test_samples_and_reconstructions(fitted):
     )
 
 
-@pytest.mark.parametrize("path", [paths.straight, paths.spherical])
+@pytest.mark.parametrize("path", [latent_paths.straight, latent_paths.spherical])
 def test_interpolation_starts_and_ends_at_the_reconstructions(fitted, path):
     a, b = binary(2)
     between = fitted.interpolate(a, b, num_points=5, path=path)
@@ -199,16 +200,16 @@ def test_interpolation_starts_and_ends_at_the_reconstructions(fitted, path):
 
 def test_spherical_path_keeps_the_length():
     a, b = jnp.array([3.0, 0.0, 0.0]), jnp.array([0.0, 3.0, 0.0])
-    middle = paths.spherical(a, b, 0.5)
+    middle = latent_paths.spherical(a, b, 0.5)
     np.testing.assert_allclose(middle, np.array([1.0, 1.0, 0.0]) * 3 / np.sqrt(2), rtol=1e-6)
-    np.testing.assert_allclose(paths.spherical(a, a, 0.3), a)
-    np.testing.assert_allclose(paths.straight(a, b, 0.25), [2.25, 0.75, 0.0])
+    np.testing.assert_allclose(latent_paths.spherical(a, a, 0.3), a)
+    np.testing.assert_allclose(latent_paths.straight(a, b, 0.25), [2.25, 0.75, 0.0])
 
 
 @pytest.mark.parametrize("num_particles", [1, 3, 5000, 5001, 12000])
 def test_exactly_the_particles_asked_for(num_particles, monkeypatch):
     """Count them: a log weight of 0 for each makes the sum their number."""
-    from probvae import chunks, evidence
+    from probvae import batching, evidence
 
     class One:
         log_weight = jnp.zeros(1)
@@ -217,18 +218,18 @@ def test_exactly_the_particles_asked_for(num_particles, monkeypatch):
     first, _ = evidence._importance.__wrapped__(
         tiny(),
         {},
-        chunks.whole(Batch(jnp.zeros((2, *SHAPE))), jax.random.key(0)),
+        batching.all_rows(Batch(jnp.zeros((2, *SHAPE))), jax.random.key(0)),
         num_particles,
     )
     np.testing.assert_allclose(first, 0.0, atol=1e-4)
 
 
 def test_log_prob_is_chunked_over_data_without_a_trace(fitted, monkeypatch):
-    from probvae import chunks
+    from probvae import batching
 
     x = binary(23)
     whole = fitted.log_prob(x, rng_key=jax.random.key(0), num_particles=40)
-    monkeypatch.setattr(chunks, "BLOCK", 200)
+    monkeypatch.setattr(batching, "BLOCK", 200)
     blocks = fitted.log_prob(x, rng_key=jax.random.key(0), num_particles=40)
     np.testing.assert_allclose(whole.value, blocks.value, rtol=1e-5)
     assert whole.value.shape == (23,)
@@ -317,7 +318,7 @@ def test_files_that_are_no_fit(fitted, tmp_path, spoil, error, message):
 
 def test_a_file_from_before_there_was_a_checksum_is_read(fitted, tmp_path, monkeypatch):
     monkeypatch.setattr(
-        store, "save_file", lambda arrays, path, told: save_file(arrays, path, without(told))
+        serialization, "save_file", lambda arrays, path, told: save_file(arrays, path, without(told))
     )
     fitted.save(tmp_path / "fit")
     old = load(tmp_path / "fit", tiny())

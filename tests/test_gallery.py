@@ -16,8 +16,8 @@ from probvae.likelihoods import Autoregressive, Bernoulli, Gaussian, LearnedScal
 from probvae.nets import Linear, MaskedConv
 from probvae.priors import StandardNormal, VampPrior
 from probvae.runs import Settings, load_model_file, open_run, train
-from probvae.runs.context import asked, told
 from probvae.runs.evaluation import batch
+from probvae.runs.settings import add_label_context, add_query_context
 
 MODELS = Path(__file__).parent.parent / "models"
 FILES = sorted(MODELS.glob("*.py"))
@@ -102,10 +102,10 @@ def digits(vae):
 def trained(name):
     """One fit of a variant: the plain one serves all others."""
     variant = small(name)
-    given = told(variant, digits(variant.vae))
+    given = add_label_context(variant, digits(variant.vae))
     train, valid = (
         batch(variant.vae, split, name)
-        for split, name in ((given, "train"), (asked(variant, given), "valid"))
+        for split, name in ((given, "train"), (add_query_context(variant, given), "valid"))
     )
     if variant.vae.prior.observes_context:  # a tenth of the training labels, and no others
         train = train._replace(context=train.context * labelled(len(train.x))[:, None])

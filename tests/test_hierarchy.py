@@ -11,7 +11,7 @@ from numpyro.infer import SVI, Predictive, Trace_ELBO, TraceMeanField_ELBO
 
 from probvae import VAE, fit, guides, likelihoods, nets, priors
 from probvae.objectives import ELBO, terms
-from probvae.objectives.terms import traced
+from probvae.objectives.terms import trace_programs
 
 
 def two_level(*, top_down=True, **changes):
@@ -125,7 +125,7 @@ def test_any_distribution_prior_may_be_on_top(x, top):
     assert read.total_kl.shape == (64,)
     alone = linear(prior=top)
     shared = {**start(alone, x), **{k: v for k, v in params.items() if k.startswith("prior")}}
-    guide_trace, _ = traced(jax.random.key(0), params, vae.model, vae.guide, (x,), {})
+    guide_trace, _ = trace_programs(jax.random.key(0), params, vae.model, vae.guide, (x,), {})
     z2 = guide_trace["z2"]["value"]
     model = handlers.substitute(handlers.seed(alone.model, 0), {**shared, "z": z2})
     site = handlers.trace(model).get_trace(x)["z"]

@@ -11,7 +11,7 @@ from oracle import close
 
 from probvae import evidence, fit, flows, guides, likelihoods, nets, priors
 from probvae.objectives import ELBO, IWAE, STL, DReG, Renyi, terms
-from probvae.objectives.terms import guide_traced
+from probvae.objectives.terms import trace_guide
 
 WEIGHTS = np.array(
     [[1.0, 0.0], [0.0, 0.7], [0.5, 0.0]]
@@ -180,7 +180,7 @@ def test_dreg_weighs_each_path_by_its_factor(alpha):
     key, k = jax.random.key(2), 4
 
     def draw(key):
-        return guide_traced(jax.random.split(key)[1], WIDE, VAE.guide, (X,), {})["z"]
+        return trace_guide(jax.random.split(key)[1], WIDE, VAE.guide, (X,), {})["z"]
 
     drawn = [draw(particle) for particle in jax.random.split(key, k)]
     z, q = np.stack([site["value"] for site in drawn]), drawn[0]["fn"].base_dist

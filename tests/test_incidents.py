@@ -15,8 +15,8 @@ from probvae import (
     nets,
     sweep,
 )
-from probvae.data import Streamed
-from probvae.training.jumps import FACTOR, first_jump
+from probvae.data import StreamedData
+from probvae.training.loss_jumps import FACTOR, first_jump
 
 ADAM = optax.adam(1e-3)
 WITH_HUGE = np.where(np.arange(24)[:, None] == ODD, np.float32(1e15), X)
@@ -61,7 +61,7 @@ def test_parameters_that_stand_still_at_a_huge_loss_are_told_of_once():
     assert "3 incidents:\n    step 2 (epoch 1): no parameter moved" in str(found)
 
 
-@pytest.mark.parametrize("held", [np.asarray, Streamed])
+@pytest.mark.parametrize("held", [np.asarray, StreamedData])
 def test_a_batch_with_such_a_gradient_is_skipped(held):
     found = fitted(x=held(WITH_HUGE), optimizer=ADAM, recovery=SkipBatch())
     assert len(found.history.incidents) == 3

@@ -8,7 +8,7 @@ import oracle
 import pytest
 
 from probvae import fit, guides, priors
-from probvae.objectives import ELBO, RBF, Fixed, InfoVAE, InverseMultiquadratic, Median
+from probvae.objectives import ELBO, RBF, FixedWidth, InfoVAE, InverseMultiquadratic, MedianWidth
 from probvae.objectives.kernels import mmd
 
 VAE = oracle.vae(3, 2)
@@ -32,7 +32,7 @@ def score(values, truth):
 
 @pytest.mark.parametrize(
     "kernel",
-    [RBF(), RBF(Fixed((0.5, 2.0))), RBF(Median()), InverseMultiquadratic()],
+    [RBF(), RBF(FixedWidth((0.5, 2.0))), RBF(MedianWidth()), InverseMultiquadratic()],
     ids=["rbf", "two widths", "median", "imq"],
 )
 def test_equal_laws_have_none_in_expectation(kernel):
@@ -47,7 +47,7 @@ def test_two_normals_have_the_closed_form_of_the_rbf_kernel():
 
     mean, scale = 0.7, 0.5
     truth = expected(0, 2) + expected(0, 2 * scale**2) - 2 * expected(mean, 1 + scale**2)
-    values = draws(RBF(Fixed((0.8,))), mean, scale)
+    values = draws(RBF(FixedWidth((0.8,))), mean, scale)
     assert truth > 0.05
     assert score(values, truth) < 4
 
@@ -56,9 +56,9 @@ def test_kernels_by_hand():
     """Two draws of each in the plane: every distance is known; h^2 is D width^2, or half the median."""
     z, y = jnp.array([[0.0, 0.0], [2.0, 0.0]]), jnp.array([[0.0, 1.0], [2.0, 1.0]])
     for kernel, k in (
-        (RBF(Fixed((1.5,))), lambda d2: np.exp(-d2 / 9)),
-        (InverseMultiquadratic(Fixed((1.5,))), lambda d2: 1 / (1 + d2 / 9)),
-        (RBF(Median()), lambda d2: np.exp(-d2 / 4)),  # distances 4, 1, 5, 5, 1, 4: the median is 4
+        (RBF(FixedWidth((1.5,))), lambda d2: np.exp(-d2 / 9)),
+        (InverseMultiquadratic(FixedWidth((1.5,))), lambda d2: 1 / (1 + d2 / 9)),
+        (RBF(MedianWidth()), lambda d2: np.exp(-d2 / 4)),  # distances 4, 1, 5, 5, 1, 4: the median is 4
     ):
         want = 2 * k(4) - 2 * (2 * k(1) + 2 * k(5)) / 4
         assert float(mmd(kernel, z, y)) == pytest.approx(want, rel=1e-5)
@@ -129,7 +129,7 @@ def test_refusals(changes, batch, message):
         pytest.param(lambda: InfoVAE(1.5), r"alpha=.*\[0, 1\]; got 1.5", id="alpha"),
         pytest.param(lambda: InfoVAE(0.2, lam=0.5), "alpha . lam >= 1.*lam=0.5", id="sum"),
         pytest.param(lambda: InfoVAE(lam=-1.0), "lam=.*got -1.0", id="lam"),
-        pytest.param(lambda: Fixed((0.0,)), "widths=.*> 0; got", id="width"),
+        pytest.param(lambda: FixedWidth((0.0,)), "widths=.*> 0; got", id="width"),
     ],
 )
 def test_bad_arguments(make, message):

@@ -8,7 +8,7 @@ import pytest
 
 from probvae import VAE, fit, nets, objectives
 from probvae.training import loop
-from probvae.training.known import known
+from probvae.training.compile_cache import intern_optimizer
 
 MADE = {
     "adam": lambda rate: optax.adam(rate),
@@ -22,22 +22,22 @@ MADE = {
 
 @pytest.mark.parametrize("make", MADE.values(), ids=MADE)
 def test_what_is_made_alike_is_one_object_and_what_is_not_is_not(make):
-    one = known(make(0.25))
-    assert known(make(0.25)) is one
-    assert known(make(0.5)) is not one
+    one = intern_optimizer(make(0.25))
+    assert intern_optimizer(make(0.25)) is one
+    assert intern_optimizer(make(0.5)) is not one
 
 
 def test_settings_that_are_equal_as_numbers_only_are_told_apart():
-    assert known(optax.sgd(1.0)) is not known(optax.sgd(1))
-    assert known(optax.adam(0.1)) is not known(optax.adam(0.1, nesterov=True))
-    assert known(optax.adam(0.1)) is not known(optax.adam(0.1, b1=0.8))
+    assert intern_optimizer(optax.sgd(1.0)) is not intern_optimizer(optax.sgd(1))
+    assert intern_optimizer(optax.adam(0.1)) is not intern_optimizer(optax.adam(0.1, nesterov=True))
+    assert intern_optimizer(optax.adam(0.1)) is not intern_optimizer(optax.adam(0.1, b1=0.8))
 
 
 def test_a_users_own_functions_and_arrays_are_never_guessed_at():
     for make in (lambda: optax.adam(lambda step: 0.1), lambda: optax.adam(jnp.asarray(0.1))):
         one, other = make(), make()
-        assert known(one) is one
-        assert known(other) is other
+        assert intern_optimizer(one) is one
+        assert intern_optimizer(other) is other
 
 
 def test_a_second_fit_with_an_optimizer_made_anew_compiles_nothing():

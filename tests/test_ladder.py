@@ -9,7 +9,7 @@ from scipy.stats import multivariate_normal
 
 from probvae import VAE, guides, likelihoods, nets, priors
 from probvae.objectives import terms
-from probvae.structure import structure
+from probvae.tracing import trace_structure
 
 SITES, WIDTH, NOISE = ("z3", "z2", "z1"), 3, 0.5
 X = np.asarray(jax.random.normal(jax.random.key(0), (4, 3)), np.float32)
@@ -28,7 +28,7 @@ def ladder(groups=3, latent_dim=1, **changes):
 
 
 def start(vae):
-    leaves, form = jax.tree.flatten(structure(vae).params)
+    leaves, form = jax.tree.flatten(trace_structure(vae).params)
     keys = jax.random.split(jax.random.key(1), len(leaves))
     drawn = [0.5 * jax.random.normal(k, leaf.shape) for k, leaf in zip(keys, leaves, strict=True)]
     return jax.tree.unflatten(form, drawn)
@@ -166,7 +166,7 @@ def test_where_the_message_is_wide_the_guide_is_the_prior():
 
 @pytest.mark.parametrize("groups", [1, 5])
 def test_any_depth_has_its_sites_and_no_more_arrays_than_groups(groups):
-    found = structure(ladder(groups, prior=priors.Ladder(groups), posterior=guides.Ladder()))
+    found = trace_structure(ladder(groups, prior=priors.Ladder(groups), posterior=guides.Ladder()))
     sites = [f"z{level}" for level in range(groups, 0, -1)]
     assert list(found.model) == list(found.guide) == sites
     assert len([name for name in found.params if name.startswith("prior")]) == 2 * groups - 1

@@ -18,7 +18,7 @@ from probvae.distributions import (
 )
 from probvae.distributions.continuous_bernoulli import NEAR, log_normalizer
 from probvae.distributions.counts import log_rising
-from probvae.structure import structure
+from probvae.tracing import trace_structure
 
 FIXED = likelihoods.FixedScale(0.7)
 PIXEL = likelihoods.PixelScale()
@@ -390,7 +390,7 @@ def test_joints_parameters_are_named_by_block_and_missing_entries_are_filled_by_
     )
     vae = VAE(event_shape=(4,), latent_dim=1, likelihood=two)
     assert {"likelihood$a$likelihood$log_scale", "likelihood$c$likelihood$log_scale"} <= set(
-        structure(vae).params
+        trace_structure(vae).params
     )
     np.testing.assert_allclose(two.fill, [0.0, 0.5, 0.5, 0.0])
     x = np.random.default_rng(0).uniform(0.1, 0.9, (40, 4))

@@ -7,7 +7,7 @@ import oracle
 import pytest
 
 from probvae import VAE, Batch, fit, likelihoods, nets
-from probvae.training import Fitted, History
+from probvae.fitted import Fitted, History
 
 KEY = jax.random.key(0)
 SEEN = np.arange(10) % 5 != 1

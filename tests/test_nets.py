@@ -16,7 +16,7 @@ KEY = jax.random.key(0)
 @pytest.mark.parametrize("channels", [(4,), (4, 5), (4, 5, 6)], ids=len)
 def test_convolutions_go_from_image_to_vector_and_back(image, channels):
     assert shape_of(nets.Conv(channels), image, (6, 2)) == (2, 6, 2)
-    assert shape_of(nets.ConvTranspose(channels), (6,), (*image, 2)) == (2, *image, 2)
+    assert shape_of(nets.ConvDecoder(channels), (6,), (*image, 2)) == (2, *image, 2)
 
 
 def shape_of(net, in_shape, out_shape):
@@ -29,7 +29,7 @@ def test_a_convolution_sees_every_pixel_and_a_transposed_one_writes_each():
     down = build(nets.Conv((4, 5)), (7, 9), (3,), KEY)
     seen = jax.jacobian(lambda x: down(x[None])[0].sum())(jax.random.normal(KEY, (7, 9)))
     assert (jnp.abs(seen) > 0).all()
-    up = build(nets.ConvTranspose((4, 5)), (6,), (7, 9), KEY)
+    up = build(nets.ConvDecoder((4, 5)), (6,), (7, 9), KEY)
     written = up(jax.random.normal(KEY, (1, 6)))[0]
     assert (jnp.abs(written) > 0).mean() > 0.95
 
@@ -69,7 +69,7 @@ def test_normalisation_and_dropout_are_arguments(norm):
     options = {"norm": norm, "dropout": 0.1}
     vae = VAE(
         event_shape=(8, 8, 3), latent_dim=2, likelihood=likelihoods.Gaussian(scale=likelihoods.PixelScale()),
-        encoder=nets.Conv((4,), **options), decoder=nets.ConvTranspose((4,), **options),
+        encoder=nets.Conv((4,), **options), decoder=nets.ConvDecoder((4,), **options),
     )  # fmt: skip
     x = np.asarray(jax.random.normal(KEY, (16, 8, 8, 3)))
     fitted = fit(vae, x, rng_key=KEY, epochs=2, batch_size=8, progress=False)
@@ -80,7 +80,7 @@ def test_normalisation_and_dropout_are_arguments(norm):
 
 def test_context_and_mask_join_a_spatial_net_as_channels():
     vae = VAE(
-        event_shape=(8, 8), latent_dim=2, encoder=nets.Conv((4,)), decoder=nets.ConvTranspose((4,)),
+        event_shape=(8, 8), latent_dim=2, encoder=nets.Conv((4,)), decoder=nets.ConvDecoder((4,)),
         context_shape=(3,), encode_mask=True,
     )  # fmt: skip
     kernel = vae_params(vae)["encoder$params"]["layers"][0]["layer"]["kernel"]
@@ -92,16 +92,16 @@ def test_context_and_mask_join_a_spatial_net_as_channels():
 
 
 def vae_params(vae):
-    from probvae.structure import structure
+    from probvae.tracing import trace_structure
 
-    return structure(vae).params
+    return trace_structure(vae).params
 
 
 @pytest.mark.parametrize(
     ("call", "message"),
     [
         (lambda: VAE(event_shape=(8,), latent_dim=2, encoder=nets.Conv()), r"Conv expects images .* input; got shape \(8,\).*MLP"),
-        (lambda: VAE(event_shape=(8,), latent_dim=2, decoder=nets.ConvTranspose()), "ConvTranspose expects images .* output"),
+        (lambda: VAE(event_shape=(8,), latent_dim=2, decoder=nets.ConvDecoder()), "ConvTranspose expects images .* output"),
         (lambda: nets.Conv((0,)), r"channels=...\) expects a tuple of positive integers.*got \(0,\)"),
         (lambda: nets.GatedConv((4, 4)), r"a kernel and a stride for each.*got 2 channels, 5 kernels and 5 strides"),
         (lambda: nets.GatedConv((), (), ()), "one at least; got 0 channels"),
@@ -123,14 +123,14 @@ def test_a_transformed_net_sees_the_function_of_its_input():
         return (x[..., None] == jnp.arange(3)).astype(float)
 
     levels = jnp.array([[0.0, 2.0], [1.0, 1.0]])
-    inner, outer = nets.MLP((4,)), nets.Transformed(nets.MLP((4,)), one_hot)
+    inner, outer = nets.MLP((4,)), nets.InputTransform(nets.MLP((4,)), one_hot)
     expected = build(inner, (2, 3), (5,), KEY)(one_hot(levels))
     np.testing.assert_allclose(build(outer, (2,), (5,), KEY)(levels), expected)
     assert not outer.spatial
-    assert nets.Transformed(nets.Conv(), jnp.log1p).spatial
-    assert repr(nets.Transformed(inner, jnp.log1p)) == f"Transformed({inner}, log1p)"
+    assert nets.InputTransform(nets.Conv(), jnp.log1p).spatial
+    assert repr(nets.InputTransform(inner, jnp.log1p)) == f"Transformed({inner}, log1p)"
 
 
 def test_a_transformed_net_expects_callables():
     with pytest.raises(TypeError, match=r"Transformed\(function=...\) expects a callable; got 3"):
-        nets.Transformed(nets.MLP(), 3)
+        nets.InputTransform(nets.MLP(), 3)

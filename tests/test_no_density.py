@@ -57,7 +57,7 @@ def test_the_price_of_a_code_is_minus_log_p(fitted):
 
 
 def looking(features, scale=0.7):
-    return oracle.vae(4, 2, likelihood=likelihoods.Perceptual(features, scale=scale))
+    return oracle.vae(4, 2, likelihood=likelihoods.PerceptualDistance(features, scale=scale))
 
 
 def test_identity_features_are_the_gaussian_up_to_its_constant(fitted):
@@ -135,7 +135,7 @@ def test_bad_arguments(make, message):
 
 def test_features_are_a_function():
     with pytest.raises(TypeError):
-        likelihoods.Perceptual(3)
+        likelihoods.PerceptualDistance(3)
 
 
 def test_a_conv_net_may_be_the_features():
@@ -146,7 +146,7 @@ def test_a_conv_net_may_be_the_features():
     vae = VAE(
         event_shape=(8, 8, 1),
         latent_dim=2,
-        likelihood=likelihoods.Perceptual(lambda x: net(x)),
+        likelihood=likelihoods.PerceptualDistance(lambda x: net(x)),
         encoder=nets.MLP((4,)),
         decoder=nets.MLP((4,)),
     )

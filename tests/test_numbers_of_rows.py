@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from test_threads import fitted_to, small
 
-from probvae import Batch, chunks, criticism, priors
+from probvae import Batch, batching, criticism, priors
 
 KEY = jax.random.key(1)
 SLOW = pytest.mark.slow
@@ -77,8 +77,8 @@ def test_fifty_numbers_of_rows_are_seven_programs(name, fitted, programs):
 def test_rows_beyond_a_block_have_keys_of_their_own(name, fitted, monkeypatch):
     """Draws of 20 rows are the same in one block and in blocks of eight."""
     whole = np.asarray(QUERIES[name](fitted, X[:20]))
-    monkeypatch.setattr(chunks, "BLOCK", 16)
-    monkeypatch.setattr(chunks, "MOST", 8)
+    monkeypatch.setattr(batching, "BLOCK", 16)
+    monkeypatch.setattr(batching, "MOST", 8)
     np.testing.assert_allclose(QUERIES[name](fitted, X[:20]), whole, rtol=1e-4, atol=1e-5)
 
 
@@ -91,8 +91,8 @@ def test_samples_of_each_row_of_a_context(conditional):
 
 
 CRITICS = {
-    "units": lambda f, x: criticism.units(f, x, rng_key=KEY, num_samples=4),
-    "response": lambda f, x: criticism.response(f, x, rng_key=KEY),
+    "units": lambda f, x: criticism.active_units(f, x, rng_key=KEY, num_samples=4),
+    "response": lambda f, x: criticism.decoder_response(f, x, rng_key=KEY),
     "replicates": lambda f, x: criticism.predictive_checks(f, x, rng_key=KEY, num_replicates=20),
     "pareto_shape": lambda f, x: criticism.pareto_shape(f, x, rng_key=KEY, num_particles=100),
     "inference_gap": lambda f, x: criticism.inference_gap(

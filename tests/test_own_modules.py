@@ -13,7 +13,7 @@ from numpyro import handlers
 
 from probvae import VAE, fit, nets
 from probvae.nets.module import build
-from probvae.structure import structure
+from probvae.tracing import trace_structure
 
 KEY, OTHER = jax.random.split(jax.random.key(0))
 SHAPE = (3, 2)
@@ -104,7 +104,7 @@ def test_dropout_differs_by_datum_and_call_in_training_and_rests_in_evaluation(r
 @pytest.mark.slow
 def test_a_fit_moves_linen_running_state():
     vae = tiny(encoder=nets.Linen(parts.LinenNet))
-    assert "encoder$state" in structure(vae).state
+    assert "encoder$state" in trace_structure(vae).state
     x = np.asarray(jax.random.bernoulli(KEY, 0.8, (32, *SHAPE)), np.float32)
     fitted = fit(vae, x, rng_key=KEY, epochs=3, batch_size=8, progress=False)
     kept = fitted.values["encoder$state"]["value"]["state"]["batch_stats"]["BatchNorm_0"]["mean"]
@@ -124,12 +124,12 @@ def test_a_built_module_starts_from_its_weights_and_is_left_as_it_is(framework):
         want = jax.vmap(module)(X)
         weights = lambda: module.layers[1].weight  # noqa: E731
     before = np.asarray(weights())
-    net = nets.Built(module)
+    net = nets.PretrainedNet(module)
     for key in (KEY, OTHER):
         np.testing.assert_allclose(build(net, SHAPE, (2, 2), key)(X).reshape(16, 4), want, rtol=1e-6)
     x = np.ones((8, *SHAPE), np.float32)
     fitted = fit(tiny(encoder=net), x, rng_key=KEY, epochs=2, batch_size=4, progress=False)
-    start = jax.tree.leaves(structure(tiny(encoder=net)).params["encoder$params"])
+    start = jax.tree.leaves(trace_structure(tiny(encoder=net)).params["encoder$params"])
     moved = jax.tree.leaves(fitted.params["encoder$params"])
     assert [leaf.shape for leaf in moved] == [leaf.shape for leaf in start]
     assert min(np.abs(leaf - before).max() for leaf in moved if leaf.shape == before.shape) > 1e-4
@@ -163,7 +163,7 @@ def test_integers_of_an_equinox_module_are_no_weights():
             return self.linear(x.ravel()[self.index])
 
     vae = tiny(encoder=nets.Equinox(Gather))
-    assert len(jax.tree.leaves(structure(vae).params["encoder$params"])) == 2
+    assert len(jax.tree.leaves(trace_structure(vae).params["encoder$params"])) == 2
     x = np.ones((8, *SHAPE), np.float32)
     fitted = fit(vae, x, rng_key=KEY, epochs=1, batch_size=4, progress=False)
     assert np.isfinite(fitted.history.steps["loss"]).all()
@@ -204,13 +204,13 @@ class Stateful(eqx.Module):
         pytest.param(lambda: tiny(encoder=Plain()), TypeError, r"encoder expects a recipe.*got Plain. Give a linen module as nets.Linen\(module\)", id="linen as it is"),
         pytest.param(lambda: tiny(encoder=parts.LinenNet), TypeError, "nets.Linen", id="a linen class"),
         pytest.param(lambda: tiny(encoder=parts.EquinoxNet), TypeError, r"nets.Equinox\(EquinoxNet\)", id="an equinox class"),
-        pytest.param(lambda: tiny(encoder=plain_equinox(SHAPE, (4,), key=KEY)), TypeError, r"nets.Equinox\(make\), or nets.Built", id="equinox as it is"),
-        pytest.param(lambda: tiny(encoder=nnx.Linear(6, 4, rngs=nnx.Rngs(0))), TypeError, r"built already must be .*recipe, or, .*nets.Built\(module\)", id="nnx as it is"),
+        pytest.param(lambda: tiny(encoder=plain_equinox(SHAPE, (4,), key=KEY)), TypeError, r"nets.Equinox\(make\), or nets.PretrainedNet", id="equinox as it is"),
+        pytest.param(lambda: tiny(encoder=nnx.Linear(6, 4, rngs=nnx.Rngs(0))), TypeError, r"built already must be .*recipe, or, .*nets.PretrainedNet\(module\)", id="nnx as it is"),
         pytest.param(lambda: tiny(encoder=lambda i, o, *, rngs: Plain()), TypeError, r"the recipe .* expects to make a NNX module; got Plain.*nets.Linen", id="a recipe of linen"),
         pytest.param(lambda: tiny(encoder=nets.Linen(plain_equinox_of)), TypeError, "nets.Linen expects to make a flax module; got .*nets.Equinox", id="equinox as linen"),
-        pytest.param(lambda: tiny(encoder=nets.Built(Plain())), TypeError, "nets.Built expects to make a equinox module.*nets.Linen", id="linen as built"),
+        pytest.param(lambda: tiny(encoder=nets.PretrainedNet(Plain())), TypeError, "nets.PretrainedNet expects to make a equinox module.*nets.Linen", id="linen as built"),
         pytest.param(lambda: nets.Linen(linen.Sequential([linen.Dense(4)])), TypeError, r"without arrays or lists.* got a Sequential. Give a function `\(in_shape, out_shape\)", id="a list in linen"),
-        pytest.param(lambda: nets.Equinox(plain_equinox(SHAPE, (4,), key=KEY)), TypeError, r"got a Sequential. Give a function .* or nets.Built\(module\)", id="weights in equinox"),
+        pytest.param(lambda: nets.Equinox(plain_equinox(SHAPE, (4,), key=KEY)), TypeError, r"got a Sequential. Give a function .* or nets.PretrainedNet\(module\)", id="weights in equinox"),
         pytest.param(lambda: tiny(encoder=nets.Linen(KeepsUntold())), ValueError, r"KeepsUntold keeps \['batch_stats'\].*train, training.*Add `train: bool`", id="linen untold"),
         pytest.param(lambda: tiny(encoder=nets.Equinox(Stateful)), ValueError, "Stateful has layers with running state.*LayerNorm", id="equinox state"),
         pytest.param(lambda: tiny(encoder=nets.Linen(Pair())), TypeError, r"one array of 4 numbers per datum.*\(2, 2\); got a tuple. Stack", id="a tuple"),

@@ -10,7 +10,7 @@ import pytest
 from numpyro import handlers
 
 from probvae import VAE, Fitted, History, Sweep, likelihoods, nets, plots, priors
-from probvae.criticism import Units
+from probvae.criticism import ActiveUnits
 from probvae.plots.canvas import side_by_side
 
 KEY = jax.random.key(0)
@@ -206,7 +206,7 @@ def test_pyplot_is_not_used(vector):
 
 @pytest.mark.parametrize(("columns", "part"), [(1, "site"), (4, "unit")])
 def test_a_kl_without_parts_by_unit_is_said_to_be_the_sites(columns, part):
-    units = Units({"z": np.full((5, columns), 3.0)}, {"z": np.linspace(0.1, 1.0, 4)})
+    units = ActiveUnits({"z": np.full((5, columns), 3.0)}, {"z": np.linspace(0.1, 1.0, 4)})
     figure = plots.unit_use(units)
     drawn(figure)
     left = figure.axes[0]

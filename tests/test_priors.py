@@ -9,7 +9,7 @@ from numpyro.distributions import MultivariateNormal, Normal, kl_divergence
 from scipy import stats
 
 from probvae import VAE, nets, priors
-from probvae.objectives.terms import closed_form_kl
+from probvae.objectives.terms import compute_closed_form_kl
 
 
 def scope(n, **changes):
@@ -36,12 +36,12 @@ def test_autoregressive_normal_commits_its_rate_against_every_mean_field(n, delt
     best = np.full(n, (1 - alpha**2) / (1 + alpha**2))
     best[[0, -1]] = 1 - alpha**2
     q = Normal(jnp.zeros(n), jnp.sqrt(best)).to_event(1)
-    assert float(closed_form_kl(q, p)) == pytest.approx(delta, rel=1e-6)
+    assert float(compute_closed_form_kl(q, p)) == pytest.approx(delta, rel=1e-6)
     rng = np.random.default_rng(0)
     for size in (1e-3, 0.1, 1.0):
         loc = size * rng.normal(size=(50, n))
         scale = np.sqrt(best) * np.exp(size * rng.normal(size=(50, n)))
-        kl = closed_form_kl(Normal(loc, scale).to_event(1), p)
+        kl = compute_closed_form_kl(Normal(loc, scale).to_event(1), p)
         assert float(kl.min()) > delta * (1 - 1e-6)
 
 
@@ -51,12 +51,12 @@ def test_closed_form_kl_from_a_diagonal_to_a_full_normal_is_numpyros_of_two_full
     loc, scale = np.random.default_rng(0).normal(size=(2, 7, 5))
     q = Normal(loc, np.exp(scale)).to_event(1)
     full = MultivariateNormal(loc, scale_tril=np.exp(scale)[..., None] * np.eye(5))
-    np.testing.assert_allclose(closed_form_kl(q, p), kl_divergence(full, p), rtol=1e-10)
-    assert closed_form_kl(q, p).shape == (7,)
+    np.testing.assert_allclose(compute_closed_form_kl(q, p), kl_divergence(full, p), rtol=1e-10)
+    assert compute_closed_form_kl(q, p).shape == (7,)
 
 
 def test_conditional_prior_is_a_normal_of_the_nets_outputs():
-    prior, c = priors.Conditional(nets.Linear()), jnp.array([[1.0, 2.0], [0.0, -1.0]])
+    prior, c = priors.ConditionalNormal(nets.Linear()), jnp.array([[1.0, 2.0], [0.0, -1.0]])
     make = handlers.seed(lambda: prior.distribution(scope(3, context_shape=(2,), context=c)), 0)
     layer = handlers.trace(make).get_trace()["prior$net$params"]["value"]["layers"][0]
     out = (c @ layer["kernel"] + layer["bias"]).reshape(2, 3, 2)
@@ -68,7 +68,7 @@ def test_conditional_prior_is_a_normal_of_the_nets_outputs():
 
 def test_conditional_prior_generates_by_context():
     """Drawn per row of the context, and two contexts give two densities."""
-    vae = VAE(event_shape=(2,), latent_dim=3, prior=priors.Conditional(), context_shape=(2,))
+    vae = VAE(event_shape=(2,), latent_dim=3, prior=priors.ConditionalNormal(), context_shape=(2,))
     c = np.array([[3.0, -3.0], [-3.0, 3.0]], np.float32)
     trace = handlers.trace(handlers.seed(vae.model, 0)).get_trace(None, c)
     p = trace["z"]["fn"]

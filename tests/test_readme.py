@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from probvae.cli.parser import parsed
+from probvae.cli.parser import parse_arguments
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -40,7 +40,7 @@ def test_the_commands_are_understood(monkeypatch):
     for command in commands:
         program, *words = command.split()
         assert program == "probvae"
-        assert parsed(words).command == words[0]
+        assert parse_arguments(words).command == words[0]
 
 
 def test_every_page_with_code_has_a_test_that_runs_it():

@@ -20,7 +20,7 @@ from probvae import (
     load,
     nets,
 )
-from probvae.cli.parser import parsed
+from probvae.cli.parser import parse_arguments
 from probvae.data import Cast, Data
 from probvae.evidence import Batch
 from probvae.objectives import ELBO
@@ -218,7 +218,7 @@ def test_incidents_are_kept_and_the_run_goes_on_after_them(skipped, tmp_path):
 def test_the_command_line_takes_one_way_out():
     model = str(Path(__file__).parent.parent / "models" / "vae.py")
     for word, kind in (("--skip-batches", SkipBatch), ("--halve-rate", HalveRate)):
-        given = vars(parsed(["train", model, word, "7"])).items()
+        given = vars(parse_arguments(["train", model, word, "7"])).items()
         settings = Settings(**{k: v for k, v in given if k in Settings._fields})
         assert recovery(settings) == kind(7)
     with pytest.raises(ValueError, match="skip_batches and halve_rate are two ways"):
@@ -231,7 +231,7 @@ def test_an_account_and_a_report_say_what_was_not_finite(skipped, monkeypatch):
     asked = {"training": {"epochs": 3, "seed": 0}, "evaluation": {}}
     run = Run(Path(), asked, skipped, lambda: Data("x", train=X, test=X))
     assert "fitted 3 epochs, 3 incidents in" in account(run, 1.0)
-    told = training._evaluated(run, 1.0, 2, progress=False)["fit"]
+    told = training._evaluate_run(run, 1.0, 2, progress=False)["fit"]
     assert told["since_epoch"] == 2
     assert told["incidents"] == [str(incident) for incident in skipped.history.incidents]
 

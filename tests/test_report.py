@@ -6,7 +6,7 @@ from html.parser import HTMLParser
 
 import pytest
 
-from probvae.report import Picture, page
+from probvae.runs.report import Picture, page
 
 NUMBER = {
     "mean": -22.4449,

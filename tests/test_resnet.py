@@ -13,7 +13,7 @@ from probvae.nets.module import build
 KEY, OTHER = jax.random.split(jax.random.key(0))
 PAIRS = {
     "ResNet": (nets.ResNet, nets.Conv, (7, 9), (3, 2)),
-    "ResNetTranspose": (nets.ResNetTranspose, nets.ConvTranspose, (5,), (7, 9, 2)),
+    "ResNetTranspose": (nets.ResNetDecoder, nets.ConvDecoder, (5,), (7, 9, 2)),
 }
 
 
@@ -86,7 +86,7 @@ def test_gradients_reach_a_block_behind_its_zeros():
 def test_any_image_goes_to_a_vector_and_back(image):
     down = build(nets.ResNet((4, 5, 6), 1), image, (6, 2), KEY)
     assert down(jnp.ones((2, *image))).shape == (2, 6, 2)
-    up = build(nets.ResNetTranspose((4, 5, 6), 1), (6,), (*image, 2), KEY)
+    up = build(nets.ResNetDecoder((4, 5, 6), 1), (6,), (*image, 2), KEY)
     assert up(jnp.ones((2, 6))).shape == (2, *image, 2)
 
 
@@ -99,10 +99,10 @@ def test_a_recipe_prints_as_it_is_written():
     ("call", "message"),
     [
         pytest.param(lambda: nets.ResNet((4, 0)), r"ResNet\(channels=.*positive integers.*got \(4, 0\)", id="channels"),
-        pytest.param(lambda: nets.ResNetTranspose(blocks=0), r"ResNetTranspose\(blocks=...\) expects a positive integer; got 0", id="blocks"),
+        pytest.param(lambda: nets.ResNetDecoder(blocks=0), r"ResNetTranspose\(blocks=...\) expects a positive integer; got 0", id="blocks"),
         pytest.param(lambda: nets.ResNet(dropout=1.0), r"ResNet\(dropout=...\) expects a rate", id="dropout"),
         pytest.param(lambda: VAE(event_shape=(8,), latent_dim=2, encoder=nets.ResNet()), r"ResNet expects images .* input; got shape \(8,\)", id="encoder of vectors"),
-        pytest.param(lambda: VAE(event_shape=(8,), latent_dim=2, decoder=nets.ResNetTranspose()), "ResNetTranspose expects images .* output", id="decoder of vectors"),
+        pytest.param(lambda: VAE(event_shape=(8,), latent_dim=2, decoder=nets.ResNetDecoder()), "ResNetTranspose expects images .* output", id="decoder of vectors"),
     ],
 )  # fmt: skip
 def test_errors(call, message):

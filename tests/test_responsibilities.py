@@ -7,7 +7,7 @@ import pytest
 from scipy.stats import norm
 
 from probvae import VAE, Batch, Fitted, History, guides, nets, priors
-from probvae.structure import structure
+from probvae.tracing import trace_structure
 
 X = np.array([[0.0, 1.0], [1.0, 1.0], [1.0, 0.0]], np.float32)
 KEY = jax.random.key(3)
@@ -17,7 +17,7 @@ def fitted(values=None, **parts):
     """A VAE of zero weights, and what is given: q(z|x) is then N(0, 1) for all x."""
     linear = {"encoder": nets.Linear(), "decoder": nets.Linear()}
     vae = VAE(event_shape=(2,), **{"latent_dim": 1, **linear, **parts})
-    zeros = jax.tree.map(lambda a: jnp.zeros(a.shape, a.dtype), structure(vae).params)
+    zeros = jax.tree.map(lambda a: jnp.zeros(a.shape, a.dtype), trace_structure(vae).params)
     return Fitted(vae, {**zeros, **(values or {})}, History({}, {}, {}))
 
 

@@ -14,9 +14,9 @@ from registry import GUIDES
 
 from probvae import VAE, guides, likelihoods, nets, priors
 from probvae.evidence import Batch
+from probvae.fitted import queries
 from probvae.interfaces import AbstractDistributionGuide
-from probvae.structure import structure
-from probvae.training import queries
+from probvae.tracing import trace_structure
 
 PRIORS = {"Bernoulli": priors.Bernoulli, "Categorical": priors.Categorical}
 PRIORS |= {"RelaxedBernoulli": priors.RelaxedBernoulli, "PowerSpherical": priors.UniformSphere}
@@ -34,7 +34,7 @@ def vae_of(posterior, prior=None, **parts):
 def values_of(vae):
     """Random numbers for all parameters."""
     rng = np.random.default_rng(1)
-    shapes = structure(vae).params
+    shapes = trace_structure(vae).params
     return jax.tree.map(lambda s: 0.3 * rng.normal(size=s.shape).astype(s.dtype), shapes)
 
 

@@ -14,7 +14,7 @@ from safetensors.numpy import save_file
 from test_threads import X, fitted_to, small
 
 from probvae import flows, guides, likelihoods, load, nets, priors
-from probvae.training.vae_description import describe_vae, find_differences
+from probvae.fitted.vae_description import describe_vae, find_differences
 
 NET = nets.MLP((4,), norm=nnx.LayerNorm)
 SCALE = likelihoods.FixedScale(0.4)

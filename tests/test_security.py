@@ -13,8 +13,9 @@ from safetensors.numpy import save_file
 
 from probvae import VAE, load, nets
 from probvae.data import load as load_data
-from probvae.structure import structure
-from probvae.training import checkpoint_file, store
+from probvae.fitted import serialization
+from probvae.tracing import trace_structure
+from probvae.training.checkpointing import file_format
 
 SOURCE = sorted((Path(__file__).parent.parent / "probvae").rglob("*.py"))
 PICKLES = {"pickle", "_pickle", "dill", "cloudpickle", "joblib", "marshal", "shelve", "jsonpickle"}
@@ -82,20 +83,20 @@ class Trap:
 
 
 def sealed(path, arrays, metadata):
-    save_file(arrays, path, {**metadata, "sha256": store.checksum(arrays, metadata)})
+    save_file(arrays, path, {**metadata, "sha256": serialization.checksum(arrays, metadata)})
     return path
 
 
 def values_of(vae):
-    found = structure(vae)
-    leaves = store.leaves({**found.params, **found.state})
+    found = trace_structure(vae)
+    leaves = serialization.leaves({**found.params, **found.state})
     return {f"values/{name}": np.zeros(leaf.shape, leaf.dtype) for name, leaf in leaves}
 
 
 def of_model(path, change=None, **metadata):
     arrays = values_of(TINY)
     arrays |= change or {}
-    return sealed(path, arrays, {"format": store.FORMAT, "vae": "x", **metadata})
+    return sealed(path, arrays, {"format": serialization.FORMAT, "vae": "x", **metadata})
 
 
 def header(length, text=b"{}"):
@@ -126,8 +127,8 @@ def test_a_file_that_is_no_model_is_named(tmp_path, content):
     path.write_bytes(content)
     with pytest.raises(ValueError, match="m.safetensors is damaged or of another kind"):
         load(path, TINY)
-    with pytest.raises(checkpoint_file.DamagedError, match="m.safetensors is damaged"):
-        checkpoint_file.read(path)
+    with pytest.raises(file_format.DamagedError, match="m.safetensors is damaged"):
+        file_format.read(path)
 
 
 TEXTS = {

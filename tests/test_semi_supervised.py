@@ -22,8 +22,8 @@ from probvae import (
     to_datatree,
 )
 from probvae.distributions import OneHotCategorical, PartlyObserved
-from probvae.objectives.terms import closed_form_kl
-from probvae.structure import structure
+from probvae.objectives.terms import compute_closed_form_kl
+from probvae.tracing import trace_structure
 
 D, Q, K, S = 2, 1, 3, 0.7  # data, style, classes, the likelihood's standard deviation
 SCALE = likelihoods.Gaussian(scale=likelihoods.FixedScale(S))
@@ -128,12 +128,12 @@ def test_bound_at_the_exact_posterior_is_log_prob(closed_form):
 def test_the_classifiers_term_is_alpha_times_log_q_of_the_labels_that_are_known():
     values = exact()
     plain = per_datum(values, X, LABEL)
-    found = per_datum(values, X, LABEL, objective=objectives.SemiSupervised(2.5))
+    found = per_datum(values, X, LABEL, objective=objectives.SemiSupervisedELBO(2.5))
     posterior = log_joint(X) - np.logaddexp.reduce(log_joint(X), axis=1)[:, None]
     np.testing.assert_allclose(found - plain, 2.5 * (posterior * LABEL).sum(1), rtol=1e-8)
-    neutral = per_datum(values, X, LABEL, objective=objectives.SemiSupervised(0.0))
+    neutral = per_datum(values, X, LABEL, objective=objectives.SemiSupervisedELBO(0.0))
     np.testing.assert_allclose(neutral, plain, rtol=1e-12)
-    objective = objectives.SemiSupervised(1.0)
+    objective = objectives.SemiSupervisedELBO(1.0)
     read = objective.read(KEY, values, VAE_OF_ALL.model, VAE_OF_ALL.guide, X, LABEL)
     mean = (posterior * LABEL).sum() / KNOWN.sum()
     assert float(objective.parts(read, None)["log_q_label"]) == pytest.approx(mean, rel=1e-8)
@@ -165,7 +165,7 @@ def log_q_of(values):
 @pytest.mark.usefixtures("float64")
 def test_gradient_is_finite_differences():
     flat, unravel = jax.flatten_util.ravel_pytree(moved(exact()))
-    objective = objectives.SemiSupervised(1.5)
+    objective = objectives.SemiSupervisedELBO(1.5)
     call = jax.jit(lambda v: per_datum(unravel(v), X, LABEL, objective=objective).sum())
     slope = jax.grad(call)(flat)
     for way in np.random.default_rng(0).normal(size=(4, flat.size)):
@@ -234,7 +234,7 @@ def test_data_of_a_class_are_drawn_and_without_one_of_all():
 @pytest.mark.slow
 def test_the_style_may_depend_on_the_class():
     """p(z | y) by a prior that looks at the context: it is told y, known or drawn, not the labels."""
-    prior = priors.ClassAndStyle(K, priors.Conditional(nets.Linear()))
+    prior = priors.ClassAndStyle(K, priors.ConditionalNormal(nets.Linear()))
     vae = small(prior=prior)
     model = handlers.seed(vae.model, 0)
     values = handlers.trace(model).get_trace(X)
@@ -248,7 +248,7 @@ def test_the_style_may_depend_on_the_class():
 
 def test_no_net_is_told_the_label():
     for vae in (VAE_OF_ALL, small(context_shape=())):
-        params = structure(vae).params
+        params = trace_structure(vae).params
         for net, shape in {"encoder": (D, K + 2 * Q), "decoder": (Q + K, D)}.items():
             assert params[f"{net}$params"]["layers"][0]["kernel"].shape == shape
     values = jax.tree.map(jnp.float32, exact())
@@ -293,7 +293,7 @@ def test_a_partly_observed_site_is_the_base_in_other_rows(name):
     value = jnp.eye(K)[0]
     found, base, where_known = {
         "log_prob": (sites[0].log_prob(value), q.log_prob(value), 0.0),
-        "kl": (closed_form_kl(*sites), closed_form_kl(q, p), 0.0),
+        "kl": (compute_closed_form_kl(*sites), compute_closed_form_kl(q, p), 0.0),
         "mean": (sites[0].mean, q.mean, LABEL[KNOWN]),
     }[name]
     np.testing.assert_allclose(found[KNOWN], where_known)
@@ -308,7 +308,7 @@ def test_fit_takes_labels_where_they_are_and_learns_from_all():
         small(),
         Batch(x, label),
         validation=x,
-        objective=objectives.SemiSupervised(1.0, num_particles=2),
+        objective=objectives.SemiSupervisedELBO(1.0, num_particles=2),
         **settings,
     )
     steps = model.history.steps["bound"]
@@ -326,13 +326,13 @@ def test_fit_takes_labels_where_they_are_and_learns_from_all():
         (lambda: guides.ClassAndStyle(3, guides.PointMass()), "with a density"),
         (lambda: small(posterior=guides.ClassAndStyle(4)), r'site "y": event shapes \(3,\) and \(4,\)'),
         (lambda: small(posterior=guides.MeanField()), r"latent sites \['y', 'z'\]"),
-        (lambda: fit_with(X, objectives.SemiSupervised(), vae=plain()), "(?s)MeanField.*ClassAndStyle"),
+        (lambda: fit_with(X, objectives.SemiSupervisedELBO(), vae=plain()), "(?s)MeanField.*ClassAndStyle"),
         (lambda: fit_with(X, objectives.IWAE(num_particles=2)), r"IWAE .*\['y'\].*ELBO"),
         (lambda: fit_with(X, objectives.MultiRate()), "MultiRate adds .* ClassAndStyle"),
         (lambda: fit_with(Batch(X, LABEL + 0.1)), "one-hot, or zeros.*row 0"),
         (lambda: fit_with(Batch(X, LABEL * 2)), "one-hot, or zeros"),
         (lambda: fitted().sample(2, context=np.full((1, K), 0.5), rng_key=KEY), "one-hot, or zeros"),
-        (lambda: objectives.SemiSupervised(-1.0), "alpha=.*expects a finite number"),
+        (lambda: objectives.SemiSupervisedELBO(-1.0), "alpha=.*expects a finite number"),
     ],
 )  # fmt: skip
 def test_what_cannot_work_is_refused(make, words):

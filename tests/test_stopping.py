@@ -10,13 +10,13 @@ import pytest
 from test_checkpoints import FAST, at, plain, state_vae, with_state
 
 from probvae import VAE, EarlyStopping, NonFiniteLossError, guides, load, nets, objectives
-from probvae.cli.parser import parsed
-from probvae.criticism.convergence import convergence
+from probvae.cli.parser import parse_arguments
+from probvae.criticism.diagnosis.convergence import convergence
+from probvae.fitted.history import History, best_epoch
 from probvae.runs import Run, Settings
 from probvae.runs.account import account
 from probvae.runs.settings import check_settings, keep_best, stopping
-from probvae.training.history import History
-from probvae.training.stopping import best_epoch, keeps_best
+from probvae.training.early_stopping import keeps_best
 
 VANILLA = str(Path(__file__).parent.parent / "models" / "vae.py")
 
@@ -152,8 +152,8 @@ def rising(last):
         (objectives.FreeBits(0.0), True),
         (objectives.InfoVAE(), False),
         (objectives.MultiRate(), False),
-        (objectives.Adversarial(), False),
-        (objectives.SemiSupervised(), False),
+        (objectives.AdversarialELBO(), False),
+        (objectives.SemiSupervisedELBO(), False),
         (numpyro.infer.Trace_ELBO(), True),
     ],
     ids=lambda each: type(each).__name__,
@@ -171,7 +171,7 @@ def test_the_last_is_kept_by_default_where_weights_have_a_posterior():
     net = nets.Linear()
     plain_vae, bayesian = (
         VAE(event_shape=(3,), latent_dim=2, encoder=net, decoder=decoder)
-        for decoder in (net, nets.Bayesian(net))
+        for decoder in (net, nets.BayesianNet(net))
     )
     assert keeps_best(plain_vae, objectives.ELBO(), 9, **told)
     assert not keeps_best(bayesian, objectives.ELBO(), 9, **told)
@@ -213,13 +213,13 @@ def test_errors_say_what_is_missing(make, error, message):
 
 
 def test_the_command_line_takes_a_patience():
-    arguments = parsed(["train", VANILLA, "--patience", "5", "--patience_start=3"])
+    arguments = parse_arguments(["train", VANILLA, "--patience", "5", "--patience_start=3"])
     given = {k: v for k, v in vars(arguments).items() if k in Settings._fields}
     assert stopping(Settings(**given)) == EarlyStopping(5, 3)
     assert stopping(Settings("m.py")) is None
     kept = [keep_best(Settings("m.py", keep=word)) for word in (None, "best", "last")]
     assert kept == [None, True, False]
-    assert parsed(["train", VANILLA, "--keep", "last"]).keep == "last"
+    assert parse_arguments(["train", VANILLA, "--keep", "last"]).keep == "last"
     with pytest.raises(ValueError, match="keep expects .* got 'first'"):
         check_settings(Settings("m.py", keep="first"))
     with pytest.raises(ValueError, match="patience_start expects a patience"):

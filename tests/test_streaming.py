@@ -12,11 +12,11 @@ from test_cli_sweep import TINY
 
 from probvae import VAE, Checkpoints, DataParallel, EarlyStopping, fit, likelihoods, nets, sweep
 from probvae.cli import main
-from probvae.data import Binarize, DataError, Streamed
+from probvae.data import Binarize, DataError, StreamedData
+from probvae.data_checks import check_data
 from probvae.evidence import Batch
-from probvae.training import streaming
-from probvae.training.data_checks import check_data
-from probvae.training.fingerprint import fingerprint
+from probvae.training import feeds
+from probvae.training.checkpointing.fingerprint import fingerprint
 
 SHAPE, N, ADAM = (3, 2), 45, optax.adam(0.05)
 RAN = np.random.default_rng(0)
@@ -38,7 +38,7 @@ def on_disk(folder, array, name="x.npy"):
 
 
 def small(array):
-    return Streamed(array, chunk_bytes=100)  # of 6 bytes a datum: two steps of 8 at a time
+    return StreamedData(array, chunk_bytes=100)  # of 6 bytes a datum: two steps of 8 at a time
 
 
 def trained(data, **options):
@@ -102,14 +102,14 @@ def test_goes_on_from_a_checkpoint(tmp_path):
 
 def test_the_rule(tmp_path, monkeypatch):
     mapped = on_disk(tmp_path, GREY)
-    assert not isinstance(checked(mapped), Streamed)
+    assert not isinstance(checked(mapped), StreamedData)
     monkeypatch.setattr("probvae.data.streamed.free_memory", lambda: 4 * GREY.nbytes - 1)
-    assert isinstance(checked(mapped), Streamed)
-    assert not isinstance(checked(GREY), Streamed)
+    assert isinstance(checked(mapped), StreamedData)
+    assert not isinstance(checked(GREY), StreamedData)
 
 
 def test_fingerprint_is_of_the_content(tmp_path):
-    one, same = small(on_disk(tmp_path, GREY)), Streamed(on_disk(tmp_path, GREY, "b.npy"))
+    one, same = small(on_disk(tmp_path, GREY)), StreamedData(on_disk(tmp_path, GREY, "b.npy"))
     other = small(on_disk(tmp_path, GREY[::-1], "c.npy"))
     digests = [fingerprint({"x": each})["x"] for each in (one, same, other)]
     assert digests[0] == digests[1] != digests[2]
@@ -154,7 +154,7 @@ def test_bad_values_are_found_before_training(tmp_path):
     with pytest.raises(ValueError, match="takes boolean"):
         trained(small(on_disk(tmp_path, GREY)), observation=None)
     with pytest.raises(TypeError, match=r"len\(source\)"):
-        Streamed(iter(GREY))
+        StreamedData(iter(GREY))
 
 
 def test_what_needs_data_in_memory_says_so():
@@ -185,13 +185,13 @@ def test_a_folder_of_splits_is_streamed_by_the_command_line(tmp_path, monkeypatc
         np.save(f"mapped/{split}.npy", array)
     monkeypatch.setattr("probvae.data.streamed.free_memory", lambda: 0)
     monkeypatch.setattr("probvae.runs.figures.available", lambda: False)
-    fed, numbers, feed_of = [], [], streaming.feed_of
+    fed, numbers, feed_of = [], [], feeds.feed_of
     monkeypatch.setattr(
-        "probvae.training.course.feed_of", lambda *a: fed.append(feed_of(*a)) or fed[-1]
+        "probvae.training.epochs.feed_of", lambda *a: fed.append(feed_of(*a)) or fed[-1]
     )
     for data in ("whole.npz", "mapped"):
         few = ["--epochs", "2", "--batch-size", "8", "--particles", "5"]
         assert main(["train", "tiny.py", "--data", data, "--out", f"run-{data}", *few]) == 0
         numbers.append(json.loads(Path(f"run-{data}/metrics.json").read_text())["test_elbo"]["mean"])
-    assert [type(each) for each in fed] == [streaming.ResidentFeed, streaming.StreamedFeed]
+    assert [type(each) for each in fed] == [feeds.ResidentFeed, feeds.StreamedFeed]
     assert numbers[0] == pytest.approx(numbers[1], rel=1e-5)

@@ -5,9 +5,8 @@ import pytest
 from test_checkpoints import state_vae, with_state
 
 from probvae import guides, load
-from probvae.training.fitted import Fitted
-from probvae.training.history import History
-from probvae.training.recovery import Incident
+from probvae.fitted.fitted import Fitted
+from probvae.fitted.history import History, Incident
 
 PARAMS = {
     "encoder$params": {"w": np.zeros((300, 4)), "b": np.zeros(4)},

@@ -10,9 +10,8 @@ import numpy as np
 import optax
 import pytest
 
-from probvae import VAE, EarlyStopping, fit, likelihoods, nets, objectives, sweep
-from probvae.training import progress
-from probvae.training.side_by_side import _epoch
+from probvae import VAE, EarlyStopping, fit, likelihoods, nets, objectives, progress, sweep
+from probvae.training.sweeps.vmapped import _epoch
 
 ADAM = optax.inject_hyperparams(optax.adam)(1e-2)
 KEYS = [jax.random.key(seed) for seed in (3, 5)]
@@ -122,7 +121,7 @@ def test_an_interrupt_ends_what_runs_after_the_epoch_and_the_others_after_their_
             if self._n == 2:
                 signal.raise_signal(signal.SIGINT)
 
-    monkeypatch.setattr(sys.modules["probvae.training.sweep"], "shown_as", Bar)
+    monkeypatch.setattr(sys.modules["probvae.training.sweeps.sweep"], "shown_as", Bar)
     over = {"learning_rate": (1e-2,)}
     found = sweep(small(), X[:40], rng_keys=KEYS, over=over, optimizer=ADAM, epochs=6, **TOLD)
     assert [one.history.num_epochs for one in found.fitted] == [2, 1]

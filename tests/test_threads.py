@@ -14,8 +14,8 @@ KEY = jax.random.key(1)
 X = np.random.default_rng(0).normal(size=(12, 3)).astype("float32")
 MASK = np.arange(36).reshape(12, 3) % 4 > 0
 CRITICS = {
-    "units": lambda f: criticism.units(f, X, rng_key=KEY, num_samples=4),
-    "response": lambda f: criticism.response(f, X, rng_key=KEY),
+    "units": lambda f: criticism.active_units(f, X, rng_key=KEY, num_samples=4),
+    "response": lambda f: criticism.decoder_response(f, X, rng_key=KEY),
     "compare": lambda f: str(criticism.compare({"a": f, "b": f}, X, rng_key=KEY, num_particles=100)),
     "datatree": lambda f: criticism.to_datatree(f, X, rng_key=KEY, num_samples=2).posterior["z"].values,
 }

@@ -162,9 +162,9 @@ def test_context_joins_as_channels_and_goes_into_the_code():
         event_shape=(4, 6), latent_dim=2, context_shape=(3,),
         encoder=nets.Transformer(**SMALL), decoder=nets.TransformerDecoder(**SMALL),
     )  # fmt: skip
-    from probvae.structure import structure
+    from probvae.tracing import trace_structure
 
-    params = structure(vae).params
+    params = trace_structure(vae).params
     assert params["encoder$params"]["embed"]["kernel"].shape == (2 * 2 * (1 + 3), 8)
     assert params["decoder$params"]["embed"]["kernel"].shape == (2 + 3, 8)
 

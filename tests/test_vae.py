@@ -12,7 +12,7 @@ from numpyro.infer import SVI, Predictive, Trace_ELBO
 
 from probvae import VAE, Batch, fit, likelihoods, nets, priors
 from probvae.objectives import terms
-from probvae.objectives.terms import traced
+from probvae.objectives.terms import trace_programs
 
 SHAPE = (3, 2)
 
@@ -176,7 +176,7 @@ def test_optimal_scale_is_the_batchs_in_training_and_the_training_sets_afterward
     scale = fitted.decode(jnp.zeros((1, 2))).base_dist.scale
     np.testing.assert_allclose(scale, float(state["mean_square"]) ** 0.5, rtol=1e-5)
     read = terms(jax.random.key(0), fitted.values, vae.model, vae.guide, x[:10])
-    _, trace = traced(jax.random.key(0), fitted.values, vae.model, vae.guide, (x[:10],), {})
+    _, trace = trace_programs(jax.random.key(0), fitted.values, vae.model, vae.guide, (x[:10],), {})
     p = trace["x"]["fn"].base_dist
     batch = float(((x[:10] - p.loc) ** 2).mean())
     np.testing.assert_allclose(p.scale, batch**0.5, rtol=1e-5)

@@ -41,7 +41,7 @@ def said_by(call):
 @pytest.mark.parametrize("streamed", [False, True])
 def test_a_bound_that_is_not_finite_names_its_rows(part, streamed):
     x, context = with_cell(part, 17)
-    source = data.Streamed(x, chunk_bytes=100) if streamed else x
+    source = data.StreamedData(x, chunk_bytes=100) if streamed else x
     early = EarlyStopping(1)
     fitted, said = said_by(
         lambda: fit(

@@ -9,8 +9,8 @@ import optax
 import parts
 import pytest
 
-from probvae import VAE, fit, guides, join, likelihoods, nets, priors, shared_params
-from probvae.training.warm_start import held
+from probvae import VAE, compatibility, fit, guides, likelihoods, nets, priors, transfer_params
+from probvae.training.initial_values import freeze_roles
 
 X = np.asarray(jax.random.uniform(jax.random.key(1), (24, 3, 2)), np.float32)
 KEY = jax.random.key(0)
@@ -92,7 +92,7 @@ def test_shared_params_are_those_of_the_parts_that_were_kept(fitted):
         ({"posterior": guides.FullRank()}, {"encoder$params"}),
     ):
         swapped = replace(FIRST, **changes)
-        shared = shared_params(fitted, swapped)
+        shared = transfer_params(fitted, swapped)
         assert set(shared) == set(fitted.values) - lost
         assert all(equal(value, fitted.values[name]) for name, value in shared.items())
     again = quick(swapped, init_params=shared, freeze=("decoder",))
@@ -106,7 +106,7 @@ def test_the_optimizer_takes_no_step_for_what_is_held():
         "decoders$w": jnp.ones(2),
         "objective$params": jnp.ones(2),
     }
-    optimizer = held(optax.adamw(1e-2), ("decoder",))
+    optimizer = freeze_roles(optax.adamw(1e-2), ("decoder",))
     steps, _ = optimizer.update(jax.tree.map(jnp.ones_like, params), optimizer.init(params), params)
     moved = {name: bool(jax.tree.leaves(step)[0].any()) for name, step in steps.items()}
     assert moved == {"decoder$params": False, "decoders$w": True, "objective$params": True}
@@ -115,7 +115,7 @@ def test_the_optimizer_takes_no_step_for_what_is_held():
 def test_equal_arguments_share_one_optimizer():
     """So that a second fit reuses the compiled program."""
     optimizer = optax.adam(1e-3)
-    assert held(optimizer, ("decoder",)) is held(optimizer, ("decoder",))
+    assert freeze_roles(optimizer, ("decoder",)) is freeze_roles(optimizer, ("decoder",))
 
 
 @pytest.mark.parametrize(
@@ -138,10 +138,10 @@ def test_refusals(fitted, freeze, given, message):
 
 def test_a_string_is_no_tuple_of_parts():
     with pytest.raises(ValueError, match="freeze expects a tuple.*got 'decoder'"):
-        join.checked_roles("freeze", "decoder")
+        compatibility.check_roles("freeze", "decoder")
 
 
 def test_nothing_shared_is_an_error(fitted):
     other = VAE(event_shape=(5,), latent_dim=3, encoder=nets.MLP((4,)), decoder=nets.MLP((4,)))
     with pytest.raises(ValueError, match="share nothing.*prior"):
-        shared_params(fitted, other)
+        transfer_params(fitted, other)

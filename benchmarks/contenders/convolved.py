@@ -10,11 +10,11 @@ import numpy as np
 import reporting
 
 from probvae import VAE, fit, likelihoods, nets
-from probvae.nets import convolution
+from probvae.nets import fast_convolution
 
 NETS = {
-    "Conv": {"encoder": nets.Conv(), "decoder": nets.ConvTranspose()},
-    "ResNet": {"encoder": nets.ResNet(), "decoder": nets.ResNetTranspose()},
+    "Conv": {"encoder": nets.Conv(), "decoder": nets.ConvDecoder()},
+    "ResNet": {"encoder": nets.ResNet(), "decoder": nets.ResNetDecoder()},
     "GatedConv": {"encoder": nets.GatedConv(), "decoder": nets.GatedConvDecoder((300,), (32, 32))},
     "MaskedConv": {"likelihood": likelihoods.Autoregressive(nets.MaskedConv((16, 16)), features=4)},
 }
@@ -23,7 +23,7 @@ NETS = {
 def main() -> None:
     net, whose, images, epochs = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
     if whose == "own":
-        convolution.convolve = jax.lax.conv_general_dilated
+        fast_convolution.convolve = jax.lax.conv_general_dilated
     x = np.random.default_rng(0).integers(0, 2, (images, 28, 28), np.uint8)
     clock = reporting.Clock()
     fitted = fit(

@@ -13,7 +13,7 @@ from numpyro.infer import RenyiELBO
 from sizes import HIDDEN, LATENT
 
 from probvae import VAE, load, nets, priors
-from probvae.training import Fitted
+from probvae.fitted import Fitted
 
 PRIORS = {"standard": priors.StandardNormal(), "vamp": priors.VampPrior(components=50)}
 

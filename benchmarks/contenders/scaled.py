@@ -15,7 +15,7 @@ import reporting
 from machine import rate
 
 from probvae import VAE, fit, nets, objectives, priors
-from probvae.structure import structure
+from probvae.tracing import trace_structure
 
 SIZES = {"N": 2_000, "pixels": 784, "latents": 40, "components": 1, "particles": 1, "batch": 100}
 HIDDEN = (300, 300)
@@ -25,7 +25,7 @@ def flop(vae: VAE, size: dict[str, int]) -> float:
     """Return FLOP of a step's matrix products: nets by rows, and the mixture's densities."""
     weights = {
         role: sum(leaf.size for leaf in jax.tree.leaves(params) if leaf.ndim == 2)
-        for role, params in structure(vae).params.items()
+        for role, params in trace_structure(vae).params.items()
     }
     mixed = size["components"] * (size["components"] > 1)
     rows = size["batch"] * size["particles"]

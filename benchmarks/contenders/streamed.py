@@ -16,7 +16,7 @@ import reporting
 from sizes import BATCH, HIDDEN, LATENT
 
 from probvae import VAE, fit, nets
-from probvae.data import Streamed
+from probvae.data import StreamedData
 
 
 class Anonymous(threading.Thread):
@@ -40,7 +40,7 @@ def main() -> None:
     memory = Anonymous()
     memory.start()
     mapped = np.load(path, mmap_mode="r")[:rows]
-    data = Streamed(mapped) if which == "streamed" else np.array(mapped)
+    data = StreamedData(mapped) if which == "streamed" else np.array(mapped)
     net = nets.MLP((HIDDEN,), activation=jax.nn.softplus)
     vae = VAE(event_shape=(28, 28), latent_dim=LATENT, encoder=net, decoder=net)
     clock = reporting.Clock()

@@ -7,15 +7,16 @@ from pathlib import Path
 from typing import Any
 
 from kills.point import Point, die
+from probvae.fitted import serialization
 from probvae.runs import training as runs
-from probvae.training import checkpoint_file, store
+from probvae.training.checkpointing import file_format
 
 
 def written(phase: str, file: str, share: float, nth: int = 1) -> Point:
     """Die where so much of a file is written: of the nth with a name that holds ``file``."""
 
     def arm(_: float) -> None:
-        text, opened, save = Path.write_text, Path.open, store.save_file
+        text, opened, save = Path.write_text, Path.open, serialization.save_file
         count = iter(range(1, nth + 1))
 
         def is_it(path: Path) -> bool:
@@ -37,7 +38,7 @@ def written(phase: str, file: str, share: float, nth: int = 1) -> Point:
                 os.truncate(path, int(path.stat().st_size * share))
                 die()
 
-        Path.write_text, Path.open, store.save_file = write_text, open_, save_file
+        Path.write_text, Path.open, serialization.save_file = write_text, open_, save_file
 
     return Point(phase, f"{_named(file, nth)}, {share:.0%} of it written", arm)
 
@@ -91,7 +92,7 @@ def settled(nth: int) -> Point:
                 die()
             real(descriptor)
 
-        checkpoint_file.os.fsync = fsync
+        file_format.os.fsync = fsync
 
     return Point("in a checkpoint", f"before fsync {nth}", arm)
 

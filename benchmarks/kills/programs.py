@@ -8,7 +8,7 @@ import jax
 
 from kills.point import Point, die
 from probvae.runs import training as runs
-from probvae.training import looking, loop
+from probvae.training import loop, validation
 
 
 def compiling(share: float) -> Point:
@@ -43,7 +43,7 @@ def stepping(epoch: int, step: int) -> Point:
 def validating(epoch: int, batch: int) -> Point:
     """Die in an epoch (from 1), after its steps, where a batch (from 1) of validation data is seen."""
     name = f"epoch {epoch}, batch {batch}"
-    return Point("in validation", name, _doubled(looking, "terms", epoch, batch))
+    return Point("in validation", name, _doubled(validation, "terms", epoch, batch))
 
 
 def _doubled(module: Any, name: str, number: int, call: int) -> Callable[[float], None]:

@@ -12,7 +12,8 @@ import optax
 from sklearn.datasets import load_iris
 
 from probvae import VAE, Fitted, fit, likelihoods, nets, to_datatree
-from probvae.criticism import calibration, elpd, reference_chains, sbc
+from probvae.criticism import elpd, reference_chains, sbc
+from probvae.criticism.posterior import calibration
 
 FOLDER = Path(__file__).parent
 KEY = jax.random.key(0)

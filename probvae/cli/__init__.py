@@ -1,5 +1,5 @@
 """The command line, `probvae`."""
 
-from probvae.cli.program import main
+from probvae.cli.main import main
 
 __all__ = ["main"]

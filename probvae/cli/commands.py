@@ -11,19 +11,19 @@ import numpy as np
 
 from probvae import data as sources
 from probvae import plots, runs
-from probvae.cli.machine import devices_of, takes_part
+from probvae.checks import check_positive_integer
+from probvae.cli.devices import data_parallel, joins_processes
 from probvae.cli.model_options import model_arguments
 from probvae.runs import Run, Settings, comparing, diagnosing, figures
 from probvae.runs import folder as files
 from probvae.runs.evaluation import batch, keys, sentences
 from probvae.runs.settings import check_seed
-from probvae.training.checks import check_count
 
 
 def train(arguments: Namespace) -> None:
     """Train a model file on data, or resume a run."""
-    devices = devices_of(arguments)
-    if takes_part(arguments):
+    devices = data_parallel(arguments)
+    if joins_processes(arguments):
         _take_part(arguments, devices)
         return
     told: dict[str, Any] = {"say": _say, "progress": True, "devices": devices}
@@ -57,7 +57,7 @@ def evaluate(arguments: Namespace) -> None:
         if getattr(arguments, name) is not None
     }
     for name, value in asked.items():
-        check_count(name, value)
+        check_positive_integer(name, value)
     data, key = run.data, keys(seed).evaluation
     _say(run.config["model"]["statement"])
     found = runs.evaluate(run.fitted, data, rng_key=key, progress=True, **asked)
@@ -68,19 +68,19 @@ def evaluate(arguments: Namespace) -> None:
 def sample(arguments: Namespace) -> None:
     """Write draws of a run's model, and a picture of the first."""
     run, seed = _run(arguments)
-    check_count("num", arguments.num)
+    check_positive_integer("num", arguments.num)
     key = keys(seed).figures
     context = figures.context_of(run, arguments.num)
     drawn = run.fitted.sample(arguments.num if context is None else 1, rng_key=key, context=context)
     drawn = drawn if context is None else jax.tree.map(lambda a: a[0], drawn)
-    arrays = {"x": drawn.x, "mean": drawn.mean, **_named(drawn.z)}
+    arrays = {"x": drawn.x, "mean": drawn.mean, **_name_rows(drawn.z)}
     _write(run, "samples", arrays, lambda: figures.samples(run, arguments.num, key))
 
 
 def reconstruct(arguments: Namespace) -> None:
     """Write test data with their reconstructions, and a picture of them."""
     run, seed = _run(arguments)
-    check_count("num", arguments.num)
+    check_positive_integer("num", arguments.num)
     key = keys(seed).figures
     x, context, _ = batch(run.fitted.vae, run.data, "test", slice(arguments.num))
     drawn = None if figures.codes_are_distributions(run) else key
@@ -93,7 +93,7 @@ def reconstruct(arguments: Namespace) -> None:
 def interpolate(arguments: Namespace) -> None:
     """Write the decoded path between two test data, and a picture of it."""
     run, _ = _run(arguments)
-    check_count("num", arguments.num)
+    check_positive_integer("num", arguments.num)
     start, end = _rows(run, arguments)
     mean = run.fitted.interpolate(run.data.test[start], run.data.test[end], num_points=arguments.num)
     arrays = {"mean": mean, "rows": np.array([start, end])}
@@ -105,14 +105,14 @@ def interpolate(arguments: Namespace) -> None:
 def compare(arguments: Namespace) -> None:
     """Print a table of runs by their log p(x), and draw it."""
     for name in ("num_particles", "max_test"):
-        check_count(name, getattr(arguments, name))
+        check_positive_integer(name, getattr(arguments, name))
     check_seed(arguments.seed)
     path = _new_picture(arguments.out)
     opened = [runs.open_run(folder, **_data_place(arguments)) for folder in arguments.run_folders]
     key, particles = keys(arguments.seed).evaluation, arguments.num_particles
     options = {"num_particles": particles, "max_test": arguments.max_test, "progress": True}
     found = runs.compare(opened, rng_key=key, **options)
-    _say(f"test data: {comparing.described(opened[0].config['data'])}")
+    _say(f"test data: {comparing.describe_test_data(opened[0].config['data'])}")
     _say(f"bounds on log p(x), in nats: {found.num_data:,} data, {particles} particles")
     _say(found)
     if figures.available():
@@ -140,7 +140,7 @@ def data(arguments: Namespace) -> None:
     if arguments.name is not None:
         _say(str(sources.load(arguments.name, data_dir=arguments.data_dir)))
         return
-    for name, found in sources.known(data_dir=arguments.data_dir).items():
+    for name, found in sources.list_datasets(data_dir=arguments.data_dir).items():
         there = "found" if found.found else f"not found: {found.paths[0]}"
         _say(f"{name:<16} {there}; {found.summary}")
 
@@ -216,7 +216,7 @@ def _rows(run: Run, arguments: Namespace) -> tuple[int, int]:
     return start, end
 
 
-def _named(z: Any) -> dict[str, Any]:
+def _name_rows(z: Any) -> dict[str, Any]:
     return z if isinstance(z, dict) else {"z": z}
 
 

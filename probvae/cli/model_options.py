@@ -26,7 +26,7 @@ def add_model_options(parser: argparse.ArgumentParser, file: ModelFile) -> None:
         ModelFileError: if one has the name of an option that is there already.
     """
     taken = {name for action in parser._actions for name in action.option_strings}
-    group = parser.add_argument_group(f"options of {file.path}", _unformatted(file.summary))
+    group = parser.add_argument_group(f"options of {file.path}", _escape_format(file.summary))
     for option in file.options:
         name = f"--{option.name.replace('_', '-')}"
         if name in taken:
@@ -40,21 +40,21 @@ def add_model_options(parser: argparse.ArgumentParser, file: ModelFile) -> None:
 def _kind_of(option: Option) -> dict[str, Any]:
     required = option.default is inspect.Parameter.empty
     usual = argparse.SUPPRESS
-    words = "required" if required else f"(default: {_written(option.default)})".replace("%", "%%")
+    words = "required" if required else f"(default: {_parse_value(option.default)})".replace("%", "%%")
     given = {"default": usual, "required": required, "help": words}
     if option.kind is bool:
         return {**given, "action": argparse.BooleanOptionalAction}
     item = typing.get_args(option.kind)
-    kind = _several(item[0]) if item else option.kind
+    kind = _parse_list(item[0]) if item else option.kind
     return {**given, "type": kind, "metavar": METAVARS[option.kind]}
 
 
-def _unformatted(text: str) -> str:
+def _escape_format(text: str) -> str:
     """Return text that argparse shows as it is: it formats a description that holds "%(prog)"."""
     return text.replace("%", "%%") if "%(prog)" in text else text
 
 
-def _several(kind: Callable[[str], Any]) -> Callable[[str], tuple]:
+def _parse_list(kind: Callable[[str], Any]) -> Callable[[str], tuple]:
     def read(text: str) -> tuple:
         try:
             return tuple(kind(word) for word in text.strip("() ").split(",") if word.strip())
@@ -65,5 +65,5 @@ def _several(kind: Callable[[str], Any]) -> Callable[[str], tuple]:
     return read
 
 
-def _written(value: Any) -> str:
+def _parse_value(value: Any) -> str:
     return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)

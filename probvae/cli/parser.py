@@ -2,13 +2,13 @@
 
 import argparse
 import difflib
+import math
 from collections.abc import Callable, Sequence
 
 import probvae
 from probvae.cli import commands
-from probvae.cli.machine import PLACE, add_device, add_processes, check_processes
+from probvae.cli.devices import PLACE, add_device, add_processes, check_processes
 from probvae.cli.model_options import add_model_options
-from probvae.cli.swept import check_once, swept
 from probvae.runs import ModelFile, Settings, load_model_file
 from probvae.runs.diagnosing import BUDGETS
 from probvae.runs.settings import BINARIZE, KEEP
@@ -18,17 +18,17 @@ PLACES = ("model", "data", "data_dir", "out", "resume", "run_folder", "run_folde
 OF_A_MODEL = ("train", "sweep")  # commands that take a model file, and its arguments as options
 
 
-def parsed(argv: Sequence[str]) -> argparse.Namespace:
+def parse_arguments(argv: Sequence[str]) -> argparse.Namespace:
     """Return the parsed arguments; ``run`` is the command's function.
 
     Raises:
         SystemExit: 2 for arguments that are not understood, with the closest that are.
         FileNotFoundError, ModelFileError: for a model file that cannot be loaded.
     """
-    dashed = [_dashed(word) for word in argv]
+    dashed = [_write_dashes(word) for word in argv]
     if any("\0" in word for word in argv):
         _parser([], None)[0].error("an argument holds a null byte, which no name of a file has")
-    parser, subparsers = _parser(dashed[:1], _named_model(dashed))
+    parser, subparsers = _parser(dashed[:1], _find_model(dashed))
     found, unknown = parser.parse_known_args(dashed)
     if unknown:
         _refuse(subparsers[found.command], unknown)
@@ -41,13 +41,13 @@ def parsed(argv: Sequence[str]) -> argparse.Namespace:
     return found
 
 
-def _dashed(word: str) -> str:
+def _write_dashes(word: str) -> str:
     """Write an option's name with dashes: --latent_dim is --latent-dim."""
     name, equals, value = word.partition("=")
     return name.replace("_", "-") + equals + value if word.startswith("--") else word
 
 
-def _named_model(argv: list[str]) -> ModelFile | None:
+def _find_model(argv: list[str]) -> ModelFile | None:
     if not argv or argv[0] not in OF_A_MODEL:
         return None
     path = next((word for word in argv[1:] if word.endswith(".py")), None)
@@ -125,7 +125,7 @@ def _sweep(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("model", metavar="MODEL.py", help=MODEL)
     words = "numbers of a weight of the objective (beta=0.5,1,2) or of learning_rate; repeatable"
-    add("--over", type=swept, action="append", default=[], metavar="NAME=X,X", help=words)
+    add("--over", type=parse_sweep, action="append", default=[], metavar="NAME=X,X", help=words)
     words = "trainings of each combination, by seeds that follow each other (default: 3)"
     add("--seeds", type=int, default=3, metavar="N", help=words)
     words = "trainings side by side in the program (default: all; on a CPU 1)"
@@ -180,7 +180,7 @@ def _compare(parser: argparse.ArgumentParser) -> None:
     add("run_folders", metavar="DIR", nargs="+", help="folders of runs on the same test data")
     add("--out", metavar="FILE.png", help="a new picture (default: comparison.png, numbered)")
     add("--seed", type=int, default=0, metavar="S", help=_help("of the draws of z", "seed"))
-    _moved_data(parser)
+    _add_data_place(parser)
     _particles(parser, DEFAULTS["num_particles"])
 
 
@@ -217,10 +217,10 @@ COMMANDS: dict[str, tuple[Callable, str, Callable]] = {
 def _run_folder(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run_folder", metavar="DIR", help="the folder of a run")
     parser.add_argument("--seed", type=int, metavar="S", help="(default: the run's)")
-    _moved_data(parser)
+    _add_data_place(parser)
 
 
-def _moved_data(parser: argparse.ArgumentParser) -> None:
+def _add_data_place(parser: argparse.ArgumentParser) -> None:
     """Add the options that say where the data of a run are now."""
     words = "where the run's data are now, if they have moved; other data are refused"
     parser.add_argument("--data", metavar="NAME|PATH", help=words)
@@ -246,3 +246,34 @@ def _particles(parser: argparse.ArgumentParser, default: int | None) -> None:
 
 def _help(words: str, field: str) -> str:
     return f"{words} (default: {DEFAULTS[field]})"
+
+
+EXPECTED = (
+    "expected NAME=X,X,... with each number once: a weight of the model's objective, such as "
+    "beta=0.5,1,2, or learning_rate=1e-3,3e-3"
+)
+
+
+def parse_sweep(word: str) -> tuple[str, tuple[float, ...]]:
+    """Return the name and the numbers in NAME=X,X,...
+
+    Raises:
+        ArgumentTypeError: for a word of another form, no numbers, or one that is there twice.
+    """
+    name, _, told = word.partition("=")
+    try:
+        numbers = tuple(float(number) for number in told.split(","))
+    except ValueError:
+        numbers = ()
+    good = all(map(math.isfinite, numbers)) and len(set(numbers)) == len(numbers)
+    if not (name.strip() and numbers and good):
+        raise argparse.ArgumentTypeError(f"{EXPECTED}; got {word!r}")
+    return name.strip().replace("-", "_"), numbers
+
+
+def check_once(parser: argparse.ArgumentParser, over: list[tuple[str, tuple]]) -> None:
+    """End where a name is swept twice."""
+    names = [name for name, _ in over]
+    for name in names:
+        if names.count(name) > 1:
+            parser.error(f"argument --over: {EXPECTED}; got {name} twice: give all its numbers at once")

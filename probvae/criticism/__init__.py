@@ -1,43 +1,48 @@
 """Criticism: the evidence of whether to trust a fit."""
 
-from probvae.criticism import annealing
-from probvae.criticism.annealer import AnnealedEvidence
-from probvae.criticism.annealing import Bracket, annealed_log_prob, bracket
-from probvae.criticism.bits import bits_per_dimension
-from probvae.criticism.budgets import Budget
-from probvae.criticism.calibration import Calibration, SiteCalibration, sbc
-from probvae.criticism.comparison import Comparison, compare, compare_values
-from probvae.criticism.convergence import Convergence, convergence
+from probvae.criticism.bits_per_dimension import bits_per_dimension
+from probvae.criticism.comparison import Comparison, compare, compare_values, elpd
 from probvae.criticism.datatree import to_datatree
-from probvae.criticism.decoder import Response, response
-from probvae.criticism.diagnose import Diagnosis, diagnose
-from probvae.criticism.disentanglement import (
-    FactorScore,
-    InformationGap,
+from probvae.criticism.datatree_variables import drop_missing, events
+from probvae.criticism.diagnosis.budgets import Budget
+from probvae.criticism.diagnosis.convergence import Convergence, convergence
+from probvae.criticism.diagnosis.diagnose import Diagnosis, diagnose
+from probvae.criticism.diagnosis.scale_bounds import BoundGain, ScaleBounds, scale_bounds
+from probvae.criticism.diagnosis.verdict import Finding, Kind, Verdict
+from probvae.criticism.latents.active_units import ActiveUnits, active_units
+from probvae.criticism.latents.decoder_response import DecoderResponse, decoder_response
+from probvae.criticism.latents.disentanglement import (
+    FactorVAEScore,
+    MutualInformationGap,
     factor_vae_score,
     mutual_information_gap,
 )
-from probvae.criticism.elpd_data import elpd
-from probvae.criticism.entries import drop_missing, events
-from probvae.criticism.features import ClassifierFeatures, classifier_features
-from probvae.criticism.frechet import frechet_distance
-from probvae.criticism.gap import InferenceGap, inference_gap
-from probvae.criticism.neighbourhoods import Neighbourhoods, neighbourhoods
-from probvae.criticism.nuts import ReferenceChains, reference_chains
-from probvae.criticism.pareto import ParetoShape, pareto_shape
-from probvae.criticism.population import Holes, Surgery, elbo_surgery, holes
-from probvae.criticism.power_scaling import psense_per_row
-from probvae.criticism.predictive import PredictiveChecks, predictive_checks
-from probvae.criticism.prior_gap import PriorGap, prior_gap
-from probvae.criticism.sample_quality import SampleQuality, sample_quality
-from probvae.criticism.scale_bounds import BoundGain, ScaleBounds, scale_bounds
-from probvae.criticism.two_sample import TwoSample, two_sample_test
-from probvae.criticism.typicality import Typicality, typicality
-from probvae.criticism.units import Units, units
-from probvae.criticism.verdict import Finding, Kind, Verdict
+from probvae.criticism.latents.elbo_surgery import (
+    ELBODecomposition,
+    PriorHoles,
+    elbo_surgery,
+    prior_holes,
+)
+from probvae.criticism.latents.prior_gap import PriorGap, prior_gap
+from probvae.criticism.posterior import annealing
+from probvae.criticism.posterior.annealer import AnnealedBound
+from probvae.criticism.posterior.annealing import Bracket, annealed_log_prob, bracket
+from probvae.criticism.posterior.calibration import Calibration, SiteCalibration, sbc
+from probvae.criticism.posterior.inference_gap import InferenceGap, inference_gap
+from probvae.criticism.posterior.nuts import ReferenceChains, reference_chains
+from probvae.criticism.posterior.pareto import ParetoShape, pareto_shape
+from probvae.criticism.posterior.power_scaling import psense_per_row
+from probvae.criticism.samples.features import ClassifierFeatures, classifier_features
+from probvae.criticism.samples.frechet import frechet_distance
+from probvae.criticism.samples.neighbourhoods import Neighbourhoods, neighbourhoods
+from probvae.criticism.samples.predictive import PredictiveChecks, predictive_checks
+from probvae.criticism.samples.sample_quality import SampleQuality, sample_quality
+from probvae.criticism.samples.two_sample import TwoSample, two_sample_test
+from probvae.criticism.samples.typicality import Typicality, typicality
 
 __all__ = [
-    "AnnealedEvidence",
+    "ActiveUnits",
+    "AnnealedBound",
     "BoundGain",
     "Bracket",
     "Budget",
@@ -45,27 +50,27 @@ __all__ = [
     "ClassifierFeatures",
     "Comparison",
     "Convergence",
+    "DecoderResponse",
     "Diagnosis",
-    "FactorScore",
+    "ELBODecomposition",
+    "FactorVAEScore",
     "Finding",
-    "Holes",
     "InferenceGap",
-    "InformationGap",
     "Kind",
+    "MutualInformationGap",
     "Neighbourhoods",
     "ParetoShape",
     "PredictiveChecks",
     "PriorGap",
+    "PriorHoles",
     "ReferenceChains",
-    "Response",
     "SampleQuality",
     "ScaleBounds",
     "SiteCalibration",
-    "Surgery",
     "TwoSample",
     "Typicality",
-    "Units",
     "Verdict",
+    "active_units",
     "annealed_log_prob",
     "annealing",
     "bits_per_dimension",
@@ -74,6 +79,7 @@ __all__ = [
     "compare",
     "compare_values",
     "convergence",
+    "decoder_response",
     "diagnose",
     "drop_missing",
     "elbo_surgery",
@@ -81,21 +87,19 @@ __all__ = [
     "events",
     "factor_vae_score",
     "frechet_distance",
-    "holes",
     "inference_gap",
     "mutual_information_gap",
     "neighbourhoods",
     "pareto_shape",
     "predictive_checks",
     "prior_gap",
+    "prior_holes",
     "psense_per_row",
     "reference_chains",
-    "response",
     "sample_quality",
     "sbc",
     "scale_bounds",
     "to_datatree",
     "two_sample_test",
     "typicality",
-    "units",
 ]

@@ -11,14 +11,21 @@ import numpy as np
 from numpyro import handlers
 from numpyro.distributions import Independent, biject_to
 
-from probvae.criticism.entries import columns_of, entries_dataset, unit_names, variables_of
-from probvae.criticism.pareto import LEAST_PARTICLES, from_log_weights
+from probvae.checks import check_draws
+from probvae.compilation import compile_program
+from probvae.criticism.datatree_variables import (
+    build_variables,
+    entries_dataset,
+    find_columns,
+    unit_names,
+)
+from probvae.criticism.posterior.pareto import LEAST_PARTICLES, from_log_weights
 from probvae.evidence import Batch, check_density
+from probvae.fitted import Fitted
+from probvae.fitted.fitted import check_fitted
+from probvae.fitted.sweep import Sweep
 from probvae.objectives import terms
-from probvae.objectives.terms import traced
-from probvae.tracing import compiled
-from probvae.training import Fitted, checks
-from probvae.training.sweep_result import Sweep
+from probvae.objectives.terms import trace_programs
 from probvae.typing import RngKey
 
 MAX_VALUES = 10_000_000  # of each predictive group, 40 MB: larger events keep every k-th draw
@@ -80,22 +87,22 @@ def to_datatree(
         ValueError: if a part is no density, because there are no log weights then.
     """
     if isinstance(fitted, Sweep):
-        from probvae.criticism.members import stacked_trees
+        from probvae.criticism.sweep_datatree import stack_trees
 
         options: dict[str, Any] = {"rng_key": rng_key, "num_samples": num_samples}
         options |= {"num_chains": num_chains, "column_names": column_names, "per_entry": per_entry}
-        return stacked_trees(fitted, partial(to_datatree, x=x, **options))
-    checks.check_fitted(fitted)
+        return stack_trees(fitted, partial(to_datatree, x=x, **options))
+    check_fitted(fitted)
     _check_xarray()
     vae = fitted.vae
     check_density(vae)
-    checks.check_draws(rng_key, num_samples=num_samples, num_chains=num_chains)
+    check_draws(rng_key, num_samples=num_samples, num_chains=num_chains)
     if per_entry and not vae.likelihood.factorises:
         raise ValueError(
             f"per_entry needs a likelihood that factorises over entries, and "
             f"{type(vae.likelihood).__name__} does not. Leave per_entry=False."
         )
-    variables = variables_of(vae, column_names or _frame_columns(x))
+    variables = build_variables(vae, column_names or _frame_columns(x))
     data = fitted.check_data(x)
     data = data._replace(x=vae.observe(jax.random.fold_in(rng_key, num_samples), data.x))
     thin = _thinning(num_samples, num_chains * len(data.x) * math.prod(vae.event_shape))
@@ -144,7 +151,7 @@ class _Drawn(NamedTuple):
     prior_predictive: Any
 
 
-@partial(compiled, static_argnames=("vae", "num_samples", "thin", "per_entry"))
+@partial(compile_program, static_argnames=("vae", "num_samples", "thin", "per_entry"))
 def _draws(
     vae: Any,
     values: Any,
@@ -160,7 +167,7 @@ def _draws(
     def draw(key: RngKey) -> _Drawn:
         posterior_key, prior_key, *x_keys = jax.random.split(key, 4)
         read = terms(posterior_key, values, vae.model, vae.guide, *data)
-        guide, model = traced(posterior_key, values, vae.model, vae.guide, tuple(data), {})
+        guide, model = trace_programs(posterior_key, values, vae.model, vae.guide, tuple(data), {})
         prior = handlers.substitute(handlers.seed(vae.model, prior_key), values)
         drawn = handlers.trace(prior).get_trace(*data)
         return _Drawn(
@@ -319,7 +326,7 @@ def _constant_data(data: Batch, variables: list, event_shape: tuple) -> Any:
     datasets = []
     if data.context is not None:
         shape = data.context.shape[1:]
-        datasets.append(entries_dataset(columns_of("context", shape), data.context, {}, shape))
+        datasets.append(entries_dataset(find_columns("context", shape), data.context, {}, shape))
     if data.mask is not None:
         real = [variable._replace(discrete=False) for variable in variables]
         masks = entries_dataset(real, data.mask, {}, event_shape)

@@ -4,18 +4,19 @@ from typing import Any
 
 import jax
 
+from probvae.checks import check_key
 from probvae.evidence import Batch, check_density
-from probvae.training import Fitted, checks
+from probvae.fitted import Fitted
 from probvae.typing import RngKey
 
 
-def observed(fitted: Fitted, x: Any, rng_key: RngKey, *, least: int = 1) -> Batch:
+def apply_noise(fitted: Fitted, x: Any, rng_key: RngKey, *, least: int = 1) -> Batch:
     """Return checked data, seen once through the likelihood's own noise; raise for too few.
 
     Raises:
         ValueError: for data that do not fit or are too few, or a part that is no density.
     """
-    checks.check_key(rng_key)
+    check_key(rng_key)
     check_density(fitted.vae)
     data = fitted.check_data(x)
     if len(data.x) < least:

@@ -2,7 +2,8 @@
 
 from probvae.data import dsprites
 from probvae.data.dataset import Data
-from probvae.data.loading import KnownData, known, load
+from probvae.data.image_preparation import Prepared, prepare_images
+from probvae.data.loading import DatasetInfo, list_datasets, load
 from probvae.data.noise import GaussianNoise, LaplaceNoise
 from probvae.data.observations import (
     AbstractObservation,
@@ -13,9 +14,8 @@ from probvae.data.observations import (
     Flip,
     Rescale,
 )
-from probvae.data.preparation import Prepared, prepare_images
-from probvae.data.reading import DataError
-from probvae.data.streamed import Streamed
+from probvae.data.read_errors import DataError
+from probvae.data.streamed import StreamedData
 
 __all__ = [
     "AbstractObservation",
@@ -24,16 +24,16 @@ __all__ = [
     "Compose",
     "Data",
     "DataError",
+    "DatasetInfo",
     "Dequantize",
     "Flip",
     "GaussianNoise",
-    "KnownData",
     "LaplaceNoise",
     "Prepared",
     "Rescale",
-    "Streamed",
+    "StreamedData",
     "dsprites",
-    "known",
+    "list_datasets",
     "load",
     "prepare_images",
 ]

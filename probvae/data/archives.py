@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from probvae.data.reading import DataError, check_size, reading
+from probvae.data.read_errors import DataError, check_size, reading
 
 HEADERS = {
     (1, 0): np.lib.format.read_array_header_1_0,

@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Shaped
 
 from probvae.data.observations import AbstractObservation, Cast
-from probvae.data.reading import DataError
+from probvae.data.read_errors import DataError
 
 SPLITS = ("train", "valid", "test")
 

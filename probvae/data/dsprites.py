@@ -12,7 +12,7 @@ from functools import lru_cache
 import numpy as np
 from jaxtyping import Bool, Float, Integer, UInt8
 
-from probvae.data.reading import DataError
+from probvae.data.read_errors import DataError
 from probvae.typing import ArrayLike
 
 FACTORS = ("shape", "scale", "orientation", "position_x", "position_y")
@@ -39,7 +39,7 @@ def factors(index: Integer[np.ndarray, "n"]) -> Integer[np.ndarray, "n 5"]:
 def values(levels: ArrayLike) -> Float[np.ndarray, "n 5"]:
     """Return shape (1, 2, 3), scale, orientation in radians, and positions in [0, 1]."""
     grids = (np.arange(1.0, 4.0), SCALES, ORIENTATIONS, POSITIONS, POSITIONS)
-    columns = zip(grids, _checked(levels).T, strict=True)
+    columns = zip(grids, _check_size(levels).T, strict=True)
     return np.stack([grid[level] for grid, level in columns], axis=-1)
 
 
@@ -52,7 +52,7 @@ def render(levels: ArrayLike) -> UInt8[np.ndarray, "n 64 64"]:
     Raises:
         ValueError: for levels that are not ``(n, 5)``, or beyond their factor's.
     """
-    shape, scale, orientation, x, y = _checked(levels).T
+    shape, scale, orientation, x, y = _check_size(levels).T
     images = np.zeros((len(x), SIDE, SIDE), np.uint8)
     window = np.arange(WINDOW)
     rows, columns = y[:, None, None] + window[:, None], x[:, None, None] + window
@@ -89,7 +89,7 @@ def _sprites():
     return np.asarray(drawn, np.uint8)
 
 
-def _checked(levels):
+def _check_size(levels):
     levels = np.asarray(levels)
     if levels.ndim != 2 or levels.shape[1] != 5 or levels.dtype.kind not in "iu":
         raise DataError(

@@ -8,9 +8,9 @@ import numpy as np
 from probvae.data.archives import map_npy, npz_names, read_npy, read_npz
 from probvae.data.dataset import SPLITS
 from probvae.data.idx import read_idx
-from probvae.data.images import read_images, without_opaque_alpha
-from probvae.data.reading import DataError
-from probvae.data.source import Source, checked, kind_of
+from probvae.data.image_folder import read_images, without_opaque_alpha
+from probvae.data.read_errors import DataError
+from probvae.data.source_arrays import Source, check_array, kind_of
 from probvae.data.tables import read_csv
 
 RULE = "rows shuffled by Generator(PCG64(0)), then 80 % train, 10 % valid, 10 % test"
@@ -59,7 +59,7 @@ def split_rows(n: int, *, what: str) -> dict[str, np.ndarray]:
 
 
 def _split(path, array, *, labels=None):
-    array = checked(array, what=str(path))
+    array = check_array(array, what=str(path))
     colours = without_opaque_alpha(array)
     rule = RULE if colours is array else f"{OPAQUE}; {RULE}"
     array = colours
@@ -91,7 +91,7 @@ def _read_single(path, name, labels):
 def _read_splits(path, splits, names):
     labelled = [split for split in splits if f"{split}_labels" in names]
     found = read_npz(path, names=[*splits, *(f"{split}_labels" for split in labelled)])
-    arrays = {split: checked(found[split], what=f"{path}[{split}]") for split in splits}
+    arrays = {split: check_array(found[split], what=f"{path}[{split}]") for split in splits}
     labels = {split: found[f"{split}_labels"] for split in labelled}
     colours = {split: without_opaque_alpha(array) for split, array in arrays.items()}
     if all(colours[split] is not arrays[split] for split in splits):
@@ -108,7 +108,7 @@ def _map_splits(folder):
             f"{folder}: expected train.npy and test.npy (and valid.npy), got {sorted(there)}; usual "
             "fix: np.save(folder / 'test.npy', rows that no training sees)"
         )
-    arrays = {split: checked(map_npy(path), what=str(path)) for split, path in there.items()}
+    arrays = {split: check_array(map_npy(path), what=str(path)) for split, path in there.items()}
     named = {split: folder / f"{split}_labels.npy" for split in there}
     labels = {split: read_npy(path) for split, path in named.items() if path.is_file()}
     return _source(folder, arrays, labels, "the files of the folder")

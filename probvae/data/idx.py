@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from probvae.data.reading import DataError, check_size, reading
+from probvae.data.read_errors import DataError, check_size, reading
 
 DTYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 

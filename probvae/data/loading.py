@@ -6,18 +6,18 @@ import os
 from pathlib import Path
 from typing import NamedTuple
 
+from probvae.checks import PATH, check_kind
 from probvae.data.dataset import Data
 from probvae.data.files import has_reader, read_file
-from probvae.data.protocol import observed
-from probvae.data.reading import DataError
-from probvae.data.source import Source
-from probvae.data.sources import KNOWN
-from probvae.fields import PATH, check_kind
+from probvae.data.known_datasets import KNOWN
+from probvae.data.protocol import apply_protocol
+from probvae.data.read_errors import DataError
+from probvae.data.source_arrays import Source
 
 PROTOCOLS = (None, "static", "dynamic", "default")
 
 
-class KnownData(NamedTuple):
+class DatasetInfo(NamedTuple):
     """A known data set: a `summary`, the `paths` that are looked for, and whether they were `found`."""
 
     summary: str
@@ -52,24 +52,24 @@ def load(
     """
     if not isinstance(binarize, str | None) or binarize not in PROTOCOLS:
         raise ValueError(f"expected binarize to be one of {PROTOCOLS}, got {binarize!r}")
-    return observed(_read(name_or_path, data_dir=data_dir), binarize=binarize)
+    return apply_protocol(_read(name_or_path, data_dir=data_dir), binarize=binarize)
 
 
-def known(*, data_dir: str | os.PathLike[str] | None = None) -> dict[str, KnownData]:
+def list_datasets(*, data_dir: str | os.PathLike[str] | None = None) -> dict[str, DatasetInfo]:
     """Return the known data sets by name, and whether their files are in the data directory.
 
     Args:
         data_dir: where they lie; otherwise `$PROBVAE_DATA`, otherwise `./data`.
     """
     root, _ = _data_dir(data_dir)
-    return {name: _known_data(name, root) for name in KNOWN}
+    return {name: _dataset_info(name, root) for name in KNOWN}
 
 
-def _known_data(name, root):
+def _dataset_info(name, root):
     paths = tuple(root / file for file in KNOWN[name].files)
     there = all(path.is_file() for path in paths)
     ships = bool(paths) or importlib.util.find_spec("sklearn") is not None
-    return KnownData(KNOWN[name].summary, paths, there and ships)
+    return DatasetInfo(KNOWN[name].summary, paths, there and ships)
 
 
 def _read(name_or_path, *, data_dir) -> Source:
@@ -83,12 +83,12 @@ def _read(name_or_path, *, data_dir) -> Source:
     path = Path(name_or_path)
     if path.exists():
         return read_file(path)
-    raise _not_there(name_or_path, path)
+    raise _explain_missing(name_or_path, path)
 
 
 def _read_known(name, *, data_dir):
     root, origin = _data_dir(data_dir)
-    missing = [str(path) for path in _known_data(name, root).paths if not path.is_file()]
+    missing = [str(path) for path in _dataset_info(name, root).paths if not path.is_file()]
     if missing:
         raise FileNotFoundError(
             f"data {name!r}: expected its files below {str(root)!r} ({origin}), which lacks "
@@ -98,7 +98,7 @@ def _read_known(name, *, data_dir):
     return KNOWN[name].read(root)
 
 
-def _not_there(name, path):
+def _explain_missing(name, path):
     if isinstance(name, os.PathLike) or has_reader(path) or len(path.parts) > 1:
         return FileNotFoundError(f"expected a file or folder at {path.absolute()}, got nothing there")
     close = difflib.get_close_matches(name, KNOWN, n=1)

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Shaped
 
-from probvae.fields import Checked
+from probvae.checks import Checked
 from probvae.typing import ArrayLike, RngKey
 
 

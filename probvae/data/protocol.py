@@ -4,14 +4,14 @@ import numpy as np
 
 from probvae.data.dataset import Data
 from probvae.data.observations import AbstractObservation, Binarize, Cast, Rescale
-from probvae.data.reading import DataError
-from probvae.data.source import Source
+from probvae.data.read_errors import DataError
+from probvae.data.source_arrays import Source
 
 SEED = 777
 CHUNK = 1000
 
 
-def observed(source: Source, *, binarize: str | None) -> Data:
+def apply_protocol(source: Source, *, binarize: str | None) -> Data:
     """Apply a protocol: None (as stored), "static", "dynamic", or "default" (the source's own).
 
     Valid and test are drawn once by `RandomState(777)`, valid first, as in the VampPrior code
@@ -40,21 +40,23 @@ def _no_grey_range(source, binarize):
 
 def _as_stored(source):
     dtype = np.uint8 if source.kind == "binary" else np.float32
-    arrays = {split: array.astype(dtype) for split, array in _held_out(source).items()}
+    arrays = {split: array.astype(dtype) for split, array in _check_held_out(source).items()}
     arrays["train"] = _compact(source.arrays["train"])
     return _data(source, arrays, Cast(), {"binary": "binary as stored"}.get(source.kind, source.kind))
 
 
 def _grey(source):
     levels = np.float32(source.levels)
-    arrays = {split: array.astype(np.float32) / levels for split, array in _held_out(source).items()}
+    arrays = {
+        split: array.astype(np.float32) / levels for split, array in _check_held_out(source).items()
+    }
     arrays["train"] = source.arrays["train"]
     return _data(source, arrays, Rescale(source.levels), f"grey levels 0..{source.levels:g} as [0, 1]")
 
 
 def _dynamic(source):
     random = np.random.RandomState(SEED)
-    held_out = _held_out(source).items()
+    held_out = _check_held_out(source).items()
     arrays = {split: _draw(random, array, levels=source.levels) for split, array in held_out}
     arrays["train"] = source.arrays["train"]
     words = f"dynamic binarisation, valid and test drawn once (seed {SEED})"
@@ -63,12 +65,12 @@ def _dynamic(source):
 
 def _static(source):
     random = np.random.RandomState(SEED)
-    in_order = {**_held_out(source), "train": source.arrays["train"]}.items()
+    in_order = {**_check_held_out(source), "train": source.arrays["train"]}.items()
     arrays = {split: _draw(random, array, levels=source.levels) for split, array in in_order}
     return _data(source, arrays, Cast(), f"static binarisation, drawn once (seed {SEED})")
 
 
-def _held_out(source):
+def _check_held_out(source):
     return {split: source.arrays[split] for split in ("valid", "test") if split in source.arrays}
 
 

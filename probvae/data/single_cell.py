@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 
 from probvae.data.archives import read_npz
-from probvae.data.reading import DataError, check_size, reading
-from probvae.data.source import Source, check_rows
+from probvae.data.read_errors import DataError, check_size, reading
+from probvae.data.source_arrays import Source, check_rows
 
 ARRAYS = ("data", "indices", "indptr", "shape", "variable_genes", "permutation")
 

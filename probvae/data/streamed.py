@@ -9,14 +9,14 @@ import jax
 import numpy as np
 
 from probvae.containers import check_real, is_sparse
-from probvae.data.reading import DataError
+from probvae.data.read_errors import DataError
 from probvae.precision import in_precision
 
 SHARE = 0.25  # of the free memory: a mapped file that is larger is streamed unasked
 CHUNK = 32 * 2**20  # bytes read at a time: three such chunks are in memory at once
 
 
-class Streamed:
+class StreamedData:
     """Data that ``fit`` reads chunk by chunk, and never holds as a whole.
 
         fit(vae, Streamed(np.load("faces.npy", mmap_mode="r")), ...)
@@ -50,9 +50,9 @@ class Streamed:
         self._file = MappedRows.of(source)
         first = self._raw(np.arange(1)) if self._file else self._first_row()
         self.shape, self.dtype = (len(source), *first.shape[1:]), first.dtype
-        self.loaded_dtype = _loaded(self.dtype)
+        self.loaded_dtype = _loaded_dtype(self.dtype)
 
-    def load_as(self, dtype: np.dtype) -> "Streamed":
+    def load_as(self, dtype: np.dtype) -> "StreamedData":
         """Return the same data, which ``fit`` loads as another dtype."""
         same = copy.copy(self)
         same.loaded_dtype = dtype
@@ -155,7 +155,7 @@ class SparseRows:
         return self.matrix[rows].toarray()
 
 
-def _loaded(dtype: np.dtype) -> np.dtype:
+def _loaded_dtype(dtype: np.dtype) -> np.dtype:
     """Return the dtype in which JAX takes numbers of another."""
     return in_precision(np.zeros(0, dtype)).dtype
 
@@ -180,7 +180,7 @@ class MappedRows:
     @classmethod
     def of(cls, array: Any) -> "MappedRows | None":
         """Return the rows of a mapped array, or of a slice of one; None for what is not mapped."""
-        root = mapped(array)
+        root = find_mapped_array(array)
         if root is None or root.filename is None or not array.flags.c_contiguous:
             return None
         start = root.offset + array.ctypes.data - root.ctypes.data
@@ -211,7 +211,7 @@ def _runs(rows: np.ndarray) -> Any:
     return zip(starts.tolist(), rows[starts].tolist(), counts.tolist(), strict=True)
 
 
-def mapped(array: Any) -> np.memmap | None:
+def find_mapped_array(array: Any) -> np.memmap | None:
     """Return the mapped array that an array is a view of; None where it is in memory."""
     root = None
     while isinstance(array, np.ndarray):
@@ -220,25 +220,29 @@ def mapped(array: Any) -> np.memmap | None:
     return root if type(array).__name__ == "mmap" else None
 
 
-def streamed(given: Any) -> Any:
+def as_streamed(given: Any) -> Any:
     """Return what ``fit`` streams as ``Streamed``, and all else as it is.
 
     Streamed are sources of rows. Of mapped arrays, sparse matrices, and arrays that another library
     keeps in a file (h5py), those whose values are more than ``SHARE`` of the free memory.
     """
-    if isinstance(given, Streamed) or given is None or isinstance(given, str | dict | list | tuple):
+    if isinstance(given, StreamedData) or given is None or isinstance(given, str | dict | list | tuple):
         return given
     if isinstance(given, np.ndarray):
-        return Streamed(given) if mapped(given) is not None and _is_large(given.nbytes) else given
+        return (
+            StreamedData(given)
+            if find_mapped_array(given) is not None and _is_large(given.nbytes)
+            else given
+        )
     if isinstance(given, jax.Array):
         return given
     if is_sparse(given):
         rows = SparseRows(given)
-        return Streamed(rows) if _is_large(rows.nbytes) else given
+        return StreamedData(rows) if _is_large(rows.nbytes) else given
     if not (hasattr(given, "__len__") and hasattr(given, "__getitem__")):
         return given
     in_memory = hasattr(given, "__array__") and not _is_large(getattr(given, "nbytes", 0))
-    return given if in_memory else Streamed(given)
+    return given if in_memory else StreamedData(given)
 
 
 def _is_large(size: int) -> bool:

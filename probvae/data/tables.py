@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from probvae.data.reading import DataError, check_size, reading
+from probvae.data.read_errors import DataError, check_size, reading
 
 ENCODING = "utf-8-sig"
 

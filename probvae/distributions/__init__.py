@@ -3,19 +3,19 @@
 from probvae.distributions import kl as kl  # registers closed forms
 from probvae.distributions.autoregressive import Autoregressive
 from probvae.distributions.bernoulli import BernoulliLogits
-from probvae.distributions.blocks import Blocks
-from probvae.distributions.bounds import bounded_scale, check_bound, soft_clip
 from probvae.distributions.categorical import CategoricalLevels
-from probvae.distributions.centres import centre, probabilities
-from probvae.distributions.codes import Bits, OneHotCategorical
+from probvae.distributions.column_blocks import Blocks
 from probvae.distributions.concrete import ExpConcrete, check_temperature
 from probvae.distributions.continuous_bernoulli import ContinuousBernoulli
 from probvae.distributions.counts import NegativeBinomialLogMean, PoissonLogMean
+from probvae.distributions.discrete_codes import Bits, OneHotCategorical
 from probvae.distributions.discretized_logistic import DiscretizedLogistic
 from probvae.distributions.features import FeatureDistance
+from probvae.distributions.log_bounds import bound_scale, check_bound, soft_clip
 from probvae.distributions.mixture import NormalMixture, mixture
 from probvae.distributions.normal import diagonal_normal
 from probvae.distributions.partly_observed import PartlyObserved, partly_observed
+from probvae.distributions.point_estimates import find_centre, probabilities
 from probvae.distributions.sphere import PowerSpherical, SphericalUniform
 
 __all__ = [
@@ -35,11 +35,11 @@ __all__ = [
     "PoissonLogMean",
     "PowerSpherical",
     "SphericalUniform",
-    "bounded_scale",
-    "centre",
+    "bound_scale",
     "check_bound",
     "check_temperature",
     "diagonal_normal",
+    "find_centre",
     "mixture",
     "partly_observed",
     "probabilities",

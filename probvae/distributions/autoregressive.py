@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpyro.distributions as dist
 from numpyro.distributions import constraints
 
-from probvae.tracing import compiled
+from probvae.compilation import compile_program
 from probvae.typing import Shape
 
 
@@ -82,11 +82,11 @@ class Autoregressive(dist.Distribution):
     @property
     def centre(self) -> jax.Array:
         """The mean; of levels the most probable one, by the mean over S draws of P(x_i | x_<i, h)."""
-        return _estimated_centre(self, jax.random.key(0), self.mean_draws)
+        return _estimate_centre(self, jax.random.key(0), self.mean_draws)
 
     def estimated_mean(self, rng_key: jax.Array, num_draws: int) -> jax.Array:
         """Return the mean over ``num_draws`` draws x of E[x_i | x_<i, h], by noise of ``rng_key``."""
-        return _estimated_mean(self, rng_key, num_draws)
+        return _estimate_mean(self, rng_key, num_draws)
 
     @property
     def variance(self) -> jax.Array:
@@ -103,7 +103,7 @@ class Autoregressive(dist.Distribution):
         return self._rows(wide, 1)
 
 
-@partial(compiled, static_argnames="sample_shape")
+@partial(compile_program, static_argnames="sample_shape")
 def _draw(p: Autoregressive, rng_key: jax.Array, sample_shape: Shape) -> jax.Array:
     shape = (*sample_shape, *p.batch_shape)
     h = p._features(shape)
@@ -114,7 +114,7 @@ def _draw(p: Autoregressive, rng_key: jax.Array, sample_shape: Shape) -> jax.Arr
         given = p.conditional(x.reshape(h.shape[:-1]), h)
         return given.sample(rng_key).reshape(x.shape).astype(x.dtype)
 
-    settle = _settled if p.support.is_discrete else _in_order
+    settle = _draw_fixed_point if p.support.is_discrete else _in_order
     return settle(drawn, jnp.zeros((len(h), size), h.dtype)).reshape(*shape, *p.event_shape)
 
 
@@ -123,7 +123,7 @@ def _in_order(drawn: Callable[[jax.Array], jax.Array], x: jax.Array) -> jax.Arra
     return jax.lax.fori_loop(0, x.shape[1], lambda i, x: x.at[:, i].set(drawn(x)[:, i]), x)
 
 
-def _settled(drawn: Callable[[jax.Array], jax.Array], x: jax.Array) -> jax.Array:
+def _draw_fixed_point(drawn: Callable[[jax.Array], jax.Array], x: jax.Array) -> jax.Array:
     """Draw all entries until none changes: of equal noise there is one such x, the draw in order.
 
     The first i entries are right after i passes, most of the others long before. Continuous entries
@@ -139,13 +139,13 @@ def _settled(drawn: Callable[[jax.Array], jax.Array], x: jax.Array) -> jax.Array
     return jax.lax.while_loop(lambda state: state[2] & (state[0] < x.shape[1]), step, start)[1]
 
 
-@partial(compiled, static_argnames="num_draws")
-def _estimated_mean(p: Autoregressive, rng_key: jax.Array, num_draws: int) -> jax.Array:
+@partial(compile_program, static_argnames="num_draws")
+def _estimate_mean(p: Autoregressive, rng_key: jax.Array, num_draws: int) -> jax.Array:
     return _estimate(p, rng_key, num_draws, lambda given: given.mean.mean(0))
 
 
-@partial(compiled, static_argnames="num_draws")
-def _estimated_centre(p: Autoregressive, rng_key: jax.Array, num_draws: int) -> jax.Array:
+@partial(compile_program, static_argnames="num_draws")
+def _estimate_centre(p: Autoregressive, rng_key: jax.Array, num_draws: int) -> jax.Array:
     def centre(given: dist.Distribution) -> jax.Array:
         levels = isinstance(given, dist.CategoricalLogits | dist.CategoricalProbs)
         return given.probs.mean(0).argmax(-1).astype(float) if levels else given.mean.mean(0)

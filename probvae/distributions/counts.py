@@ -13,7 +13,7 @@ import numpyro.distributions as dist
 from jax.scipy.special import gammaln
 from numpyro.distributions import constraints
 
-from probvae.distributions.bounds import soft_clip
+from probvae.distributions.log_bounds import soft_clip
 from probvae.distributions.support import check_support
 
 LARGE = 20.0  # from here the asymptotic series of log Gamma is exact to float64's 15 digits

@@ -23,13 +23,13 @@ class NormalMixture(dist.MixtureSameFamily):
         normal = self.component_distribution.base_dist
         k, d = normal.loc.shape
         value = jnp.asarray(value)
-        square = _squared_distances(value.reshape(-1, d), normal.loc, 1 / normal.scale)
+        square = _compute_squared_distances(value.reshape(-1, d), normal.loc, 1 / normal.scale)
         log_normaliser = jnp.log(normal.scale).sum(-1) + 0.5 * d * math.log(2 * math.pi)
         log_w = jax.nn.log_softmax(self.mixing_distribution.logits)
         return log_w - log_normaliser - 0.5 * square.reshape(*value.shape[:-1], k)
 
 
-def _squared_distances(z: jax.Array, m: jax.Array, rate: jax.Array) -> jax.Array:
+def _compute_squared_distances(z: jax.Array, m: jax.Array, rate: jax.Array) -> jax.Array:
     """Return sum_d ((z_id - m_kd) rate_kd)^2, ``(rows, K)``.
 
     Matrix products are fast: z^2 P' - 2 z (m P)' + sum_d m_kd^2 P_kd with P = rate^2. But near a
@@ -39,20 +39,20 @@ def _squared_distances(z: jax.Array, m: jax.Array, rate: jax.Array) -> jax.Array
     0.2 of the spread), the differences are taken first, one unit after the other.
     """
     if m.size <= SMALL:
-        return _by_differences(z, m, rate)
+        return _distances_by_differences(z, m, rate)
     largest = jnp.square((m - m.mean(0)) * rate).sum(-1).max()
     sharp = largest > ERROR / (2 * jnp.finfo(m.dtype).eps)
-    return jax.lax.cond(sharp, _by_differences, _by_products, z, m, rate)
+    return jax.lax.cond(sharp, _distances_by_differences, _distances_by_products, z, m, rate)
 
 
-def _by_products(z: jax.Array, m: jax.Array, rate: jax.Array) -> jax.Array:
+def _distances_by_products(z: jax.Array, m: jax.Array, rate: jax.Array) -> jax.Array:
     centre, precision = m.mean(0), rate**2
     z, m = z - centre, m - centre
     square = _product(z**2, precision) - 2 * _product(z, m * precision) + (m**2 * precision).sum(-1)
     return jnp.maximum(square, 0.0)
 
 
-def _by_differences(z: jax.Array, m: jax.Array, rate: jax.Array) -> jax.Array:
+def _distances_by_differences(z: jax.Array, m: jax.Array, rate: jax.Array) -> jax.Array:
     """One unit at a time, computed again on the way back: no array ``(rows, K, D)`` is held."""
 
     def add(total: jax.Array, unit: tuple) -> tuple[jax.Array, None]:

@@ -3,10 +3,10 @@
 import jax
 import numpyro.distributions as dist
 
-from probvae.distributions.bounds import bounded_scale
+from probvae.distributions.log_bounds import bound_scale
 
 
 def diagonal_normal(outputs: jax.Array, bound: float) -> dist.Distribution:
     """Normal(m, diag(s^2)) from outputs ``(..., n, 2)``: m, and r of ``bounded_scale`` by ``bound``."""
     m, r = outputs[..., 0], outputs[..., 1]
-    return dist.Normal(m, bounded_scale(r, bound)).to_event(1)
+    return dist.Normal(m, bound_scale(r, bound)).to_event(1)

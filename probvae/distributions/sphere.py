@@ -100,7 +100,7 @@ class PowerSpherical(dist.Distribution):
         least = jnp.finfo(v.dtype).tiny
         radius = 2 * jnp.sqrt(jnp.maximum(share * (1 - share), least))
         y = jnp.concatenate([(2 * share - 1)[..., None], radius[..., None] * v], axis=-1)
-        return _unit(_reflected(y, self.mu))
+        return _unit(_reflect(y, self.mu))
 
     @check_support
     def log_prob(self, value: jax.Array) -> jax.Array:
@@ -141,7 +141,7 @@ def _unit(x: jax.Array) -> jax.Array:
     return x / jnp.sqrt(jnp.maximum(jnp.square(x).sum(-1, keepdims=True), least))
 
 
-def _reflected(y: jax.Array, mu: jax.Array) -> jax.Array:
+def _reflect(y: jax.Array, mu: jax.Array) -> jax.Array:
     """Householder's reflection that takes the first axis to mu; none is needed where it is mu."""
     u = jnp.zeros_like(mu).at[..., 0].set(1.0) - mu
     square = jnp.square(u).sum(-1, keepdims=True)

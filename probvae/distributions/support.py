@@ -31,7 +31,7 @@ def check_support(log_prob: Callable[..., jax.Array]) -> Callable[..., jax.Array
     return choose
 
 
-def named(support: Any) -> str:
+def name_support(support: Any) -> str:
     """Name a support: its kind, whatever its event dimension (``real_vector`` is ``real``)."""
     while hasattr(support, "base_constraint"):
         support = support.base_constraint

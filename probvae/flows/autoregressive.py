@@ -7,7 +7,7 @@ from numpyro.distributions.transforms import Transform
 
 from probvae.distributions.coupling import Autoregressive as AutoregressiveTransform
 from probvae.flows.layer import AbstractLayer, conditioner
-from probvae.nets.blocks import check_sizes
+from probvae.nets.layers import check_sizes
 from probvae.nets.made import MADE
 
 

@@ -10,11 +10,11 @@ import jax.numpy as jnp
 from numpyro.distributions.transforms import AffineTransform, Transform
 
 from probvae import nets
-from probvae.distributions.bounds import bounded_scale, check_bound
 from probvae.distributions.coupling import Coupling as CouplingTransform
+from probvae.distributions.log_bounds import bound_scale, check_bound
 from probvae.distributions.spline import RationalQuadraticSpline
 from probvae.flows.layer import AbstractLayer, conditioner
-from probvae.nets.blocks import check_count
+from probvae.nets.layers import check_count
 
 SMALL = 1e-2  # of the conditioner's output at the start: near the identity
 
@@ -44,7 +44,7 @@ class Coupling(AbstractLayer):
         return _couple(self, self._affine, 2, role, latent_dim, told, training=training)
 
     def _affine(self, raw: jax.Array) -> Transform:
-        scale = bounded_scale(2 * raw[..., 1], self.log_bound)
+        scale = bound_scale(2 * raw[..., 1], self.log_bound)
         return AffineTransform(raw[..., 0], scale)
 
     def __str__(self) -> str:

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from numpyro.distributions.transforms import PermuteTransform, Transform
 
 from probvae import nets
-from probvae.fields import Checked
+from probvae.checks import Checked
 from probvae.typing import Shape
 
 

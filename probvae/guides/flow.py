@@ -6,8 +6,8 @@ import jax
 import numpyro.distributions as dist
 
 from probvae import flows
+from probvae.checks import scale_bound
 from probvae.distributions import check_bound, diagonal_normal
-from probvae.fields import scale_bound
 from probvae.interfaces import AbstractDistributionGuide, Scope
 from probvae.typing import Shape
 

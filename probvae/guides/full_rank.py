@@ -6,8 +6,8 @@ import jax
 import jax.numpy as jnp
 import numpyro.distributions as dist
 
-from probvae.distributions import bounded_scale, check_bound
-from probvae.fields import scale_bound
+from probvae.checks import scale_bound
+from probvae.distributions import bound_scale, check_bound
 from probvae.interfaces import AbstractDistributionGuide, Scope
 from probvae.typing import Shape
 
@@ -38,7 +38,7 @@ class FullRank(AbstractDistributionGuide):
     def distribution(self, outputs: jax.Array, scope: Scope) -> dist.Distribution:
         n = scope.latent_dim
         m, r, below = outputs[..., :n], outputs[..., n : 2 * n], outputs[..., 2 * n :]
-        s = bounded_scale(r, self.log_bound)[..., None]
+        s = bound_scale(r, self.log_bound)[..., None]
         rows, columns = jnp.tril_indices(n, -1)
         unit = jnp.broadcast_to(jnp.eye(n), (*m.shape, n)).at[..., rows, columns].set(below / n)
         return dist.MultivariateNormal(m, scale_tril=s * unit)

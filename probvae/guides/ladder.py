@@ -9,10 +9,10 @@ import numpyro
 from numpyro.distributions import Distribution, Normal
 
 from probvae import nets
+from probvae.checks import scale_bound
 from probvae.distributions import check_bound, diagonal_normal
-from probvae.fields import scale_bound
 from probvae.interfaces import AbstractProgramGuide, Scope, TopDown
-from probvae.nets.blocks import check_count
+from probvae.nets.layers import check_count
 from probvae.typing import Shape
 
 
@@ -59,7 +59,7 @@ class Ladder(AbstractProgramGuide):
         return (self.width,)
 
     def sample(self, outputs: jax.Array, scope: Scope) -> None:
-        down = _handed(scope)
+        down = _check_hierarchy(scope)
         features = self._features(outputs, down)
         heard = [self._message(site, scope) for site in down.sites]
         conditional, after = down.register()
@@ -70,18 +70,18 @@ class Ladder(AbstractProgramGuide):
             h = after(i, h, numpyro.sample(site, q))
 
     def top(self, outputs: jax.Array, scope: Scope) -> Distribution:
-        down = _handed(scope)
+        down = _check_hierarchy(scope)
         h = jnp.zeros((len(outputs), down.width))
         return self._message(down.sites[0], scope)(self._features(outputs, down)[0], h)
 
     def _features(self, outputs: jax.Array, down: TopDown) -> jax.Array:
         """Return the features of all levels, the top's first: ``(levels, batch, width)``."""
         levels = len(down.sites)
-        up = nets.register_stack("guide$bottom_up", self.bottom_up, (self.width,), levels - 1)
+        up = nets.register_repeated("guide$bottom_up", self.bottom_up, (self.width,), levels - 1)
         return up.climb(outputs)[::-1]
 
     def _message(self, site: str, scope: Scope) -> Callable[..., Distribution]:
-        shapes = (self.width + _handed(scope).width,), (scope.latent_dim, 2)
+        shapes = (self.width + _check_hierarchy(scope).width,), (scope.latent_dim, 2)
         net = nets.register(f"guide${site}", self.message, *shapes, training=scope.training)
 
         def message(d: jax.Array, h: jax.Array) -> Distribution:
@@ -93,7 +93,7 @@ class Ladder(AbstractProgramGuide):
         return "prod_l q(z_l | x, z_>l), each p(z_l | z_>l) times a normal message of x"
 
 
-def _handed(scope: Scope) -> TopDown:
+def _check_hierarchy(scope: Scope) -> TopDown:
     """Return the prior's hierarchy: where the parts are joined, one without is refused."""
     assert scope.top_down is not None
     return scope.top_down

@@ -6,8 +6,8 @@ import jax
 import jax.numpy as jnp
 import numpyro.distributions as dist
 
-from probvae.distributions import bounded_scale, check_bound
-from probvae.fields import scale_bound
+from probvae.checks import scale_bound
+from probvae.distributions import bound_scale, check_bound
 from probvae.interfaces import AbstractDistributionGuide, Scope
 from probvae.typing import Shape
 
@@ -41,7 +41,7 @@ class LowRank(AbstractDistributionGuide):
         return (latent_dim, 2 + self.rank)
 
     def distribution(self, outputs: jax.Array, scope: Scope) -> dist.Distribution:
-        variance = jnp.square(bounded_scale(outputs[..., 1], self.log_bound))
+        variance = jnp.square(bound_scale(outputs[..., 1], self.log_bound))
         return dist.LowRankMultivariateNormal(outputs[..., 0], outputs[..., 2:], variance)
 
     def __str__(self) -> str:

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import jax
 import numpyro.distributions as dist
 
+from probvae.checks import scale_bound
 from probvae.distributions import check_bound, diagonal_normal
-from probvae.fields import scale_bound
 from probvae.interfaces import AbstractDistributionGuide, Scope
 from probvae.typing import Shape
 

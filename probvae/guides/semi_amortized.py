@@ -7,8 +7,8 @@ import jax
 import jax.numpy as jnp
 import numpyro
 
-from probvae.distributions import bounded_scale, check_bound, diagonal_normal
-from probvae.fields import scale_bound
+from probvae.checks import scale_bound
+from probvae.distributions import bound_scale, check_bound, diagonal_normal
 from probvae.interfaces import AbstractProgramGuide, Scope
 from probvae.typing import Shape
 
@@ -61,11 +61,11 @@ class SemiAmortized(AbstractProgramGuide):
 
     def climb(self, elbo: Callable[[jax.Array], jax.Array], start: jax.Array) -> jax.Array:
         """Return (m, r) ``(batch, n, 2)`` after all steps; ``elbo`` maps such to ``(batch,)``."""
-        slope_and_value = jax.value_and_grad(lambda outputs: _summed(elbo(outputs)), has_aux=True)
+        slope_and_value = jax.value_and_grad(lambda outputs: _sum_terms(elbo(outputs)), has_aux=True)
 
         def read(outputs: jax.Array) -> tuple[jax.Array, jax.Array]:
             (_, value), slope = slope_and_value(outputs)
-            variance = jnp.square(bounded_scale(outputs[..., 1], self.log_bound))
+            variance = jnp.square(bound_scale(outputs[..., 1], self.log_bound))
             natural = jnp.stack([variance, jnp.full_like(variance, 2.0)], axis=-1)
             return value, natural * slope
 
@@ -93,7 +93,7 @@ class SemiAmortized(AbstractProgramGuide):
         signs = jax.random.rademacher(key, (scope.latent_dim,)).astype(float)
 
         def elbo(outputs: jax.Array) -> jax.Array:
-            m, s = outputs[..., 0], bounded_scale(outputs[..., 1], self.log_bound)
+            m, s = outputs[..., 0], bound_scale(outputs[..., 1], self.log_bound)
             both = scope.log_joint(m + s * signs) + scope.log_joint(m - s * signs)
             return both / 2 + jnp.log(s).sum(-1)
 
@@ -103,5 +103,5 @@ class SemiAmortized(AbstractProgramGuide):
         return f"Normal(m, diag(s^2)), {self.steps} steps uphill from (m(x), s(x))"
 
 
-def _summed(values: jax.Array) -> tuple[jax.Array, jax.Array]:
+def _sum_terms(values: jax.Array) -> tuple[jax.Array, jax.Array]:
     return values.sum(), values

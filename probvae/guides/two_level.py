@@ -8,8 +8,8 @@ import numpyro
 from numpyro.distributions import Distribution
 
 from probvae import nets
+from probvae.checks import scale_bound
 from probvae.distributions import check_bound, diagonal_normal
-from probvae.fields import scale_bound
 from probvae.interfaces import AbstractProgramGuide, Scope
 from probvae.typing import Shape
 

@@ -5,6 +5,7 @@ from probvae.likelihoods.bernoulli import Bernoulli
 from probvae.likelihoods.beta import Beta
 from probvae.likelihoods.categorical import Categorical
 from probvae.likelihoods.continuous_bernoulli import ContinuousBernoulli
+from probvae.likelihoods.count_means import FreeMean, LibrarySize
 from probvae.likelihoods.delta import Delta
 from probvae.likelihoods.discretized_logistic import (
     DiscretizedLogistic,
@@ -13,9 +14,8 @@ from probvae.likelihoods.discretized_logistic import (
 from probvae.likelihoods.gaussian import Gaussian
 from probvae.likelihoods.joint import Joint
 from probvae.likelihoods.laplace import Laplace
-from probvae.likelihoods.means import FreeMean, LibrarySize
 from probvae.likelihoods.negative_binomial import NegativeBinomial
-from probvae.likelihoods.perceptual import Perceptual
+from probvae.likelihoods.perceptual import PerceptualDistance
 from probvae.likelihoods.poisson import Poisson
 from probvae.likelihoods.scales import FixedScale, LearnedScale, OptimalScale, PixelScale
 from probvae.likelihoods.spread import Spread
@@ -40,7 +40,7 @@ __all__ = [
     "LibrarySize",
     "NegativeBinomial",
     "OptimalScale",
-    "Perceptual",
+    "PerceptualDistance",
     "PixelScale",
     "Poisson",
     "Spread",

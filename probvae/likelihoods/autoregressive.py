@@ -13,11 +13,11 @@ from numpyro import handlers
 from numpyro.distributions import constraints
 
 from probvae import distributions, nets
+from probvae.compilation import hold_trace_lock
 from probvae.interfaces import AbstractLikelihood, InitialValues, Scope
 from probvae.likelihoods.bernoulli import Bernoulli
+from probvae.likelihoods.count_means import LibrarySize
 from probvae.likelihoods.joint import Joint
-from probvae.likelihoods.means import LibrarySize
-from probvae.tracing import alone
 from probvae.typing import Shape
 
 
@@ -90,8 +90,8 @@ class Autoregressive(AbstractLikelihood):
         in_shape = (*entries, given) if spatial else (given * entries[0],)
         out_shape = (*entries, *self.base.output_shape(event)[len(event) :])
         net = nets.register("likelihood$net", self.net, in_shape, out_shape, training=scope.training)
-        unseen = scope._replace(x=None, context=None, mask=None, posterior=_unseen, log_joint=None)
-        values = _registered(self.base, jnp.zeros((1, *self.base.output_shape(event))), unseen)
+        unseen = scope._replace(x=None, context=None, mask=None, posterior=_mask_later, log_joint=None)
+        values = _register_base(self.base, jnp.zeros((1, *self.base.output_shape(event))), unseen)
         conditional = _Conditional(net, values, self.base, unseen)
         return distributions.Autoregressive(
             conditional, outputs, event_dim=len(event), mean_draws=self.mean_draws
@@ -126,11 +126,11 @@ class _Conditional:
         last = [math.prod(a.shape[len(kept) :]) for a in (x, h)]
         told = jnp.concatenate([x.reshape(*kept, last[0]), h.reshape(*kept, last[1])], axis=-1)
         outputs = self.net(told).reshape(len(x), *self.base.output_shape(self.scope.event_shape))
-        with alone(), handlers.substitute(data=self.values):
+        with hold_trace_lock(), handlers.substitute(data=self.values):
             return self.base.distribution(outputs, self.scope)
 
 
-def _unseen(*_: Any) -> Any:
+def _mask_later(*_: Any) -> Any:
     raise TypeError("a conditional of Autoregressive is not told q(z|x).")
 
 
@@ -138,7 +138,7 @@ def _spatial(net: Any) -> bool:
     return getattr(net, "spatial", False)
 
 
-def _registered(base: AbstractLikelihood, outputs: jax.Array, scope: Scope) -> dict[str, Any]:
+def _register_base(base: AbstractLikelihood, outputs: jax.Array, scope: Scope) -> dict[str, Any]:
     """Register the base's own parameters; return their values, for when the program has ended."""
     with handlers.trace() as sites:
         base.distribution(outputs, scope)

@@ -7,10 +7,10 @@ import jax.numpy as jnp
 import numpyro.distributions as dist
 from numpyro.distributions import constraints
 
+from probvae.checks import scale_bound
 from probvae.distributions import soft_clip
-from probvae.fields import scale_bound
 from probvae.interfaces import AbstractLikelihood, Scope
-from probvae.likelihoods.scales import bounded_log
+from probvae.likelihoods.scales import bound_log_scale
 from probvae.typing import Shape
 
 MOST_LOGIT = 30.0  # of mu: beyond, mu phi or (1 - mu) phi would be no ordinary number of float32
@@ -40,7 +40,7 @@ class Beta(AbstractLikelihood):
 
     def distribution(self, outputs: jax.Array, scope: Scope) -> dist.Distribution:
         f = soft_clip(outputs[..., 0], -MOST_LOGIT, MOST_LOGIT)
-        log_phi = bounded_log(outputs[..., 1], self.min_log)
+        log_phi = bound_log_scale(outputs[..., 1], self.min_log)
         a = jnp.exp(jax.nn.log_sigmoid(f) + log_phi)
         b = jnp.exp(jax.nn.log_sigmoid(-f) + log_phi)
         return dist.Beta(a, b)

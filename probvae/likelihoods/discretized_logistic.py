@@ -7,10 +7,10 @@ import jax.numpy as jnp
 import numpyro.distributions as dist
 
 from probvae import distributions
+from probvae.checks import scale_bound
 from probvae.distributions.discretized_logistic import levels
-from probvae.fields import scale_bound
 from probvae.interfaces import AbstractLikelihood, Scope
-from probvae.likelihoods.scales import bounded_log
+from probvae.likelihoods.scales import bound_log_scale
 from probvae.typing import Shape
 
 MIN_LOG = -7.0  # the bound on log(2 s), as in arXiv:1701.05517
@@ -97,7 +97,7 @@ def logistic(
     likelihood: DiscretizedLogistic | DiscretizedLogisticMixture, f: jax.Array, g: jax.Array
 ) -> dist.Distribution:
     """Return the distribution of m = (1 + f) / 2, log(2 s) = g, softly bounded on both sides."""
-    log_scale = bounded_log(g, likelihood.min_log) - jnp.log(2.0)
+    log_scale = bound_log_scale(g, likelihood.min_log) - jnp.log(2.0)
     return distributions.DiscretizedLogistic((1 + f) / 2, log_scale, num_levels=likelihood.num_levels)
 
 

@@ -12,7 +12,7 @@ import numpyro.distributions as dist
 from numpyro import handlers
 
 from probvae.distributions import Blocks
-from probvae.distributions.blocks import column_blocks, cut
+from probvae.distributions.column_blocks import column_blocks, split_columns
 from probvae.interfaces import AbstractLikelihood, Block, InitialValues, Scope
 from probvae.likelihoods.scales import OptimalScale
 from probvae.typing import Shape
@@ -71,7 +71,7 @@ class Joint(AbstractLikelihood):
         for name, size, part in self.blocks:
             whole = Block(slice(start, start + size), part)
             for inner, block in part.named_blocks.items() or [("", whole)]:
-                columns = block.columns if block is whole else _shifted(block.columns, start)
+                columns = block.columns if block is whole else _shift_columns(block.columns, start)
                 found[f"{name}.{inner}" if inner else name] = Block(columns, block.likelihood)
             start += size
         return found
@@ -95,7 +95,7 @@ class Joint(AbstractLikelihood):
 
     def distribution(self, outputs: jax.Array, scope: Scope) -> dist.Distribution:
         shapes = self._output_shapes(scope.event_shape)
-        cuts = cut(outputs, tuple(math.prod(shape) for shape in shapes))
+        cuts = split_columns(outputs, tuple(math.prod(shape) for shape in shapes))
         parts = []
         for i, (name, _, part) in enumerate(self.blocks):
             raw = cuts[i].reshape(len(outputs), *shapes[i])
@@ -129,7 +129,7 @@ class Joint(AbstractLikelihood):
 
     def _scope(self, scope: Scope, i: int) -> Scope:
         def block(a: jax.Array | None) -> jax.Array | None:
-            return None if a is None else cut(a, self.sizes)[i]
+            return None if a is None else split_columns(a, self.sizes)[i]
 
         event_shape = (*scope.event_shape[:-1], self.sizes[i])
         data_range = self.blocks[i][2].data_range
@@ -141,7 +141,7 @@ class Joint(AbstractLikelihood):
         return ", ".join(f"{name} ({size}): {part}" for name, size, part in self.blocks)
 
 
-def _shifted(columns: slice, by: int) -> slice:
+def _shift_columns(columns: slice, by: int) -> slice:
     return slice(columns.start + by, columns.stop + by)
 
 
@@ -154,7 +154,7 @@ class _BlockViews:
     views: tuple[Callable[[jax.Array], jax.Array] | None, ...]
 
     def __call__(self, x: jax.Array) -> jax.Array:
-        columns = zip(cut(x, self.sizes), self.views, strict=True)
+        columns = zip(split_columns(x, self.sizes), self.views, strict=True)
         return jnp.concatenate([x_b if view is None else view(x_b) for x_b, view in columns], axis=-1)
 
     def __str__(self) -> str:

@@ -11,7 +11,7 @@ import numpyro.distributions as dist
 
 from probvae.distributions import NegativeBinomialLogMean
 from probvae.interfaces import Scope
-from probvae.likelihoods.counts import AbstractCounts
+from probvae.likelihoods.count_base import AbstractCounts
 from probvae.typing import Shape
 
 
@@ -21,7 +21,7 @@ class NegativeBinomial(AbstractCounts):
 
     NB(x; mu, r) = Gamma(x + r) / (Gamma(r) x!) (r / (r + mu))^r (mu / (r + mu))^x. log mu_d =
     m_d + f_d(z); m and r are learned, one number per entry (``"likelihood$log_mean"``,
-    ``"likelihood$log_concentration"``). The encoder sees log(1 + x), unless it is ``nets.Transformed``.
+    ``"likelihood$log_concentration"``). The encoder sees log(1 + x), unless it is ``nets.InputTransform``.
 
     Args:
         mean: ``FreeMean()``, or ``LibrarySize()`` where the context holds the log library size.

@@ -14,14 +14,14 @@ from probvae.typing import Shape
 
 
 @dataclass(frozen=True)
-class Perceptual(AbstractLikelihood):
+class PerceptualDistance(AbstractLikelihood):
     """-|phi(x) - phi(f(z))|^2 / (2 sigma^2) in place of log p(x|z): f(z) should look like x to phi.
 
     **No density** (two x with the same features score alike, and nothing normalises it): bounds on log
     p(x) and comparisons refuse it by name. With phi(x) = x it is ``Gaussian(FixedScale(sigma))`` up to
     that one's constant. phi is any fixed function of data; to use a net with weights, close over it:
 
-        likelihoods.Perceptual(lambda x: net(x), scale=0.1)
+        likelihoods.PerceptualDistance(lambda x: net(x), scale=0.1)
 
     A function is equal to itself alone: keep the one object if fits are to share a compiled program.
 

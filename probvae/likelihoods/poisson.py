@@ -7,7 +7,7 @@ import numpyro.distributions as dist
 
 from probvae.distributions import PoissonLogMean
 from probvae.interfaces import Scope
-from probvae.likelihoods.counts import AbstractCounts
+from probvae.likelihoods.count_base import AbstractCounts
 from probvae.typing import Shape
 
 
@@ -16,7 +16,7 @@ class Poisson(AbstractCounts):
     """p(x|z) = prod_d mu_d^x_d exp(-mu_d) / x_d!, log mu_d = m_d + f_d(z).
 
     m is learned, one number per entry (``"likelihood$log_mean"``), and ``fit`` starts it at the log of
-    the data's mean. The encoder sees log(1 + x), unless it is ``nets.Transformed``.
+    the data's mean. The encoder sees log(1 + x), unless it is ``nets.InputTransform``.
 
     Args:
         mean: ``FreeMean()``, or ``LibrarySize()`` where the context holds the log library size.

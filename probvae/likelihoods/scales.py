@@ -10,8 +10,8 @@ import jax.numpy as jnp
 import numpyro
 from numpyro.primitives import mutable
 
+from probvae.checks import Checked, scale_bound
 from probvae.distributions import soft_clip
-from probvae.fields import Checked, scale_bound
 from probvae.interfaces import Scope
 
 MAX_LOG = 40.0  # of a log scale, in the data's units: its square is still an ordinary number of float32
@@ -45,7 +45,7 @@ def check_scale(likelihood: Any, *, optimal: bool = False) -> None:
         )
 
 
-def bounded_log(raw: jax.Array, low: float) -> jax.Array:
+def bound_log_scale(raw: jax.Array, low: float) -> jax.Array:
     """Return a log scale, bounded smoothly on both sides: a wild output must not break the fit.
 
     Below it is low + softplus(raw - low) (arXiv:2006.13202). Above ``MAX_LOG`` it is a soft clip: a
@@ -101,7 +101,7 @@ class LearnedScale(AbstractScale):
         above = math.log(self.start) - self.min_log
         unbounded = self.min_log + math.log(math.expm1(above)) if above < 30 else math.log(self.start)
         log_scale = numpyro.param("likelihood$log_scale", jnp.full((), unbounded))
-        return jnp.exp(bounded_log(log_scale, self.min_log))
+        return jnp.exp(bound_log_scale(log_scale, self.min_log))
 
     def __str__(self) -> str:
         return "sigma learned"
@@ -121,7 +121,7 @@ class PixelScale(AbstractScale):
     min_log: float = scale_bound(-6.0, looser=-1.0)
 
     def __call__(self, loc: jax.Array, raw: jax.Array, scope: Scope) -> jax.Array:
-        return jnp.exp(bounded_log(raw[..., 0], self.min_log))
+        return jnp.exp(bound_log_scale(raw[..., 0], self.min_log))
 
     def __str__(self) -> str:
         return "sigma = sigma(z) per entry"

@@ -6,7 +6,7 @@ import jax
 import numpyro.distributions as dist
 
 from probvae.interfaces import Scope
-from probvae.likelihoods.counts import AbstractCounts
+from probvae.likelihoods.count_base import AbstractCounts
 from probvae.likelihoods.negative_binomial import check_start, negative_binomial
 from probvae.typing import Shape
 
@@ -18,7 +18,7 @@ class ZeroInflatedNegativeBinomial(AbstractCounts):
     The decoder gives the mean's output and the gate's logit, pi = sigmoid(g(z)); r has one learned
     value per entry (``"likelihood$log_concentration"``), and log mu_d = m_d + f_d(z) with m learned
     (``"likelihood$log_mean"``). The mean is (1 - pi) mu. The encoder sees log(1 + x), unless it is
-    ``nets.Transformed``.
+    ``nets.InputTransform``.
 
     Args:
         mean: ``FreeMean()``, or ``LibrarySize()`` where the context holds the log library size.

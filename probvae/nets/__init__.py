@@ -1,47 +1,47 @@
 """Nets: frozen recipes `recipe(in_shape, out_shape, *, rngs) -> nnx.Module`."""
 
-from probvae.nets.bayesian import Bayesian
+from probvae.nets.bayesian import BayesianNet
 from probvae.nets.bfloat16 import BFloat16
-from probvae.nets.built import Built
-from probvae.nets.conv import Conv, ConvTranspose
-from probvae.nets.convolution import convolve
+from probvae.nets.conv import Conv, ConvDecoder
 from probvae.nets.dense import MLP, GatedMLP, Linear
 from probvae.nets.equinox import Equinox
+from probvae.nets.fast_convolution import convolve
 from probvae.nets.gated_conv import GatedConv, GatedConvDecoder
+from probvae.nets.input_transform import InputTransform
 from probvae.nets.linen import Linen
 from probvae.nets.made import MADE
 from probvae.nets.masked_conv import MaskedConv
 from probvae.nets.module import Recipe, function, register, register_posterior
-from probvae.nets.resnet import ResNet, ResNetTranspose
-from probvae.nets.stack import Stack, register_stack
-from probvae.nets.transformed import Transformed
+from probvae.nets.pretrained import PretrainedNet
+from probvae.nets.repeated_nets import RepeatedNets, register_repeated
+from probvae.nets.resnet import ResNet, ResNetDecoder
 from probvae.nets.transformer import Transformer, TransformerDecoder
 
 __all__ = [
+    "MADE",
+    "MLP",
     "BFloat16",
-    "Bayesian",
-    "Built",
+    "BayesianNet",
     "Conv",
-    "ConvTranspose",
+    "ConvDecoder",
     "Equinox",
     "GatedConv",
     "GatedConvDecoder",
     "GatedMLP",
+    "InputTransform",
     "Linear",
     "Linen",
-    "MADE",
-    "MLP",
     "MaskedConv",
+    "PretrainedNet",
     "Recipe",
+    "RepeatedNets",
     "ResNet",
-    "ResNetTranspose",
-    "Stack",
-    "Transformed",
+    "ResNetDecoder",
     "Transformer",
     "TransformerDecoder",
     "convolve",
     "function",
     "register",
     "register_posterior",
-    "register_stack",
+    "register_repeated",
 ]

@@ -11,13 +11,13 @@ import numpyro
 from flax import nnx
 from numpyro.distributions import Distribution, Normal
 
-from probvae.fields import Checked
-from probvae.nets.foreign import hint, is_module
+from probvae.checks import Checked
+from probvae.nets.external_modules import adapter_hint, is_module
 from probvae.typing import Shape
 
 
 @dataclass(frozen=True, repr=False)
-class Bayesian(Checked):
+class BayesianNet(Checked):
     """A decoder with weights w ~ Normal(0, scale^2), each alone, and q(w) = Normal(m, s^2), each alone.
 
     All weights, biases too, are one vector at the site ``"decoder$weights"``, outside the plate of the
@@ -53,10 +53,10 @@ class Bayesian(Checked):
     start: float = 0.01
 
     def __post_init__(self) -> None:
-        if isinstance(self.net, Bayesian) or not callable(self.net) or is_module(self.net):
+        if isinstance(self.net, BayesianNet) or not callable(self.net) or is_module(self.net):
             raise TypeError(
                 "Bayesian(net=...) expects a recipe without weights, such as nets.MLP((300,)); got "
-                f"{self.net!r}. {hint(self.net)}"
+                f"{self.net!r}. {adapter_hint(self.net)}"
             )
         for name in ("scale", "start"):
             value = getattr(self, name)
@@ -76,15 +76,15 @@ class Bayesian(Checked):
 
     def __call__(self, in_shape: Shape, out_shape: Shape, *, rngs: nnx.Rngs) -> nnx.Module:
         raise TypeError(
-            "nets.Bayesian is built by another part, which would give its weights no prior. Let it "
-            "stand outermost, as the decoder itself: VAE(decoder=nets.Bayesian(net))."
+            "nets.BayesianNet is built by another part, which would give its weights no prior. Let it "
+            "stand outermost, as the decoder itself: VAE(decoder=nets.BayesianNet(net))."
         )
 
     def __repr__(self) -> str:
         return f"Bayesian({self.net}, scale={self.scale:g})"
 
 
-def model_weights(role: str, recipe: Bayesian, start: Any, shapes: Any, *, training: bool) -> Any:
+def model_weights(role: str, recipe: BayesianNet, start: Any, shapes: Any, *, training: bool) -> Any:
     """Return a draw of the weights inside the model: the site of p(w); in evaluation mode, of q(w).
 
     Raises:
@@ -104,12 +104,12 @@ def model_weights(role: str, recipe: Bayesian, start: Any, shapes: Any, *, train
     return _as_tree(q.sample(key), shapes)
 
 
-def guide_weights(role: str, recipe: Bayesian, start: Any, shapes: Any) -> None:
+def guide_weights(role: str, recipe: BayesianNet, start: Any, shapes: Any) -> None:
     """Issue the site of q(w)."""
     numpyro.sample(f"{role}$weights", _posterior(role, recipe, start, shapes))
 
 
-def _posterior(role: str, recipe: Bayesian, start: Any, shapes: Any) -> Distribution:
+def _posterior(role: str, recipe: BayesianNet, start: Any, shapes: Any) -> Distribution:
     """Register the parameters of q(w), and return it."""
 
     def narrow(rng_key: jax.Array) -> Any:

@@ -8,17 +8,17 @@ from typing import Any, ClassVar
 import jax
 from flax import nnx
 
-from probvae.fields import Checked
-from probvae.nets.blocks import (
+from probvae.checks import Checked
+from probvae.nets.fast_convolution import conv, doubling
+from probvae.nets.layers import (
     as_image,
     check_count,
     check_rate,
     check_sizes,
-    described,
-    finished,
+    describe_recipe,
+    finish_layer,
     image_shape,
 )
-from probvae.nets.convolution import conv, doubling
 from probvae.typing import Shape
 
 
@@ -53,11 +53,11 @@ class Conv(Checked):
         return ConvModule(self, image_shape(in_shape, "Conv", "input"), out_shape, rngs)
 
     def __repr__(self) -> str:
-        return described(self, channels=self.channels, kernel=self.kernel)
+        return describe_recipe(self, channels=self.channels, kernel=self.kernel)
 
 
 @dataclass(frozen=True, repr=False)
-class ConvTranspose(Checked):
+class ConvDecoder(Checked):
     """A linear layer to a small image, and transposed convolutions, each doubling it.
 
     The last one's output is cropped to the size asked for. ``channels`` run from the code to
@@ -78,10 +78,10 @@ class ConvTranspose(Checked):
 
     def __call__(self, in_shape: Shape, out_shape: Shape, *, rngs: nnx.Rngs) -> nnx.Module:
         image = image_shape(out_shape, "ConvTranspose", "output")
-        return ConvTransposeModule(self, in_shape, image, out_shape, rngs)
+        return ConvDecoderModule(self, in_shape, image, out_shape, rngs)
 
     def __repr__(self) -> str:
-        return described(self, channels=self.channels, kernel=self.kernel)
+        return describe_recipe(self, channels=self.channels, kernel=self.kernel)
 
 
 def alone(layer: nnx.Module, image: Shape) -> nnx.Module:
@@ -100,8 +100,8 @@ class ConvModule(nnx.Module):
         layers = []
         for m in net.channels:
             layer = conv(n, m, (net.kernel, net.kernel), strides=2, rngs=rngs)
-            grid, n = [_halved(side, 1) for side in grid], m
-            layers.append(finished(net, stage(layer, (*grid, m)), m, rngs))
+            grid, n = [_halve_sizes(side, 1) for side in grid], m
+            layers.append(finish_layer(net, stage(layer, (*grid, m)), m, rngs))
         self.layers = nnx.List(layers)
         self.last = nnx.Linear(math.prod(grid) * n, math.prod(out_shape), rngs=rngs)
 
@@ -112,7 +112,7 @@ class ConvModule(nnx.Module):
         return self.last(h.reshape(len(x), -1)).reshape(len(x), *self.out_shape)
 
 
-class ConvTransposeModule(nnx.Module):
+class ConvDecoderModule(nnx.Module):
     """The layers of ``ConvTranspose``; ``stage`` as for ``ConvModule``."""
 
     def __init__(
@@ -125,16 +125,16 @@ class ConvTransposeModule(nnx.Module):
         stage: Callable = alone,
     ) -> None:
         self.out_shape = out_shape
-        grid, (n, *others) = [_halved(side, len(net.channels)) for side in image[:2]], net.channels
+        grid, (n, *others) = [_halve_sizes(side, len(net.channels)) for side in image[:2]], net.channels
         self.small = (*grid, n)
         size = math.prod(self.small)
         first = nnx.Linear(math.prod(in_shape), size, rngs=rngs)
-        self.first = finished(net, stage(first, self.small), size, rngs)
+        self.first = finish_layer(net, stage(first, self.small), size, rngs)
         layers = []
         for m in others:
             layer = doubling(n, m, net.kernel, rngs=rngs)
             grid, n = [2 * side for side in grid], m
-            layers.append(finished(net, stage(layer, (*grid, m)), m, rngs))
+            layers.append(finish_layer(net, stage(layer, (*grid, m)), m, rngs))
         self.layers = nnx.List(layers)
         self.last = doubling(n, image[2], net.kernel, rngs=rngs)
 
@@ -146,6 +146,6 @@ class ConvTransposeModule(nnx.Module):
         return h.reshape(len(z), *self.out_shape)
 
 
-def _halved(side: int, times: int) -> int:
+def _halve_sizes(side: int, times: int) -> int:
     """Halve, rounding up, as often as there are layers."""
     return -(-side // 2**times)

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import jax
 from flax import nnx
 
-from probvae.fields import Checked
-from probvae.nets.blocks import check_rate, check_sizes, described, finished
+from probvae.checks import Checked
+from probvae.nets.layers import check_rate, check_sizes, describe_recipe, finish_layer
 from probvae.typing import Shape
 
 
@@ -72,12 +72,12 @@ class MLP(Checked):
 
     def __call__(self, in_shape: Shape, out_shape: Shape, *, rngs: nnx.Rngs) -> nnx.Module:
         def layer(n: int, m: int) -> nnx.Module:
-            return finished(self, nnx.Linear(n, m, rngs=rngs), m, rngs)
+            return finish_layer(self, nnx.Linear(n, m, rngs=rngs), m, rngs)
 
-        return _layered(self.hidden, layer, in_shape, out_shape, rngs)
+        return _stack_layers(self.hidden, layer, in_shape, out_shape, rngs)
 
     def __repr__(self) -> str:
-        return described(self, hidden=self.hidden)
+        return describe_recipe(self, hidden=self.hidden)
 
 
 @dataclass(frozen=True)
@@ -99,10 +99,10 @@ class GatedMLP(Checked):
         def layer(n: int, m: int) -> nnx.Module:
             return _GatedDense(n, m, rngs=rngs)
 
-        return _layered(self.hidden, layer, in_shape, out_shape, rngs)
+        return _stack_layers(self.hidden, layer, in_shape, out_shape, rngs)
 
 
-def _layered(
+def _stack_layers(
     hidden: Shape, layer: Callable, in_shape: Shape, out_shape: Shape, rngs: nnx.Rngs
 ) -> nnx.Module:
     sizes = (math.prod(in_shape), *hidden)

@@ -8,8 +8,8 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from probvae.fields import Checked
-from probvae.nets.foreign import check_hashable, check_module, described, in_shape_of
+from probvae.checks import Checked
+from probvae.nets.external_modules import check_hashable, check_module, describe_adapter, reshape_output
 from probvae.typing import Shape
 
 
@@ -37,7 +37,7 @@ class Equinox(Checked):
         return EquinoxModule("nets.Equinox", module, out_shape, rngs)
 
     def __repr__(self) -> str:
-        return described(self, self.make)
+        return describe_adapter(self, self.make)
 
 
 class EquinoxModule(nnx.Module):
@@ -58,11 +58,11 @@ class EquinoxModule(nnx.Module):
     def __call__(self, x: jax.Array) -> jax.Array:
         module = self.whole([array[...] for array in self.arrays])
         if self.key is None:
-            return in_shape_of(jax.vmap(module)(x), self.out_shape)
+            return reshape_output(jax.vmap(module)(x), self.out_shape)
         module = self.mode(module, self.deterministic)
         keys = jax.random.split(self.key(), len(x))
         y = jax.vmap(lambda x, key: module(x, key=key))(x, keys)
-        return in_shape_of(y, self.out_shape)
+        return reshape_output(y, self.out_shape)
 
 
 def _variable(array: jax.Array) -> nnx.Variable:

@@ -8,10 +8,10 @@ from typing import ClassVar
 import jax
 from flax import nnx
 
-from probvae.fields import Checked
-from probvae.nets.blocks import as_image, check_count, check_sizes, image_shape
-from probvae.nets.convolution import conv
+from probvae.checks import Checked
 from probvae.nets.dense import GatedMLP
+from probvae.nets.fast_convolution import conv
+from probvae.nets.layers import as_image, check_count, check_sizes, image_shape
 from probvae.typing import Shape
 
 

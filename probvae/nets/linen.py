@@ -8,8 +8,8 @@ import jax
 import jax.numpy as jnp
 from flax import linen, nnx
 
-from probvae.fields import Checked
-from probvae.nets.foreign import check_hashable, check_module, described, in_shape_of
+from probvae.checks import Checked
+from probvae.nets.external_modules import check_hashable, check_module, describe_adapter, reshape_output
 from probvae.typing import Shape
 
 # what a linen module may call the mode, and its value in training
@@ -43,7 +43,7 @@ class Linen(Checked):
         return _LinenModule(module, in_shape, out_shape, rngs)
 
     def __repr__(self) -> str:
-        return described(self, self.module)
+        return describe_adapter(self, self.module)
 
 
 class _LinenModule(nnx.Module):
@@ -69,7 +69,7 @@ class _LinenModule(nnx.Module):
         y, updates = self.module.apply(variables, x, rngs=keys, mutable=kept, **self._told())
         if kept:
             self.state = nnx.data(jax.tree.map(nnx.BatchStat, dict(updates)))
-        return in_shape_of(y, self.out_shape)
+        return reshape_output(y, self.out_shape)
 
     def _told(self) -> dict[str, Any]:
         known = inspect.signature(type(self.module).__call__).parameters

@@ -8,8 +8,8 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from probvae.fields import Checked
-from probvae.nets.blocks import check_sizes
+from probvae.checks import Checked
+from probvae.nets.layers import check_sizes
 from probvae.typing import Shape
 
 

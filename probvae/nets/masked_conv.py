@@ -9,9 +9,9 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from probvae.fields import Checked
-from probvae.nets.blocks import check_sizes, described
-from probvae.nets.convolution import conv
+from probvae.checks import Checked
+from probvae.nets.fast_convolution import conv
+from probvae.nets.layers import check_sizes, describe_recipe
 from probvae.typing import Shape
 
 
@@ -72,7 +72,7 @@ class MaskedConv(Checked):
 
     def __repr__(self) -> str:
         told = {"channels": self.channels, "kernel": self.kernel, "residual": self.residual}
-        return described(self, **told, **({"gated": True} if self.gated else {}))
+        return describe_recipe(self, **told, **({"gated": True} if self.gated else {}))
 
 
 class _Layer(nnx.Module):

@@ -16,10 +16,10 @@ import numpyro
 from flax import nnx
 from numpyro.primitives import mutable
 
-from probvae.fields import refusal
+from probvae.checks import field_error
 from probvae.nets import bayesian
-from probvae.nets.bayesian import Bayesian
-from probvae.nets.foreign import check_module
+from probvae.nets.bayesian import BayesianNet
+from probvae.nets.external_modules import check_module
 from probvae.typing import Shape
 
 Recipe = Callable[..., nnx.Module]
@@ -42,18 +42,18 @@ def build(recipe: Recipe, in_shape: Shape, out_shape: Shape, rng_key: jax.Array)
     module = recipe(in_shape, out_shape, rngs=nnx.Rngs(rng_key))
     check_module(f"the recipe {recipe}", module, nnx.Module)
     if jnp.zeros(()).dtype == jnp.float64:
-        nnx.update(module, jax.tree.map(_doubled, nnx.state(module)))
+        nnx.update(module, jax.tree.map(_to_double, nnx.state(module)))
     return module
 
 
-def _doubled(leaf: jax.Array) -> jax.Array:
+def _to_double(leaf: jax.Array) -> jax.Array:
     """Return float32 as float64: flax draws weights in float32, whatever ``jax_enable_x64`` says."""
     return leaf.astype(jnp.float64) if leaf.dtype == jnp.float32 else leaf
 
 
 def _check_signature(recipe: Recipe, in_shape: Shape, out_shape: Shape) -> None:
     """Raise unless a recipe can be called as one."""
-    why = refusal(recipe, in_shape, out_shape, rngs=None)
+    why = field_error(recipe, in_shape, out_shape, rngs=None)
     if why:
         hint = f" Call it: {recipe.__name__}(...)." if isinstance(recipe, type) else ""
         raise TypeError(
@@ -81,7 +81,7 @@ def _structure(recipe: Recipe, in_shape: Shape, out_shape: Shape, *, training: b
     meta_fields=("role", "recipe", "in_shape", "out_shape", "training"),
 )
 @dataclass(frozen=True, eq=False)
-class Registered:
+class RegisteredNet:
     """A net with its weights: a function from ``(batch, *in_shape)`` to ``(batch, *out_shape)``.
 
     A pytree of its arrays, so that a distribution can hold it and be returned from a compiled function.
@@ -100,9 +100,9 @@ class Registered:
         form = _structure(self.recipe, self.in_shape, self.out_shape, training=self.training)
         module = nnx.merge(
             form.graph,
-            _filled(form.params, self.params),
-            _seeded(form.rngs, self.rng_key),
-            _filled(form.state, self.state["value"]),
+            _fill_state(form.params, self.params),
+            _seed_dropout(form.rngs, self.rng_key),
+            _fill_state(form.state, self.state["value"]),
         )
         y = module(x)
         if self.training and form.state:
@@ -119,7 +119,7 @@ class Registered:
 
 def register(
     role: str, recipe: Recipe, in_shape: Shape, out_shape: Shape, *, training: bool = True
-) -> Registered:
+) -> RegisteredNet:
     """Register a net's weights at ``role$params`` (and its running state at ``role$state``).
 
     Weights with a prior (``Bayesian``) are drawn at the site ``role$weights`` instead.
@@ -134,16 +134,16 @@ def register(
     Returns:
         a function from ``(batch, *in_shape)`` to ``(batch, *out_shape)``.
     """
-    told = checked_net(role, recipe), in_shape, out_shape
+    told = check_net(role, recipe), in_shape, out_shape
     form, start = _structure(*told, training=training), partial(start_of, *told)
-    if isinstance(recipe, Bayesian):
+    if isinstance(recipe, BayesianNet):
         shapes = nnx.to_pure_dict(form.params)
         params = bayesian.model_weights(role, recipe, start("params"), shapes, training=training)
     else:
         params = numpyro.param(f"{role}$params", start("params")) if form.params else {}
     holder = _running_state(role, start("state")) if form.state else {"value": {}}
     rng_key = numpyro.prng_key() if training and jax.tree.leaves(form.rngs) else None
-    return Registered(params, holder, rng_key, role, *told, training)
+    return RegisteredNet(params, holder, rng_key, role, *told, training)
 
 
 def register_posterior(
@@ -153,8 +153,8 @@ def register_posterior(
 
     Arguments as for ``register``: ``role``, ``recipe``, ``in_shape``, ``out_shape``, ``training``.
     """
-    if isinstance(recipe, Bayesian) and training:
-        told = checked_net(role, recipe), in_shape, out_shape
+    if isinstance(recipe, BayesianNet) and training:
+        told = check_net(role, recipe), in_shape, out_shape
         shapes = nnx.to_pure_dict(_structure(*told, training=training).params)
         bayesian.guide_weights(role, recipe, start_of(*told, "params"), shapes)
 
@@ -164,13 +164,13 @@ def start_of(net: Recipe, in_shape: Shape, out_shape: Shape, part: str) -> Calla
     return lambda key: nnx.to_pure_dict(getattr(_split(build(net, in_shape, out_shape, key)), part))
 
 
-def checked_net(role: str, recipe: Recipe) -> Recipe:
+def check_net(role: str, recipe: Recipe) -> Recipe:
     """Return the net whose weights are registered; raise where they may have no prior."""
-    if not isinstance(recipe, Bayesian):
+    if not isinstance(recipe, BayesianNet):
         return recipe
     if role != "decoder":
         raise ValueError(
-            f"nets.Bayesian gives a prior to the weights of the decoder only; got it as the net of "
+            f"nets.BayesianNet gives a prior to the weights of the decoder only; got it as the net of "
             f"{role}. The encoder's weights are no part of the model p(x, z), so that a prior on them "
             f"would mean nothing; those of other parts have no q(w). Give {recipe.net} itself."
         )
@@ -201,7 +201,7 @@ def function(
 
     def apply(params: dict, x: jax.Array) -> jax.Array:
         told = ("objective", recipe, in_shape, out_shape)
-        return Registered(params, {"value": {}}, None, *told, training=True)(x)
+        return RegisteredNet(params, {"value": {}}, None, *told, training=True)(x)
 
     return apply
 
@@ -210,13 +210,13 @@ def _running_state(role: str, draw: Callable[[jax.Array], dict]) -> dict:
     return mutable(f"{role}$state", {"value": draw(jax.random.key(0))})
 
 
-def _filled(abstract: Any, values: dict) -> Any:
+def _fill_state(abstract: Any, values: dict) -> Any:
     """Put arrays into an abstract NNX state."""
     leaves = jax.tree.leaves(values)
     return jax.tree.unflatten(jax.tree.structure(abstract), leaves)
 
 
-def _seeded(abstract: Any, rng_key: jax.Array | None) -> Any:
+def _seed_dropout(abstract: Any, rng_key: jax.Array | None) -> Any:
     """Give each of dropout's streams a key of its own, from that of this run of the program."""
     key = jax.random.key(0) if rng_key is None else rng_key
     leaves, form = jax.tree.flatten(abstract)

@@ -8,11 +8,18 @@ from typing import Any, ClassVar
 import jax
 from flax import nnx
 
-from probvae.fields import Checked
-from probvae.nets.blocks import check_count, check_rate, check_sizes, described, finished, image_shape
-from probvae.nets.conv import ConvModule, ConvTransposeModule
-from probvae.nets.convolution import conv
-from probvae.nets.scanned import Scanned
+from probvae.checks import Checked
+from probvae.nets.conv import ConvDecoderModule, ConvModule
+from probvae.nets.fast_convolution import conv
+from probvae.nets.layers import (
+    check_count,
+    check_rate,
+    check_sizes,
+    describe_recipe,
+    finish_layer,
+    image_shape,
+)
+from probvae.nets.repeated_blocks import RepeatedBlocks
 from probvae.typing import Shape
 
 
@@ -57,11 +64,11 @@ class ResNet(Checked):
         return ConvModule(self, image, out_shape, rngs, partial(_Stage, self, rngs=rngs))
 
     def __repr__(self) -> str:
-        return described(self, channels=self.channels, blocks=self.blocks, kernel=self.kernel)
+        return describe_recipe(self, channels=self.channels, blocks=self.blocks, kernel=self.kernel)
 
 
 @dataclass(frozen=True, repr=False)
-class ResNetTranspose(Checked):
+class ResNetDecoder(Checked):
     """A linear layer to a small image, and transposed convolutions, each doubling it.
 
     Residual blocks follow each but the last, which gives the image, cropped to the size asked for.
@@ -85,10 +92,10 @@ class ResNetTranspose(Checked):
     def __call__(self, in_shape: Shape, out_shape: Shape, *, rngs: nnx.Rngs) -> nnx.Module:
         image = image_shape(out_shape, "ResNetTranspose", "output")
         stage = partial(_Stage, self, rngs=rngs)
-        return ConvTransposeModule(self, in_shape, image, out_shape, rngs, stage)
+        return ConvDecoderModule(self, in_shape, image, out_shape, rngs, stage)
 
     def __repr__(self) -> str:
-        return described(self, channels=self.channels, blocks=self.blocks, kernel=self.kernel)
+        return describe_recipe(self, channels=self.channels, blocks=self.blocks, kernel=self.kernel)
 
 
 class _Stage(nnx.Module):
@@ -97,7 +104,7 @@ class _Stage(nnx.Module):
     def __init__(self, net: Any, layer: nnx.Module, image: Shape, *, rngs: nnx.Rngs) -> None:
         self.layer = layer
         self.image = image
-        self.blocks = Scanned(
+        self.blocks = RepeatedBlocks(
             lambda rngs: _Block(net, image[-1], rngs), net.blocks, rngs, remat=net.remat
         )
 
@@ -111,8 +118,8 @@ class _Block(nnx.Module):
 
     def __init__(self, net: Any, features: int, rngs: nnx.Rngs) -> None:
         same = partial(conv, features, features, (net.kernel, net.kernel), rngs=rngs)
-        self.before = finished(net, nnx.identity, features, rngs)
-        self.first = finished(net, same(), features, rngs)
+        self.before = finish_layer(net, nnx.identity, features, rngs)
+        self.first = finish_layer(net, same(), features, rngs)
         self.last = same(kernel_init=nnx.initializers.zeros)
 
     def __call__(self, h: jax.Array) -> jax.Array:

@@ -9,10 +9,10 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from probvae.fields import Checked
-from probvae.nets.blocks import as_image, check_count, check_rate, described, image_shape
+from probvae.checks import Checked
+from probvae.nets.layers import as_image, check_count, check_rate, describe_recipe, image_shape
 from probvae.nets.patches import from_patches, grid_of, positions, to_patches
-from probvae.nets.scanned import Scanned
+from probvae.nets.repeated_blocks import RepeatedBlocks
 from probvae.typing import Shape
 
 
@@ -62,7 +62,7 @@ class Transformer(Checked):
         return _TransformerModule(self, image, out_shape, rngs)
 
     def __repr__(self) -> str:
-        return _described(self)
+        return _describe(self)
 
 
 @dataclass(frozen=True, repr=False)
@@ -94,7 +94,7 @@ class TransformerDecoder(Checked):
         return _TransformerDecoderModule(self, in_shape, grid, (image, out_shape), rngs)
 
     def __repr__(self) -> str:
-        return _described(self)
+        return _describe(self)
 
 
 class _TransformerModule(nnx.Module):
@@ -142,7 +142,7 @@ class _Blocks(nnx.Module):
     """All blocks, and the normalisation that pre-norm blocks need at their end."""
 
     def __init__(self, net: Any, rngs: nnx.Rngs) -> None:
-        self.blocks = Scanned(lambda rngs: _Block(net, rngs), net.depth, rngs, remat=net.remat)
+        self.blocks = RepeatedBlocks(lambda rngs: _Block(net, rngs), net.depth, rngs, remat=net.remat)
         self.norm = nnx.LayerNorm(net.hidden, rngs=rngs)
 
     def __call__(self, h: jax.Array) -> jax.Array:
@@ -180,6 +180,6 @@ def _check(net: Any) -> None:
             )
 
 
-def _described(net: Any) -> str:
+def _describe(net: Any) -> str:
     names = ("patch", "hidden", "depth", "heads", "mlp_ratio")
-    return described(net, **{name: getattr(net, name) for name in names})
+    return describe_recipe(net, **{name: getattr(net, name) for name in names})

@@ -1,7 +1,7 @@
 """Objectives: what SVI minimises. NumPyro's own are accepted wherever they are right."""
 
-from probvae.objectives.adversarial import Adversarial, Discriminator
-from probvae.objectives.beta_tc import AbstractSampling, BetaTC, Stratified, Weighted
+from probvae.objectives.adversarial import AdversarialELBO, Discriminator
+from probvae.objectives.beta_tc import AbstractSampling, BetaTC, MinibatchStratified, MinibatchWeighted
 from probvae.objectives.capacity import Capacity
 from probvae.objectives.elbo import ELBO
 from probvae.objectives.estimators import STL, AbstractEstimator, DReG
@@ -13,47 +13,47 @@ from probvae.objectives.kernels import (
     RBF,
     AbstractKernel,
     AbstractWidth,
-    Fixed,
+    FixedWidth,
     InverseMultiquadratic,
-    Median,
+    MedianWidth,
 )
 from probvae.objectives.multi_rate import MultiRate
 from probvae.objectives.objective import AbstractObjective
-from probvae.objectives.schedules import CosineWarmUp, Cyclical
-from probvae.objectives.semi_supervised import SemiSupervised
+from probvae.objectives.schedules import CosineWarmUp, CyclicalSchedule
+from probvae.objectives.semi_supervised import SemiSupervisedELBO
 from probvae.objectives.terms import Terms, terms
 
 __all__ = [
+    "ELBO",
+    "IWAE",
+    "RBF",
+    "STL",
     "AbstractEstimator",
     "AbstractGroups",
     "AbstractKernel",
     "AbstractObjective",
     "AbstractSampling",
     "AbstractWidth",
-    "Adversarial",
+    "AdversarialELBO",
     "BetaTC",
     "Capacity",
     "CosineWarmUp",
-    "Cyclical",
+    "CyclicalSchedule",
     "DReG",
     "Discriminator",
-    "ELBO",
     "FactorVAE",
-    "Fixed",
+    "FixedWidth",
     "FreeBits",
-    "IWAE",
     "InfoVAE",
     "InverseMultiquadratic",
-    "Median",
+    "MedianWidth",
+    "MinibatchStratified",
+    "MinibatchWeighted",
     "MultiRate",
     "PerSite",
     "PerUnit",
-    "RBF",
     "Renyi",
-    "STL",
-    "SemiSupervised",
-    "Stratified",
+    "SemiSupervisedELBO",
     "Terms",
-    "Weighted",
     "terms",
 ]

@@ -10,13 +10,13 @@ from flax import nnx
 from numpyro import handlers
 
 from probvae import nets
-from probvae.fields import Checked
-from probvae.nets.blocks import check_count
-from probvae.objectives.checks import check_particles, check_weights
+from probvae.checks import Checked
+from probvae.nets.layers import check_count
+from probvae.objectives.compatibility import check_particles, check_weights
 from probvae.objectives.discriminator import for_gradient, log_loss, register, weights
 from probvae.objectives.objective import AbstractObjective
 from probvae.objectives.particles import over_particles
-from probvae.objectives.terms import Terms, model_traced, terms
+from probvae.objectives.terms import Terms, terms, trace_model
 from probvae.typing import Params, RngKey, Schedule, Shape
 
 
@@ -38,10 +38,12 @@ class Discriminator(Checked):
         check_count("Discriminator", "num_features", self.num_features)
 
     def __call__(self, in_shape: Shape, out_shape: Shape, *, rngs: nnx.Rngs) -> nnx.Module:
-        return _Judge(self.features(in_shape, (self.num_features,), rngs=rngs), self.num_features, rngs)
+        return _DiscriminatorModule(
+            self.features(in_shape, (self.num_features,), rngs=rngs), self.num_features, rngs
+        )
 
 
-class _Judge(nnx.Module):
+class _DiscriminatorModule(nnx.Module):
     def __init__(self, features: nnx.Module, num_features: int, rngs: nnx.Rngs) -> None:
         self.features = features
         self.logit = nnx.Linear(num_features, 1, rngs=rngs)
@@ -51,7 +53,7 @@ class _Judge(nnx.Module):
         return jnp.concatenate([phi, self.logit(phi)], axis=-1)
 
 
-class Judged(NamedTuple):
+class Discriminated(NamedTuple):
     """Per datum: |phi(x) - phi(f(z))|^2 / 2, and what decoder and discriminator minimise."""
 
     feature_distance: jax.Array
@@ -60,7 +62,7 @@ class Judged(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Adversarial(AbstractObjective):
+class AdversarialELBO(AbstractObjective):
     """-features |phi(x) - phi(f(z))|^2 / 2 + likelihood E_q[log p(x|z)] - KL(q(z|x) || p(z)).
 
     f(z) is the mean of p(x|z), phi the features of a discriminator D that the objective owns (site
@@ -94,7 +96,7 @@ class Adversarial(AbstractObjective):
 
     fits_points = True
     scheduled = ("features", "adversary", "likelihood")
-    reports: ClassVar[tuple[str, ...]] = Judged._fields
+    reports: ClassVar[tuple[str, ...]] = Discriminated._fields
 
     features: float | Schedule = 1.0
     adversary: float | Schedule = 1.0
@@ -134,7 +136,7 @@ class Adversarial(AbstractObjective):
             )
 
         def one(key: RngKey) -> Terms:
-            def look(guide_trace: dict, model_trace: dict, rng_key: RngKey) -> Judged:
+            def look(guide_trace: dict, model_trace: dict, rng_key: RngKey) -> Discriminated:
                 others = self._others(rng_key, params, model, guide_trace, args, kwargs)
                 return self._judge(model_trace, *others)
 
@@ -151,13 +153,13 @@ class Adversarial(AbstractObjective):
         decoder = {k: v if k.startswith("decoder$") else stop(v) for k, v in params.items()}
         codes = {k: {**site, "value": stop(site["value"])} for k, site in guide_trace.items()}
         runs = (
-            model_traced(jax.random.fold_in(rng_key, i), decoder, model, drawn, args, kwargs)
+            trace_model(jax.random.fold_in(rng_key, i), decoder, model, drawn, args, kwargs)
             for i, drawn in ((2, codes), (3, {}))
         )
         again, dreamt = (_mean(run) for run in runs)
         return again, dreamt
 
-    def _judge(self, model_trace: dict, again: jax.Array, dreamt: jax.Array) -> Judged:
+    def _judge(self, model_trace: dict, again: jax.Array, dreamt: jax.Array) -> Discriminated:
         stop = jax.lax.stop_gradient
         x, phi = model_trace["x"]["value"], weights(self, model_trace)
         net = nets.function(self.discriminator, x.shape[1:], (self.discriminator.num_features + 1,))
@@ -165,7 +167,7 @@ class Adversarial(AbstractObjective):
         data, old, new = (net(phi, stop(each))[:, -1] for each in (x, again, dreamt))
         found = (log_loss(old, real=False) + log_loss(new, real=False)) / 2
         passed = [log_loss(net(stop(phi), each)[:, -1], real=True) for each in (again, dreamt)]
-        return Judged(
+        return Discriminated(
             feature_distance=jnp.square(seen - shown)[:, :-1].sum(-1) / 2,
             generator_loss=(passed[0] + passed[1]) / 2,
             discriminator_loss=(log_loss(data, real=True) + found) / 2,

@@ -10,10 +10,10 @@ import jax.numpy as jnp
 from jax.scipy.special import logsumexp
 from numpyro.distributions import Independent
 
-from probvae.fields import Checked
-from probvae.objectives.checks import check_company, check_particles, check_weights
+from probvae.checks import Checked
+from probvae.objectives.compatibility import check_compatible, check_particles, check_weights
 from probvae.objectives.objective import AbstractObjective
-from probvae.objectives.terms import Terms, latent_sites, unexpanded
+from probvae.objectives.terms import Terms, latent_sites, unwrap_expanded
 from probvae.typing import RngKey, Schedule
 
 PARTS = ("mutual_information", "total_correlation", "dimension_kl")
@@ -28,7 +28,7 @@ class AbstractSampling(Checked, abc.ABC):
 
 
 @dataclass(frozen=True)
-class Stratified(AbstractSampling):
+class MinibatchStratified(AbstractSampling):
     """Minibatch stratified sampling: W_ii = 1/N, W_ik = (N - 1) / (N (B - 1)) for k != i.
 
     Its estimate of q(z_i) has the right mean over batches, and is exact where the batch is the whole
@@ -65,7 +65,7 @@ class Stratified(AbstractSampling):
 
 
 @dataclass(frozen=True)
-class Weighted(AbstractSampling):
+class MinibatchWeighted(AbstractSampling):
     """Minibatch weighted sampling without its constant: W_ik = 1/B. Needs no size of the data set.
 
     The paper's W_ik = 1/(N B) sums to 1/N, not to 1: a constant that has no gradient, and that puts
@@ -111,7 +111,7 @@ class BetaTC(AbstractObjective):
     beta: float | Schedule = 6.0
     alpha: float | Schedule = 1.0
     gamma: float | Schedule = 1.0
-    sampling: AbstractSampling = field(default_factory=Weighted)
+    sampling: AbstractSampling = field(default_factory=MinibatchWeighted)
     num_particles: int = 1
 
     def __post_init__(self) -> None:
@@ -120,7 +120,7 @@ class BetaTC(AbstractObjective):
 
     def look(self, guide_trace: dict, model_trace: dict, rng_key: RngKey) -> Any:
         site = guide_trace[_only_site(guide_trace)]
-        check_company(self, len(site["value"]))
+        check_compatible(self, len(site["value"]))
         log_q = log_pairs(site["fn"], site["value"])
         return aggregate(log_q, self.sampling.log_weights(len(log_q)))
 
@@ -139,7 +139,7 @@ class BetaTC(AbstractObjective):
 
 def log_pairs(q: Any, z: jax.Array) -> jax.Array:
     """Return log q(z_ij | x_k) for all pairs of data and units, ``(batch i, batch k, units j)``."""
-    base: Any = unexpanded(q)
+    base: Any = unwrap_expanded(q)
     units: Any = getattr(base, "base_dist", None)
     if not isinstance(base, Independent) or units.batch_shape != z.shape:
         raise ValueError(

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import jax
 
-from probvae.objectives.checks import check_particles, check_weights
+from probvae.objectives.compatibility import check_particles, check_weights
 from probvae.objectives.estimators import AbstractEstimator, check_estimator
 from probvae.objectives.objective import AbstractObjective
 from probvae.objectives.terms import Terms

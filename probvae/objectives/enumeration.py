@@ -8,13 +8,13 @@ import numpy as np
 from numpyro import handlers
 from numpyro.distributions import Distribution
 
-from probvae.distributions.support import named, num_states, states
-from probvae.objectives.terms import Terms, guide_traced, latent_sites, terms
-from probvae.tracing import alone
+from probvae.compilation import hold_trace_lock
+from probvae.distributions.support import name_support, num_states, states
+from probvae.objectives.terms import Terms, latent_sites, terms, trace_guide
 from probvae.typing import Params, RngKey, Shape
 
 
-class Summed(NamedTuple):
+class EnumeratedTerms(NamedTuple):
     """The discrete site of a guide, and whether other latent sites are drawn beside it."""
 
     name: str
@@ -23,9 +23,9 @@ class Summed(NamedTuple):
     alone: bool
 
 
-def summed_site(
+def find_discrete_site(
     rng_key: RngKey, params: Params, guide: Any, *args: Any, **kwargs: Any
-) -> Summed | None:
+) -> EnumeratedTerms | None:
     """Return the site that is summed over; None where no site is discrete.
 
     Raises:
@@ -37,16 +37,16 @@ def summed_site(
         return None
     check_one(discrete)
     fn = found[discrete[0]]
-    support = named(fn.support)
+    support = name_support(fn.support)
     values = states(support, fn.event_shape)
     if values is None:
         raise ValueError(refusal(discrete[0], support, fn.event_shape))
-    return Summed(discrete[0], values, fn.batch_shape + fn.event_shape, len(found) == 1)
+    return EnumeratedTerms(discrete[0], values, fn.batch_shape + fn.event_shape, len(found) == 1)
 
 
-def enumerated(
+def enumerate_site(
     rng_key: RngKey,
-    site: Summed,
+    site: EnumeratedTerms,
     params: Params,
     model: Any,
     guide: Any,
@@ -135,9 +135,9 @@ def _latent_sites(
     found: dict[str, Distribution] = {}
 
     def dry_run() -> None:
-        trace = guide_traced(rng_key, params, guide, args, kwargs)
+        trace = trace_guide(rng_key, params, guide, args, kwargs)
         found.update({name: trace[name]["fn"] for name in latent_sites(trace)})
 
-    with alone():
+    with hold_trace_lock():
         jax.eval_shape(dry_run)
     return found

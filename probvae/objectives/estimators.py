@@ -8,9 +8,9 @@ from typing import Any
 
 import jax
 
-from probvae.fields import Checked
+from probvae.checks import Checked
 from probvae.objectives.particles import over_particles
-from probvae.objectives.terms import Terms, guide_traced, latent_sites, model_traced
+from probvae.objectives.terms import Terms, latent_sites, trace_guide, trace_model
 from probvae.typing import Params, RngKey
 
 
@@ -46,7 +46,7 @@ class STL(AbstractEstimator):
     def read(
         self, one: Callable[..., Terms], rng_key: RngKey, num_particles: int, alpha: float
     ) -> Terms:
-        return over_particles(partial(one, traces=path_alone), rng_key, num_particles)
+        return over_particles(partial(one, traces=keep_path_gradient), rng_key, num_particles)
 
 
 @dataclass(frozen=True)
@@ -71,12 +71,12 @@ class DReG(AbstractEstimator):
         v = jax.nn.softmax((1 - alpha) * log_w, axis=0)
 
         def along(key: RngKey, factor: jax.Array) -> Terms:
-            return one(key, partial(path_alone, factor=factor))
+            return one(key, partial(keep_path_gradient, factor=factor))
 
         return over_particles(along, rng_key, num_particles, alpha + (1 - alpha) * v)
 
 
-def path_alone(
+def keep_path_gradient(
     rng_key: RngKey,
     params: Params,
     model: Any,
@@ -91,11 +91,11 @@ def path_alone(
     multiplied by ``factor`` ``(batch,)``.
     """
     model_key, guide_key = jax.random.split(rng_key)
-    drawn = guide_traced(guide_key, params, guide, args, kwargs)
-    z = {name: _slowed(_path(name, drawn[name]), factor) for name in latent_sites(drawn)}
+    drawn = trace_guide(guide_key, params, guide, args, kwargs)
+    z = {name: _scale_gradient(_path(name, drawn[name]), factor) for name in latent_sites(drawn)}
     stopped = {**jax.lax.stop_gradient(dict(params)), **z}
-    again = guide_traced(guide_key, stopped, guide, args, kwargs)
-    return again, model_traced(model_key, params, model, again, args, kwargs)
+    again = trace_guide(guide_key, stopped, guide, args, kwargs)
+    return again, trace_model(model_key, params, model, again, args, kwargs)
 
 
 def _path(name: str, site: dict) -> jax.Array:
@@ -107,7 +107,7 @@ def _path(name: str, site: dict) -> jax.Array:
     return site["value"]
 
 
-def _slowed(z: jax.Array, factor: jax.Array | None) -> jax.Array:
+def _scale_gradient(z: jax.Array, factor: jax.Array | None) -> jax.Array:
     """Return z, its gradient multiplied by a factor per datum."""
     if factor is None:
         return z

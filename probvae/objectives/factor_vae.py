@@ -8,8 +8,8 @@ import jax
 from numpyro import handlers
 
 from probvae import nets
-from probvae.distributions.support import named
-from probvae.objectives.checks import check_company, check_particles, check_weights
+from probvae.distributions.support import name_support
+from probvae.objectives.compatibility import check_compatible, check_particles, check_weights
 from probvae.objectives.discriminator import for_gradient, log_loss, register, weights
 from probvae.objectives.objective import AbstractObjective
 from probvae.objectives.terms import Terms, latent_sites
@@ -76,7 +76,7 @@ class FactorVAE(AbstractObjective):
 
     def look(self, guide_trace: dict, model_trace: dict, rng_key: RngKey) -> Any:
         z = guide_trace[_site(guide_trace)]["value"]
-        check_company(self, len(z))
+        check_compatible(self, len(z))
         stop = jax.lax.stop_gradient
         d, phi = nets.function(self.discriminator, z.shape[1:], (1,)), weights(self, model_trace)
         exchanged = exchange(jax.random.fold_in(rng_key, 2), stop(z))
@@ -104,7 +104,7 @@ def _site(trace: dict) -> str:
             f"FactorVAE exchanges the units of the codes at one latent site, and there are {sites}. "
             "Take a distribution guide such as guides.MeanField()."
         )
-    support = named(trace[sites[0]]["fn"].support)
+    support = name_support(trace[sites[0]]["fn"].support)
     if support in TIED:
         raise ValueError(
             f"FactorVAE exchanges the units of codes one by one, which leaves the {support} that these "

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 import jax
 import jax.numpy as jnp
 
-from probvae.fields import Checked
-from probvae.objectives.checks import check_particles, check_weights
+from probvae.checks import Checked
+from probvae.objectives.compatibility import check_particles, check_weights
 from probvae.objectives.objective import AbstractObjective
 from probvae.objectives.terms import Terms
 from probvae.typing import Schedule

@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 import jax
 
-from probvae.objectives.checks import check_company, check_particles, check_weights
+from probvae.objectives.compatibility import check_compatible, check_particles, check_weights
 from probvae.objectives.kernels import RBF, AbstractKernel, mmd
 from probvae.objectives.objective import AbstractObjective
 from probvae.objectives.terms import Terms, latent_sites
@@ -67,7 +67,7 @@ class InfoVAE(AbstractObjective):
     def look(self, guide_trace: dict, model_trace: dict, rng_key: RngKey) -> Any:
         name = _only_site(guide_trace)
         z, p = guide_trace[name]["value"], model_trace[name]["fn"]
-        check_company(self, len(z))
+        check_compatible(self, len(z))
         drawn = p.sample(jax.random.fold_in(rng_key, 2))  # 0 and 1 are the guide's and the model's
         return mmd(self.kernel, z, drawn if p.has_rsample else jax.lax.stop_gradient(drawn))
 

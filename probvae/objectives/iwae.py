@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 import jax
 
-from probvae.objectives.checks import check_particles
+from probvae.objectives.compatibility import check_particles
 from probvae.objectives.enumeration import check_state
 from probvae.objectives.estimators import AbstractEstimator, check_estimator
 from probvae.objectives.objective import AbstractObjective

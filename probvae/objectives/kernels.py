@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import jax
 import jax.numpy as jnp
 
-from probvae.fields import Checked
+from probvae.checks import Checked
 
 
 class AbstractWidth(Checked, abc.ABC):
@@ -19,7 +19,7 @@ class AbstractWidth(Checked, abc.ABC):
 
 
 @dataclass(frozen=True)
-class Fixed(AbstractWidth):
+class FixedWidth(AbstractWidth):
     """h = width sqrt(D): a distance between two codes of D units grows like sqrt(D).
 
     Args:
@@ -40,7 +40,7 @@ class Fixed(AbstractWidth):
 
 
 @dataclass(frozen=True)
-class Median(AbstractWidth):
+class MedianWidth(AbstractWidth):
     """h^2 = half the median squared distance between all draws but equal ones, without a gradient.
 
     It follows the codes: the MMD of two steps is then not one number's.
@@ -72,7 +72,7 @@ class RBF(AbstractKernel):
         width: where h comes from: ``Fixed(...)`` or ``Median(...)``.
     """
 
-    width: AbstractWidth = field(default_factory=Fixed)
+    width: AbstractWidth = field(default_factory=FixedWidth)
 
     def of(self, ratio: jax.Array) -> jax.Array:
         return jnp.exp(-ratio / 2)
@@ -88,7 +88,7 @@ class InverseMultiquadratic(AbstractKernel):
     Reference: Tolstikhin et al. 2018, arXiv:1711.01558, section 4, whose C is 2 h^2.
     """
 
-    width: AbstractWidth = field(default_factory=Fixed)
+    width: AbstractWidth = field(default_factory=FixedWidth)
 
     def of(self, ratio: jax.Array) -> jax.Array:
         return 1 / (1 + ratio / 2)

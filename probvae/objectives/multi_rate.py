@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from probvae.objectives.checks import check_particles
+from probvae.objectives.compatibility import check_particles
 from probvae.objectives.objective import AbstractObjective
 from probvae.objectives.terms import Terms
 from probvae.typing import RngKey, Shape

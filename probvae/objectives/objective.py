@@ -9,10 +9,10 @@ import jax.numpy as jnp
 from numpyro.infer.elbo import ELBO as NumPyroELBO  # noqa: N811
 from numpyro.primitives import mutable
 
-from probvae.fields import Checked
-from probvae.objectives.enumeration import enumerated, summed_site
+from probvae.checks import Checked
+from probvae.objectives.enumeration import enumerate_site, find_discrete_site
 from probvae.objectives.particles import over_particles
-from probvae.objectives.terms import Terms, terms, traced
+from probvae.objectives.terms import Terms, terms, trace_programs
 from probvae.typing import Params, RngKey, Shape
 
 STATE = "objective$state"
@@ -107,19 +107,23 @@ class AbstractObjective(Checked, NumPyroELBO):
         told = (params, model, guide, *args)
         closed_form = self.closed_form and self.estimator is None
 
-        def one(key: RngKey, traces: Callable = traced) -> Terms:
+        def one(key: RngKey, traces: Callable = trace_programs) -> Terms:
             options: dict[str, Any] = {"traces": traces, "look": self.look, **kwargs}
             return terms(key, *told, closed_form=closed_form, **options)
 
         if self.estimator is not None:
             return self.estimator.read(one, rng_key, self.num_particles, self.order)
-        site = summed_site(rng_key, *told[:1], *told[2:], **kwargs) if self.can_infer_discrete else None
+        site = (
+            find_discrete_site(rng_key, *told[:1], *told[2:], **kwargs)
+            if self.can_infer_discrete
+            else None
+        )
         if site is None:
             return over_particles(one, rng_key, self.num_particles)
 
         def summed(key: RngKey) -> Terms:
             options = {"closed_form": closed_form, "look": self.look, **kwargs}
-            return enumerated(key, site, *told, **options)
+            return enumerate_site(key, site, *told, **options)
 
         return over_particles(summed, rng_key, 1 if site.alone else self.num_particles)
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import jax.numpy as jnp
 
-from probvae.fields import Checked
+from probvae.checks import Checked
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class CosineWarmUp(Checked):
 
 
 @dataclass(frozen=True)
-class Cyclical(Checked):
+class CyclicalSchedule(Checked):
     """w(t) = high min(tau / R, 1), tau = mod(t, T / M) / (T / M): M rises from 0, each then held.
 
     After T steps w stays at ``high``. Steps count from 0 (the paper's from 1), as everywhere in optax,

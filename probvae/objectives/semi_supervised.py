@@ -7,14 +7,14 @@ import jax
 import jax.numpy as jnp
 
 from probvae.distributions import PartlyObserved
-from probvae.objectives.checks import check_particles, check_weights
+from probvae.objectives.compatibility import check_particles, check_weights
 from probvae.objectives.objective import AbstractObjective
-from probvae.objectives.terms import Terms, latent_sites, unexpanded
+from probvae.objectives.terms import Terms, latent_sites, unwrap_expanded
 from probvae.typing import RngKey, Schedule
 
 
 @dataclass(frozen=True)
-class SemiSupervised(AbstractObjective):
+class SemiSupervisedELBO(AbstractObjective):
     """ELBO(x, y) + alpha log q(y|x) for a labelled datum, ELBO(x) for another, in nats per datum.
 
     The ELBO alone trains q(y|x) on unlabelled data only. A discrete y is summed over, weighted by q.
@@ -45,7 +45,7 @@ class SemiSupervised(AbstractObjective):
         self, guide_trace: dict, model_trace: dict, rng_key: RngKey
     ) -> tuple[jax.Array, jax.Array]:
         """Return log q(y|x) of each datum's label, in nats (0 without one), and who has one."""
-        fns = [unexpanded(guide_trace[name]["fn"]) for name in latent_sites(guide_trace)]
+        fns = [unwrap_expanded(guide_trace[name]["fn"]) for name in latent_sites(guide_trace)]
         found = [fn for fn in fns if isinstance(fn, PartlyObserved)]
         if not found:
             raise ValueError(

@@ -77,15 +77,15 @@ def terms(
         look: what else to read, ``(guide_trace, model_trace, rng_key) -> pytree``, kept as ``seen``.
         kwargs: the programs' keyword arguments.
     """
-    guide_trace, model_trace = (traces or traced)(rng_key, params, model, guide, args, kwargs)
+    guide_trace, model_trace = (traces or trace_programs)(rng_key, params, model, guide, args, kwargs)
     latents, order = latent_sites(model_trace), latent_sites(guide_trace)
     local = [name for name in latents if in_plate(model_trace[name])]
     log_prior = {name: site_log_prob(model_trace[name]) for name in latents}
     log_guide = {name: site_log_prob(guide_trace[name]) for name in latents}
     kl = {name: log_guide[name] - log_prior[name] for name in latents}
     if closed_form:
-        exact = [name for name in latents if closed_form_is_exact(name, latents, order)]
-        kl |= _closed_forms(exact, guide_trace, model_trace)
+        exact = [name for name in latents if has_exact_closed_form(name, latents, order)]
+        kl |= _compute_closed_forms(exact, guide_trace, model_trace)
     observed = [site for site in model_trace.values() if site["type"] == "sample"]
     observed = [site for site in observed if site["is_observed"]]
     log_global = [-kl[name].sum() for name in latents if name not in local]
@@ -103,22 +103,22 @@ def terms(
     )
 
 
-def traced(
+def trace_programs(
     rng_key: RngKey, params: Params, model: Any, guide: Any, args: tuple, kwargs: dict
 ) -> tuple[dict, dict]:
     """Return the traces of the guide, and of the model replayed against it."""
     model_key, guide_key = jax.random.split(rng_key)
-    guide_trace = guide_traced(guide_key, params, guide, args, kwargs)
-    return guide_trace, model_traced(model_key, params, model, guide_trace, args, kwargs)
+    guide_trace = trace_guide(guide_key, params, guide, args, kwargs)
+    return guide_trace, trace_model(model_key, params, model, guide_trace, args, kwargs)
 
 
-def guide_traced(rng_key: RngKey, values: Params, guide: Any, args: tuple, kwargs: dict) -> dict:
+def trace_guide(rng_key: RngKey, values: Params, guide: Any, args: tuple, kwargs: dict) -> dict:
     """Run the guide with values put in, by site."""
     seeded = handlers.seed(guide, rng_key)
     return handlers.trace(handlers.substitute(seeded, values)).get_trace(*args, **kwargs)
 
 
-def model_traced(
+def trace_model(
     rng_key: RngKey, params: Params, model: Any, guide_trace: dict, args: tuple, kwargs: dict
 ) -> dict:
     """Run the model with the guide's draws."""
@@ -127,15 +127,15 @@ def model_traced(
     return handlers.trace(handlers.substitute(replayed, params)).get_trace(*args, **kwargs)
 
 
-def closed_form_is_exact(name: str, model_order: list[str], guide_order: list[str]) -> bool:
+def has_exact_closed_form(name: str, model_order: list[str], guide_order: list[str]) -> bool:
     """Tell whether all latent sites before ``name`` in the model come before it in the guide."""
     above = model_order[: model_order.index(name)]
     return set(above) <= set(guide_order[: guide_order.index(name)])
 
 
-def closed_form_kl(q: Distribution, p: Distribution) -> jax.Array | None:
+def compute_closed_form_kl(q: Distribution, p: Distribution) -> jax.Array | None:
     """Return KL(q || p), per unit where it is elementwise; None where NumPyro knows no form."""
-    q, p = unexpanded(q), unexpanded(p)
+    q, p = unwrap_expanded(q), unwrap_expanded(p)
     if isinstance(q, Independent) and isinstance(p, Independent):
         if q.reinterpreted_batch_ndims == p.reinterpreted_batch_ndims:
             q, p = q.base_dist, p.base_dist
@@ -145,8 +145,12 @@ def closed_form_kl(q: Distribution, p: Distribution) -> jax.Array | None:
         return None
 
 
-def _closed_forms(names: list[str], guide_trace: dict, model_trace: dict) -> dict[str, jax.Array]:
-    found = {name: closed_form_kl(guide_trace[name]["fn"], model_trace[name]["fn"]) for name in names}
+def _compute_closed_forms(
+    names: list[str], guide_trace: dict, model_trace: dict
+) -> dict[str, jax.Array]:
+    found = {
+        name: compute_closed_form_kl(guide_trace[name]["fn"], model_trace[name]["fn"]) for name in names
+    }
     batch = {name: guide_trace[name]["fn"].batch_shape for name in names}
     return {
         name: jnp.broadcast_to(kl, batch[name] + kl.shape[len(batch[name]) :])
@@ -155,7 +159,7 @@ def _closed_forms(names: list[str], guide_trace: dict, model_trace: dict) -> dic
     }
 
 
-def unexpanded(d: Distribution) -> Distribution:
+def unwrap_expanded(d: Distribution) -> Distribution:
     """Return the distribution below a plate's expansion."""
     return d.base_dist if isinstance(d, ExpandedDistribution) else d
 

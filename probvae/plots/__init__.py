@@ -8,17 +8,17 @@ from probvae.plots.latent_space import latent_map
 from probvae.plots.sweep import sweep
 
 __all__ = [
-    "unit_use",
-    "tails",
-    "predictions",
-    "gaps",
     "calibration",
     "comparison",
     "curves",
+    "gaps",
     "interpolation",
     "latent_map",
+    "predictions",
     "pseudo_inputs",
     "reconstructions",
     "samples",
     "sweep",
+    "tails",
+    "unit_use",
 ]

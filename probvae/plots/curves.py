@@ -4,8 +4,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from probvae.fitted import History
 from probvae.plots.canvas import BLUE, ORANGE, new_figure, tidy
-from probvae.training import History
 
 
 class Panel(NamedTuple):

@@ -7,8 +7,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from probvae.fitted import Fitted, latent_paths
 from probvae.plots.canvas import Limits, side_by_side
-from probvae.training import Fitted, paths
 from probvae.typing import ArrayLike, RngKey
 
 PSEUDO_INPUTS = "prior$pseudo_inputs"
@@ -76,7 +76,7 @@ def interpolation(
     end: ArrayLike,
     *,
     num_points: int = 10,
-    path: Callable = paths.straight,
+    path: Callable = latent_paths.straight,
     limits: Limits | None = None,
 ) -> Any:
     """Return a path between two data: averages of their values, and E[x|z] along their codes.
@@ -86,7 +86,7 @@ def interpolation(
         start: a datum, of shape ``event_shape``.
         end: another.
         num_points: points on the path, ends included.
-        path: ``paths.straight`` or ``paths.spherical``, or any ``(a, b, t) -> z``.
+        path: ``latent_paths.straight`` or ``latent_paths.spherical``, or any ``(a, b, t) -> z``.
         limits: lowest and highest value shown.
     """
     a, b = jnp.asarray(start, float), jnp.asarray(end, float)

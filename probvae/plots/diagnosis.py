@@ -11,7 +11,7 @@ SHOWN = 80  # units in one figure: more are told by the numbers alone
 
 
 def unit_use(units: Any) -> Any:
-    """Return the KL and the activity of every unit of ``units`` (``criticism.Units``), by rank."""
+    """Return the KL and the activity of every unit of ``units`` (``criticism.ActiveUnits``), by rank."""
     kl = np.concatenate([value.mean(0) for value in units.kl.values()])
     variance = np.concatenate([np.maximum(v, 1e-6) for v in units.variance.values()])
     part = "unit" if len(kl) == len(variance) else "site"  # a sampled KL has no parts by unit

@@ -4,8 +4,8 @@ from typing import Any
 
 import numpy as np
 
+from probvae.fitted import Fitted
 from probvae.plots.canvas import BLUE, WIDTH, new_figure, tidy
-from probvae.training import Fitted
 from probvae.typing import ArrayLike
 
 MOST_CLASSES = 20  # beyond that, labels are a colour scale
@@ -36,7 +36,7 @@ def latent_map(
     if labels is None:
         axes.scatter(*points.T, s=12, color=BLUE, alpha=0.7, linewidths=0)
     else:
-        _coloured(figure, axes, points, np.asarray(labels))
+        _color_points(figure, axes, points, np.asarray(labels))
     if not across.startswith("mean"):
         axes.set_aspect("equal", adjustable="datalim")
     return figure
@@ -57,7 +57,7 @@ def _plane(mean: np.ndarray, scale: np.ndarray) -> tuple[np.ndarray, tuple[str, 
     return centred @ directions[:2].T, names, words
 
 
-def _coloured(figure: Any, axes: Any, points: np.ndarray, labels: np.ndarray) -> None:
+def _color_points(figure: Any, axes: Any, points: np.ndarray, labels: np.ndarray) -> None:
     classes = np.unique(labels)
     if len(classes) > MOST_CLASSES and labels.dtype.kind in "biuf":
         dots = axes.scatter(*points.T, c=labels, s=12, cmap="viridis", alpha=0.8, linewidths=0)

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from probvae.fitted import Sweep
 from probvae.plots.canvas import BLUE, GREY, ORANGE, WIDTH, new_figure, tidy
-from probvae.training import Sweep
 
 DECADE = 10.0  # highest over lowest: from here on the axis is logarithmic
 DWARFED = 20.0  # times
@@ -40,7 +40,7 @@ def sweep(found: Sweep, *, names: Sequence[Any] | None = None) -> Any:
     figure.suptitle(title, fontsize=10, x=0.01, ha="left")
     tidy(axes, x=axes.get_xlabel(), y="nats per datum")
     axes.grid(visible=True, alpha=0.25)
-    _scaled(axes, elbo)
+    _limit_scale(axes, elbo)
     if len(axes.get_legend_handles_labels()[1]) > 1:
         figure.legend(loc="outside right center", fontsize=8, frameon=False)
     return figure
@@ -95,7 +95,7 @@ def _ticks(axes: Any, x: np.ndarray) -> None:
         axes.minorticks_off()
 
 
-def _scaled(axes: Any, elbo: np.ndarray) -> None:
+def _limit_scale(axes: Any, elbo: np.ndarray) -> None:
     """Leave trainings off the scale that dwarf the others' differences; say how many are not seen."""
     known = np.sort(elbo[np.isfinite(elbo)])
     notes = []

@@ -4,7 +4,7 @@ from probvae.priors.autoregressive_normal import AutoregressiveNormal
 from probvae.priors.bernoulli import Bernoulli
 from probvae.priors.categorical import Categorical
 from probvae.priors.class_and_style import ClassAndStyle
-from probvae.priors.conditional import Conditional
+from probvae.priors.conditional import ConditionalNormal
 from probvae.priors.flow import Flow
 from probvae.priors.gaussian_mixture import GaussianMixture
 from probvae.priors.ladder import Ladder
@@ -21,7 +21,7 @@ __all__ = [
     "Bernoulli",
     "Categorical",
     "ClassAndStyle",
-    "Conditional",
+    "ConditionalNormal",
     "Flow",
     "GaussianMixture",
     "Ladder",

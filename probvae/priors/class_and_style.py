@@ -24,7 +24,7 @@ class ClassAndStyle(AbstractProgramPrior):
     Args:
         classes: K, the number of classes.
         style: p(z), any prior that is one distribution; one that looks at the context is told y in its
-            place, as ``priors.Conditional`` for p(z | y).
+            place, as ``priors.ConditionalNormal`` for p(z | y).
         learned: learn w; it is 1/K otherwise.
 
     Raises:

@@ -6,13 +6,13 @@ import jax.numpy as jnp
 import numpyro.distributions as dist
 
 from probvae import nets
+from probvae.checks import scale_bound
 from probvae.distributions import check_bound, diagonal_normal
-from probvae.fields import scale_bound
 from probvae.interfaces import AbstractDistributionPrior, Scope
 
 
 @dataclass(frozen=True)
-class Conditional(AbstractDistributionPrior):
+class ConditionalNormal(AbstractDistributionPrior):
     """p(z | c) = Normal(z; m(c), diag(s(c)^2)), m and s by a net of the context c.
 
     log s = b tanh(r / 2b), r the net's second output for each unit. Needs ``VAE(context_shape=...)``.

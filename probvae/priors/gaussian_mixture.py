@@ -8,9 +8,9 @@ import numpyro
 import numpyro.distributions as dist
 from numpyro.distributions import constraints
 
+from probvae.checks import check_components
 from probvae.distributions import mixture
 from probvae.interfaces import AbstractDistributionPrior, Scope
-from probvae.priors.checks import check_components
 
 
 @dataclass(frozen=True)

@@ -7,12 +7,12 @@ import jax
 import jax.numpy as jnp
 
 from probvae import nets
+from probvae.checks import scale_bound
 from probvae.distributions import check_bound, diagonal_normal
-from probvae.fields import scale_bound
 from probvae.interfaces import AbstractDistributionPrior, AbstractProgramPrior, Scope, TopDown
-from probvae.nets.blocks import check_count
-from probvae.priors.descent import check_top, descended
+from probvae.nets.layers import check_count
 from probvae.priors.standard_normal import StandardNormal
+from probvae.priors.top_down import check_top, sample_top_down
 from probvae.typing import Shape
 
 LINEAR = nets.Linear()
@@ -80,7 +80,7 @@ class Ladder(AbstractProgramPrior):
         return TopDown(sites, width, register)
 
     def sample(self, scope: Scope) -> jax.Array:
-        return descended(self.top, self.top_down(scope), scope)
+        return sample_top_down(self.top, self.top_down(scope), scope)
 
     def __str__(self) -> str:
         return f"z{self.groups} ~ {self.top}, z_l | z_>l ~ Normal(m(h_l), diag(s(h_l)^2)), h_l of z_>l"

@@ -6,11 +6,11 @@ from dataclasses import dataclass, field
 import jax
 
 from probvae import nets
+from probvae.checks import scale_bound
 from probvae.distributions import check_bound, diagonal_normal
-from probvae.fields import scale_bound
 from probvae.interfaces import AbstractDistributionPrior, AbstractProgramPrior, Scope, TopDown
-from probvae.priors.descent import check_top, descended
 from probvae.priors.standard_normal import StandardNormal
+from probvae.priors.top_down import check_top, sample_top_down
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class TwoLevel(AbstractProgramPrior):
         return TopDown(("z2", "z1"), n, register)
 
     def sample(self, scope: Scope) -> jax.Array:
-        return descended(self.top, self.top_down(scope), scope)
+        return sample_top_down(self.top, self.top_down(scope), scope)
 
     def __str__(self) -> str:
         return f"z2 ~ {self.top}, z1 | z2 ~ Normal(m(z2), diag(s(z2)^2))"

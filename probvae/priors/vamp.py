@@ -9,10 +9,10 @@ import numpyro
 import numpyro.distributions as dist
 from numpyro.distributions import constraints
 
-from probvae.containers import numbers
+from probvae.checks import check_components
+from probvae.containers import to_numbers
 from probvae.distributions import mixture
 from probvae.interfaces import AbstractDistributionPrior, Scope
-from probvae.priors.checks import check_components
 from probvae.typing import ArrayLike, RngKey
 
 
@@ -74,7 +74,7 @@ class VampPrior(AbstractDistributionPrior):
         Raises:
             ValueError: if there are fewer rows than components.
         """
-        data = numbers("data", data)
+        data = to_numbers("data", data)
         if len(data) < self.components:
             raise ValueError(
                 f"VampPrior.start_at expects at least components={self.components} rows of data; "

@@ -1,15 +1,13 @@
 """A run: a model file trained on data, kept as a folder that can be opened again; sweeps of many."""
 
-from probvae.runs.assisting import assist, assist_resumed
 from probvae.runs.comparing import compare
 from probvae.runs.evaluation import evaluate
-from probvae.runs.figures import drawn
+from probvae.runs.figures import draw_run_figures
 from probvae.runs.model_file import ModelFile, ModelFileError, load_model_file
-from probvae.runs.resuming import resume
+from probvae.runs.resuming import assist, assist_resumed, resume
 from probvae.runs.run import Run, open_run
 from probvae.runs.settings import Settings
-from probvae.runs.sweeping import sweep
-from probvae.runs.swept import SweptError
+from probvae.runs.sweeping import SweptError, sweep
 from probvae.runs.training import train
 
 __all__ = [
@@ -21,7 +19,7 @@ __all__ = [
     "assist",
     "assist_resumed",
     "compare",
-    "drawn",
+    "draw_run_figures",
     "evaluate",
     "load_model_file",
     "open_run",

@@ -3,9 +3,9 @@
 import csv
 import io
 
+from probvae.fitted import History
+from probvae.fitted.summary import count_in_words
 from probvae.runs.run import Run
-from probvae.training import History
-from probvae.training.summary import counted
 
 
 def account(run: Run, seconds: float, *, interrupted: bool = False) -> str:
@@ -21,7 +21,7 @@ def account(run: Run, seconds: float, *, interrupted: bool = False) -> str:
     }[shown].format(which=which, value=last[shown])
     early = ", interrupted" if interrupted else ""
     kept = history.kept_in_words()
-    odd = f", {counted(len(history.incidents), 'incident')}" if history.incidents else ""
+    odd = f", {count_in_words(len(history.incidents), 'incident')}" if history.incidents else ""
     of = "" if history.num_epochs == asked else f" of {asked}"
     told = f"fitted {history.num_epochs} epochs{of}{early}{odd} in {seconds:.1f} s, {number}"
     return f"{told}; {kept}" if kept else told

@@ -56,12 +56,12 @@ def check_runs(runs: Sequence[Run]) -> None:
         if other.config["data"]["sha256"] != first.config["data"]["sha256"]:
             raise ValueError(
                 "a comparison expects runs on the same test data; "
-                f"{first.folder} has {described(first.config['data'])}, and "
-                f"{other.folder} has {described(other.config['data'])}. Train both on one of them."
+                f"{first.folder} has {describe_test_data(first.config['data'])}, and "
+                f"{other.folder} has {describe_test_data(other.config['data'])}. Train both on one of them."
             )
 
 
-def described(config: dict[str, Any]) -> str:
+def describe_test_data(config: dict[str, Any]) -> str:
     """Describe a run's test data, as its configuration has them."""
     shape = "x".join(map(str, config["event_shape"]))
     low, high = config["range"]

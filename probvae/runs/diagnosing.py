@@ -8,14 +8,14 @@ from typing import Any
 import jax
 import numpy as np
 
-from probvae import plots, report
+from probvae import plots
 from probvae.criticism import Budget, Diagnosis, diagnose
-from probvae.criticism.budgets import QUICK, THOROUGH, USUAL
-from probvae.criticism.diagnose import LEAST, spread
-from probvae.criticism.diagnosis_tree import check_arviz
+from probvae.criticism.diagnosis.budgets import QUICK, THOROUGH, USUAL
+from probvae.criticism.diagnosis.diagnose import LEAST, spread
+from probvae.criticism.diagnosis.diagnosis_tree import check_arviz
 from probvae.data import Data
 from probvae.evidence import Batch
-from probvae.runs import figures
+from probvae.runs import figures, report
 from probvae.runs import folder as files
 from probvae.runs.evaluation import batch
 from probvae.runs.run import Run
@@ -54,7 +54,7 @@ def diagnose_run(run: Run, *, rng_key: RngKey, budget: Budget, say: Callable[[An
     """
     check_installed()
     vae, data = run.fitted.vae, run.data
-    test = held_out(vae, data, say)
+    test = select_held_out(vae, data, say)
     train = batch(vae, data, "train", spread(len(data.train), budget.num_local))
     train = train._replace(x=np.asarray(data.observation(jax.random.fold_in(rng_key, 0), train.x)))
     found = diagnose(run.fitted, test, train=train, rng_key=rng_key, budget=budget, say=say)
@@ -64,7 +64,7 @@ def diagnose_run(run: Run, *, rng_key: RngKey, budget: Budget, say: Callable[[An
     pictures = []
     if figures.available():
         stem.mkdir()
-        for each in drawn(found):
+        for each in draw_diagnosis_figures(found):
             path = figures.save(each.figure, stem / f"{each.name}.png")
             pictures.append(report.Picture(each.name, each.caption, path.read_bytes()))
     else:
@@ -73,7 +73,7 @@ def diagnose_run(run: Run, *, rng_key: RngKey, budget: Budget, say: Callable[[An
     return found
 
 
-def held_out(vae: VAE, data: Data, say: Callable[[Any], None]) -> Batch:
+def select_held_out(vae: VAE, data: Data, say: Callable[[Any], None]) -> Batch:
     """Return the test data, and the validation data with them where alone they are too few.
 
     No gradient came from either: a small file, of which a tenth is for test, can be diagnosed, too.
@@ -86,19 +86,19 @@ def held_out(vae: VAE, data: Data, say: Callable[[Any], None]) -> Batch:
     return jax.tree.map(lambda *parts: np.concatenate(parts), test, valid)
 
 
-def drawn(found: Diagnosis) -> Iterator[figures.Drawn]:
+def draw_diagnosis_figures(found: Diagnosis) -> Iterator[figures.RunFigure]:
     """Yield the figures of a diagnosis, of what was measured."""
     m = found.measured
     if m.units is not None:
-        yield figures.Drawn("unit_use", UNIT_USE, plots.unit_use(m.units))
+        yield figures.RunFigure("unit_use", UNIT_USE, plots.unit_use(m.units))
     if m.pareto is not None:
-        yield figures.Drawn("tails", TAILS, plots.tails(m.pareto))
+        yield figures.RunFigure("tails", TAILS, plots.tails(m.pareto))
     if m.gap is not None:
-        yield figures.Drawn("gaps", GAPS, plots.gaps(m.gap, m.train_gap))
+        yield figures.RunFigure("gaps", GAPS, plots.gaps(m.gap, m.train_gap))
     if m.calibration is not None:
-        yield figures.Drawn("calibration", CALIBRATION, plots.calibration(_ranks(m.calibration)))
+        yield figures.RunFigure("calibration", CALIBRATION, plots.calibration(_ranks(m.calibration)))
     if m.predictive is not None:
-        yield figures.Drawn("predictions", PREDICTIONS, plots.predictions(m.predictive))
+        yield figures.RunFigure("predictions", PREDICTIONS, plots.predictions(m.predictive))
 
 
 def _ranks(found: Any) -> np.ndarray:

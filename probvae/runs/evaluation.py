@@ -7,8 +7,8 @@ import jax
 import numpy as np
 
 from probvae.data import Data
-from probvae.evidence import Batch, Evidence, no_density
-from probvae.training import Fitted
+from probvae.evidence import Batch, BoundEstimate, explain_no_density
+from probvae.fitted import Fitted
 from probvae.typing import RngKey
 from probvae.vae import VAE
 
@@ -60,12 +60,14 @@ def evaluate(
     elbo_key, log_prob_key = jax.random.split(rng_key)
     rows = test_rows(len(data.test), max_test)
     test, some = batch(fitted.vae, data, "test"), batch(fitted.vae, data, "test", rows)
-    reason = no_density(fitted.vae)
+    reason = explain_no_density(fitted.vae)
     if reason:
         return {"test_elbo": None, "test_log_prob": None, "no_log_prob": reason}
     return {
-        "test_elbo": _timed(fitted.elbo, test, elbo_key, ELBO_PARTICLES, progress=progress),
-        "test_log_prob": _timed(fitted.log_prob, some, log_prob_key, num_particles, progress=progress),
+        "test_elbo": _time_call(fitted.elbo, test, elbo_key, ELBO_PARTICLES, progress=progress),
+        "test_log_prob": _time_call(
+            fitted.log_prob, some, log_prob_key, num_particles, progress=progress
+        ),
     }
 
 
@@ -77,9 +79,11 @@ def test_rows(n: int, most: int) -> np.ndarray:
     return np.sort(drawn)
 
 
-def _timed(bound: Any, x: Batch, rng_key: RngKey, particles: int, *, progress: bool) -> dict[str, Any]:
+def _time_call(
+    bound: Any, x: Batch, rng_key: RngKey, particles: int, *, progress: bool
+) -> dict[str, Any]:
     start = time.perf_counter()
-    found: Evidence = bound(x, rng_key=rng_key, num_particles=particles, progress=progress)
+    found: BoundEstimate = bound(x, rng_key=rng_key, num_particles=particles, progress=progress)
     unbounded = int((~np.isfinite(found.value)).sum())
     return {
         "mean": found.mean,

@@ -20,7 +20,7 @@ SHOWN, MAPPED = 20, 2_000  # data shown as they are, data shown as codes
 HINT = "matplotlib is not installed: pip install 'probvae[plots]'"
 
 
-class Drawn(NamedTuple):
+class RunFigure(NamedTuple):
     """A figure, its name, and one sentence on how to read it."""
 
     name: str
@@ -33,19 +33,19 @@ def available() -> bool:
     return importlib.util.find_spec("matplotlib") is not None
 
 
-def drawn(run: Run, rng_key: RngKey) -> Iterator[Drawn]:
+def draw_run_figures(run: Run, rng_key: RngKey) -> Iterator[RunFigure]:
     """Yield a run's figures, those that its parts have."""
     sample_key, code_key = jax.random.split(rng_key)
-    yield Drawn("curves", CURVES, plots.curves(run.fitted.history))
-    yield Drawn("reconstructions", RECONSTRUCTIONS, reconstructions(run, SHOWN, code_key))
-    yield Drawn("samples", SAMPLES, samples(run, 2 * SHOWN, sample_key))
+    yield RunFigure("curves", CURVES, plots.curves(run.fitted.history))
+    yield RunFigure("reconstructions", RECONSTRUCTIONS, reconstructions(run, SHOWN, code_key))
+    yield RunFigure("samples", SAMPLES, samples(run, 2 * SHOWN, sample_key))
     if codes_are_distributions(run):
         if not run.fitted.vae.context_shape:
-            yield Drawn("interpolation", INTERPOLATION, interpolation(run, *ends(run.data)))
-        yield Drawn("latent_map", LATENT_MAP, _latent_map(run))
+            yield RunFigure("interpolation", INTERPOLATION, interpolation(run, *ends(run.data)))
+        yield RunFigure("latent_map", LATENT_MAP, _latent_map(run))
     if plots.data_space.PSEUDO_INPUTS in run.fitted.params:
         shown = plots.pseudo_inputs(run.fitted, limits=run.limits)
-        yield Drawn("pseudo_inputs", PSEUDO_INPUTS, shown)
+        yield RunFigure("pseudo_inputs", PSEUDO_INPUTS, shown)
 
 
 CURVES = (

@@ -10,7 +10,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from probvae.training.lock import locked
+from probvae.training.checkpointing.lock import hold_lock
 
 CONFIG, MODEL, FITTED = "config.json", "model.py", "fitted.safetensors"
 METRICS, EPOCHS, FIGURES, REPORT = "metrics.json", "metrics.csv", "figures", "report.html"
@@ -35,11 +35,11 @@ def new_folder(out: str | os.PathLike | None, *, name: str) -> Iterator[Path]:
     made: list[Path] = []
     try:
         with ExitStack() as stack:
-            with _explained(ROOT / name if out is None else Path(out)):
+            with _explain_folder(ROOT / name if out is None else Path(out)):
                 folder = _make_next(name, made) if out is None else _make(Path(out), made)
-                stack.enter_context(locked(folder / LOCK))  # it proves that the folder is writable
+                stack.enter_context(hold_lock(folder / LOCK))  # it proves that the folder is writable
             _check_free(folder)  # once more: another process may have been faster
-            stack.enter_context(_removed_unless_fitted(folder))
+            stack.enter_context(_remove_unless_fitted(folder))
             yield folder
     finally:
         for path in made:
@@ -48,7 +48,7 @@ def new_folder(out: str | os.PathLike | None, *, name: str) -> Iterator[Path]:
 
 
 @contextmanager
-def _explained(folder: Path) -> Iterator[None]:
+def _explain_folder(folder: Path) -> Iterator[None]:
     """Say what is expected of a folder in which nothing can be written."""
     try:
         yield
@@ -93,13 +93,13 @@ def _make_next(name: str, made: list[Path]) -> Path:
 def _check_free(folder: Path) -> None:
     if folder.is_dir() and any(path.name != LOCK for path in folder.iterdir()):
         raise FileExistsError(
-            f"{folder} holds {described(folder)}; expected a folder that is new or empty, since "
+            f"{folder} holds {describe_folder(folder)}; expected a folder that is new or empty, since "
             "nothing is ever overwritten. Give another --out, or none for a new folder below runs/."
         )
 
 
 @contextmanager
-def _removed_unless_fitted(folder: Path) -> Iterator[None]:
+def _remove_unless_fitted(folder: Path) -> Iterator[None]:
     try:
         yield
     except BaseException:
@@ -122,14 +122,14 @@ def epochs_kept(folder: Path) -> int:
     return int(kept[-1].stem.removeprefix("epoch-")) if kept else 0
 
 
-def take_results_away(folder: Path) -> None:
+def remove_results(folder: Path) -> None:
     """Take away what was made of a fitted VAE, the report first: a run with a report is whole."""
     for name in (REPORT, METRICS, EPOCHS):
         (folder / name).unlink(missing_ok=True)
     shutil.rmtree(folder / FIGURES, ignore_errors=True)
 
 
-def described(folder: Path) -> str:
+def describe_folder(folder: Path) -> str:
     """Say what a folder holds: a run or a sweep of which model, or some other files."""
     try:
         config = read_json(folder / CONFIG)

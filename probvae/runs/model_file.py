@@ -9,7 +9,7 @@ from pathlib import Path
 from types import FunctionType, ModuleType, TracebackType
 from typing import Any, NamedTuple
 
-from probvae.training.checks import check_count
+from probvae.checks import check_positive_integer
 from probvae.typing import Shape
 from probvae.vae import VAE
 from probvae.variant import Variant
@@ -58,14 +58,14 @@ class ModelFile(NamedTuple):
 
     def build(self, event_shape: Shape, **arguments: Any) -> Variant:
         """Call the function; raise unless it returns a VAE or a Variant."""
-        with _named(self.path):
+        with _name_failing_line(self.path):
             made = self.function(event_shape, **arguments)
         if isinstance(made, VAE):
             return Variant(made)
         if isinstance(made, Variant) and isinstance(made.vae, VAE):
             for name in ("epochs", "batch_size"):
                 if getattr(made, name) is not None:
-                    check_count(f"{self.path}: Variant({name}=...)", getattr(made, name))
+                    check_positive_integer(f"{self.path}: Variant({name}=...)", getattr(made, name))
             return made
         raise ModelFileError(
             f"{self.path}: {self.name} expected to return a probvae.VAE or a probvae.Variant; got "
@@ -93,7 +93,7 @@ def load_model_file(path: str | Path, *, stem: str | None = None) -> ModelFile:
         )
     module = ModuleType(f"probvae_model_{stem or path.stem}")
     module.__file__ = str(path)
-    with _named(path):
+    with _name_failing_line(path):
         source = path.read_text(encoding="utf-8-sig")  # Windows editors begin a file with a mark
         sys.modules[module.__name__] = module
         exec(compile(source, str(path), "exec"), module.__dict__)  # no bytecode is left on disk
@@ -114,10 +114,10 @@ def _one_function(path: Path, module: ModuleType) -> Callable[..., Any]:
         raise ModelFileError(
             f"{path}: expected exactly one public function that returns a VAE; got {got}. {fix}."
         )
-    return _checked_signature(path, next(iter(found.values())))
+    return _check_signature(path, next(iter(found.values())))
 
 
-def _checked_signature(path: Path, function: Callable[..., Any]) -> Callable[..., Any]:
+def _check_signature(path: Path, function: Callable[..., Any]) -> Callable[..., Any]:
     parameters = _parameters(function)
     if (
         [p.kind.name.startswith("POSITIONAL") for p in parameters[:1]] == [True]
@@ -144,7 +144,7 @@ def _kind(parameter: inspect.Parameter) -> Any:
 
 
 @contextmanager
-def _named(path: Path) -> Iterator[None]:
+def _name_failing_line(path: Path) -> Iterator[None]:
     """Name the file and the line in what goes wrong while its code runs."""
     try:
         yield

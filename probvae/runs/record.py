@@ -12,9 +12,8 @@ import numpy as np
 
 from probvae.data import Data
 from probvae.runs import folder as files
-from probvae.runs.context import asked_at
 from probvae.runs.model_file import ModelFile
-from probvae.runs.settings import Settings, recovery, sizes, stopping
+from probvae.runs.settings import Settings, describe_query_context, recovery, sizes, stopping
 from probvae.variant import Variant
 
 SEAL = "sha256"
@@ -53,19 +52,19 @@ def record(
         | ({} if stopping(settings) is None else {"early_stopping": repr(stopping(settings))})
         | ({} if settings.keep is None else {"keep": settings.keep})
         | ({} if recovery(settings) is None else {"recovery": repr(recovery(settings))})
-        | ({"asked_at": asked_at(variant)} if asked_at(variant) else {}),
+        | ({"asked_at": describe_query_context(variant)} if describe_query_context(variant) else {}),
         "evaluation": {"num_particles": settings.num_particles, "max_test": settings.max_test},
         "versions": versions(),
         "settings": {**settings._asdict(), "model": str(settings.model), "out": None},
     }
 
 
-def sealed(config: dict[str, Any], source: str) -> dict[str, Any]:
+def add_digests(config: dict[str, Any], source: str) -> dict[str, Any]:
     """Return a record with digests: of itself, and of the model file's source."""
     return {**config, SEAL: {files.CONFIG: _digest_of(config), files.MODEL: _sha256(source)}}
 
 
-def check_sealed(folder: Path, config: dict[str, Any], source: str) -> None:
+def check_digests(folder: Path, config: dict[str, Any], source: str) -> None:
     """Raise unless a run's record and model file are what was written.
 
     Raises:

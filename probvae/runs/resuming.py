@@ -10,12 +10,12 @@ from typing import Any
 from probvae.runs import folder as files
 from probvae.runs.account import epochs_text
 from probvae.runs.model_file import ModelFile, load_model_file
-from probvae.runs.record import check_sealed
+from probvae.runs.record import check_digests
 from probvae.runs.run import MOVED, Run, argument, check_unchanged, config_of, open_run
-from probvae.runs.settings import Settings, assembled, protocol
-from probvae.runs.training import completed
+from probvae.runs.settings import Settings, assemble, check_settings, protocol
+from probvae.runs.training import complete_run, fit_of
 from probvae.training import DataParallel
-from probvae.training.lock import locked
+from probvae.training.checkpointing.lock import hold_lock
 
 
 def resume(
@@ -49,8 +49,8 @@ def resume(
     folder = Path(directory)
     config = config_of(folder, needs=(files.CONFIG, files.MODEL))
     settings = settings_of(folder, config, data, data_dir)
-    with locked(folder / files.LOCK):
-        if is_whole(folder):
+    with hold_lock(folder / files.LOCK):
+        if is_complete(folder):
             run = open_run(folder, data=data, data_dir=data_dir)
             _check_results(run)
             # the folder of one that was killed at its very end: it is empty
@@ -59,20 +59,20 @@ def resume(
             return run
         file = model_of(folder, config)
         try:
-            variant, loaded, _ = assembled(file, settings)
+            variant, loaded, _ = assemble(file, settings)
         except FileNotFoundError as error:
             error.add_note(MOVED)
             raise
         check_unchanged(loaded, config["data"], settings.data)
-        check_sealed(folder, config, file.source)
+        check_digests(folder, config, file.source)
         say(protocol(loaded, settings, variant))
         say(_where_from(folder, config["training"]["epochs"]))
-        return completed(
+        return complete_run(
             folder, config, settings, variant, loaded, say, devices=devices, progress=progress
         )
 
 
-def is_whole(folder: Path) -> bool:
+def is_complete(folder: Path) -> bool:
     """Tell whether a run has come to its end, with a report."""
     return (folder / files.REPORT).exists() and not files.checkpoints(folder)
 
@@ -129,3 +129,48 @@ def _where_from(folder: Path, epochs: int) -> str:
     if not kept:
         return "there is no checkpoint yet: training starts from the first epoch"
     return f"going on after epoch {kept} of {epochs}"
+
+
+def assist(settings: Settings, *, devices: DataParallel) -> None:
+    """Take part in the training of a run that the first process writes: it has the same settings.
+
+    Args:
+        settings: what to do.
+        devices: of all processes.
+
+    Raises:
+        TypeError, ValueError: before training.
+        LostProcessError: where the first, or another, has ended.
+    """
+    check_settings(settings)
+    _assist(load_model_file(settings.model), settings, devices)
+
+
+def assist_resumed(
+    directory: str | os.PathLike,
+    *,
+    data: str | os.PathLike | None = None,
+    data_dir: str | None = None,
+    devices: DataParallel,
+) -> None:
+    """Take part in a run that goes on, by its own record, which this process can read.
+
+    Args:
+        directory: the run's folder.
+        data: path or name of the run's data now, if they have moved.
+        data_dir: where known data sets lie now, if elsewhere than before.
+        devices: of all processes.
+
+    Raises:
+        FileNotFoundError: if it is no run's folder.
+        LostProcessError: where the first, or another, has ended.
+    """
+    folder = Path(directory)
+    config = config_of(folder, needs=(files.CONFIG, files.MODEL))
+    if not is_complete(folder):
+        _assist(model_of(folder, config), settings_of(folder, config, data, data_dir), devices)
+
+
+def _assist(file: ModelFile, settings: Settings, devices: DataParallel) -> None:
+    variant, data, _ = assemble(file, settings)
+    fit_of(None, settings, variant, data, devices=devices, progress=False)

@@ -7,14 +7,14 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from probvae.checks import check_kind
 from probvae.data import Data, load
-from probvae.fields import check_kind
+from probvae.fitted import Fitted
+from probvae.fitted import load as load_fitted
 from probvae.runs import folder as files
-from probvae.runs.context import asked, told
 from probvae.runs.model_file import load_model_file
-from probvae.runs.record import DIGESTS, check_sealed, digests
-from probvae.training import Fitted
-from probvae.training import load as load_fitted
+from probvae.runs.record import DIGESTS, check_digests, digests
+from probvae.runs.settings import add_label_context, add_query_context
 from probvae.variant import Variant
 
 MOVED = (
@@ -86,12 +86,12 @@ def open_run(
             "run; put back what they were, or train anew."
         )
         raise
-    check_sealed(directory, config, file.source)
+    check_digests(directory, config, file.source)
     return Run(
         directory,
         config,
         fitted,
-        lambda: asked(variant, _load_data(variant, config["data"], data, data_dir)),
+        lambda: add_query_context(variant, _load_data(variant, config["data"], data, data_dir)),
     )
 
 
@@ -152,7 +152,7 @@ def _load_data(
     except FileNotFoundError as error:
         error.add_note(MOVED)
         raise
-    data = told(variant, data)
+    data = add_label_context(variant, data)
     check_unchanged(data, config, source)
     return data
 

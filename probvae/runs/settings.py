@@ -1,16 +1,19 @@
 """What a run is asked to do, and what that comes to."""
 
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 from numpyro.distributions import constraints
 
+from probvae.checks import check_positive_integer
 from probvae.data import Data, Rescale, load
-from probvae.runs.context import asked_at, own_shape, told
+from probvae.objectives import AbstractObjective
 from probvae.runs.model_file import ModelFile
 from probvae.training import AbstractRecovery, EarlyStopping, HalveRate, SkipBatch
-from probvae.training.checks import check_count
+from probvae.typing import Shape
 from probvae.variant import Variant
 
 BINARIZE = ("auto", "none", "static", "dynamic")
@@ -64,7 +67,7 @@ def check_settings(settings: Settings) -> None:
     """Raise for a number that would only fail after training."""
     for name in ("epochs", "batch_size", "num_particles", "max_test"):
         if getattr(settings, name) is not None:
-            check_count(name, getattr(settings, name))
+            check_positive_integer(name, getattr(settings, name))
     check_seed(settings.seed)
     stopping(settings)
     recovery(settings)
@@ -99,7 +102,7 @@ def recovery(settings: Settings) -> AbstractRecovery | None:
     skip, halve = settings.skip_batches, settings.halve_rate
     for name in ("skip_batches", "halve_rate"):
         if getattr(settings, name) is not None:
-            check_count(name, getattr(settings, name))
+            check_positive_integer(name, getattr(settings, name))
     if skip is not None and halve is not None:
         raise ValueError("skip_batches and halve_rate are two ways out of one thing: give one of them.")
     if skip is not None:
@@ -113,7 +116,7 @@ def check_seed(seed: int) -> None:
         raise ValueError(f"seed expects an integer from 0 to 2^32 - 1; got {seed!r}.")
 
 
-def assembled(file: ModelFile, settings: Settings) -> tuple[Variant, Data, str | None]:
+def assemble(file: ModelFile, settings: Settings) -> tuple[Variant, Data, str | None]:
     """Return the variant, the data as its likelihood takes them, and how they are binarised."""
     chosen = {"auto": None, "none": None}.get(settings.binarize, settings.binarize)
     data = load(settings.data, binarize=chosen, data_dir=settings.data_dir)
@@ -122,13 +125,13 @@ def assembled(file: ModelFile, settings: Settings) -> tuple[Variant, Data, str |
     if settings.binarize == "auto" and binary and isinstance(data.observation, Rescale):
         chosen = "dynamic"
         data = load(settings.data, binarize=chosen, data_dir=settings.data_dir)
-    data = told(variant, data)
+    data = add_label_context(variant, data)
     _check_context(variant, data)
     return variant, data, chosen
 
 
 def _check_context(variant: Variant, data: Data) -> None:
-    if own_shape(variant) and not data.context:
+    if data_context_shape(variant) and not data.context:
         raise ValueError(
             f"this VAE has context_shape={variant.vae.context_shape}, and the data {data.name!r} "
             "bring no context (nor labels of as many classes). Take data that do, or another model."
@@ -143,8 +146,8 @@ def protocol(data: Data, settings: Settings, variant: Variant) -> str:
     line += f"; values in [{low:.4g}, {high:.4g}]"
     if settings.binarize == "auto" and "dynamic" in str(data.description):
         line += f"; binarised because {type(variant.vae.likelihood).__name__} takes 0 and 1 only"
-    if asked_at(variant):
-        line += f"; the fitted VAE is asked at {asked_at(variant)}"
+    if describe_query_context(variant):
+        line += f"; the fitted VAE is asked at {describe_query_context(variant)}"
     return line
 
 
@@ -152,3 +155,47 @@ def sizes(settings: Settings, variant: Variant, data: Data) -> tuple[int, int]:
     """Return epochs and batch size; one that nobody asked for never exceeds the data."""
     usual = min(variant.batch_size or BATCH_SIZE, len(data.train))
     return settings.epochs or variant.epochs or EPOCHS, settings.batch_size or usual
+
+
+def data_context_shape(variant: Variant) -> Shape:
+    """Return the shape of the training data's context: the VAE's, less what the objective adds."""
+    shape, objective = variant.vae.context_shape, variant.objective
+    return objective.data_context_shape(shape) if isinstance(objective, AbstractObjective) else shape
+
+
+def add_label_context(variant: Variant, data: Data) -> Data:
+    """Return the data with their labels, one-hot, as the context of a VAE of as many classes.
+
+    Data that bring a context, or labels that are not 0, 1, ... K - 1 for a context of shape ``(K,)``,
+    stay as they are. A context that only the objective has an entry in takes none of the data's.
+    """
+    shape = data_context_shape(variant)
+    if variant.vae.context_shape and not shape:
+        return replace(data, context={})
+    if data.context or set(data.labels) != set(data.splits) or len(shape) != 1:
+        return data
+    every, classes = np.concatenate(list(data.labels.values())), np.arange(*shape)
+    if every.ndim != 1 or set(every.tolist()) != set(classes.tolist()):
+        return data
+    one_hot = np.eye(len(classes), dtype=np.float32)
+    return replace(data, context={split: one_hot[rows] for split, rows in data.labels.items()})
+
+
+def add_query_context(variant: Variant, data: Data) -> Data:
+    """Return data that were ``told``, with the context that the fitted VAE is asked with.
+
+    It is longer where the objective draws a part of it in training (``MultiRate``: log beta).
+    """
+    if data_context_shape(variant) == variant.vae.context_shape:
+        return data
+    whole = {
+        split: variant.objective.asked_context(data.context.get(split), len(x))
+        for split, x in data.splits.items()
+    }
+    return replace(data, context=whole)
+
+
+def describe_query_context(variant: Variant) -> str:
+    """Return in words what ``asked`` adds; nothing where it adds nothing."""
+    same = data_context_shape(variant) == variant.vae.context_shape
+    return "" if same else variant.objective.asked_at

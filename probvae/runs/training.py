@@ -9,19 +9,20 @@ from typing import Any
 
 import optax
 
-from probvae import report
+from probvae.column_checks import describe_unscaled
 from probvae.data import Data
-from probvae.runs import figures
+from probvae.fitted import Fitted, History
+from probvae.runs import figures, report
 from probvae.runs import folder as files
 from probvae.runs.account import account, epochs_text
-from probvae.runs.context import asked
 from probvae.runs.evaluation import batch, evaluate, keys, sentences
 from probvae.runs.model_file import load_model_file
-from probvae.runs.record import record, sealed
+from probvae.runs.record import add_digests, record
 from probvae.runs.run import Run
 from probvae.runs.settings import (
     Settings,
-    assembled,
+    add_query_context,
+    assemble,
     check_settings,
     keep_best,
     protocol,
@@ -33,14 +34,11 @@ from probvae.training import (
     Checkpoints,
     DataParallel,
     EarlyStopping,
-    Fitted,
-    History,
     LostProcessError,
     NonFiniteLossError,
     fit,
 )
 from probvae.training.callbacks import JSONLines
-from probvae.training.columns import unscaled
 from probvae.variant import Variant
 
 
@@ -71,22 +69,22 @@ def train(
     """
     check_settings(settings)
     file = load_model_file(settings.model)
-    variant, data, binarize = assembled(file, settings)
+    variant, data, binarize = assemble(file, settings)
     name = f"{file.path.stem}-{Path(data.name).stem}"
     with files.new_folder(settings.out, name=name) as folder:
         say(protocol(data, settings, variant))
-        if note := unscaled(variant.vae.likelihood, data.train):
+        if note := describe_unscaled(variant.vae.likelihood, data.train):
             say(note)
         say(str(variant.vae))
-        config = sealed(record(settings, file, variant, data, binarize, command), file.source)
+        config = add_digests(record(settings, file, variant, data, binarize, command), file.source)
         files.write_json(folder / files.CONFIG, config)
         files.write_text(folder / files.MODEL, file.source)
-        return completed(
+        return complete_run(
             folder, config, settings, variant, data, say, devices=devices, progress=progress
         )
 
 
-def completed(
+def complete_run(
     folder: Path,
     config: dict[str, Any],
     settings: Settings,
@@ -99,13 +97,13 @@ def completed(
 ) -> Run:
     """Train, or go on training, a run that has been written down; evaluate it and report."""
     before = files.epochs_kept(folder)
-    fitted, seconds = _fitted(folder, settings, variant, data, devices=devices, progress=progress)
-    over = is_over(fitted.history, config["training"]["epochs"], stopping(settings))
+    fitted, seconds = _fit_run(folder, settings, variant, data, devices=devices, progress=progress)
+    over = is_finished(fitted.history, config["training"]["epochs"], stopping(settings))
     try:
         _keep(folder, fitted)
-        run = Run(folder, config, fitted, lambda: asked(variant, data))
+        run = Run(folder, config, fitted, lambda: add_query_context(variant, data))
         say(account(run, seconds, interrupted=not over))
-        metrics = _evaluated(run, seconds, before, progress=progress)
+        metrics = _evaluate_run(run, seconds, before, progress=progress)
         path = _write_report(run, metrics, say)
     except KeyboardInterrupt as stop:
         raise type(stop)(f"after training: the fitted VAE is kept in {folder}") from None
@@ -121,7 +119,7 @@ def completed(
     return run
 
 
-def is_over(history: History, epochs: int, early: EarlyStopping | None) -> bool:
+def is_finished(history: History, epochs: int, early: EarlyStopping | None) -> bool:
     """Tell whether a run of so many epochs has come to its end."""
     stopped = early is not None and early.is_over(history.validation["elbo"])
     return stopped or history.num_epochs >= epochs
@@ -131,7 +129,7 @@ def _resume_words(folder: Path) -> str:
     return shlex.join(["probvae", "train", "--resume", str(folder)])
 
 
-def _fitted(
+def _fit_run(
     folder: Path, settings: Settings, variant: Variant, data: Data, **options: Any
 ) -> tuple[Fitted, float]:
     start = time.perf_counter()
@@ -155,7 +153,7 @@ def _fitted(
 
 
 def _keep(folder: Path, fitted: Fitted) -> None:
-    files.take_results_away(folder)
+    files.remove_results(folder)
     fitted.save(folder / files.FITTED, overwrite=True)
     files.write_text(folder / files.EPOCHS, epochs_text(fitted.history))
 
@@ -176,7 +174,9 @@ def fit_of(
     return fit(
         variant.vae,
         batch(variant.vae, data, "train"),
-        validation=None if data.valid is None else batch(variant.vae, asked(variant, data), "valid"),
+        validation=None
+        if data.valid is None
+        else batch(variant.vae, add_query_context(variant, data), "valid"),
         observation=data.observation,
         objective=variant.objective,
         optimizer=variant.optimizer if rate is None else optax.adam(rate),
@@ -194,7 +194,7 @@ def fit_of(
     )
 
 
-def _evaluated(run: Run, fit_seconds: float, before: int, *, progress: bool) -> dict[str, Any]:
+def _evaluate_run(run: Run, fit_seconds: float, before: int, *, progress: bool) -> dict[str, Any]:
     asked = run.config["evaluation"]
     found = evaluate(
         run.fitted, run.data, rng_key=keys(run.seed).evaluation, progress=progress, **asked
@@ -215,7 +215,7 @@ def _write_report(run: Run, metrics: dict[str, Any], say: Callable[[str], Any]) 
     shown = []
     if figures.available():
         (run.folder / files.FIGURES).mkdir()
-        for drawn in figures.drawn(run, keys(run.seed).figures):
+        for drawn in figures.draw_run_figures(run, keys(run.seed).figures):
             path = run.folder / files.FIGURES / f"{drawn.name}.png"
             shown.append((drawn, figures.save(drawn.figure, path)))
     else:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from probvae.fields import Checked
+from probvae.checks import Checked
 
 
 class Epoch(NamedTuple):
@@ -130,12 +130,12 @@ def check_callbacks(given: Any) -> None:
         )
 
 
-def called(callbacks: tuple[Callback, ...], epoch: Epoch) -> tuple[Callback, ...]:
+def call_callbacks(callbacks: tuple[Callback, ...], epoch: Epoch) -> tuple[Callback, ...]:
     """Call all, and return those that are to be called again: what raises is told of, and left out."""
-    return tuple(each for each in callbacks if _went_well(each, epoch))
+    return tuple(each for each in callbacks if _run_callback(each, epoch))
 
 
-def _went_well(callback: Callback, epoch: Epoch) -> bool:
+def _run_callback(callback: Callback, epoch: Epoch) -> bool:
     try:
         callback(epoch)
     except Exception as error:  # noqa: BLE001  whatever it is, it must not cost the fit

@@ -7,29 +7,28 @@ from typing import Any, NamedTuple
 import jax
 import optax
 
+from probvae import compatibility
 from probvae import data as sources
-from probvae import join
+from probvae.checks import check_kind
+from probvae.column_checks import warn_of_scales
+from probvae.data_checks import check_data
 from probvae.data_description import Comparer, DataDescription, Describer
 from probvae.evidence import Batch
-from probvae.fields import check_kind
+from probvae.fitted.fitted import Fitted
 from probvae.objectives import ELBO, AbstractObjective
-from probvae.objectives.checks import check_objective, check_schedules, check_terms
-from probvae.structure import structure
-from probvae.training import checks, loop
-from probvae.training.average import averaged
-from probvae.training.batch_statistics import check_batch_statistics
+from probvae.objectives.compatibility import check_objective, check_schedules, check_terms
+from probvae.tracing import trace_structure
+from probvae.training import argument_checks, loop
+from probvae.training.averaging import add_average
+from probvae.training.batch_norm_check import check_batch_statistics
 from probvae.training.callbacks import Callback, check_callbacks
-from probvae.training.checkpoints import Checkpoints
-from probvae.training.columns import warn_of_scales
-from probvae.training.course import Plan, trained
-from probvae.training.data_checks import check_data
-from probvae.training.devices import checked_devices
-from probvae.training.fitted import Fitted
-from probvae.training.known import known
-from probvae.training.recovery import AbstractRecovery, prepared
-from probvae.training.start_values import checked_params, initial_values
-from probvae.training.stopping import EarlyStopping, check_stopping, keeps_best
-from probvae.training.warm_start import held
+from probvae.training.checkpointing.checkpoints import Checkpoints
+from probvae.training.compile_cache import intern_optimizer
+from probvae.training.early_stopping import EarlyStopping, check_stopping, keeps_best
+from probvae.training.epochs import TrainingPlan, train_epochs
+from probvae.training.initial_values import check_params, freeze_roles, initial_values
+from probvae.training.parallel.devices import check_devices
+from probvae.training.recovery import AbstractRecovery, prepare_optimizer
 from probvae.typing import Params, RngKey
 from probvae.vae import VAE
 
@@ -64,14 +63,14 @@ def fit(
     steps, and looks at the validation data. Rows that do not fill a batch wait for the next epoch's
     shuffle. Every random number derives from ``rng_key``. An interrupt (Ctrl-C) ends the run at the
     end of the epoch, a second one at once, and returns what is fitted by then. Where weights have a
-    prior (``nets.Bayesian``) the programs are told ``num_data``, the number of training data.
+    prior (``nets.BayesianNet``) the programs are told ``num_data``, the number of training data.
 
     Args:
         vae: what to fit.
         train: data ``(n, *event_shape)`` in any numeric dtype (uint8 stays uint8 on the device): an
             array, a masked array, a frame, a sparse matrix, a source of rows, or a
             ``Batch(x, context, mask)`` of these. A mapped array of more than a quarter of the free
-            memory, a source of rows, or ``data.Streamed(array)`` is read chunk by chunk; losses are
+            memory, a source of rows, or ``data.StreamedData(array)`` is read chunk by chunk; losses are
             the same.
         rng_key: a typed key, ``jax.random.key(0)``.
         validation: like ``train``, but as the likelihood scores them: ``observation`` is not applied.
@@ -96,7 +95,7 @@ def fit(
         keep_best: whether to return the epoch with the best validation ELBO instead of the last. By
             default the best is returned, if there is early stopping, or if the objective ends as the
             ELBO or another bound on log p(x). ``ELBO(beta=4.0)``, ``Capacity``, ``InfoVAE`` or a game
-            maximise something else, so their last epoch is returned. So it is with ``nets.Bayesian``
+            maximise something else, so their last epoch is returned. So it is with ``nets.BayesianNet``
             (the KL of the weights is no part of the ELBO), and without a validation ELBO.
             ``print(fitted)`` says which epoch it is and what the last one had lost. To train on from
             the last epoch, use ``checkpoints``; ``init_params=fitted.values`` starts from the epoch
@@ -125,7 +124,7 @@ def fit(
             of the epochs before as ``error.fitted``: the best or the last, as ``keep_best`` says.
     """
     check_kind("progress", progress, bool)
-    ready = prepared_run(
+    ready = prepare_run(
         vae,
         train,
         rng_key=rng_key,
@@ -145,15 +144,17 @@ def fit(
     )
     check_callbacks(callbacks)
     check_kind("checkpoints", checkpoints, Checkpoints | None)
-    on = checked_devices(devices, batch_size)
+    on = check_devices(devices, batch_size)
     num_steps = epochs * (len(ready.data[0].x) // batch_size)
     asked: dict[str, Any] = {"early": early_stopping, "keep_best": keep_best}
     keep = keeps_best(ready.run.vae, ready.run.objective, num_steps, **asked)
-    plan = Plan(epochs, early_stopping, keep, checkpoints, recovery, tuple(callbacks), on)
-    return trained(ready.run, plan, *ready.data, rng_key, ready.start, ready.description, bar=progress)
+    plan = TrainingPlan(epochs, early_stopping, keep, checkpoints, recovery, tuple(callbacks), on)
+    return train_epochs(
+        ready.run, plan, *ready.data, rng_key, ready.start, ready.description, bar=progress
+    )
 
 
-class Ready(NamedTuple):
+class PreparedRun(NamedTuple):
     """A run whose data and options are checked: what is compiled, the data, where values start."""
 
     run: loop.Run
@@ -162,7 +163,7 @@ class Ready(NamedTuple):
     description: DataDescription  # of the training data
 
 
-def prepared_run(
+def prepare_run(
     vae: VAE,
     train: Any,
     *,
@@ -180,18 +181,18 @@ def prepared_run(
     recovery: AbstractRecovery | None = None,
     average: Any = None,
     progress: bool = False,
-) -> Ready:
+) -> PreparedRun:
     """Check what ``fit`` is given, before anything is compiled."""
     objective = ELBO() if objective is None else objective
     observation = sources.Cast() if observation is None else observation
     optimizer = ADAM if optimizer is None else optimizer
-    checks.check_options(vae, rng_key, optimizer, epochs, batch_size)
-    objective, optimizer = known(objective), known(optimizer)
-    roles = join.checked_roles("freeze", freeze)
+    argument_checks.check_options(vae, rng_key, optimizer, epochs, batch_size)
+    objective, optimizer = intern_optimizer(objective), intern_optimizer(optimizer)
+    roles = compatibility.check_roles("freeze", freeze)
     if roles:
-        vae, optimizer = replace(vae, frozen=roles), held(optimizer, roles)
-    optimizer = averaged(average, prepared(recovery, optimizer))
-    found = structure(vae)
+        vae, optimizer = replace(vae, frozen=roles), freeze_roles(optimizer, roles)
+    optimizer = add_average(average, prepare_optimizer(recovery, optimizer))
+    found = trace_structure(vae)
     check_objective(objective, found.model, found.guide, found.state, type(vae.posterior).__name__)
     bare = _data_side(vae, objective)
     look = {"keep_streamed": True, "progress": progress}
@@ -200,7 +201,7 @@ def prepared_run(
     description = describer.description()
     if len(vae.event_shape) == 1:
         warn_of_scales(vae.likelihood, description.x)
-    checks.check_batch_size(batch_size, len(train.x))
+    argument_checks.check_batch_size(batch_size, len(train.x))
     if train.mask is not None and not train.mask.any():
         raise ValueError(
             "train mask is false everywhere, so that no entry is observed. A mask is true where x is "
@@ -212,7 +213,7 @@ def prepared_run(
     if validation is not None:
         comparer = Comparer(description, "validation", names_cells=True)
         validation = check_data(vae, validation, "validation", record=comparer, **look)
-        if not isinstance(validation.x, sources.Streamed):
+        if not isinstance(validation.x, sources.StreamedData):
             validation = validation._replace(x=vae.observe(jax.random.key(0), validation.x))
         elif vae.likelihood.observation is not None:
             raise sources.DataError(
@@ -220,12 +221,12 @@ def prepared_run(
                 "once; usual fix: give validation data in memory, np.asarray(validation[:10_000])"
             )
     check_stopping(early_stopping, keep_best, vae, validation)
-    start = checked_params(vae, {} if init_params is None else init_params)
+    start = check_params(vae, {} if init_params is None else init_params)
     start = {**initial_values(vae, train, observation), **start}
     if vae.likelihood.observation is not None:
         observation = sources.Compose((observation, vae.likelihood.observation))
     run = loop.Run(vae, objective, optimizer, observation, batch_size)
-    return Ready(run, (train, validation), start, description)
+    return PreparedRun(run, (train, validation), start, description)
 
 
 def _data_side(vae: VAE, objective: Any) -> VAE:

@@ -9,15 +9,15 @@ import numpy as np
 from numpyro.infer import SVI
 from numpyro.infer.svi import SVIState
 
+from probvae.compilation import compile_program
 from probvae.evidence import Batch
 from probvae.objectives.objective import STATE, AbstractObjective
 from probvae.objectives.terms import terms
-from probvae.structure import shares_latents
-from probvae.tracing import compiled
-from probvae.training.average import average_in
-from probvae.training.devices import had_by_all, num_rows, taken
-from probvae.training.looking import Summary, summary
-from probvae.training.start_values import PASS_STATE
+from probvae.tracing import shares_latents
+from probvae.training.averaging import average_in
+from probvae.training.initial_values import PASS_STATE
+from probvae.training.parallel.devices import gather_rows, num_rows, replicate
+from probvae.training.validation import Summary, summary
 from probvae.typing import Params, RngKey
 
 ONCE = {"xla_backend_optimization_level": 0}  # what runs once should compile fast: half the time
@@ -54,10 +54,10 @@ def start(run: Run, rng_key: RngKey, batch: Batch, init_params: Params) -> SVISt
 @lru_cache
 def _starter(backend: str) -> Any:
     options = ONCE if backend == "cpu" else None
-    return compiled(started, static_argnames=("run",), compiler_options=options)
+    return compile_program(init_state, static_argnames=("run",), compiler_options=options)
 
 
-def started(run: Run, rng_key: RngKey, batch: Batch, init_params: Params) -> SVIState:
+def init_state(run: Run, rng_key: RngKey, batch: Batch, init_params: Params) -> SVIState:
     """Return what ``start`` does, not compiled."""
     svi = SVI(*programs(run, run.vae.eval()), run.optimizer, run.objective)
     state = svi.init(rng_key, *batch, init_params=dict(init_params))
@@ -71,7 +71,7 @@ def _strong(leaf: jax.Array) -> jax.Array:
     return jax.lax.convert_element_type(leaf, leaf.dtype) if weak else leaf
 
 
-def observed(run: Run, rng_key: RngKey, batch: Batch) -> Batch:
+def observe_batch(run: Run, rng_key: RngKey, batch: Batch) -> Batch:
     """Return a batch as a training step sees it: what is drawn for a datum outside the programs."""
     batch = batch._replace(x=run.observation(rng_key, batch.x))
     if not isinstance(run.objective, AbstractObjective):
@@ -80,7 +80,7 @@ def observed(run: Run, rng_key: RngKey, batch: Batch) -> Batch:
     return batch._replace(context=run.objective.drawn_context(*told))
 
 
-@partial(compiled, static_argnames=("run", "guarded"))
+@partial(compile_program, static_argnames=("run", "guarded"))
 def epoch(
     run: Run,
     state: SVIState,
@@ -106,25 +106,25 @@ def epoch(
     step = _step(run, keys[1], n, guarded=guarded)
 
     def numbered(state: SVIState, at: tuple) -> tuple[SVIState, dict]:
-        after, seen = step(state, at[0], taken(train, at[1]))
-        return had_by_all(train, after), seen
+        after, seen = step(state, at[0], gather_rows(train, at[1]))
+        return replicate(train, after), seen
 
-    state = _begun(state, fresh, keys[2])
+    state = _reset_state(state, fresh, keys[2])
     state, history = jax.lax.scan(numbered, state, (jnp.arange(len(rows)), rows))
     if valid is None:
-        return had_by_all(train, (state, history, None))
+        return replicate(train, (state, history, None))
     values = parameters(run, state)
     seen = summary(run.vae.eval(), values, rng_key, valid, run.batch_size)
-    return had_by_all(train, (state, history, seen))
+    return replicate(train, (state, history, seen))
 
 
-def begun(state: SVIState, fresh: Params, rng_key: RngKey, index: int) -> SVIState:
+def begin_epoch(state: SVIState, fresh: Params, rng_key: RngKey, index: int) -> SVIState:
     """Return the state that an epoch's first step is taken from."""
-    return _begun(state, fresh, _epoch_keys(rng_key, index)[2])
+    return _reset_state(state, fresh, _epoch_keys(rng_key, index)[2])
 
 
-@partial(compiled, static_argnames=("run", "n", "guarded"))
-def some_steps(
+@partial(compile_program, static_argnames=("run", "n", "guarded"))
+def run_steps(
     run: Run, state: SVIState, batches: Batch, rng_key: RngKey, at: tuple, n: int, *, guarded: bool
 ) -> tuple[SVIState, dict[str, jax.Array]]:
     """Take the steps of an epoch that ``batches`` ``(steps, batch_size, ...)`` are for.
@@ -143,13 +143,13 @@ def _step(run: Run, key: RngKey, n: int, *, guarded: bool) -> Any:
     told = {"num_data": n} if shares_latents(run.vae) else {}
 
     def step(state: SVIState, number: Any, batch: Batch) -> tuple[SVIState, dict]:
-        batch = observed(run, jax.random.fold_in(key, number), batch)
+        batch = observe_batch(run, jax.random.fold_in(key, number), batch)
         after, loss = svi.update(state, *batch, **told)
         parts = (after.mutable_state or {}).get(STATE, {})
         seen = {"loss": loss, **{k: v for k, v in parts.items() if k != "step"}}
         if not guarded:
             return after, seen
-        learned = _learned(after.mutable_state)
+        learned = _drop_unlearned(after.mutable_state)
         kept = all_finite((loss, after.optim_state, learned))
         seen["usable"] = all_finite((after.optim_state[1][0], learned))  # without the moments
         state = jax.lax.cond(kept, lambda: after, lambda: state._replace(rng_key=after.rng_key))
@@ -168,7 +168,7 @@ def is_finite(state: SVIState, *, moments: bool = False) -> bool:
         moments: whether to look at the optimizer's state, too.
     """
     _, (params, inner) = state.optim_state
-    held = params, _learned(state.mutable_state), inner if moments else ()
+    held = params, _drop_unlearned(state.mutable_state), inner if moments else ()
     return all(np.isfinite(leaf).all() for leaf in jax.device_get(_floats(held)))
 
 
@@ -180,7 +180,7 @@ def are_same(state: SVIState, other: SVIState) -> bool:
     return all(np.array_equal(a, b) for a, b in pairs)
 
 
-def _learned(state: Any) -> Any:
+def _drop_unlearned(state: Any) -> Any:
     """Leave out of running state what is only told: a scale that is not known is NaN."""
     return {name: held for name, held in (state or {}).items() if name != STATE}
 
@@ -196,7 +196,7 @@ def _epoch_keys(rng_key: RngKey, index: Any) -> jax.Array:
 
 def _rows_of_steps(rng_key: RngKey, n: int, batch_size: int) -> jax.Array:
     steps = n // batch_size
-    return _shuffled(rng_key, n)[: steps * batch_size].reshape(steps, batch_size)
+    return _shuffle_rows(rng_key, n)[: steps * batch_size].reshape(steps, batch_size)
 
 
 def all_finite(tree: Any) -> jax.Array:
@@ -208,7 +208,7 @@ def _floats(tree: Any) -> list[jax.Array]:
     return [a for a in jax.tree.leaves(tree) if jnp.issubdtype(a.dtype, jnp.floating)]
 
 
-def _shuffled(rng_key: RngKey, n: int) -> jax.Array:
+def _shuffle_rows(rng_key: RngKey, n: int) -> jax.Array:
     """Return the rows in a random order: one sort of random bits, which compiles in half the time.
 
     Two rows with the same bits (about n^2 / 2^33 pairs) keep their order.
@@ -216,11 +216,11 @@ def _shuffled(rng_key: RngKey, n: int) -> jax.Array:
     return jnp.argsort(jax.random.bits(rng_key, (n,)))
 
 
-def _begun(state: SVIState, fresh: Params, rng_key: RngKey) -> SVIState:
-    return SVIState(state.optim_state, _begun_anew(state.mutable_state, fresh), rng_key)
+def _reset_state(state: SVIState, fresh: Params, rng_key: RngKey) -> SVIState:
+    return SVIState(state.optim_state, _reset_running_state(state.mutable_state, fresh), rng_key)
 
 
-def _begun_anew(state: Any, fresh: Params) -> Any:
+def _reset_running_state(state: Any, fresh: Params) -> Any:
     return (
         state if state is None or PASS_STATE not in state else {**state, PASS_STATE: fresh[PASS_STATE]}
     )
@@ -238,8 +238,8 @@ def parameters(run: Run, state: SVIState) -> dict[str, Any]:
     return {name: value for name, value in values.items() if not name.startswith("objective$")}
 
 
-@partial(compiled, static_argnames=("run",))
-def whole_pass(run: Run, params: Params, fresh: Params, train: Any, rng_key: RngKey) -> Any:
+@partial(compile_program, static_argnames=("run",))
+def evaluate_all(run: Run, params: Params, fresh: Params, train: Any, rng_key: RngKey) -> Any:
     """Return the likelihood's running state after one pass over the whole training set.
 
     The optimal scale needs it: no parameter moves, so it is exact for the final ones.
@@ -250,15 +250,15 @@ def whole_pass(run: Run, params: Params, fresh: Params, train: Any, rng_key: Rng
     gather = _gather(run, params, rng_key)
 
     def gathered(held: Any, row: jax.Array) -> tuple[Any, None]:
-        return gather(held, row[0], taken(train, row)), None
+        return gather(held, row[0], gather_rows(train, row)), None
 
     held, _ = jax.lax.scan(gathered, fresh[PASS_STATE], rows)
     held = gathered(held, jnp.arange(whole, n))[0] if whole < n else held
-    return had_by_all(train, held)
+    return replicate(train, held)
 
 
-@partial(compiled, static_argnames=("run",))
-def some_passed(run: Run, params: Params, held: Any, firsts: Any, batches: Batch, key: RngKey) -> Any:
+@partial(compile_program, static_argnames=("run",))
+def evaluate_rows(run: Run, params: Params, held: Any, firsts: Any, batches: Batch, key: RngKey) -> Any:
     """Gather from some of the batches of ``whole_pass``; ``firsts`` are the rows that they begin at."""
     gather = _gather(run, params, key)
     return jax.lax.scan(lambda s, at: (gather(s, *at), None), held, (firsts, batches))[0]
@@ -268,7 +268,7 @@ def _gather(run: Run, params: Params, rng_key: RngKey) -> Any:
     def gather(held: Any, first: Any, batch: Batch) -> Any:
         keys = jax.random.split(jax.random.fold_in(rng_key, first))
         values = {**params, PASS_STATE: held}
-        batch = observed(run, keys[0], batch)
+        batch = observe_batch(run, keys[0], batch)
         read = terms(keys[1], values, run.vae.model, run.vae.guide, *batch)
         return read.state[PASS_STATE]
 

@@ -3,11 +3,10 @@
 from dataclasses import replace
 from typing import Any
 
+from probvae.fitted.fitted import Fitted, check_fitted
 from probvae.interfaces import AbstractPrior
-from probvae.training import checks
 from probvae.training.fit import fit
-from probvae.training.fitted import Fitted
-from probvae.training.warm_start import shared_params
+from probvae.training.initial_values import transfer_params
 from probvae.typing import Params, RngKey
 
 KEPT = ("encoder", "decoder", "guide", "likelihood")
@@ -48,9 +47,9 @@ def refit(
 
     Reference: Dai and Wipf 2019, arXiv:1903.05789 (two stages); Ghosh et al. 2020, arXiv:1903.12436.
     """
-    checks.check_fitted(fitted)
+    check_fitted(fitted)
     vae = replace(fitted.vae, prior=prior)
-    shared = shared_params(fitted, vae).items()
+    shared = transfer_params(fitted, vae).items()
     kept = {name: value for name, value in shared if name.split("$")[0] in KEPT}
     start = {**kept, **(init_params or {})}
     return fit(vae, train, rng_key=rng_key, init_params=start, freeze=KEPT, **options)

@@ -12,8 +12,8 @@ from inference.faces import square, tutorial_path
 from inference.pictures import by_components, in_chunks
 from inference.tutorial_loss import TutorialLoss
 from probvae import VAE, Fitted, likelihoods, nets
-from probvae.structure import structure
-from probvae.training import History
+from probvae.fitted import History
+from probvae.tracing import trace_structure
 
 KEY = jax.random.key(0)
 
@@ -44,7 +44,7 @@ def test_the_loss_of_the_tutorial():
     random = np.random.default_rng(0)
     values = {
         name: jax.tree.map(lambda a: offsets(a, random), tree)
-        for name, tree in structure(vae).params.items()
+        for name, tree in trace_structure(vae).params.items()
     }
     x = random.normal(size=(4, 3)).astype(np.float32)
     objective, fitted = TutorialLoss(weight=7.0), Fitted(vae, values, History({}, {}, {}))

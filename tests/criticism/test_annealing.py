@@ -15,14 +15,15 @@ import test_rotated_oracle as rotated
 from numpyro import handlers
 
 from probvae import VAE, Batch, Fitted, History, guides, nets, priors
-from probvae.criticism import annealed_log_prob, annealing, bracket, chains
+from probvae.criticism import annealed_log_prob, bracket
+from probvae.criticism.posterior import annealing, hmc
 from probvae.interfaces import AbstractDistributionGuide, AbstractDistributionPrior
 
 KEY = jax.random.key(1)
 X = rotated.X[:24].astype(np.float32)
 TRUTH = oracle.log_prob(rotated.X[:24], *rotated.rotated())
 STEPS = 100  # temperatures at which both sides are within 0.2 nat here, by either start
-STARTS = {"prior": annealing.from_prior, "guide": annealing.from_guide}
+STARTS = {"prior": annealing.anneal_from_prior, "guide": annealing.anneal_from_guide}
 
 
 @lru_cache
@@ -87,14 +88,14 @@ def test_few_temperatures_leave_a_gap_on_both_sides():
 def test_steps_are_adapted_to_each_datum():
     """Acceptance comes near its target, in codes whose scales differ by the posterior's."""
     for run in bracketed("prior", STEPS)[1:]:
-        np.testing.assert_allclose(run.acceptance, chains.TARGET, atol=0.06)
+        np.testing.assert_allclose(run.acceptance, hmc.TARGET, atol=0.06)
 
 
 @pytest.mark.slow
 def test_one_program_serves_tuning_and_both_directions():
-    chains.annealed.clear_cache()
+    hmc.move_along_path.clear_cache()
     bracket(fitted(), rng_key=KEY, num_data=3, num_particles=2, num_temperatures=5)
-    assert chains.annealed._cache_size() == 1
+    assert hmc.move_along_path._cache_size() == 1
 
 
 def test_one_temperature_is_importance_sampling():
@@ -102,7 +103,7 @@ def test_one_temperature_is_importance_sampling():
     guide, values = rotated.EXACT["FullRank"]
     at = rotated.fitted(guide, values())
     found = annealed_log_prob(
-        at, X[:5], rng_key=KEY, num_temperatures=1, num_particles=2, start=annealing.from_guide
+        at, X[:5], rng_key=KEY, num_temperatures=1, num_particles=2, start=annealing.anneal_from_guide
     )
     np.testing.assert_allclose(found.value, TRUTH[:5], atol=1e-3)
     np.testing.assert_allclose(found.standard_error, 0, atol=1e-3)
@@ -266,7 +267,7 @@ REFUSED = {
         {"prior": priors.UniformSphere(), "posterior": guides.PowerSpherical()}, {}, "biject_to"
     ),
     "semi-amortized": (
-        {"posterior": guides.SemiAmortized()}, {"start": annealing.from_guide}, "from_prior"
+        {"posterior": guides.SemiAmortized()}, {"start": annealing.anneal_from_guide}, "from_prior"
     ),
     "start": ({}, {"start": lambda vae: lambda *data: None}, r"latent sites \['z'\]; the start given"),
     "falling": ({}, {"schedule": lambda t: np.linspace(1, 0, t + 1)}, "rise from 0 to 1"),

@@ -15,15 +15,8 @@ import oracle
 import pytest
 
 from probvae import VAE, Batch, likelihoods, nets, to_datatree
-from probvae.criticism import (
-    calibration,
-    compare_values,
-    drop_missing,
-    elpd,
-    events,
-    psense_per_row,
-    sbc,
-)
+from probvae.criticism import compare_values, drop_missing, elpd, events, psense_per_row, sbc
+from probvae.criticism.posterior import calibration
 from probvae.interfaces import AbstractDistributionGuide, AbstractDistributionPrior
 
 arviz_stats = pytest.importorskip("arviz_stats", reason="pip install 'probvae[arviz]'")
@@ -348,7 +341,7 @@ def test_the_whole_tree_saves_as_netcdf(tree_of, tmp_path):
 
 
 def test_members_of_a_sweep_are_side_by_side():
-    from probvae.training.sweep_result import Sweep
+    from probvae.fitted.sweep import Sweep
 
     (one, x, _), (wide, _) = arviz_trees.rows(3), arviz_trees.fitted(1.5)
     sweep = Sweep({"beta": (0.5, 1.0)}, 1, (one, wide))

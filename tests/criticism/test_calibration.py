@@ -13,8 +13,9 @@ from numpyro import handlers
 from scipy import stats
 
 from probvae import VAE, Fitted, History, guides, nets, priors
-from probvae.criticism import calibration, sbc
-from probvae.criticism.uniformity import symmetry, uniformity
+from probvae.criticism import sbc
+from probvae.criticism.posterior import calibration
+from probvae.criticism.posterior.uniformity import symmetry, uniformity
 
 KEY = jax.random.key(0)
 N, DRAWS = 3000, 250

@@ -10,7 +10,7 @@ import numpy as np
 import oracle
 import pytest
 
-from probvae import Batch, Evidence, Fitted, History, guides, likelihoods
+from probvae import Batch, BoundEstimate, Fitted, History, guides, likelihoods
 from probvae import data as sources
 from probvae.criticism import compare, compare_values
 
@@ -41,7 +41,9 @@ def test_numbers_are_sums_and_errors_of_paired_differences():
 
 def test_monte_carlo_error_is_that_of_the_sum():
     error = np.full(200, 0.1)
-    found = compare_values({"a": Evidence(BASE, error, 10), "b": Evidence(BASE - 1, 2 * error, 10)})
+    found = compare_values(
+        {"a": BoundEstimate(BASE, error, 10), "b": BoundEstimate(BASE - 1, 2 * error, 10)}
+    )
     np.testing.assert_allclose(found.monte_carlo_error, np.array([0.1, 0.2]) * np.sqrt(200))
 
 

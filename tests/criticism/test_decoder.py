@@ -8,8 +8,8 @@ import oracle
 import pytest
 
 from probvae import VAE, Batch, Fitted, History, fit, nets
-from probvae.criticism import convergence, response
-from probvae.criticism.decoder import entry_scales, with_density
+from probvae.criticism import convergence, decoder_response
+from probvae.criticism.latents.decoder_response import entry_scales, with_density
 from probvae.likelihoods import Bernoulli, Gaussian, Joint
 
 X = oracle.dataset(500).astype(np.float32)
@@ -24,7 +24,7 @@ def fitted(weights=WEIGHTS, history=None):
 
 def test_response_is_that_of_the_linear_decoder():
     """z over the data is N(0, I) nearly: E[x|z] = W z + mu moves by the norm of W over sqrt(d)."""
-    found = response(fitted(), X, rng_key=KEY)
+    found = decoder_response(fitted(), X, rng_key=KEY)
     assert found.moved == pytest.approx(np.sqrt((WEIGHTS**2).sum() / 10), rel=0.05)
     assert found.mean_scale == pytest.approx(np.sqrt(VARIANCE), rel=1e-4)
     assert found.least_scale == pytest.approx(np.sqrt(VARIANCE), rel=1e-4)
@@ -40,11 +40,11 @@ def test_only_entries_with_a_density_can_run_away():
     vae = VAE(event_shape=(3,), latent_dim=1, encoder=nets.Linear(), decoder=nets.Linear())
     binary = np.eye(3, dtype=np.float32)
     found = fit(vae, binary, rng_key=KEY, epochs=1, batch_size=3, progress=False)
-    assert np.isnan(response(found, binary, rng_key=KEY).least_scale)
+    assert np.isnan(decoder_response(found, binary, rng_key=KEY).least_scale)
 
 
 def test_a_dead_decoder_does_not_answer():
-    assert response(fitted(0 * WEIGHTS), X, rng_key=KEY).moved < 1e-6
+    assert decoder_response(fitted(0 * WEIGHTS), X, rng_key=KEY).moved < 1e-6
 
 
 def test_each_column_is_compared_with_its_own_scale():
@@ -54,7 +54,7 @@ def test_each_column_is_compared_with_its_own_scale():
     layer = values["decoder$params"]["layers"][0]
     layer["kernel"] = layer["kernel"] * units * (np.arange(10) == 9)
     values["encoder$params"]["layers"][0]["kernel"] /= units[:, None]
-    found = response(Fitted(oracle.vae(), values, History({}, {}, {})), X * units, rng_key=KEY)
+    found = decoder_response(Fitted(oracle.vae(), values, History({}, {}, {})), X * units, rng_key=KEY)
     assert found.moved < 1e-6 * found.data_scale
     alone = np.sqrt((WEIGHTS[9] ** 2).sum()) / X[:, 9].std()
     assert found.moved_ratio == pytest.approx(alone / np.sqrt(10), rel=0.05)

@@ -86,8 +86,8 @@ def test_bad_input_is_refused_before_anything_is_measured():
 
 
 def test_without_arviz_it_says_so_before_it_measures(monkeypatch):
-    monkeypatch.setattr("probvae.criticism.diagnosis_tree.find_spec", lambda name: None)
-    module = sys.modules["probvae.criticism.diagnose"]  # the package's name is the function's
+    monkeypatch.setattr("probvae.criticism.diagnosis.diagnosis_tree.find_spec", lambda name: None)
+    module = sys.modules["probvae.criticism.diagnosis.diagnose"]  # the package's name is the function's
     monkeypatch.setattr(module, "measure", lambda *a, **k: pytest.fail("measured"))
     with pytest.raises(ImportError, match=r"probvae\[arviz\]"):
         diagnose(exact(), X, rng_key=KEY)

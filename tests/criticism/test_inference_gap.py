@@ -21,7 +21,7 @@ from test_rotated_oracle import (
 from probvae import (
     VAE,
     Batch,
-    Evidence,
+    BoundEstimate,
     Fitted,
     History,
     data,
@@ -31,8 +31,8 @@ from probvae import (
     nets,
     priors,
 )
-from probvae.criticism import gap as module
 from probvae.criticism import inference_gap
+from probvae.criticism.posterior import inference_gap as module
 
 KEY = jax.random.key(5)
 DATA = X[:12]
@@ -81,7 +81,7 @@ def assert_near(found, error, expected, slack=0.0):
 def test_mean_fields_approximation_gap_is_its_closed_form():
     """No encoder can close it, and one at the best of its family leaves nothing."""
     found = measured("best")
-    known = Evidence(truth(), np.zeros(len(DATA)), 1)
+    known = BoundEstimate(truth(), np.zeros(len(DATA)), 1)
     exact = module._with_log_prob(found, known)
     assert_near(exact.approximation, exact.approximation_standard_error, gap(), slack=1e-4)
     assert exact.approximation_standard_error.max() < 0.05
@@ -98,7 +98,7 @@ def test_a_moved_encoders_gap_is_its_closed_form_and_its_moments_say_how():
     assert 0.4 < spread < 1.7
     np.testing.assert_allclose(found.scale_ratio.mean(0), FACTOR, rtol=0.02)
     np.testing.assert_allclose(found.shift.mean(0), SHIFT, atol=0.03)
-    known = module._with_log_prob(found, Evidence(truth(), np.zeros(len(DATA)), 1))
+    known = module._with_log_prob(found, BoundEstimate(truth(), np.zeros(len(DATA)), 1))
     assert_near(known.approximation, known.approximation_standard_error, gap(), slack=2e-3)
     np.testing.assert_allclose(
         known.approximation + known.amortization, known.log_prob - known.elbo, atol=1e-4
@@ -210,7 +210,7 @@ AT = {
     "one particle": ({}, {"num_particles": 1}, "at least 2"),
     "no steps": ({}, {"num_steps": 0}, "num_steps expects a positive integer"),
     "no rate": ({}, {"rate": 0.0}, "rate expects a number > 0"),
-    "log p(x) of other data": ({}, {"log_prob": Evidence(np.zeros(5), np.zeros(5), 3)}, "of these 3 data"),
+    "log p(x) of other data": ({}, {"log_prob": BoundEstimate(np.zeros(5), np.zeros(5), 3)}, "of these 3 data"),
 }  # fmt: skip
 
 

@@ -10,9 +10,10 @@ import pytest
 import test_rotated_oracle as rotated
 
 from probvae import VAE, Batch, Fitted, History, guides, nets, priors
-from probvae.chunks import whole
-from probvae.criticism import pareto, pareto_shape
-from probvae.criticism.elpd_data import elpd_data
+from probvae.batching import all_rows
+from probvae.criticism import pareto_shape
+from probvae.criticism.comparison import elpd_data
+from probvae.criticism.posterior import pareto
 
 pytest.importorskip("arviz_stats", reason="arviz-stats is not installed: pip install 'probvae[arviz]'")
 
@@ -66,7 +67,7 @@ def test_narrow_guide_has_heavy_tails():
 def test_weights_are_those_that_log_prob_averages():
     key = jax.random.key(4)
     at = fitted(1.2)
-    log_w, size = pareto._log_weights(at.vae.eval(), at.values, whole(Batch(X[:5]), key), 1300)
+    log_w, size = pareto._log_weights(at.vae.eval(), at.values, all_rows(Batch(X[:5]), key), 1300)
     bound = at.log_prob(X[:5], rng_key=key, num_particles=1300)
     np.testing.assert_allclose(jax.nn.logsumexp(log_w, axis=1) - np.log(1300), bound.value, rtol=1e-5)
     assert (size - 10 > np.abs(log_w).max(1)).all()  # of terms of either sign, and of 10 entries

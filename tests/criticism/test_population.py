@@ -10,7 +10,7 @@ from scipy.special import logsumexp
 from scipy.stats import norm
 
 from probvae import Fitted, History
-from probvae.criticism import elbo_surgery, holes
+from probvae.criticism import elbo_surgery, prior_holes
 
 N, W, S = 40, np.array([[1.5], [0.5]]), 0.6
 X = (np.random.default_rng(0).normal(size=(N, 1)) @ W.T + 1.0).astype(np.float32)
@@ -55,11 +55,11 @@ def test_the_index_is_told_whole_by_posteriors_that_do_not_overlap():
 def test_holes_are_the_priors_mass_where_no_datum_encodes_to():
     z, _, population, prior = by_quadrature(0.2)
     low = population - prior < math.log(0.01)
-    found = holes(fitted(0.2), X, rng_key=KEY, num_samples=4000)
+    found = prior_holes(fitted(0.2), X, rng_key=KEY, num_samples=4000)
     expected = np.trapezoid(np.where(low, np.exp(prior), 0.0), z)
     assert 0.02 < expected < 0.98
     assert found.share == pytest.approx(expected, abs=4 * found.share_error)
-    bounded = holes(fitted(1.0), X, rng_key=KEY, num_samples=4000)
+    bounded = prior_holes(fitted(1.0), X, rng_key=KEY, num_samples=4000)
     ratio = np.trapezoid(np.exp(prior) * (by_quadrature()[2] - prior), z)
     assert bounded.log_ratio.mean() == pytest.approx(ratio, abs=0.1)
 
@@ -68,4 +68,4 @@ def test_bad_input_is_refused():
     with pytest.raises(ValueError, match="at least 2 data"):
         elbo_surgery(fitted(), X[:1], rng_key=KEY)
     with pytest.raises(ValueError, match="between 0 and 1"):
-        holes(fitted(), X, rng_key=KEY, ratio=2.0)
+        prior_holes(fitted(), X, rng_key=KEY, ratio=2.0)

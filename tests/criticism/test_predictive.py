@@ -12,11 +12,18 @@ from scipy import integrate, stats
 from probvae import VAE, Batch, Fitted, History, likelihoods, nets, plots
 from probvae import data as sources
 from probvae.criticism import predictive_checks
-from probvae.criticism.coverage import Ranks, coverage
-from probvae.criticism.diagnosis_tree import numbers_of
-from probvae.criticism.marginal import MOST_POINTS, atoms, distances, levels_of, ranked, snapped
-from probvae.criticism.predictive import _check
-from probvae.criticism.statistics import distinct_values, edges, usual_statistics
+from probvae.criticism.diagnosis.diagnosis_tree import numbers_of
+from probvae.criticism.samples.coverage import Ranks, coverage
+from probvae.criticism.samples.marginal import (
+    MOST_POINTS,
+    distances,
+    find_atoms,
+    find_levels,
+    rank_distances,
+    snap_to_levels,
+)
+from probvae.criticism.samples.predictive import _check
+from probvae.criticism.samples.statistics import distinct_values, edges, usual_statistics
 
 KEY = jax.random.key(0)
 W, MU, VARIANCE = oracle.optimum(oracle.dataset())
@@ -214,7 +221,7 @@ def test_distance_is_that_of_scipy(other):
         "above": a + 0.5,
         "below": a - 0.5,
     }[other]
-    found = distances([atoms(a), atoms(b)])
+    found = distances([find_atoms(a), find_atoms(b)])
     np.testing.assert_allclose(found, stats.ks_2samp(a, b).statistic)
 
 
@@ -222,9 +229,9 @@ def test_distance_at_quantiles_is_as_good_as_they_are_dense():
     random = np.random.default_rng(0)
     a = np.where(random.uniform(size=30_000) < 0.3, 0.0, random.normal(size=30_000))
     b = random.normal(0.1, 1, size=30_000)
-    assert len(atoms(a).values) <= MOST_POINTS
-    assert atoms(a).counts.sum() == len(a)
-    found = distances([atoms(a), atoms(b)])
+    assert len(find_atoms(a).values) <= MOST_POINTS
+    assert find_atoms(a).counts.sum() == len(a)
+    found = distances([find_atoms(a), find_atoms(b)])
     np.testing.assert_allclose(found, stats.ks_2samp(a, b).statistic, atol=1 / MOST_POINTS)
 
 
@@ -233,7 +240,7 @@ def test_the_marginal_tail_share_is_an_exact_rank(law):
     """P(tail share <= j / (r + 1)) = j / (r + 1) for samples of one law, below it where there are ties."""
     runs, replicates = 1000, 9
     draws = getattr(np.random.default_rng(0), law)(1.0, size=(runs, 1 + replicates, 20))
-    tails = [ranked(distances([atoms(one) for one in run])).tail_share for run in draws]
+    tails = [rank_distances(distances([find_atoms(one) for one in run])).tail_share for run in draws]
     for j in range(1, replicates + 1):
         nominal = j / (replicates + 1)
         error = np.sqrt(nominal * (1 - nominal) / runs)
@@ -306,11 +313,11 @@ def test_levels_that_differ_by_rounding_are_one():
     levels = np.arange(256, dtype=np.float32) / np.float32(255)
     other = np.arange(256, dtype=np.float32) * np.float32(1 / 255)
     assert (levels != other).any()
-    found = levels_of(np.repeat(levels.astype(float), 3))
-    np.testing.assert_array_equal(snapped(other.astype(float), found), levels.astype(float))
+    found = find_levels(np.repeat(levels.astype(float), 3))
+    np.testing.assert_array_equal(snap_to_levels(other.astype(float), found), levels.astype(float))
     moved = other.astype(float) + 1e-4
-    np.testing.assert_array_equal(snapped(moved, found), moved)
-    assert levels_of(np.random.default_rng(0).normal(size=100)) is None
+    np.testing.assert_array_equal(snap_to_levels(moved, found), moved)
+    assert find_levels(np.random.default_rng(0).normal(size=100)) is None
 
 
 def test_ranks_of_a_constant_are_uniform_and_of_a_low_entry_low():
@@ -352,7 +359,7 @@ def test_tail_share_and_effect_by_hand():
 
 
 def no_density():
-    likelihood = likelihoods.Perceptual(lambda x: x)
+    likelihood = likelihoods.PerceptualDistance(lambda x: x)
     return constant(likelihood, np.zeros(4))
 
 

@@ -8,7 +8,7 @@ from scipy.stats import norm
 
 from probvae import Fitted, History
 from probvae.criticism import prior_gap, two_sample_test
-from probvae.criticism.prior_gap import boosted_trees
+from probvae.criticism.latents.prior_gap import boosted_trees
 
 KEY = jax.random.key(0)
 

@@ -19,7 +19,8 @@ from test_rotated_oracle import (
 )
 
 from probvae import VAE, Batch, Fitted, History, guides, likelihoods, nets, priors
-from probvae.criticism import nuts, reference_chains
+from probvae.criticism import reference_chains
+from probvae.criticism.posterior import nuts
 
 pytest.importorskip("arviz_stats", reason="arviz-stats is not installed: pip install 'probvae[arviz]'")
 
@@ -139,7 +140,7 @@ def test_chains_that_did_not_mix_are_flagged():
     chains = rng.normal(size=(3, 2, 200, 2))
     chains[0, 0, :, 1] += 3
     chains[1, :, :, 0] = np.arange(2)[:, None]
-    found = nuts._compared(chains, rng.normal(size=(3, 400, 2)), np.zeros(3))
+    found = nuts._compare_draws(chains, rng.normal(size=(3, 400, 2)), np.zeros(3))
     assert found.converged.tolist() == [False, False, True]
     assert found.r_hat[0, 1] > 1.5
     assert found.r_hat[0, 0] < 1.01

@@ -18,8 +18,8 @@ from probvae.criticism import (
     sample_quality,
     two_sample_test,
 )
-from probvae.criticism.features import principal_components
-from probvae.criticism.two_sample import linear_classifier
+from probvae.criticism.samples.features import principal_components
+from probvae.criticism.samples.two_sample import linear_classifier
 
 KEY = jax.random.key(0)
 W, MU, VARIANCE = oracle.optimum(oracle.dataset())
@@ -211,6 +211,6 @@ def test_errors(call, message):
 
 
 def test_what_is_no_density_has_no_samples():
-    vae = oracle.vae(likelihood=likelihoods.Perceptual(lambda x: x))
+    vae = oracle.vae(likelihood=likelihoods.PerceptualDistance(lambda x: x))
     with pytest.raises(ValueError, match="Perceptual is no density"):
         sample_quality(Fitted(vae, {}, History({}, {}, {})), normal(30, 0, 10), rng_key=KEY)

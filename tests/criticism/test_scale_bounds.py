@@ -12,8 +12,9 @@ import registry
 from test_predictive import constant
 
 from probvae import Batch, Fitted, History, criticism, guides, likelihoods
-from probvae.criticism import rules, scale_bounds
-from probvae.criticism.scale_bounds import _declared, _loosened
+from probvae.criticism import scale_bounds
+from probvae.criticism.diagnosis import rules
+from probvae.criticism.diagnosis.scale_bounds import _find_bounds, _loosen_bound
 
 KEY = jax.random.key(0)
 X = oracle.dataset(200)
@@ -39,10 +40,10 @@ def finding(fitted, x):
     """Return what the rule says of a fit."""
     measured = SimpleNamespace(
         scale_bounds=scale_bounds(fitted, x, rng_key=KEY),
-        response=criticism.response(fitted, x, rng_key=KEY),
+        response=criticism.decoder_response(fitted, x, rng_key=KEY),
         elbo=SimpleNamespace(mean=-20.0),
     )
-    return rules.scale_at_bound(measured)
+    return rules.find_scale_at_bound(measured)
 
 
 def test_the_gain_of_a_looser_bound_is_its_closed_form():
@@ -132,12 +133,14 @@ def test_every_bound_of_a_part_is_declared(role):
         part = make()
         roles = dict.fromkeys(("likelihood", "posterior", "prior"))
         vae = SimpleNamespace(**{**roles, role: part})
-        found = list(_declared(vae))
+        found = list(_find_bounds(vae))
         asked = sum(repr(part).count(f"{word}=") for word in words)
         layers = len(
             re.findall(r"\bCoupling\(", repr(part))
         )  # a layer's bound shapes a flow and is no scale's
         assert len(found) == asked - layers, name
         for each in found:
-            (loose,) = [other for other in _declared(_loosened(vae, [each])) if other.way == each.way]
+            (loose,) = [
+                other for other in _find_bounds(_loosen_bound(vae, [each])) if other.way == each.way
+            ]
             assert loose.bound == each.looser

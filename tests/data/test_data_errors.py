@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from miniatures import grey, idx_bytes, write_idx, write_npz
 
+from probvae.data import known_datasets as known_sources
 from probvae.data import load
-from probvae.data import sources as known_sources
 
 FLOATS = np.ones((10, 2), np.float32)
 
@@ -387,14 +387,14 @@ def test_a_pickle_in_a_member_that_is_not_read_does_no_harm(tmp_path):
 
 def test_what_an_archive_declares_is_bounded_before_it_is_unpacked(tmp_path, monkeypatch):
     path = write_npz(tmp_path / "x.npz", train=np.zeros((1000, 100)), test=np.zeros((3, 100)))
-    monkeypatch.setattr("probvae.data.reading.MAX_BYTES", 10_000)
+    monkeypatch.setattr("probvae.data.read_errors.MAX_BYTES", 10_000)
     with pytest.raises(ValueError, match=r"x.npz declares 802,656 bytes unpacked, .* 10,000; usual"):
         load(path)
 
 
 def test_images_are_bounded(tmp_path, monkeypatch):
     folder = images(tmp_path / "f", *GREY)
-    monkeypatch.setattr("probvae.data.reading.MAX_BYTES", 100)
+    monkeypatch.setattr("probvae.data.read_errors.MAX_BYTES", 100)
     with pytest.raises(ValueError, match="f declares 120 bytes unpacked"):
         load(folder)
 

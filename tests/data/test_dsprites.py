@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from probvae.data import dsprites, load
-from probvae.data import sources as known_sources
+from probvae.data import known_datasets as known_sources
 
 MIDDLE = np.array([[0, 5, 0, 16, 16], [1, 5, 0, 16, 16], [2, 5, 0, 16, 16]])
 

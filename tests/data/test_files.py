@@ -9,7 +9,7 @@ from miniatures import grey, write_idx, write_npz
 from probvae.data import Binarize, Cast, Rescale, load
 from probvae.data.files import split_rows
 from probvae.data.idx import read_idx
-from probvae.data.streamed import mapped
+from probvae.data.streamed import find_mapped_array
 
 GREY = np.random.default_rng(1).integers(0, 256, (20, 3, 2), dtype=np.uint8)
 FLOATS = np.random.default_rng(0).normal(size=(20, 3, 2)).astype(np.float32)
@@ -85,10 +85,10 @@ def test_a_folder_of_splits_is_mapped_and_its_training_rows_stay_in_the_file(tmp
         np.save(tmp_path / f"{split}.npy", rows)
     np.save(tmp_path / "train_labels.npy", np.arange(14))
     data = load(tmp_path)
-    assert (mapped(data.train) is not None) == (array.dtype in (np.uint8, np.float32))
+    assert (find_mapped_array(data.train) is not None) == (array.dtype in (np.uint8, np.float32))
     np.testing.assert_array_equal(data.train, array[:14])
     assert [len(a) for a in data.splits.values()] == [14, 3, 3]
-    assert mapped(data.valid) is None
+    assert find_mapped_array(data.valid) is None
     np.testing.assert_array_equal(data.labels["train"], np.arange(14))
     whole = tmp_path / "whole.npz"
     np.savez(whole, train=array[:14], valid=array[14:17], test=array[17:])
@@ -97,7 +97,7 @@ def test_a_folder_of_splits_is_mapped_and_its_training_rows_stay_in_the_file(tmp
     for split in ("valid", "test"):
         np.testing.assert_array_equal(data.splits[split], other.splits[split])
     if array is GREY:
-        assert mapped(load(tmp_path, binarize="dynamic").train) is not None
+        assert find_mapped_array(load(tmp_path, binarize="dynamic").train) is not None
 
 
 def test_a_folder_of_splits_without_a_test_split(tmp_path):
@@ -169,7 +169,7 @@ def write_images(folder, arrays, suffix="png"):
 @needs_pillow
 @pytest.mark.parametrize("shape", [(10, 5, 4), (10, 5, 4, 3), (10, 5, 4, 4)])
 def test_images_keep_their_pixels_in_order_of_name(tmp_path, shape):
-    from probvae.data.images import read_images
+    from probvae.data.image_folder import read_images
 
     folder = write_images(tmp_path / "faces", grey(*shape))
     (folder / "README.txt").write_text("not an image")

@@ -8,8 +8,8 @@ import miniatures
 import numpy as np
 import pytest
 
-from probvae.data import Binarize, Cast, Rescale, known, load
-from probvae.data import sources as known_sources
+from probvae.data import Binarize, Cast, Rescale, list_datasets, load
+from probvae.data import known_datasets as known_sources
 from probvae.data.single_cell import read_pbmc3k
 
 
@@ -120,14 +120,14 @@ def test_digits_keep_every_row_of_their_source():
 
 def test_known_says_what_is_found(tmp_path, monkeypatch):
     miniatures.binarized_mnist(tmp_path)
-    found = known(data_dir=tmp_path)
+    found = list_datasets(data_dir=tmp_path)
     there = {name for name, entry in found.items() if entry.found}
     assert there == {"digits", "dsprites", "binarized-mnist"}
     monkeypatch.setenv("PROBVAE_DATA", str(tmp_path))
-    assert known() == found
+    assert list_datasets() == found
     monkeypatch.delenv("PROBVAE_DATA")
     monkeypatch.chdir(tmp_path)
-    assert known()["binarized-mnist"].paths == (Path("data") / known_sources.STATIC_FILE,)
+    assert list_datasets()["binarized-mnist"].paths == (Path("data") / known_sources.STATIC_FILE,)
 
 
 def test_data_dir_goes_before_the_environment(tmp_path, monkeypatch):

@@ -200,7 +200,7 @@ def test_an_array_beyond_the_limit_of_files_is_mapped(tmp_path, monkeypatch):
     """A file may be larger than memory: neither `prepare_images` nor `load` has a limit of bytes."""
     out = tmp_path / "celebahq" / "celebahq64.npy"
     np.save(tmp_path / "x.npy", grey(20, 64, 64, 3))
-    monkeypatch.setattr("probvae.data.reading.MAX_BYTES", 64 * 64 * 3)
+    monkeypatch.setattr("probvae.data.read_errors.MAX_BYTES", 64 * 64 * 3)
     prepare_images(tmp_path / "x.npy", out)
     assert len(load("celebahq", data_dir=tmp_path).train) == 19
     with pytest.raises(DataError, match="expected at most 12,288"):

@@ -5,8 +5,8 @@ import pytest
 from miniatures import grey
 
 from probvae.data import Binarize, Cast, Rescale
-from probvae.data.protocol import observed
-from probvae.data.source import Source
+from probvae.data.protocol import apply_protocol
+from probvae.data.source_arrays import Source
 
 ARRAYS = {"train": grey(5, 4, 3, seed=1), "valid": grey(3, 4, 3, seed=2), "test": grey(2, 4, 3)}
 GREY = Source("tiny", arrays=ARRAYS, kind="grey", levels=255.0)
@@ -18,7 +18,7 @@ def in_one_call(*splits):
 
 
 def test_grey_levels_are_rescaled():
-    data = observed(GREY, binarize=None)
+    data = apply_protocol(GREY, binarize=None)
     assert data.observation == Rescale(255.0)
     assert data.train is ARRAYS["train"]
     for split in ("valid", "test"):
@@ -28,7 +28,7 @@ def test_grey_levels_are_rescaled():
 
 
 def test_dynamic_draws_valid_then_test_once():
-    data = observed(GREY, binarize="dynamic")
+    data = apply_protocol(GREY, binarize="dynamic")
     assert data.observation == Binarize(255.0)
     assert data.train is ARRAYS["train"]
     valid, test = in_one_call("valid", "test")
@@ -38,7 +38,7 @@ def test_dynamic_draws_valid_then_test_once():
 
 
 def test_static_draws_train_after_them():
-    data = observed(GREY, binarize="static")
+    data = apply_protocol(GREY, binarize="static")
     assert data.observation == Cast()
     valid, test, train = in_one_call("valid", "test", "train")
     np.testing.assert_array_equal(data.valid, valid)
@@ -55,20 +55,22 @@ def test_drawing_in_chunks_gives_the_same_bits(monkeypatch):
 def test_without_valid():
     source = Source("two", arrays={s: ARRAYS[s] for s in ("train", "test")}, kind="grey")
     for binarize in (None, "static", "dynamic"):
-        assert observed(source, binarize=binarize).valid is None
-    np.testing.assert_array_equal(observed(source, binarize="static").test, in_one_call("test")[0])
+        assert apply_protocol(source, binarize=binarize).valid is None
+    np.testing.assert_array_equal(
+        apply_protocol(source, binarize="static").test, in_one_call("test")[0]
+    )
 
 
 def test_default_is_the_sources_own():
-    assert observed(GREY, binarize="default").observation == Rescale(255.0)
+    assert apply_protocol(GREY, binarize="default").observation == Rescale(255.0)
     static = Source("s", arrays=ARRAYS, kind="grey", default="static")
-    assert observed(static, binarize="default").observation == Cast()
+    assert apply_protocol(static, binarize="default").observation == Cast()
 
 
 @pytest.mark.parametrize("binarize", [None, "static", "default"])
 def test_binary_data_stay_as_they_are(binarize):
     arrays = {split: array % 2 for split, array in ARRAYS.items()}
-    data = observed(Source("bits", arrays=arrays, kind="binary"), binarize=binarize)
+    data = apply_protocol(Source("bits", arrays=arrays, kind="binary"), binarize=binarize)
     for split, array in arrays.items():
         np.testing.assert_array_equal(getattr(data, split), array)
         assert getattr(data, split).dtype == np.uint8
@@ -80,7 +82,9 @@ def test_binary_data_stay_as_they_are(binarize):
 )
 def test_counts_keep_a_compact_dtype_for_training(low, high, dtype):
     array = np.array([[low], [high]], np.int64)
-    data = observed(Source("n", arrays={"train": array, "test": array}, kind="counts"), binarize=None)
+    data = apply_protocol(
+        Source("n", arrays={"train": array, "test": array}, kind="counts"), binarize=None
+    )
     assert data.train.dtype == dtype
     assert data.test.dtype == np.float32
     np.testing.assert_array_equal(data.train, array)
@@ -98,4 +102,4 @@ def test_counts_keep_a_compact_dtype_for_training(low, high, dtype):
 def test_no_grey_range(kind, binarize, why):
     source = Source("things", arrays=ARRAYS, kind=kind)
     with pytest.raises(ValueError, match=f"'things'.*no grey range: its values are {why}.*usual fix"):
-        observed(source, binarize=binarize)
+        apply_protocol(source, binarize=binarize)

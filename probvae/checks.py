@@ -1,0 +1,283 @@
+"""Checks of arguments and of a part's fields: kinds, numbers, sizes, keys, functions.
+
+A field's annotation states what it may hold: ``components: PositiveInt``. ``Checked`` checks every field
+when the part is made, so a part writes a check of its own only for what one field cannot say.
+"""
+
+import inspect
+import os
+import types
+import typing
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from dataclasses import field as dataclass_field
+from functools import wraps
+from typing import Annotated, Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+MOST = 2**31  # no array has an axis of this length
+
+PATH = str | os.PathLike
+WORDS = {
+    bool: "True or False",
+    float: "a number",
+    float | int: "a number",
+    int: "an integer",
+    str: "text",
+    type(None): "None",
+    PATH: "a path, such as 'runs/first'",
+    tuple[int, ...]: "a tuple of integers, such as (32, 64)",
+}
+
+
+@dataclass(frozen=True)
+class Requirement:
+    """What a value of the right kind must satisfy, with the words that an error uses."""
+
+    words: str
+    holds: Callable[[Any], bool]
+
+
+PositiveInt = Annotated[int, Requirement("a positive integer", lambda n: n >= 1)]
+NonNegativeInt = Annotated[int, Requirement("an integer >= 0", lambda n: n >= 0)]
+PositiveFloat = Annotated[float, Requirement("a finite number > 0", lambda v: 0 < v < np.inf)]
+NonNegativeFloat = Annotated[float, Requirement("a finite number >= 0", lambda v: 0 <= v < np.inf)]
+UnitInterval = Annotated[float, Requirement("a number in [0, 1]", lambda v: 0 <= v <= 1)]
+OpenUnitInterval = Annotated[float, Requirement("a number in (0, 1)", lambda v: 0 < v < 1)]
+Rate = Annotated[float, Requirement("a rate in [0, 1)", lambda v: 0 <= v < 1)]
+Sizes = Annotated[
+    tuple[int, ...],
+    Requirement(
+        "a tuple of positive integers, such as (32, 64)", lambda sizes: all(n >= 1 for n in sizes)
+    ),
+]
+
+LOOSER = "looser"  # the metadata of a field that bounds a log scale
+
+
+def scale_bound(default: float, *, looser: float) -> Any:
+    """Declare a field that bounds the logarithm of a scale, so that ``diagnose`` finds it.
+
+    ``diagnose`` moves each such bound in its looser direction and measures what the ELBO gains.
+
+    Args:
+        default: the bound, in nats.
+        looser: -1.0 for a lower bound, 1.0 for an upper bound or a bound on the absolute value.
+    """
+    return dataclass_field(default=default, metadata={LOOSER: looser})
+
+
+class Checked:
+    """A dataclass whose fields are of the kinds that their annotations say.
+
+    What the part's own ``__post_init__`` compares or counts is looked at before it; the rest after it,
+    since it has better words for what it knows.
+    """
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        own = cls.__dict__.get("__post_init__")
+        if own is not None:
+            setattr(cls, "__post_init__", _around(own))  # noqa: B010
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+        check_finite(self)
+
+
+def _around(own: Callable[[Any], None]) -> Callable[[Any], None]:
+    @wraps(own)
+    def checked(self: Any) -> None:
+        check_fields(self, only=_is_first)
+        own(self)
+        check_fields(self)
+        check_finite(self)
+
+    return checked
+
+
+def _is_first(kind: Any) -> bool:
+    """Whether parts compare, count or call what is of a kind without a look at it."""
+    if typing.get_origin(kind) is Annotated:
+        return True
+    return kind in (float, bool, PATH, float | int) or _is_function(kind) or _is_tuple(kind)
+
+
+def check_fields(part: Any, *, only: Callable[[Any], bool] = lambda kind: True) -> None:
+    """Raise unless the fields of a part are of the kinds that their annotations say.
+
+    Raises:
+        TypeError: for a value of another kind; the message names the part, the field and the kind.
+    """
+    for field in fields(part):
+        if field.init and only(field.type):
+            name = f"{type(part).__name__}({field.name}=...)"
+            check_kind(name, getattr(part, field.name), field.type)
+
+
+def check_finite(part: Any) -> None:
+    """Raise ValueError where a field of a part is a number that is NaN or infinite."""
+    for field in fields(part):
+        value = getattr(part, field.name) if field.init else None
+        if isinstance(value, float | np.floating) and not np.isfinite(value):
+            name = f"{type(part).__name__}({field.name}=...)"
+            raise ValueError(f"{name} expects a finite number; got {value!r}. Give one.")
+
+
+def check_kind(name: str, value: Any, kind: Any) -> None:
+    """Raise unless a value is of a kind: a class, a number, a function, a tuple of these.
+
+    Raises:
+        TypeError: for a value of another kind.
+        ValueError: for a value of the kind that breaks the ``Requirement`` of an ``Annotated`` kind.
+    """
+    if not _fits(value, kind):
+        wrong = ValueError if _fits(value, kind, bare=True) else TypeError
+        raise wrong(f"{name} expects {_words(kind)}; got {format_value(value)}.{_hint(value)}")
+
+
+def _split_annotated(kind: Any) -> tuple[Any, tuple[Requirement, ...]]:
+    """Return the kind without its annotations, and its requirements. ``X | None`` has none of its own."""
+    if typing.get_origin(kind) is not Annotated:
+        return kind, ()
+    plain, *notes = typing.get_args(kind)
+    return plain, tuple(note for note in notes if isinstance(note, Requirement))
+
+
+def _fits(value: Any, kind: Any, *, bare: bool = False) -> bool:
+    """Whether a value is of a kind; with ``bare``, whatever its requirements."""
+    if typing.get_origin(kind) is Annotated:
+        plain, requirements = _split_annotated(kind)
+        return _fits(value, plain) and (bare or all(each.holds(value) for each in requirements))
+    if typing.get_origin(kind) in (typing.Union, types.UnionType):
+        return any(_fits(value, each, bare=bare) for each in typing.get_args(kind))
+    if kind is bool:
+        return isinstance(value, bool | np.bool_)
+    if kind in (int, float):
+        numbers = (int, np.integer) if kind is int else (int, float, np.integer, np.floating)
+        return isinstance(value, numbers) and not isinstance(value, bool)
+    if _is_function(kind):
+        return callable(value) and not _is_part(value)
+    if typing.get_origin(kind) is tuple:
+        return isinstance(value, tuple) and _fit_each(value, typing.get_args(kind))
+    plain = isinstance(kind, type) and kind is not Any and not typing.get_args(kind)
+    return isinstance(value, kind) if plain else True
+
+
+def _fit_each(values: tuple, kinds: tuple) -> bool:
+    kinds = kinds[:1] * len(values) if kinds[-1:] == (...,) else kinds
+    return len(values) == len(kinds) and all(map(_fits, values, kinds))
+
+
+def _is_function(kind: Any) -> bool:
+    return kind is Callable or typing.get_origin(kind) is Callable
+
+
+def _is_tuple(kind: Any) -> bool:
+    return typing.get_origin(kind) is tuple and kind != tuple[int, ...]  # sizes have words of their own
+
+
+def _is_part(value: Any) -> bool:
+    """Whether something is a class of parts, which makes a part and is none."""
+    return isinstance(value, type) and issubclass(value, Checked)
+
+
+def _words(kind: Any) -> str:
+    plain, requirements = _split_annotated(kind)
+    if requirements:
+        return requirements[0].words
+    kind = plain
+    if kind in WORDS:
+        return WORDS[kind]
+    if typing.get_origin(kind) in (typing.Union, types.UnionType):
+        return " or ".join(_words(each) for each in typing.get_args(kind))
+    if _is_function(kind):
+        return "a function (as a net its recipe, such as nets.MLP((300, 300)))"
+    if typing.get_origin(kind) is tuple:
+        return f"a tuple, each of it {_words(typing.get_args(kind)[0])}"
+    return f"a {getattr(kind, '__name__', str(kind)).removeprefix('Abstract')}"
+
+
+def _hint(value: Any) -> str:
+    return f" Call it: {value.__name__}(...)." if _is_part(value) else ""
+
+
+def format_value(value: Any) -> str:
+    """Return a value as an error names it: on one line, and short."""
+    text = " ".join(repr(value).split())
+    return text if len(text) <= 80 else f"a {type(value).__name__}, {text[:60]}..."
+
+
+def field_error(function: Any, *args: Any, **kwargs: Any) -> str:
+    """Return why something cannot be called on these; "" where it can, or has no signature to say."""
+    if not callable(function):
+        return "it is no function"
+    try:
+        inspect.signature(function).bind(*args, **kwargs)
+    except TypeError as error:
+        return str(error)
+    except ValueError:  # of some that are written in C
+        return ""
+    return ""
+
+
+def check_function(name: str, function: Any, *args: Any, such_as: str) -> None:
+    """Raise TypeError unless something can be called on so many arguments."""
+    why = field_error(function, *args)
+    if why:
+        raise TypeError(
+            f"{name} expects a function, such as {such_as}; got {format_value(function)}: {why}."
+        )
+
+
+def as_shape(name: str, value: Any) -> tuple[int, ...]:
+    """Return a tuple of positive integers as one of Python's own; raise for anything else."""
+    if isinstance(value, list | tuple) and all(_is_size(n) for n in value):
+        return tuple(int(n) for n in value)
+    raise ValueError(f"{name} expects a tuple of positive integers; got {value!r}.")
+
+
+def _is_size(n: Any) -> bool:
+    return isinstance(n, int | np.integer) and not isinstance(n, bool) and bool(n > 0)
+
+
+def check_components(prior: Any) -> None:
+    """Raise unless ``prior.components`` is a positive integer."""
+    if not isinstance(prior.components, int) or prior.components < 1:
+        raise ValueError(
+            f"{type(prior).__name__}(components=...) expects a positive integer; "
+            f"got {prior.components!r}."
+        )
+
+
+def check_key(rng_key: Any) -> None:
+    """Raise unless ``rng_key`` is one typed key."""
+    typed = isinstance(rng_key, jax.Array) and jnp.issubdtype(rng_key.dtype, jax.dtypes.prng_key)
+    if not (typed and rng_key.shape == ()):
+        raise TypeError(
+            f"rng_key expects one typed key, jax.random.key(0); got {format_value(rng_key)}."
+        )
+
+
+def check_number(name: str, value: Any, kind: Any) -> None:
+    """Raise ValueError unless an argument is a number of a kind such as ``PositiveFloat``."""
+    if not _fits(value, kind):
+        raise ValueError(f"{name} expects {_words(kind)}; got {format_value(value)}.")
+
+
+def check_positive_integer(name: str, value: Any) -> None:
+    """Raise unless ``value`` is a positive integer, of a size that an array can have."""
+    if not isinstance(value, int | np.integer) or isinstance(value, bool) or value < 1:
+        raise ValueError(f"{name} expects a positive integer; got {format_value(value)}.")
+    if value >= MOST:
+        raise ValueError(f"{name} expects a positive integer below 2^31; got {value}. Take fewer.")
+
+
+def check_draws(rng_key: Any, **counts: Any) -> None:
+    """Raise unless there is a key, and each count of what is to be drawn is a positive integer."""
+    check_key(rng_key)
+    for name, count in counts.items():
+        check_positive_integer(name, count)

@@ -1,0 +1,101 @@
+"""The program: arguments to a command, and what goes wrong to a message and an exit code."""
+
+import signal
+import sys
+import threading
+import traceback
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from probvae.cli.devices import select_machine
+from probvae.cli.parser import parse_arguments
+from probvae.cli.terminal import lenient_output
+from probvae.runs import SweptError
+
+FAILURES = (ValueError, TypeError, OSError, ArithmeticError, ImportError, MemoryError, RuntimeError)
+FAILED, USAGE, INTERRUPTED, TERMINATED = 1, 2, 130, 143
+
+
+class TerminatedError(KeyboardInterrupt):
+    """SIGTERM: as an interrupt, but the run is not finished with what there is."""
+
+    code = TERMINATED
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line.
+
+    Args:
+        argv: the arguments; by default those of the process.
+
+    Characters that the terminal cannot show are escaped. A command whose output cannot be written any
+    more (a closed pipe, a full disk) runs to its end, and returns 1.
+
+    Returns:
+        0, or 1 for what went wrong (a paragraph on stderr), 2 for a sweep over what cannot be swept,
+        130 after Ctrl-C, 143 after SIGTERM.
+
+    Raises:
+        SystemExit: 2 for a command that does not exist as it is written, or a device that is not
+            there; 0 after ``--help``.
+    """
+    argv = list(sys.argv[1:] if argv is None else argv)
+    with lenient_output() as output:
+        code = _run(argv)
+        if output is not None and not code:
+            output.flush()
+            code = _report_lost(output.error)
+    return code
+
+
+def _report_lost(error: OSError | None) -> int:
+    """Return the exit code of a command that ended well but whose output may be lost."""
+    if error is None:
+        return 0
+    if not isinstance(error, BrokenPipeError):  # a pipe is closed by a reader who has seen enough
+        told = f"the command is done, but its output could not be written: {error.strerror}"
+        print(f"probvae: {told}", file=sys.stderr)
+    return FAILED
+
+
+def _run(argv: list[str]) -> int:
+    try:
+        arguments = parse_arguments(argv)
+        with _raise_on_sigterm(), select_machine(arguments):
+            arguments.run(arguments)
+    except KeyboardInterrupt as stop:
+        print(f"\nprobvae: interrupted {stop}".rstrip(), file=sys.stderr)
+        return TERMINATED if isinstance(stop, TerminatedError) else INTERRUPTED
+    except FAILURES as error:
+        if "--debug" in argv:
+            traceback.print_exc()
+        print(f"probvae: {_paragraph(error)}", file=sys.stderr)
+        return USAGE if isinstance(error, SweptError) else FAILED
+    return 0
+
+
+@contextmanager
+def _raise_on_sigterm() -> Iterator[None]:
+    """Raise SIGTERM as an error, so that what is half done is taken away, and the rest told of."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def end(*_: object) -> None:
+        raise TerminatedError
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before or signal.SIG_DFL)
+
+
+def _paragraph(error: BaseException) -> str:
+    """Return an error's message and notes as one paragraph."""
+    words = str(error)
+    if isinstance(error, OSError) and error.strerror:
+        words = f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    told = isinstance(error, ValueError | TypeError | OSError | ImportError | FloatingPointError)
+    words = words if told and words else f"{type(error).__name__}: {words}"
+    return " ".join(" ".join([words, *getattr(error, "__notes__", [])]).split())

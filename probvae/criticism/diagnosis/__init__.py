@@ -1,0 +1,1 @@
+"""Diagnosis: measures of a fit, and the rules that judge them."""

@@ -1,0 +1,1 @@
+"""Latent space: active units, ELBO decomposition, disentanglement."""

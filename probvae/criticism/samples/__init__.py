@@ -1,0 +1,1 @@
+"""Samples of the model beside data: tests, checks and distances."""

@@ -1,0 +1,91 @@
+"""Whether each sample lies among the data, and each datum among the samples."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from probvae.checks import check_positive_integer
+from probvae.criticism.samples.features import check_features
+from probvae.typing import ArrayLike
+
+ROWS = 1_000  # distances held at a time, by rows
+
+
+class Neighbourhoods(NamedTuple):
+    """Shares of samples among the data, and of data among the samples, of balls to the k-th neighbour.
+
+    ``precision`` is the share of samples inside a ball of some datum, ``recall`` that of data inside a
+    ball of some sample; ``density`` the mean number of data's balls that a sample lies in, over k (1 in
+    expectation where both are of one distribution; it may exceed 1), ``coverage`` the share of data
+    whose ball holds a sample (then ``expected_coverage``, whatever the distribution is). k is
+    ``num_neighbours``.
+    """
+
+    precision: float
+    recall: float
+    density: float
+    coverage: float
+    expected_coverage: float
+    num_neighbours: int
+
+
+def neighbourhoods(data: ArrayLike, samples: ArrayLike, *, num_neighbours: int = 5) -> Neighbourhoods:
+    """Compare features of data and samples by the balls to each point's k-th nearest of its own kind.
+
+    Args:
+        data: features ``(n, columns)``.
+        samples: features ``(m, columns)``.
+        num_neighbours: k; the point itself does not count.
+
+    Raises:
+        ValueError: for features that do not fit each other, or k or fewer points of a kind.
+
+    Reference: Kynkaanniemi et al. 2019, arXiv:1904.06991 (precision, recall); Naeem et al. 2020,
+    arXiv:2002.09797 (density, coverage).
+    """
+    check_positive_integer("num_neighbours", num_neighbours)
+    x, y = check_features(data, "data"), check_features(samples, "samples")
+    n, m, k = len(x), len(y), num_neighbours
+    if min(n, m) <= k or x.shape[1] != y.shape[1]:
+        raise ValueError(
+            f"neighbourhoods of {k} expect more than {k} data and samples, of the same features; got "
+            f"features of shapes {x.shape} and {y.shape}."
+        )
+    x_radius, y_radius = _radii(x, k), _radii(y, k)
+    in_data, covered, recalled = np.zeros(m, int), np.zeros(n, bool), np.zeros(n, bool)
+    for rows in _blocks(n):
+        distance = _distances(x[rows], y)
+        inside = distance <= x_radius[rows, None]
+        in_data += inside.sum(0)
+        covered[rows] = inside.any(1)
+        recalled[rows] = (distance <= y_radius).any(1)
+    return Neighbourhoods(
+        float((in_data > 0).mean()),
+        float(recalled.mean()),
+        float(in_data.mean() / k),
+        float(covered.mean()),
+        compute_expected_coverage(n, m, k),
+        k,
+    )
+
+
+def compute_expected_coverage(num_data: int, num_samples: int, num_neighbours: int) -> float:
+    """Return 1 - prod_{j=1..k} (n - j) / (n + m - j): a datum's k nearest are not all data."""
+    j = np.arange(1, num_neighbours + 1)
+    return float(1 - np.prod((num_data - j) / (num_data + num_samples - j)))
+
+
+def _radii(x: np.ndarray, k: int) -> np.ndarray:
+    """Return the distance of each point to its k-th nearest other one."""
+    found = [np.partition(_distances(x[rows], x), k, axis=1)[:, k] for rows in _blocks(len(x))]
+    return np.concatenate(found)
+
+
+def _distances(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    from scipy.spatial.distance import cdist
+
+    return cdist(a, b)  # by differences: equal points are at 0
+
+
+def _blocks(n: int) -> list[slice]:
+    return [slice(start, start + ROWS) for start in range(0, n, ROWS)]

@@ -1,0 +1,20 @@
+"""A fitted VAE: queries, saving and loading, training history."""
+
+from probvae.fitted.decoder_prior import DecoderPrior
+from probvae.fitted.fitted import Fitted, check_fitted, load, point_weights
+from probvae.fitted.history import History, Incident
+from probvae.fitted.queries import Imputed, Samples
+from probvae.fitted.sweep import Sweep
+
+__all__ = [
+    "DecoderPrior",
+    "Fitted",
+    "History",
+    "Imputed",
+    "Incident",
+    "Samples",
+    "Sweep",
+    "check_fitted",
+    "load",
+    "point_weights",
+]

@@ -1,0 +1,1 @@
+"""Checkpoints: a run on disk, from which training resumes."""

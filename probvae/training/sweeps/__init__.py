@@ -1,0 +1,1 @@
+"""Sweeps: many trainings of one VAE in one compiled program."""
