@@ -2,7 +2,7 @@
 
 The idea: reconstructions are compared as an eye would, by features of neighbourhoods, and not pixel by
 pixel. The paper's are layers of a trained VGG net; here, without a download, where edges are at three
-scales (less than how strong), and what is left. Any function does: ``Perceptual(lambda x: net(x))``.
+scales (less than how strong), and what is left. Any function does: ``PerceptualDistance(lambda x: net(x))``.
 """
 
 import jax

@@ -36,7 +36,6 @@ from probvae.vae import VAE
 from probvae.variant import Variant
 
 __all__ = [
-    "VAE",
     "AbstractRecovery",
     "Batch",
     "BoundEstimate",
@@ -56,6 +55,7 @@ __all__ = [
     "Samples",
     "SkipBatch",
     "Sweep",
+    "VAE",
     "Variant",
     "callbacks",
     "data",

@@ -53,11 +53,11 @@ def check_data(
             observed if both say so.
         observation: what is applied to x before it is scored.
         record: is shown all values: it describes training data, or compares others with these.
-        keep_streamed: return streamed data as ``Streamed``. Otherwise they are read into memory.
+        keep_streamed: return streamed data as ``StreamedData``. Otherwise they are read into memory.
         progress: show a bar while large data are read.
 
     Returns:
-        NumPy arrays. Where the mask is false, x holds the likelihood's fill value (not: ``Streamed``).
+        NumPy arrays. Where the mask is false, x holds the likelihood's fill value (not: ``StreamedData``).
         Traced arrays are returned as they are: only their shapes can be checked.
 
     Raises:
@@ -147,7 +147,7 @@ def _part_of(name: str, part: str) -> str:
 
 
 def _read_x(name: str, value: Any) -> tuple[Any, np.ndarray | None]:
-    """Return x as an array or ``Streamed``, and where it is observed: None where it has no mask."""
+    """Return x as an array or ``StreamedData``, and where it is observed: None where it has no mask."""
     if isinstance(value, Batch):
         raise TypeError(f"{name} expects an array of numbers; got a Batch inside a Batch.")
     if isinstance(value, np.ma.MaskedArray):

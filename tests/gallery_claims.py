@@ -462,7 +462,7 @@ def perceptual(case):
     assert error(case.fitted, x) > error(plain, x)
     kl = [float(read(fitted, x).total_kl.mean()) for fitted in (case.fitted, plain)]
     assert kl[0] < kl[1]
-    with pytest.raises(ValueError, match="needs a density p.x.z., and Perceptual is none"):
+    with pytest.raises(ValueError, match="needs a density p.x.z., and PerceptualDistance is none"):
         case.fitted.log_prob(x, rng_key=KEY, num_particles=2)
 
 

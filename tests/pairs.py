@@ -29,7 +29,9 @@ def tiny(**parts) -> VAE:
 
 def joined(prior, guide, **parts):
     """A tiny VAE of named prior and guide; with a context where the prior asks for one."""
-    context = {"context_shape": (2,)} if prior.startswith(("Conditional", "ClassAndStyle")) else {}
+    context = (
+        {"context_shape": (2,)} if prior.startswith(("ConditionalNormal", "ClassAndStyle")) else {}
+    )
     return tiny(prior=registry.PRIORS[prior](), posterior=guide, **{**context, **parts})
 
 

@@ -20,7 +20,7 @@ PRIORS = {
     "Flow(SplineCoupling)": lambda: priors.Flow(flows.SplineCoupling(4, net=nets.MLP((8,))), depth=1),
     "StudentT": lambda: priors.StudentT(),
     "AutoregressiveNormal": lambda: priors.AutoregressiveNormal(delta=0.5),
-    "Conditional": lambda: priors.ConditionalNormal(nets.MLP((8,))),
+    "ConditionalNormal": lambda: priors.ConditionalNormal(nets.MLP((8,))),
     "TwoLevel": lambda: priors.TwoLevel(net=nets.MLP((8,))),
     "TwoLevel(VampPrior)": lambda: priors.TwoLevel(priors.VampPrior(3), nets.MLP((8,))),
     "Ladder": lambda: priors.Ladder(3, width=6, net=nets.MLP((8,))),
@@ -28,7 +28,7 @@ PRIORS = {
     "Bernoulli(learned)": lambda: priors.Bernoulli(learned=True),
     "Categorical": lambda: priors.Categorical(learned=True),
     "ClassAndStyle": lambda: priors.ClassAndStyle(2),
-    "ClassAndStyle(Conditional)": lambda: priors.ClassAndStyle(
+    "ClassAndStyle(ConditionalNormal)": lambda: priors.ClassAndStyle(
         2, priors.ConditionalNormal(nets.MLP((8,))), learned=True
     ),
     "RelaxedBernoulli": lambda: priors.RelaxedBernoulli(),
@@ -75,7 +75,7 @@ LIKELIHOODS = {
     "Beta": lambda: likelihoods.Beta(),
     "Joint": lambda: likelihoods.Joint(a=(1, likelihoods.Gaussian()), b=(1, likelihoods.Bernoulli())),
     "ContinuousBernoulli": lambda: likelihoods.ContinuousBernoulli(),
-    "Perceptual": lambda: likelihoods.PerceptualDistance(jnp.tanh, scale=0.5),
+    "PerceptualDistance": lambda: likelihoods.PerceptualDistance(jnp.tanh, scale=0.5),
     "Autoregressive(MADE)": lambda: likelihoods.Autoregressive(nets.MADE((8,))),
     "Autoregressive(MaskedConv)": lambda: likelihoods.Autoregressive(nets.MaskedConv((4,), 3)),
 }
@@ -110,18 +110,20 @@ OBJECTIVES = {
     "FreeBits": lambda: objectives.FreeBits(0.05),
     "FreeBits(PerSite)": lambda: objectives.FreeBits(0.1, groups=objectives.PerSite()),
     "BetaTC": lambda: objectives.BetaTC(),
-    "BetaTC(Stratified)": lambda: objectives.BetaTC(sampling=objectives.MinibatchStratified(12)),
+    "BetaTC(MinibatchStratified)": lambda: objectives.BetaTC(
+        sampling=objectives.MinibatchStratified(12)
+    ),
     "InfoVAE": lambda: objectives.InfoVAE(0.5),
     "InfoVAE(InverseMultiquadratic)": lambda: objectives.InfoVAE(
         0.5, kernel=objectives.InverseMultiquadratic(objectives.MedianWidth())
     ),
     "Capacity": lambda: objectives.Capacity(1.0, gamma=2.0),
     "FactorVAE": lambda: objectives.FactorVAE(2.0, discriminator=nets.MLP((8,))),
-    "Adversarial": lambda: objectives.AdversarialELBO(
+    "AdversarialELBO": lambda: objectives.AdversarialELBO(
         discriminator=objectives.Discriminator(nets.MLP((8,)), 4)
     ),
     "MultiRate": lambda: objectives.MultiRate(),
-    "SemiSupervised": lambda: objectives.SemiSupervisedELBO(0.5),
+    "SemiSupervisedELBO": lambda: objectives.SemiSupervisedELBO(0.5),
 }
 EVERY = {
     "priors": PRIORS,
@@ -145,7 +147,7 @@ CODES = {
     "Bernoulli(learned)": "bits",
     "Categorical": "one-hot",
     "ClassAndStyle": "class and style",
-    "ClassAndStyle(Conditional)": "class and style",
+    "ClassAndStyle(ConditionalNormal)": "class and style",
     "RelaxedCategorical": "log-simplex",
     "UniformSphere": "sphere",
     "PowerSpherical": "sphere",
@@ -163,7 +165,7 @@ ONE_POINT = {  # means something where q(z|x) is a point
     "ELBO",
     "ELBO(closed_form=False)",
     "ELBO(num_particles=3)",
-    "Adversarial",
+    "AdversarialELBO",
     "FactorVAE",
     "InfoVAE",
     "InfoVAE(InverseMultiquadratic)",
@@ -187,7 +189,7 @@ def objective_fits(objective, guide):
     """Whether an objective has the terms it needs, with a guide and the first prior that fits it."""
     if guide == "PointMass":
         return objective in ONE_POINT
-    if objective == "SemiSupervised":
+    if objective == "SemiSupervisedELBO":
         return guide == "ClassAndStyle"
     if objective == "MultiRate" and guide == "ClassAndStyle":
         return False  # both would own the context

@@ -61,10 +61,10 @@ ODD = {  # wrong for every field of every part
 ANY = {  # fields that take what cannot be told wrong before it is used
     ("Equinox", "make"): {"an object", "NaN", "a class"},
     ("Linen", "module"): {"an object", "NaN", "a class"},
-    ("Built", "module"): set(ODD),
+    ("PretrainedNet", "module"): set(ODD),
     ("BFloat16", "net"): {"a class"},
-    ("Bayesian", "net"): {"a class"},
-    ("Transformed", "function"): {"a class"},
+    ("BayesianNet", "net"): {"a class"},
+    ("InputTransform", "function"): {"a class"},
 }
 REQUIRED = {
     "net": nets.MLP((4,)), "layer": flows.Coupling(nets.MLP((4,))), "base": likelihoods.Gaussian(),

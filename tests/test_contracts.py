@@ -44,9 +44,16 @@ def test_every_public_part_is_registered():
             "OptimalScale",
         }
         helpers |= {"Delta", "FreeMean", "LibrarySize"}  # stand in other parts alone
-        helpers |= {"CosineWarmUp", "Cyclical", "STL", "DReG", "PerSite", "PerUnit"}
-        helpers |= {"Stratified", "Weighted", "RBF", "InverseMultiquadratic", "Fixed", "Median"}
-        helpers |= {"MADE", "MaskedConv", "Discriminator", "Stack"}
+        helpers |= {"CosineWarmUp", "CyclicalSchedule", "STL", "DReG", "PerSite", "PerUnit"}
+        helpers |= {
+            "MinibatchStratified",
+            "MinibatchWeighted",
+            "RBF",
+            "InverseMultiquadratic",
+            "FixedWidth",
+            "MedianWidth",
+        }
+        helpers |= {"MADE", "MaskedConv", "Discriminator", "RepeatedNets"}
         assert public - helpers <= named, f"{package}: register {public - helpers - named}"
     scales = {
         type(make().scale).__name__ for name, make in registry.LIKELIHOODS.items() if "Scale" in name

@@ -174,7 +174,7 @@ def test_a_loss_of_counts_that_overflows_names_log1p_and_clipping():
     x = RANDOM.poisson(5.0, (60, 2))
     vae = VAE(event_shape=(2,), latent_dim=1, likelihood=likelihoods.Poisson(), **LINEAR)
     told = {"rng_key": jax.random.key(0), "epochs": 3, "batch_size": 30, "progress": False}
-    with pytest.raises(NonFiniteLossError, match="large counts.*Transformed.*log1p.*clip") as error:
+    with pytest.raises(NonFiniteLossError, match="large counts.*InputTransform.*log1p.*clip") as error:
         fit(vae, x, optimizer=optax.sgd(float("inf")), **told)
     assert "standardise" not in str(error.value)
 

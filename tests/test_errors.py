@@ -61,7 +61,7 @@ TABLE = {
         joining(prior=priors.UniformSphere()), ValueError,
         r"UniformSphere and the posterior MeanField .*sphere, the posterior on real. Take guides.PowerSpherical\(\)"),
     "a prior of a context that is not there": (
-        joining(prior=priors.ConditionalNormal()), ValueError, r"prior Conditional .*context_shape=\(\).*StandardNormal"),
+        joining(prior=priors.ConditionalNormal()), ValueError, r"prior ConditionalNormal .*context_shape=\(\).*StandardNormal"),
     "a climb in a hierarchy": (
         joining(prior=priors.TwoLevel(), posterior=guides.SemiAmortized()), ValueError,
         "prior TwoLevel and the posterior SemiAmortized do not fit: .*has none.*one distribution"),

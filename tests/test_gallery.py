@@ -218,7 +218,7 @@ def test_through_the_command_line(name, options, tmp_path):
     assert {p.stem for p in (tmp_path / "run" / "figures").iterdir()} >= {"reconstructions", "samples"}
     shape = {"conditional": (300, 10), "multi_rate": (300, 1)}.get(name)
     assert (found.data.context["test"].shape if found.data.context else None) == shape
-    part = {"autoencoder": "PointMass", "perceptual": "Perceptual"}.get(name)
+    part = {"autoencoder": "PointMass", "perceptual": "PerceptualDistance"}.get(name)
     assert ("There is no test log p(x)" in report) == (part is not None)
     if part:
         assert f"{part} is none" in report

@@ -178,6 +178,6 @@ Written by `tests/test_matrix.py` from the registry of all parts (`tests/registr
 take instead. The VAE around a pair: an event of 3 x 2, two latent units, the first parts of the registry that fit.
 
 One pair in 90 is trained by the slow tests, all pairs with `PROBVAE_ALL_PAIRS=1`: 150 SVI steps must lower the loss
-at 15 of 20 draws (but for the game of `Adversarial`); the mean ELBO of 100 draws be at most the importance-weighted bound of 400 others; `Predictive` give the
+at 15 of 20 draws (but for the game of `AdversarialELBO`); the mean ELBO of 100 draws be at most the importance-weighted bound of 400 others; `Predictive` give the
 sites and shapes of the model, in the likelihood's support.
 """

@@ -101,7 +101,7 @@ def vae_params(vae):
     ("call", "message"),
     [
         (lambda: VAE(event_shape=(8,), latent_dim=2, encoder=nets.Conv()), r"Conv expects images .* input; got shape \(8,\).*MLP"),
-        (lambda: VAE(event_shape=(8,), latent_dim=2, decoder=nets.ConvDecoder()), "ConvTranspose expects images .* output"),
+        (lambda: VAE(event_shape=(8,), latent_dim=2, decoder=nets.ConvDecoder()), "ConvDecoder expects images .* output"),
         (lambda: nets.Conv((0,)), r"channels=...\) expects a tuple of positive integers.*got \(0,\)"),
         (lambda: nets.GatedConv((4, 4)), r"a kernel and a stride for each.*got 2 channels, 5 kernels and 5 strides"),
         (lambda: nets.GatedConv((), (), ()), "one at least; got 0 channels"),
@@ -128,9 +128,9 @@ def test_a_transformed_net_sees_the_function_of_its_input():
     np.testing.assert_allclose(build(outer, (2,), (5,), KEY)(levels), expected)
     assert not outer.spatial
     assert nets.InputTransform(nets.Conv(), jnp.log1p).spatial
-    assert repr(nets.InputTransform(inner, jnp.log1p)) == f"Transformed({inner}, log1p)"
+    assert repr(nets.InputTransform(inner, jnp.log1p)) == f"InputTransform({inner}, log1p)"
 
 
 def test_a_transformed_net_expects_callables():
-    with pytest.raises(TypeError, match=r"Transformed\(function=...\) expects a callable; got 3"):
+    with pytest.raises(TypeError, match=r"InputTransform\(function=...\) expects a callable; got 3"):
         nets.InputTransform(nets.MLP(), 3)

@@ -91,9 +91,9 @@ def perceived():
     return fit(looking(pair), X, rng_key=KEY, epochs=2, batch_size=100, progress=False)
 
 
-@pytest.mark.parametrize("part", ["PointMass", "Perceptual"])
+@pytest.mark.parametrize("part", ["PointMass", "PerceptualDistance"])
 def test_bounds_are_refused_by_name(part, request):
-    fitted = request.getfixturevalue({"PointMass": "fitted", "Perceptual": "perceived"}[part])
+    fitted = request.getfixturevalue({"PointMass": "fitted", "PerceptualDistance": "perceived"}[part])
     assert np.isfinite(fitted.history.steps["loss"]).all()
     assert fitted.reconstruct(X).shape == X.shape
     assert fitted.sample(3, rng_key=KEY).x.shape == (3, 4)

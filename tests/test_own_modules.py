@@ -134,7 +134,7 @@ def test_a_built_module_starts_from_its_weights_and_is_left_as_it_is(framework):
     assert [leaf.shape for leaf in moved] == [leaf.shape for leaf in start]
     assert min(np.abs(leaf - before).max() for leaf in moved if leaf.shape == before.shape) > 1e-4
     np.testing.assert_array_equal(weights(), before)
-    assert str(net) == "Built(Sequential)"
+    assert str(net) == "PretrainedNet(Sequential)"
 
 
 def test_adapters_print_in_one_line_without_addresses():

@@ -13,7 +13,7 @@ from probvae.nets.module import build
 KEY, OTHER = jax.random.split(jax.random.key(0))
 PAIRS = {
     "ResNet": (nets.ResNet, nets.Conv, (7, 9), (3, 2)),
-    "ResNetTranspose": (nets.ResNetDecoder, nets.ConvDecoder, (5,), (7, 9, 2)),
+    "ResNetDecoder": (nets.ResNetDecoder, nets.ConvDecoder, (5,), (7, 9, 2)),
 }
 
 
@@ -99,10 +99,10 @@ def test_a_recipe_prints_as_it_is_written():
     ("call", "message"),
     [
         pytest.param(lambda: nets.ResNet((4, 0)), r"ResNet\(channels=.*positive integers.*got \(4, 0\)", id="channels"),
-        pytest.param(lambda: nets.ResNetDecoder(blocks=0), r"ResNetTranspose\(blocks=...\) expects a positive integer; got 0", id="blocks"),
+        pytest.param(lambda: nets.ResNetDecoder(blocks=0), r"ResNetDecoder\(blocks=...\) expects a positive integer; got 0", id="blocks"),
         pytest.param(lambda: nets.ResNet(dropout=1.0), r"ResNet\(dropout=...\) expects a rate", id="dropout"),
         pytest.param(lambda: VAE(event_shape=(8,), latent_dim=2, encoder=nets.ResNet()), r"ResNet expects images .* input; got shape \(8,\)", id="encoder of vectors"),
-        pytest.param(lambda: VAE(event_shape=(8,), latent_dim=2, decoder=nets.ResNetDecoder()), "ResNetTranspose expects images .* output", id="decoder of vectors"),
+        pytest.param(lambda: VAE(event_shape=(8,), latent_dim=2, decoder=nets.ResNetDecoder()), "ResNetDecoder expects images .* output", id="decoder of vectors"),
     ],
 )  # fmt: skip
 def test_errors(call, message):

@@ -2,4 +2,6 @@
 
 from probvae.cli.main import main
 
-__all__ = ["main"]
+__all__ = [
+    "main",
+]

@@ -19,7 +19,7 @@ CHUNK = 32 * 2**20  # bytes read at a time: three such chunks are in memory at o
 class StreamedData:
     """Data that ``fit`` reads chunk by chunk, and never holds as a whole.
 
-        fit(vae, Streamed(np.load("faces.npy", mmap_mode="r")), ...)
+        fit(vae, StreamedData(np.load("faces.npy", mmap_mode="r")), ...)
 
     A mapped array (``np.memmap``, ``np.load(mmap_mode="r")``, a slice of one) is read from its file
     without touching the map: a file that was cut short is an error in words, not a bus error.
@@ -39,12 +39,12 @@ class StreamedData:
             source = SparseRows(source)
         if not (hasattr(source, "__len__") and hasattr(source, "__getitem__")):
             raise TypeError(
-                f"Streamed expects a source with len(source) and source[rows]; got {type(source)}. "
+                f"StreamedData expects a source with len(source) and source[rows]; got {type(source)}. "
                 "Write an iterator's data to a file, np.save, and map it: np.load(mmap_mode='r')."
             )
         if chunk_bytes < 1 or len(source) == 0:
             raise ValueError(
-                f"Streamed expects rows, and chunk_bytes > 0; got {len(source)} rows, {chunk_bytes}."
+                f"StreamedData expects rows, and chunk_bytes > 0; got {len(source)} rows, {chunk_bytes}."
             )
         self.source, self.chunk_bytes = source, chunk_bytes
         self._file = MappedRows.of(source)
@@ -221,9 +221,9 @@ def find_mapped_array(array: Any) -> np.memmap | None:
 
 
 def as_streamed(given: Any) -> Any:
-    """Return what ``fit`` streams as ``Streamed``, and all else as it is.
+    """Return what ``fit`` streams as ``StreamedData``, and all else as it is.
 
-    Streamed are sources of rows. Of mapped arrays, sparse matrices, and arrays that another library
+    StreamedData are sources of rows. Of mapped arrays, sparse matrices, and arrays that another library
     keeps in a file (h5py), those whose values are more than ``SHARE`` of the free memory.
     """
     if isinstance(given, StreamedData) or given is None or isinstance(given, str | dict | list | tuple):

@@ -43,7 +43,7 @@ class History(NamedTuple):
     of q(z|x), over the first data of the batch, and what the objective reports of its own (``BetaTC``,
     ``InfoVAE``). ``train`` holds their means over each epoch, and the
     ``elbo``, log_likelihood - kl; ``validation`` the same of the validation data, at the epoch's end,
-    and nothing where there are none; where a part is no density (``Perceptual``, ``PointMass``)
+    and nothing where there are none; where a part is no density (``PerceptualDistance``, ``PointMass``)
     there is no ``elbo``. NumPyro's own objectives report the loss alone. A likelihood with
     a training-set value (the optimal scale) is looked at with the value gathered over the epoch, while
     the parameters moved; the fitted VAE has that of the final ones. Where the decoder's weights have a

@@ -46,11 +46,13 @@ class PerceptualDistance(AbstractLikelihood):
     def __post_init__(self) -> None:
         if not callable(self.features):
             raise TypeError(
-                "Perceptual(features=...) expects a function of data `(batch, *event_shape)`; got "
+                "PerceptualDistance(features=...) expects a function of data `(batch, *event_shape)`; got "
                 f"{self.features!r}."
             )
         if not (math.isfinite(self.scale) and self.scale > 0):
-            raise ValueError(f"Perceptual(scale=...) expects a positive number; got {self.scale!r}.")
+            raise ValueError(
+                f"PerceptualDistance(scale=...) expects a positive number; got {self.scale!r}."
+            )
 
     def output_shape(self, event_shape: Shape) -> Shape:
         return event_shape
@@ -71,12 +73,12 @@ def _check_features(features: Callable, x: jax.Array) -> None:
         rows = [leaf.shape[:1] for leaf in jax.tree.leaves(found)]
     except Exception as error:
         raise ValueError(
-            f"Perceptual(features=...) expects a function of data of shape {x.shape}; {features!r} "
+            f"PerceptualDistance(features=...) expects a function of data of shape {x.shape}; {features!r} "
             f"failed on them: {error}"
         ) from error
     if not rows or any(row != x.shape[:1] for row in rows):
         raise ValueError(
-            f"Perceptual(features=...) expects features with a row for each of {len(x)} data; got the "
+            f"PerceptualDistance(features=...) expects features with a row for each of {len(x)} data; got the "
             f"shapes {[leaf.shape for leaf in jax.tree.leaves(found)]} from {features!r}. Keep the "
             "first axis, and sum over no data."
         )

@@ -18,8 +18,6 @@ from probvae.nets.resnet import ResNet, ResNetDecoder
 from probvae.nets.transformer import Transformer, TransformerDecoder
 
 __all__ = [
-    "MADE",
-    "MLP",
     "BFloat16",
     "BayesianNet",
     "Conv",
@@ -31,6 +29,8 @@ __all__ = [
     "InputTransform",
     "Linear",
     "Linen",
+    "MADE",
+    "MLP",
     "MaskedConv",
     "PretrainedNet",
     "Recipe",

@@ -55,14 +55,14 @@ class BayesianNet(Checked):
     def __post_init__(self) -> None:
         if isinstance(self.net, BayesianNet) or not callable(self.net) or is_module(self.net):
             raise TypeError(
-                "Bayesian(net=...) expects a recipe without weights, such as nets.MLP((300,)); got "
+                "BayesianNet(net=...) expects a recipe without weights, such as nets.MLP((300,)); got "
                 f"{self.net!r}. {adapter_hint(self.net)}"
             )
         for name in ("scale", "start"):
             value = getattr(self, name)
             number = isinstance(value, int | float | np.number) and not isinstance(value, bool)
             if not (number and math.isfinite(value) and value > 0):
-                raise ValueError(f"Bayesian({name}=...) expects a finite number > 0; got {value!r}.")
+                raise ValueError(f"BayesianNet({name}=...) expects a finite number > 0; got {value!r}.")
 
     @property
     def spatial(self) -> bool:
@@ -81,7 +81,7 @@ class BayesianNet(Checked):
         )
 
     def __repr__(self) -> str:
-        return f"Bayesian({self.net}, scale={self.scale:g})"
+        return f"BayesianNet({self.net}, scale={self.scale:g})"
 
 
 def model_weights(role: str, recipe: BayesianNet, start: Any, shapes: Any, *, training: bool) -> Any:

@@ -72,12 +72,12 @@ class ConvDecoder(Checked):
     dropout: float = 0.0
 
     def __post_init__(self) -> None:
-        check_sizes("ConvTranspose", "channels", self.channels)
-        check_count("ConvTranspose", "kernel", self.kernel)
-        check_rate("ConvTranspose", self.dropout)
+        check_sizes("ConvDecoder", "channels", self.channels)
+        check_count("ConvDecoder", "kernel", self.kernel)
+        check_rate("ConvDecoder", self.dropout)
 
     def __call__(self, in_shape: Shape, out_shape: Shape, *, rngs: nnx.Rngs) -> nnx.Module:
-        image = image_shape(out_shape, "ConvTranspose", "output")
+        image = image_shape(out_shape, "ConvDecoder", "output")
         return ConvDecoderModule(self, in_shape, image, out_shape, rngs)
 
     def __repr__(self) -> str:
@@ -113,7 +113,7 @@ class ConvModule(nnx.Module):
 
 
 class ConvDecoderModule(nnx.Module):
-    """The layers of ``ConvTranspose``; ``stage`` as for ``ConvModule``."""
+    """The layers of ``ConvDecoder``; ``stage`` as for ``ConvModule``."""
 
     def __init__(
         self,

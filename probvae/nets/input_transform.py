@@ -16,7 +16,7 @@ from probvae.typing import Shape
 class InputTransform(Checked):
     """f(g(x)): a net f of a fixed function g of its input.
 
-    Counts whose scale runs over decades are seen by ``Transformed(MLP(), jnp.log1p)``; levels without
+    Counts whose scale runs over decades are seen by ``InputTransform(MLP(), jnp.log1p)``; levels without
     order by a g that returns their one-hot codes. Where a VAE has a context, g is given data and
     context in one array.
 
@@ -37,21 +37,21 @@ class InputTransform(Checked):
     def __post_init__(self) -> None:
         for name, value in (("net", self.net), ("function", self.function)):
             if not callable(value):
-                raise TypeError(f"Transformed({name}=...) expects a callable; got {value!r}.")
+                raise TypeError(f"InputTransform({name}=...) expects a callable; got {value!r}.")
         shape: Shape = (1,)
         not_a_net = field_error(self.net, shape, shape, rngs=None)
         if not_a_net and not field_error(self.function, shape, shape, rngs=None):
             raise TypeError(
                 "Transformed expects first the net, then the function of its input; got "
                 f"net={format_value(self.net)} and function={format_value(self.function)}. Change their order: "
-                "Transformed(net, function), such as Transformed(nets.MLP((300,)), jnp.log1p)."
+                "InputTransform(net, function), such as InputTransform(nets.MLP((300,)), jnp.log1p)."
             )
         if not_a_net:
             raise TypeError(
-                "Transformed(net=...) expects a recipe `recipe(in_shape, out_shape, *, rngs)`, such as "
+                "InputTransform(net=...) expects a recipe `recipe(in_shape, out_shape, *, rngs)`, such as "
                 f"nets.MLP((300,)); got {format_value(self.net)}, which cannot be called so ({not_a_net})."
             )
-        check_function("Transformed(function=...)", self.function, shape, such_as="jnp.log1p")
+        check_function("InputTransform(function=...)", self.function, shape, such_as="jnp.log1p")
 
     @property
     def spatial(self) -> bool:
@@ -70,11 +70,11 @@ class InputTransform(Checked):
         return _After(self.net(seen.shape[1:], out_shape, rngs=rngs), self.function)
 
     def __repr__(self) -> str:
-        return f"Transformed({self.net}, {getattr(self.function, '__name__', self.function)})"
+        return f"InputTransform({self.net}, {getattr(self.function, '__name__', self.function)})"
 
 
 def transforms_input(recipe: Any) -> bool:
-    """Whether a net, or the net inside of a wrapper such as ``BFloat16``, is ``Transformed``."""
+    """Whether a net, or the net inside of a wrapper such as ``BFloat16``, is ``InputTransform``."""
     while not isinstance(recipe, InputTransform) and hasattr(recipe, "net"):
         recipe = recipe.net
     return isinstance(recipe, InputTransform)

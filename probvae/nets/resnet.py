@@ -73,7 +73,7 @@ class ResNetDecoder(Checked):
 
     Residual blocks follow each but the last, which gives the image, cropped to the size asked for.
     ``channels`` run from the code to the image; ``blocks``, ``kernel``, ``activation``, ``norm``,
-    ``dropout`` and ``remat`` are as for ``ResNet``; it starts as ``ConvTranspose`` with the same
+    ``dropout`` and ``remat`` are as for ``ResNet``; it starts as ``ConvDecoder`` with the same
     arguments.
     """
 
@@ -90,7 +90,7 @@ class ResNetDecoder(Checked):
         _check(self)
 
     def __call__(self, in_shape: Shape, out_shape: Shape, *, rngs: nnx.Rngs) -> nnx.Module:
-        image = image_shape(out_shape, "ResNetTranspose", "output")
+        image = image_shape(out_shape, "ResNetDecoder", "output")
         stage = partial(_Stage, self, rngs=rngs)
         return ConvDecoderModule(self, in_shape, image, out_shape, rngs, stage)
 

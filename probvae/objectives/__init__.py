@@ -24,10 +24,6 @@ from probvae.objectives.semi_supervised import SemiSupervisedELBO
 from probvae.objectives.terms import Terms, terms
 
 __all__ = [
-    "ELBO",
-    "IWAE",
-    "RBF",
-    "STL",
     "AbstractEstimator",
     "AbstractGroups",
     "AbstractKernel",
@@ -41,9 +37,11 @@ __all__ = [
     "CyclicalSchedule",
     "DReG",
     "Discriminator",
+    "ELBO",
     "FactorVAE",
     "FixedWidth",
     "FreeBits",
+    "IWAE",
     "InfoVAE",
     "InverseMultiquadratic",
     "MedianWidth",
@@ -52,7 +50,9 @@ __all__ = [
     "MultiRate",
     "PerSite",
     "PerUnit",
+    "RBF",
     "Renyi",
+    "STL",
     "SemiSupervisedELBO",
     "Terms",
     "terms",

@@ -110,7 +110,7 @@ class AdversarialELBO(AbstractObjective):
         check_weights(self)
         if not isinstance(self.discriminator, Discriminator):
             raise TypeError(
-                "Adversarial(discriminator=...) expects objectives.Discriminator(features=..., "
+                "AdversarialELBO(discriminator=...) expects objectives.Discriminator(features=..., "
                 f"num_features=...), whose features it compares in; got {self.discriminator!r}."
             )
 
@@ -131,7 +131,7 @@ class AdversarialELBO(AbstractObjective):
     ) -> Terms:
         if kwargs.get("mask", args[2] if len(args) > 2 else None) is not None:
             raise ValueError(
-                "Adversarial judges whole data, and got a mask: D would tell data by what is missing. "
+                "AdversarialELBO judges whole data, and got a mask: D would tell data by what is missing. "
                 "Take objectives.ELBO() for data with missing entries."
             )
 
@@ -193,6 +193,6 @@ def _mean(trace: dict) -> jax.Array:
         return p.mean
     except NotImplementedError as error:
         raise ValueError(
-            f"Adversarial judges the mean of p(x|z), and {type(p).__name__} knows none. Take a "
+            f"AdversarialELBO judges the mean of p(x|z), and {type(p).__name__} knows none. Take a "
             "likelihood such as likelihoods.Gaussian(scale=likelihoods.FixedScale(1.0))."
         ) from error

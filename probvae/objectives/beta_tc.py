@@ -50,14 +50,14 @@ class MinibatchStratified(AbstractSampling):
         n = self.num_data
         if not isinstance(n, int) or isinstance(n, bool) or n < 2:
             raise ValueError(
-                f"Stratified(num_data=...) expects an integer of at least 2, the number of training "
+                f"MinibatchStratified(num_data=...) expects an integer of at least 2, the number of training "
                 f"data; got {n!r}."
             )
 
     def log_weights(self, batch: int) -> jax.Array:
         if batch > self.num_data:
             raise ValueError(
-                f"Stratified(num_data={self.num_data}) got a batch of {batch}: more than there are "
+                f"MinibatchStratified(num_data={self.num_data}) got a batch of {batch}: more than there are "
                 "data. Take num_data=len(train)."
             )
         others = math.log((self.num_data - 1) / (self.num_data * (batch - 1)))
@@ -97,7 +97,7 @@ class BetaTC(AbstractObjective):
         beta: weight of the total correlation: a number >= 0, or an optax schedule of the step.
         alpha: weight of the index-code information.
         gamma: weight of the dimension-wise KL.
-        sampling: how q(z) is estimated: ``Weighted()``, or ``Stratified(num_data=len(train))``.
+        sampling: how q(z) is estimated: ``MinibatchWeighted()``, or ``MinibatchStratified(num_data=len(train))``.
         num_particles: draws of z per datum and step.
 
     Reference: Chen et al. 2018, arXiv:1802.04942, section 3.

@@ -60,10 +60,12 @@ class CyclicalSchedule(Checked):
         _check_counts(self, "steps", "cycles")
         _check_high(self)
         if not 0 < self.rise <= 1:
-            raise ValueError(f"Cyclical(rise=...) expects a number in (0, 1]; got {self.rise!r}.")
+            raise ValueError(
+                f"CyclicalSchedule(rise=...) expects a number in (0, 1]; got {self.rise!r}."
+            )
         if self.cycles > self.steps:
             raise ValueError(
-                f"Cyclical expects at least one step per cycle; got {self.steps} steps for "
+                f"CyclicalSchedule expects at least one step per cycle; got {self.steps} steps for "
                 f"{self.cycles} cycles. `steps` counts those of all cycles together."
             )
 

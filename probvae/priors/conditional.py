@@ -34,7 +34,7 @@ class ConditionalNormal(AbstractDistributionPrior):
     def distribution(self, scope: Scope) -> dist.Distribution:
         if not scope.context_shape:
             raise ValueError(
-                "the prior Conditional is p(z | context), and this VAE has context_shape=(). Build it "
+                "the prior ConditionalNormal is p(z | context), and this VAE has context_shape=(). Build it "
                 "with VAE(..., context_shape=...), or take a prior without context such as "
                 "priors.StandardNormal()."
             )

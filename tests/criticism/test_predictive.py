@@ -388,5 +388,5 @@ def test_errors(changes, error, message):
 
 
 def test_what_is_no_density_draws_nothing():
-    with pytest.raises(ValueError, match="Perceptual is no density"):
+    with pytest.raises(ValueError, match="PerceptualDistance is no density"):
         predictive_checks(no_density(), np.zeros((3, 4)), rng_key=KEY)

@@ -212,5 +212,5 @@ def test_errors(call, message):
 
 def test_what_is_no_density_has_no_samples():
     vae = oracle.vae(likelihood=likelihoods.PerceptualDistance(lambda x: x))
-    with pytest.raises(ValueError, match="Perceptual is no density"):
+    with pytest.raises(ValueError, match="PerceptualDistance is no density"):
         sample_quality(Fitted(vae, {}, History({}, {}, {})), normal(30, 0, 10), rng_key=KEY)
