@@ -1,6 +1,6 @@
 """The command line, `probvae`."""
 
-from probvae.cli.main import main
+from probvae.cli.entry_point import main
 
 __all__ = [
     "main",

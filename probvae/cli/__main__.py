@@ -2,7 +2,7 @@
 
 import sys
 
-from probvae.cli.main import main
+from probvae.cli.entry_point import main
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -1,6 +1,6 @@
 """Criticism: the evidence of whether to trust a fit."""
 
-from probvae.criticism.bits_per_dimension import bits_per_dimension
+from probvae.criticism.bits_per_dim import bits_per_dimension
 from probvae.criticism.comparison import Comparison, compare, compare_values, elpd
 from probvae.criticism.datatree import to_datatree
 from probvae.criticism.datatree_variables import drop_missing, events

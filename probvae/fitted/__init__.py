@@ -1,7 +1,7 @@
 """A fitted VAE: queries, saving and loading, training history."""
 
 from probvae.fitted.decoder_prior import DecoderPrior
-from probvae.fitted.fitted import Fitted, check_fitted, load, point_weights
+from probvae.fitted.fitted import Fitted, load, point_weights
 from probvae.fitted.history import History, Incident
 from probvae.fitted.queries import Imputed, Samples
 from probvae.fitted.sweep import Sweep
@@ -14,7 +14,6 @@ __all__ = [
     "Incident",
     "Samples",
     "Sweep",
-    "check_fitted",
     "load",
     "point_weights",
 ]
