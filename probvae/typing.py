@@ -12,6 +12,9 @@ Shape: TypeAlias = tuple[int, ...]
 RngKey: TypeAlias = Key[Array, ""]
 Schedule: TypeAlias = Callable[[Any], Any]
 Params: TypeAlias = Mapping[str, Any]
+DataLike: TypeAlias = (
+    Any  # an array, masked array, data frame, source of rows, or Batch(x, context, mask)
+)
 
 PerDatum: TypeAlias = Float[Array, " batch"]
 Latent: TypeAlias = Float[ArrayLike, "batch latent"]

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from probvae.criticism.posterior.pareto import ParetoShape, pareto_shape
+from probvae.criticism.short_repr import short_repr
 from probvae.evidence import BoundEstimate, check_density
 from probvae.fitted import Fitted
 from probvae.fitted.fitted import check_fitted
@@ -17,6 +18,7 @@ from probvae.inputs import to_numbers
 from probvae.typing import RngKey
 
 
+@short_repr
 class Comparison(NamedTuple):
     """Bounds on held-out log p(x) of several variants, in nats, best first.
 

@@ -5,12 +5,14 @@ from typing import NamedTuple
 
 import numpy as np
 
+from probvae.criticism.short_repr import short_repr
 from probvae.fitted import Fitted
 from probvae.fitted.fitted import check_fitted
 
 TAIL = 0.2  # of the epochs, at least 5: what the trend is read off
 
 
+@short_repr
 class Convergence(NamedTuple):
     """The trend at the end, in nats per datum, of the validation ELBO (of the training's, without one).
 

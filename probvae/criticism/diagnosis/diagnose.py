@@ -24,6 +24,7 @@ from probvae.criticism.posterior.calibration import Calibration, sbc
 from probvae.criticism.posterior.inference_gap import InferenceGap, inference_gap
 from probvae.criticism.posterior.pareto import ParetoShape, pareto_shape
 from probvae.criticism.samples.predictive import PredictiveChecks, predictive_checks
+from probvae.criticism.short_repr import short_repr
 from probvae.data_description import Comparer, Departure
 from probvae.evidence import Batch, BoundEstimate, check_density
 from probvae.fitted import Fitted
@@ -52,6 +53,7 @@ RULES = (
 )
 
 
+@short_repr
 class Measurements(NamedTuple):
     """What was measured; None where it could not be, for the reason that ``missing`` gives."""
 
@@ -74,6 +76,7 @@ class Measurements(NamedTuple):
     seconds: dict[str, float] = {}  # noqa: RUF012
 
 
+@short_repr
 class Diagnosis(NamedTuple):
     """What was measured, as a tree and as numbers, and what it amounts to. Prints as the verdict.
 

@@ -11,6 +11,7 @@ import numpy as np
 from probvae.checks import LOOSER, check_positive_integer
 from probvae.criticism.latents.decoder_response import entry_scales, estimate_outputs
 from probvae.criticism.observed import apply_noise
+from probvae.criticism.short_repr import short_repr
 from probvae.evidence import Batch, elbo
 from probvae.fitted import Fitted
 from probvae.fitted.fitted import check_fitted
@@ -24,6 +25,7 @@ LEAST_LOSS = 1.1  # nats, see BoundGain: 0.5 for a Gaussian likelihood, 1.07 for
 ROOM = 6.0  # nats between the scale of the data, or the old bound, and the bound that is advised
 
 
+@short_repr
 class BoundGain(NamedTuple):
     """A bound on a log scale, and what it costs.
 
@@ -57,6 +59,7 @@ class BoundGain(NamedTuple):
         return f"{self.part}({self.field}={self.bound:g}){block}"
 
 
+@short_repr
 class ScaleBounds(NamedTuple):
     """What bounds on log scales cost, in nats per datum.
 

@@ -11,6 +11,7 @@ from probvae.batching import Rows, data_per_block, map_blocks, map_rows
 from probvae.checks import check_positive_integer
 from probvae.compilation import compile_program
 from probvae.criticism.observed import apply_noise
+from probvae.criticism.short_repr import short_repr
 from probvae.evidence import Batch, datum_terms
 from probvae.fitted import Fitted
 from probvae.fitted.fitted import check_fitted
@@ -20,6 +21,7 @@ from probvae.typing import Params, RngKey
 ACTIVE = 0.01  # Burda et al. 2016: the variances are either well above it or well below
 
 
+@short_repr
 class ActiveUnits(NamedTuple):
     """By latent site: ``kl`` ``(n, units)`` in nats; ``variance`` ``(units,)`` over x of E_q[z_u | x].
 

@@ -12,6 +12,7 @@ from numpyro.distributions import Distribution
 from probvae.batching import ROWS, Rows, map_blocks, map_rows
 from probvae.compilation import compile_program
 from probvae.criticism.observed import apply_noise
+from probvae.criticism.short_repr import short_repr
 from probvae.evidence import Batch
 from probvae.fitted import Fitted
 from probvae.fitted.fitted import check_fitted
@@ -19,6 +20,7 @@ from probvae.objectives.terms import trace_guide, trace_model
 from probvae.typing import Params, RngKey
 
 
+@short_repr
 class DecoderResponse(NamedTuple):
     """In units of the data: ``mean_scale`` and ``least_scale`` of p(x|z), and what moves with z.
 

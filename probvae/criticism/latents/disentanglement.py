@@ -6,10 +6,12 @@ import jax
 import numpy as np
 
 from probvae.checks import check_key, check_positive_integer
+from probvae.criticism.short_repr import short_repr
 from probvae.inputs import to_numbers
 from probvae.typing import ArrayLike, RngKey
 
 
+@short_repr
 class MutualInformationGap(NamedTuple):
     """The mutual information gap ``score`` in [0, 1], the mean of ``gaps`` ``(factors,)``.
 
@@ -22,6 +24,7 @@ class MutualInformationGap(NamedTuple):
     entropy: np.ndarray
 
 
+@short_repr
 class FactorVAEScore(NamedTuple):
     """The FactorVAE ``score`` in [0, 1]; the ``votes`` ``(units, factors)`` that assigned the units."""
 

@@ -12,6 +12,7 @@ from jax.scipy.special import logsumexp
 from probvae.checks import check_kind, check_positive_integer
 from probvae.compilation import compile_program
 from probvae.criticism.observed import apply_noise
+from probvae.criticism.short_repr import short_repr
 from probvae.evidence import Batch
 from probvae.fitted import Fitted
 from probvae.fitted.fitted import check_fitted
@@ -21,6 +22,7 @@ from probvae.typing import Params, RngKey
 AT_A_TIME = 100  # codes scored together, each under the posteriors of all data
 
 
+@short_repr
 class ELBODecomposition(NamedTuple):
     """The KL of the ELBO in two parts, in nats, each with its standard error over data.
 
@@ -39,6 +41,7 @@ class ELBODecomposition(NamedTuple):
     limit: float
 
 
+@short_repr
 class PriorHoles(NamedTuple):
     """Where the prior lies and no datum encodes to: ``log_ratio`` ``(num_samples,)``, nats.
 

@@ -10,6 +10,7 @@ from probvae.batching import ROWS, Rows, map_blocks, map_rows
 from probvae.compilation import compile_program
 from probvae.criticism.observed import apply_noise
 from probvae.criticism.samples.two_sample import two_sample_test
+from probvae.criticism.short_repr import short_repr
 from probvae.evidence import Batch
 from probvae.fitted import Fitted
 from probvae.fitted.fitted import check_fitted
@@ -17,6 +18,7 @@ from probvae.objectives.terms import latent_sites, trace_guide, trace_model
 from probvae.typing import Params, RngKey
 
 
+@short_repr
 class PriorGap(NamedTuple):
     """How well codes z ~ q(z|x_n) and draws z ~ p(z) are told apart by a classifier.
 
