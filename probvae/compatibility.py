@@ -191,7 +191,7 @@ def _check_sizes(vae: Any, params: dict[str, Any]) -> None:
 
 
 def _check_climb(vae: Any) -> None:
-    if getattr(vae.posterior, "uses_log_joint", False) and isinstance(vae.decoder, BayesianNet):
+    if vae.posterior.uses_log_joint and isinstance(vae.decoder, BayesianNet):
         raise ValueError(
             f"the posterior {type(vae.posterior).__name__} climbs log p(x, z), which is one function "
             f"of z only where the decoder's weights are numbers; got {vae.decoder}, whose weights are "
@@ -201,7 +201,7 @@ def _check_climb(vae: Any) -> None:
 
 def _check_descent(vae: Any) -> None:
     hands = type(vae.prior).top_down is not AbstractPrior.top_down
-    if getattr(vae.posterior, "uses_top_down", False) and not hands:
+    if vae.posterior.uses_top_down and not hands:
         raise ValueError(
             f"the prior {type(vae.prior).__name__} and the posterior {type(vae.posterior).__name__} do "
             "not fit: the posterior descends with the nets of the prior's hierarchy, and this prior "

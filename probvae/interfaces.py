@@ -1,9 +1,9 @@
-"""The roles that a VAE is made of: what each part answers, and what it is told.
+"""Abstract classes of a VAE's parts: prior, guide and likelihood, and of the VAE that joins them.
 
-Every class here is abstract; every part of the package is final. To vary a part, compose or wrap it.
-A prior or a guide comes in two kinds. A *distribution* part returns the distribution that the VAE
-samples at the site ``"z"``. A *program* part issues its own sites (a hierarchy: ``"z1"`` nearest the
-data, ``"z2"`` above it) and returns what the decoder is given.
+Every class here is abstract, and every part of the package is final. To vary a part, compose or wrap
+it. Priors and guides come in two kinds. A *distribution* part returns the distribution that the VAE
+samples at the site ``"z"``. A *program* part issues its own sites, such as ``"z1"`` (nearest the data) and
+``"z2"`` (above it). A program prior returns the code for the decoder.
 """
 
 import abc
@@ -15,38 +15,45 @@ import numpy as np
 from numpyro.distributions import Distribution, constraints
 
 from probvae.checks import Checked
-from probvae.typing import Shape
+from probvae.typing import ArrayLike, Recipe, RngKey, Shape
 
 InitialValues = Callable[[np.ndarray, np.ndarray, np.ndarray | None], dict[str, Any]]
 
 
 class TopDown(NamedTuple):
-    """A prior's hierarchy of codes, given one by one from the top: for the guides that descend with it.
+    """Conditionals of a hierarchical prior, for guides that draw the codes from the top down.
 
-    A state h of length ``width``, zeros at first, holds what the codes so far say. ``register()`` is
-    called once in a program: it registers the prior's nets (those that it shares with its own
-    ``sample``), and returns two functions of i, the code's place in ``sites``: ``conditional(i, h)``,
-    which is p(z_i | codes above) for i >= 1, and ``after(i, h, z)``, the state ``(batch, width)`` once
-    z_i is known. Nothing is registered before.
+    A state $h$ of length ``width`` summarises the codes drawn so far. It starts at zeros.
+
+    Attributes:
+        sites: names of the codes, top first.
+        width: length of the state.
+        register: registers the prior's nets, those of its own ``sample``. Call it once in a program.
+            It returns two functions of $i$, the index of a code in ``sites``. ``conditional(i, h)`` is
+            $p(z_i | z_{<i})$, for $i >= 1$. ``after(i, h, z)`` is the state ``(batch, width)`` once
+            $z_i$ is known.
     """
 
-    sites: tuple[str, ...]  # the codes' names, top first
+    sites: tuple[str, ...]
     width: int
     register: Callable[[], tuple[Callable[..., Distribution], Callable[..., jax.Array]]]
 
 
 class Scope(NamedTuple):
-    """What the VAE tells its parts, made anew in each run of a program.
+    """Shapes, data and mode of one run of a program: the VAE passes them to its parts.
 
-    ``latent_dim``, ``event_shape``, ``context_shape`` are the VAE's; ``training`` is false in
-    evaluation mode; ``data_range`` is the likelihood's. ``x`` ``(batch, *event_shape)`` are the data,
-    filled where they are missing, None where they are to be drawn; ``mask`` is true where x is
-    observed.
-
-    ``posterior(x, context=None)`` is q(z|x) as a distribution, in evaluation mode: it lets a VampPrior
-    share the encoder. ``log_joint(z)`` is log p(x, z), of shape ``(batch,)`` in nats: for program
-    guides that say ``uses_log_joint``, so that all parameters are registered before any inner gradient.
-    ``top_down`` is the prior's hierarchy, where it hands it to guides.
+    Attributes:
+        latent_dim: of the VAE, as ``event_shape`` and ``context_shape``.
+        training: False in evaluation mode.
+        data_range: of the likelihood.
+        x: data ``(batch, *event_shape)``, filled where they are missing. None to draw them.
+        context: ``(batch, *context_shape)``, or None.
+        mask: True where ``x`` is observed. None if all of it is.
+        posterior: ``posterior(x, context=None)`` returns q(z|x) in evaluation mode, as a distribution.
+            A ``VampPrior`` shares the encoder through it.
+        log_joint: ``log_joint(z)`` is log p(x, z), ``(batch,)`` in nats. Only guides with
+            ``uses_log_joint`` have it. All parameters are then registered before any inner gradient.
+        top_down: conditionals of the prior's hierarchy, if it has one.
     """
 
     latent_dim: int
@@ -54,38 +61,38 @@ class Scope(NamedTuple):
     context_shape: Shape
     training: bool
     data_range: tuple[float, float]
-    x: Any  # the data, filled where they are missing; None when they are to be drawn
-    context: Any  # None without one
-    mask: Any  # true where x is observed; None where all of it is
+    x: jax.Array | None
+    context: jax.Array | None
+    mask: jax.Array | None
     posterior: Callable[..., Distribution]
     log_joint: Callable[[jax.Array], jax.Array] | None = None
     top_down: TopDown | None = None
 
 
 class AbstractPrior(Checked, abc.ABC):  # noqa: B024 (its two kinds have the abstract methods)
-    """p(z), or p(z given context).
+    """p(z), or p(z | context).
 
-    ``observes_context`` says that the context holds what is known of a discrete site, and is told to
-    no net: rows are one-hot, or zeros where nothing is known; no context is nothing known.
+    ``observes_context`` is True if the context holds observed values of a discrete site (labels). Each
+    row is then one-hot, or zeros where the label is unknown. The nets do not get such a context.
     """
 
     observes_context: ClassVar[bool] = False
 
     def code_dim(self, latent_dim: int) -> int:
-        """Return the length of the vector that the decoder is given."""
+        """Return the length of the decoder's input vector."""
         return latent_dim
 
     def code(self, z: jax.Array) -> jax.Array:
-        """Return what the decoder is given for a draw z: by default z itself."""
+        """Return the decoder's input for a draw ``z``: by default ``z`` itself."""
         return z
 
     def top_down(self, scope: Scope) -> TopDown | None:
-        """Return the hierarchy as guides may descend by it, where there is one; register nothing."""
+        """Return the conditionals of the hierarchy for guides, or None. Register nothing."""
         return None
 
 
 class AbstractDistributionPrior(AbstractPrior):
-    """A prior that is one distribution, sampled by the VAE at ``"z"``."""
+    """A prior that is one distribution. The VAE samples it at ``"z"``."""
 
     @abc.abstractmethod
     def distribution(self, scope: Scope) -> Distribution:
@@ -97,16 +104,19 @@ class AbstractProgramPrior(AbstractPrior):
 
     @abc.abstractmethod
     def sample(self, scope: Scope) -> jax.Array:
-        """Issue the sites; return the code ``(batch, code_dim)`` for the decoder."""
+        """Issue the sites, and return the code ``(batch, code_dim)`` for the decoder."""
 
 
 class AbstractGuide(Checked, abc.ABC):
-    """q(z given x): how many outputs it needs of the encoder, and what they mean.
+    """q(z|x), with its parameters from the encoder's output.
 
-    ``is_density`` is false for one that puts all mass on a point.
+    ``is_density`` is False for a guide that puts all mass on a point. ``uses_log_joint`` and
+    ``uses_top_down`` say which of these fields of ``Scope`` a program guide needs.
     """
 
     is_density: ClassVar[bool] = True
+    uses_log_joint: ClassVar[bool] = False
+    uses_top_down: ClassVar[bool] = False
 
     @abc.abstractmethod
     def output_shape(self, latent_dim: int) -> Shape:
@@ -114,7 +124,7 @@ class AbstractGuide(Checked, abc.ABC):
 
 
 class AbstractDistributionGuide(AbstractGuide):
-    """A guide that is one distribution given the encoder's outputs, sampled at ``"z"``."""
+    """A guide that is one distribution given the encoder's output. The VAE samples it at ``"z"``."""
 
     @abc.abstractmethod
     def distribution(self, outputs: jax.Array, scope: Scope) -> Distribution:
@@ -122,37 +132,33 @@ class AbstractDistributionGuide(AbstractGuide):
 
 
 class AbstractProgramGuide(AbstractGuide):
-    """A guide that issues its own sample sites, inside the VAE's plate.
-
-    ``uses_log_joint`` and ``uses_top_down`` say which of the scope's it needs.
-    """
-
-    uses_log_joint: ClassVar[bool] = False
-    uses_top_down: ClassVar[bool] = False
+    """A guide that issues its own sample sites, inside the VAE's plate."""
 
     @abc.abstractmethod
     def sample(self, outputs: jax.Array, scope: Scope) -> None:
         """Issue a site for each latent site of the prior."""
 
     def top(self, outputs: jax.Array, scope: Scope) -> Distribution | None:
-        """Return q of the code on top given x, where that is one distribution: a VampPrior mixes it."""
+        """Return q of the top code given x if that is one distribution. A ``VampPrior`` mixes it."""
         return None
 
 
 class Block(NamedTuple):
-    """Columns of x with a ``likelihood`` of their own: ``columns`` is a slice of x's last axis."""
+    """Columns of x with their own ``likelihood``: ``columns`` is a slice of the last axis of x."""
 
     columns: slice
     likelihood: "AbstractLikelihood"
 
 
 class AbstractLikelihood(Checked, abc.ABC):
-    """p(x given z), with its normalising constant.
+    """p(x|z), with its normalising constant.
 
-    ``support`` is the constraint that every value of x must meet; ``data_range`` the interval that
-    inputs which stand for data (pseudo-inputs) are kept in; ``factorises`` whether the entries of x
-    are independent given z (a mask needs it); ``is_density`` whether log p(x) means anything;
-    ``fill`` the value that stands in for a missing entry.
+    Attributes:
+        support: the constraint that every value of x must satisfy.
+        data_range: the interval that holds learned inputs which stand for data (pseudo-inputs).
+        factorises: True if the entries of x are independent given z. A mask needs this.
+        is_density: True if log p(x) has a meaning.
+        fill: the value at missing entries.
     """
 
     support: ClassVar[Any] = constraints.real
@@ -163,35 +169,38 @@ class AbstractLikelihood(Checked, abc.ABC):
 
     @property
     def observation(self) -> Any:
-        """Noise ``(rng_key, x) -> y`` that a datum gets before it is scored, or None."""
+        """Noise ``(rng_key, x) -> y`` that is added to data before they are scored, or None.
+
+        It is a ``data.AbstractObservation``.
+        """
         return None
 
     @property
     def named_blocks(self) -> dict[str, Block]:
-        """The blocks of columns by name, where each has a likelihood of its own, as in ``Joint``."""
+        """Blocks of columns by name, if each block has its own likelihood (``Joint``)."""
         return {}
 
     @property
     def noiseless(self) -> "AbstractLikelihood":
-        """The likelihood of x itself where this one is that of x and noise."""
+        """The likelihood of x itself, if this one is of x plus noise."""
         return self
 
     @property
     def encoder_view(self) -> Callable[[jax.Array], jax.Array] | None:
-        """The function of x that the encoder sees, of the same shape; None for x itself.
+        """The function of x that the encoder sees, with the same shape, or None for x itself.
 
-        It is a part whose ``str`` is its formula. An encoder that is ``nets.InputTransform`` sees x.
+        It is a part whose ``str`` is its formula. An encoder ``nets.InputTransform`` sees x.
         """
         return None
 
     @property
     def initial_values(self) -> InitialValues | None:
-        """A function of the training data that returns values to start from, by site; None without.
+        """A function of the training data that returns initial parameters by site, or None.
 
-        ``fit`` calls it with (a sample of) the training data as they are scored: x with ``fill`` where
-        it is missing, a mask (true where x is observed), both ``(n, *event_shape)``, and the context
-        ``(n, *context_shape)`` or None. What ``init_params`` of ``fit`` says comes first. In a
-        NumPyro program without ``fit`` the parameters start as the program says.
+        ``fit`` calls it with (a sample of) the training data: ``x`` with ``fill`` where it is missing,
+        a mask that is True where ``x`` is observed, both ``(n, *event_shape)``, and the context
+        ``(n, *context_shape)`` or None. The argument ``init_params`` of ``fit`` takes precedence.
+        Without ``fit``, a NumPyro program starts at its own initial parameters.
         """
         return None
 
@@ -201,4 +210,59 @@ class AbstractLikelihood(Checked, abc.ABC):
 
     @abc.abstractmethod
     def distribution(self, outputs: jax.Array, scope: Scope) -> Distribution:
-        """Return p(x|z), elementwise over ``(batch, *event_shape)`` where it factorises."""
+        """Return p(x|z), elementwise over ``(batch, *event_shape)`` if it factorises."""
+
+
+class AbstractVAE(abc.ABC):
+    """The fields and programs of ``probvae.VAE``, which is the only subclass.
+
+    Use it as an annotation in modules that ``vae.py`` imports. Everywhere else, annotate ``VAE``.
+    """
+
+    event_shape: Shape
+    latent_dim: int
+    prior: AbstractPrior
+    posterior: AbstractGuide
+    likelihood: AbstractLikelihood
+    encoder: Recipe
+    decoder: Recipe
+    context_shape: Shape
+    encode_mask: bool
+    training: bool
+    frozen: tuple[str, ...]
+
+    @abc.abstractmethod
+    def model(
+        self,
+        x: ArrayLike | None = None,
+        context: ArrayLike | None = None,
+        mask: ArrayLike | None = None,
+        num_data: int | None = None,
+    ) -> jax.Array:
+        """Run the model: z ~ p(z), x ~ p(x|z)."""
+
+    @abc.abstractmethod
+    def guide(
+        self,
+        x: ArrayLike | None = None,
+        context: ArrayLike | None = None,
+        mask: ArrayLike | None = None,
+        num_data: int | None = None,
+    ) -> None:
+        """Run the guide: z ~ q(z|x)."""
+
+    @abc.abstractmethod
+    def p_x(self, z: jax.Array, context: jax.Array | None = None) -> Distribution:
+        """Return p(x|z), inside a program or a handler that supplies the weights."""
+
+    @abc.abstractmethod
+    def eval(self) -> "AbstractVAE":
+        """Return the same VAE in evaluation mode."""
+
+    @abc.abstractmethod
+    def observe(self, rng_key: RngKey, x: ArrayLike) -> jax.Array:
+        """Return data as the likelihood scores them."""
+
+    @abc.abstractmethod
+    def without_noise(self) -> "AbstractVAE":
+        """Return the same VAE with the likelihood of x itself."""

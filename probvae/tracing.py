@@ -17,6 +17,7 @@ from numpyro.distributions import TransformedDistribution as Transformed
 
 from probvae.compilation import hold_trace_lock
 from probvae.distributions.support import name_support
+from probvae.interfaces import AbstractVAE
 from probvae.typing import Shape
 
 
@@ -42,7 +43,7 @@ class Structure(NamedTuple):
 
 
 @lru_cache(maxsize=64)
-def trace_structure(vae: Any) -> Structure:
+def trace_structure(vae: AbstractVAE) -> Structure:
     """Trace a VAE's programs abstractly, on two data of zeros: no arithmetic is done."""
     found: list[tuple[dict, dict]] = []
 
@@ -63,7 +64,7 @@ def trace_structure(vae: Any) -> Structure:
     return Structure(*found[-1], params, state)
 
 
-def shares_latents(vae: Any) -> bool:
+def shares_latents(vae: AbstractVAE) -> bool:
     """Tell whether a latent site belongs to all data, whose number then counts."""
     return any(site.shared for site in trace_structure(vae).model.values())
 

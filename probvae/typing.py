@@ -1,21 +1,33 @@
-"""The shape vocabulary of the package: one alias per kind of array."""
+"""Type aliases of the package: arrays by their shape, pytrees, programs and functions."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
 import jax
 import numpy as np
+from flax import nnx
 from jaxtyping import Array, Float, Key, Num
+from jaxtyping import PyTree as PyTree
+from numpyro.infer.elbo import ELBO
 
+# Arrays
 ArrayLike: TypeAlias = jax.Array | np.ndarray
-Shape: TypeAlias = tuple[int, ...]
+DataLike: TypeAlias = Any  # array, masked array, frame, sparse matrix, tensor, row source or ``Batch``
 RngKey: TypeAlias = Key[Array, ""]
-Schedule: TypeAlias = Callable[[Any], Any]
-Params: TypeAlias = Mapping[str, Any]
-DataLike: TypeAlias = (
-    Any  # an array, masked array, data frame, source of rows, or Batch(x, context, mask)
-)
-
+Shape: TypeAlias = tuple[int, ...]
 PerDatum: TypeAlias = Float[Array, " batch"]
 Latent: TypeAlias = Float[ArrayLike, "batch latent"]
 Data: TypeAlias = Num[ArrayLike, "batch *event"]
+
+# Values by name
+Params: TypeAlias = Mapping[str, Any]  # parameters and running state, pytrees by site
+Metrics: TypeAlias = Mapping[str, Any]  # numbers or arrays of them, by name
+Trace: TypeAlias = Mapping[str, Mapping[str, Any]]  # NumPyro's: a message for each site
+
+# Functions
+Program: TypeAlias = Callable[..., Any]  # a NumPyro program: it issues sites
+Observation: TypeAlias = Callable[[RngKey, ArrayLike], ArrayLike]  # noise or rescaling of data
+Recipe: TypeAlias = Callable[..., nnx.Module]  # (in_shape, out_shape, *, rngs) -> net
+Schedule: TypeAlias = Callable[[Any], Any]  # step -> number
+Weight: TypeAlias = float | Schedule
+Objective: TypeAlias = ELBO  # of NumPyro's, or an ``AbstractObjective``

@@ -20,6 +20,7 @@ from probvae.interfaces import (
     AbstractGuide,
     AbstractLikelihood,
     AbstractPrior,
+    AbstractVAE,
     Scope,
 )
 from probvae.nets.input_transform import transforms_input
@@ -27,7 +28,7 @@ from probvae.typing import ArrayLike, RngKey, Shape
 
 
 @dataclass(frozen=True, kw_only=True)
-class VAE:
+class VAE(AbstractVAE):
     """A variational autoencoder: a model p(z) p(x|z), and a guide q(z|x).
 
     ``vae.model`` and ``vae.guide`` are ordinary NumPyro programs of ``(x, context, mask, num_data)``
@@ -118,7 +119,7 @@ class VAE:
                 "got None. To generate, run `Predictive(vae.model, params=...)`: it needs no guide."
             )
         scope = self._scope(x, context, mask)
-        if getattr(self.posterior, "uses_log_joint", False):
+        if self.posterior.uses_log_joint:
             scope = scope._replace(log_joint=self._log_joint(scope))
         self._decoder(nets.register_posterior)  # of its weights, where they have a prior
         encode = self._encoder(training=self.training)
@@ -218,9 +219,10 @@ class VAE:
         return bool(self.context_shape) and not self.prior.observes_context
 
     def _p_x(self, decoder: Callable, z: jax.Array, scope: Scope) -> Distribution:
-        code = inputs.join_inputs(
-            [self.prior.code(z)] + [scope.context] * self._has_context, spatial=False
-        )
+        parts = [self.prior.code(z)]
+        if self._has_context and scope.context is not None:
+            parts.append(scope.context)
+        code = inputs.join_inputs(parts, spatial=False)
         p = self.likelihood.distribution(decoder(code), self._held("likelihood", scope))
         if scope.mask is not None:
             p = p.mask(scope.mask)
@@ -243,7 +245,7 @@ class VAE:
         The inner run of the model is blocked: none of its sites may reach the guide's trace.
         """
         data = (scope.x, scope.context, scope.mask)
-        start = {"z": jnp.zeros((scope.x.shape[0], self.latent_dim))}
+        start = {"z": jnp.zeros((len(jnp.asarray(scope.x)), self.latent_dim))}
         visible = handlers.block(
             handlers.substitute(self.eval().model, start),
             hide_fn=lambda site: site["type"] in ("sample", "plate", "deterministic"),

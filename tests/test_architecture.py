@@ -28,9 +28,9 @@ SHARED = CORE | {
 MAY = {
     "typing": set(),
     "checks": {"typing"},
-    "compilation": set(),  # one lock for all that runs programs
+    "compilation": {"typing"},  # one lock for all that runs programs
     "interfaces": {"typing", "checks"},
-    "precision": set(),
+    "precision": {"typing"},
     "containers": {"typing", "checks", "precision"},
     "distributions": LOW,
     "data": {"typing", "checks", "precision", "containers"},

@@ -147,7 +147,7 @@ class OptimalScale(AbstractScale):
         zero = jnp.zeros((), loc.dtype)
         state = mutable("likelihood$state", {"mean_square": zero + 1.0, "count": zero})
         if scope.training and scope.x is not None:
-            mean_square, count = _mean_square(loc, scope)
+            mean_square, count = _mean_square(loc, scope.x, scope.mask)
             total = state["count"] + count
             gain = jax.lax.stop_gradient(count / total)
             old = state["mean_square"]
@@ -161,8 +161,8 @@ class OptimalScale(AbstractScale):
         return "sigma^2 = mean squared error on the training set"
 
 
-def _mean_square(loc: jax.Array, scope: Scope) -> tuple[jax.Array, jax.Array]:
+def _mean_square(loc: jax.Array, x: jax.Array, mask: jax.Array | None) -> tuple[jax.Array, jax.Array]:
     """Return the mean of (x - f(z))^2 over the observed entries, and the number of data."""
-    square = (scope.x - loc) ** 2
-    seen = jnp.ones_like(square) if scope.mask is None else scope.mask.astype(square.dtype)
+    square = (x - loc) ** 2
+    seen = jnp.ones_like(square) if mask is None else mask.astype(square.dtype)
     return (square * seen).sum() / jnp.maximum(seen.sum(), 1.0), seen.sum() / seen[0].size

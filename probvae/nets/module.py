@@ -20,9 +20,7 @@ from probvae.checks import field_error
 from probvae.nets import bayesian
 from probvae.nets.bayesian import BayesianNet
 from probvae.nets.external_modules import check_module
-from probvae.typing import Shape
-
-Recipe = Callable[..., nnx.Module]
+from probvae.typing import Recipe, Shape
 
 
 class _Structure(NamedTuple):

@@ -41,7 +41,7 @@ def anneal_from_prior(vae: Any) -> Callable:
 
 def anneal_from_guide(vae: Any) -> Callable:
     """Start at q(z|x)."""
-    if getattr(vae.posterior, "uses_log_joint", False):
+    if vae.posterior.uses_log_joint:
         raise ValueError(
             f"the guide {type(vae.posterior).__name__} climbs log p(x, z) each time that it is run, "
             "and annealing would run it at every step. Take start=annealing.from_prior."
