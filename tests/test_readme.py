@@ -7,10 +7,12 @@ from probvae.cli.parser import parse_arguments
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
+COMMANDS = (ROOT / "docs" / "command-line.md").read_text()
+PARTS = (ROOT / "docs" / "parts.md").read_text()
 
 
-def blocks(language):
-    return re.findall(rf"```{language}\n(.*?)```", README, flags=re.DOTALL)
+def blocks(language, text=README):
+    return re.findall(rf"```{language}\n(.*?)```", text, flags=re.DOTALL)
 
 
 def test_the_example_runs_and_prints_the_model(capsys):
@@ -34,7 +36,7 @@ def test_there_are_two_commands_of_one_line_each_and_ci_runs_the_second():
 
 def test_the_commands_are_understood(monkeypatch):
     monkeypatch.chdir(ROOT)
-    (block,) = blocks("text")
+    (block,) = blocks("text", COMMANDS)
     commands = [c for line in block.splitlines() for c in re.split(r"\s{2,}", line.strip()) if c]
     assert len(commands) == 11
     for command in commands:
@@ -60,9 +62,16 @@ def test_the_table_names_every_public_part():
             made = make()
             for part in made if isinstance(made, tuple) else (made,):
                 name = getattr(part, "__name__", type(part).__name__)
-                assert name in README or name == "BatchNormNet", name
+                assert f"`{name}`" in PARTS or f".{name}`" in PARTS or name == "BatchNormNet", name
 
 
 def test_links_lead_somewhere():
     for target in re.findall(r"\]\((?!http)([^)#]+)\)", README):
         assert (ROOT / target).exists(), target
+
+
+def test_readme_is_short_and_shows_a_picture():
+    assert len(README.split()) <= 600
+    prose = [line for line in README.splitlines() if not line.startswith("python3 -m venv")]
+    assert max(map(len, prose)) <= 100
+    assert "![" in README
