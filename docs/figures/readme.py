@@ -44,14 +44,19 @@ def draw() -> Figure:
     figure = Figure(figsize=(9, 3.2), layout="constrained")
     left, right = figure.subfigures(1, 2, width_ratios=(2, 1.1))
     for axes, (title, images) in zip(left.subplots(3, 1), rows, strict=True):
-        axes.imshow(np.hstack([np.pad(i, 1, constant_values=0.5) for i in np.asarray(images, float)]), cmap="Greys")
+        axes.imshow(
+            np.hstack([np.pad(i, 1, constant_values=0.5) for i in np.asarray(images, float)]),
+            cmap="Greys",
+        )
         axes.set_title(title, fontsize=9, loc="left")
         axes.axis("off")
     axes = right.subplots()
     codes, labels = np.asarray(fitted.encode(data.test).mean), data.labels["test"]
     axes.set(xlim=_limits(codes[:, 0]), ylim=_limits(codes[:, 1]), xlabel="z[0]", ylabel="z[1]")
     for (a, b), label in zip(codes, labels, strict=True):
-        axes.text(a, b, str(label), fontsize=7, color=f"C{label}", ha="center", va="center", clip_on=True)
+        axes.text(
+            a, b, str(label), fontsize=7, color=f"C{label}", ha="center", va="center", clip_on=True
+        )
     axes.set_title("mean of q(z | x), one digit per datum", fontsize=9, loc="left")
     return figure
 
