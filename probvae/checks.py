@@ -211,7 +211,7 @@ def format_value(value: Any) -> str:
     return text if len(text) <= 80 else f"a {type(value).__name__}, {text[:60]}..."
 
 
-def field_error(function: Any, *args: Any, **kwargs: Any) -> str:
+def signature_error(function: Any, *args: Any, **kwargs: Any) -> str:
     """Return why something cannot be called on these; "" where it can, or has no signature to say."""
     if not callable(function):
         return "it is no function"
@@ -226,14 +226,14 @@ def field_error(function: Any, *args: Any, **kwargs: Any) -> str:
 
 def check_function(name: str, function: Any, *args: Any, such_as: str) -> None:
     """Raise TypeError unless something can be called on so many arguments."""
-    why = field_error(function, *args)
+    why = signature_error(function, *args)
     if why:
         raise TypeError(
             f"{name} expects a function, such as {such_as}; got {format_value(function)}: {why}."
         )
 
 
-def as_shape(name: str, value: Any) -> tuple[int, ...]:
+def to_shape(name: str, value: Any) -> tuple[int, ...]:
     """Return a tuple of positive integers as one of Python's own; raise for anything else."""
     if isinstance(value, list | tuple) and all(_is_size(n) for n in value):
         return tuple(int(n) for n in value)
@@ -276,7 +276,7 @@ def check_positive_integer(name: str, value: Any) -> None:
         raise ValueError(f"{name} expects a positive integer below 2^31; got {value}. Take fewer.")
 
 
-def check_draws(rng_key: Any, **counts: Any) -> None:
+def check_draw_arguments(rng_key: Any, **counts: Any) -> None:
     """Raise unless there is a key, and each count of what is to be drawn is a positive integer."""
     check_key(rng_key)
     for name, count in counts.items():

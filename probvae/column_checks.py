@@ -6,8 +6,8 @@ import numpy as np
 from numpyro.distributions import constraints
 
 from probvae.data import Cast
-from probvae.data_description import Describer, Ranges, warn_user
-from probvae.data_remedies import blocks_of
+from probvae.data_description import DataSummary, Ranges, warn_user
+from probvae.data_remedies import list_blocks
 
 FAR = 3.0  # of a column's mean from 0, in its standard deviations
 WIDE = 5.0  # of a column's standard deviation from 1, as a factor
@@ -15,7 +15,7 @@ APART = 100.0  # of two columns' standard deviations, as a factor
 RARE = 20.0  # standard deviations: a column with a wider range is constant but for a few rows
 
 
-def describe_unscaled(likelihood: Any, x: np.ndarray) -> str | None:
+def describe_unscaled_columns(likelihood: Any, x: np.ndarray) -> str | None:
     """Return a note where real-valued columns are far from mean 0 and standard deviation 1, or None.
 
     ``fit`` itself warns of columns whose scales are far apart, so nothing is said of these here.
@@ -26,7 +26,7 @@ def describe_unscaled(likelihood: Any, x: np.ndarray) -> str | None:
     """
     if x.ndim != 2:
         return None
-    describer = Describer(x.shape[1:], Cast())
+    describer = DataSummary(x.shape[1:], Cast())
     describer.add(x, x, None)
     ranges = _real_columns(likelihood, describer.description().x)
     mean, sd = np.asarray(ranges.mean), np.asarray(ranges.sd)
@@ -34,7 +34,7 @@ def describe_unscaled(likelihood: Any, x: np.ndarray) -> str | None:
     return f"note: {_describe_columns(ranges)}" if far and not _are_apart(ranges) else None
 
 
-def warn_of_scales(likelihood: Any, ranges: Ranges) -> None:
+def warn_of_column_scales(likelihood: Any, ranges: Ranges) -> None:
     """Warn of real-valued columns on very different scales: one learned scale cannot serve them all."""
     real = _real_columns(likelihood, ranges)
     if _are_apart(real):
@@ -59,7 +59,7 @@ def _describe_columns(ranges: Ranges) -> str:
 def _real_columns(likelihood: Any, ranges: Ranges) -> Ranges:
     """Return the ranges of the real-valued columns that vary; of none where x is no vector."""
     varies = np.zeros(len(ranges.sd), bool)
-    for _, columns, part in blocks_of(likelihood):
+    for _, columns, part in list_blocks(likelihood):
         varies[columns] = part.support is constraints.real
     with np.errstate(invalid="ignore"):
         varies &= np.asarray(ranges.sd) > 0

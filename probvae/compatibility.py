@@ -5,7 +5,7 @@ from typing import Any
 
 import jax
 
-from probvae.checks import as_shape, check_kind
+from probvae.checks import to_shape, check_kind
 from probvae.interfaces import (
     AbstractDistributionGuide,
     AbstractDistributionPrior,
@@ -38,7 +38,7 @@ PACKAGE = {"prior": "priors", "posterior": "guides", "likelihood": "likelihoods"
 def check_fields(vae: Any) -> None:
     """Raise unless each field of a VAE is of its kind; make shapes tuples."""
     for name in ("event_shape", "context_shape"):
-        object.__setattr__(vae, name, as_shape(name, getattr(vae, name)))
+        object.__setattr__(vae, name, to_shape(name, getattr(vae, name)))
     if not vae.event_shape:
         raise ValueError("event_shape expects at least one dimension, such as (8, 8); got ().")
     if not isinstance(vae.latent_dim, int) or isinstance(vae.latent_dim, bool) or vae.latent_dim < 1:

@@ -18,8 +18,8 @@ from probvae.containers import read_values, split_mask
 from probvae.data import Cast, Data, StreamedData
 from probvae.data.read_errors import DataError
 from probvae.data.streamed import as_streamed, find_mapped_array, free_memory
-from probvae.data_description import Comparer, Describer
-from probvae.data_remedies import RefusedValues, blocks_of, refusal_text
+from probvae.data_description import DataComparison, DataSummary
+from probvae.data_remedies import RefusedValues, list_blocks, support_error
 from probvae.evidence import Batch
 from probvae.precision import describe_merged_values, in_precision, may_merge, sample_rows
 from probvae.progress import bar
@@ -37,7 +37,7 @@ def check_data(
     context: Any = None,
     mask: Any = None,
     observation: Any = AS_IT_IS,
-    record: Describer | Comparer | None = None,
+    record: DataSummary | DataComparison | None = None,
     keep_streamed: bool = False,
     progress: bool = False,
 ) -> Batch:
@@ -73,7 +73,7 @@ def check_data(
     mask = _check_mask(vae, batch.mask, observed, x.shape, _part_of(name, "mask"))
     context = check_context(vae, batch.context, _part_of(name, "context"), rows=len(x))
     if text := _describe_merged_values(name, x, mask):
-        if isinstance(record, Describer):  # a fit to three values of a thousand helps nobody
+        if isinstance(record, DataSummary):  # a fit to three values of a thousand helps nobody
             raise ValueError(text)
         warnings.warn(text, stacklevel=2)
     if observation is not AS_IT_IS:
@@ -305,7 +305,7 @@ def check_values(
     mask: np.ndarray | None,
     name: str,
     observation: Any,
-    record: Describer | Comparer | None = None,
+    record: DataSummary | DataComparison | None = None,
     first_row: int = 0,
 ) -> None:
     """Raise unless every observed value is one that the likelihood gives a density to.
@@ -373,9 +373,9 @@ def _refusal(vae: Any, x: np.ndarray, mask: np.ndarray | None, name: str, observ
     observed = np.ones(seen.shape, bool) if mask is None else mask
     bad = {
         block: ~np.asarray(likelihood.support(seen[..., columns])) & observed[..., columns]
-        for block, columns, likelihood in blocks_of(vae.likelihood)
+        for block, columns, likelihood in list_blocks(vae.likelihood)
     }
-    block, columns, likelihood = next(each for each in blocks_of(vae.likelihood) if bad[each[0]].any())
+    block, columns, likelihood = next(each for each in list_blocks(vae.likelihood) if bad[each[0]].any())
     refused = RefusedValues(
         likelihood=likelihood,
         values=seen[..., columns][observed[..., columns]],
@@ -386,7 +386,7 @@ def _refusal(vae: Any, x: np.ndarray, mask: np.ndarray | None, name: str, observ
         on_fit=name.startswith("train"),
         can_mask=vae.likelihood.factorises,
     )
-    return refusal_text(refused)
+    return support_error(refused)
 
 
 def _place(name: str, observation: Any, block: str | None) -> str:

@@ -94,7 +94,7 @@ class DataDescription:
         )
 
 
-class Describer:
+class DataSummary:
     """Gathers a description of training data, chunk by chunk."""
 
     def __init__(self, event_shape: Shape, observation: Any) -> None:
@@ -132,7 +132,7 @@ class Describer:
         )
 
 
-class Comparer:
+class DataComparison:
     """Compares new data with the description of the training data, chunk by chunk.
 
     Scaled or shifted data lie far outside the training range as a whole. Outliers do too, and scoring
@@ -151,8 +151,8 @@ class Comparer:
         warns: bool = True,
     ) -> None:
         self._description, self._name, self._warns = description, name, warns
-        self._x = Departure(description.x, description.event_shape, names_cells=names_cells)
-        self._context: Departure | None = None
+        self._x = RangeDeparture(description.x, description.event_shape, names_cells=names_cells)
+        self._context: RangeDeparture | None = None
         self._names_cells = names_cells
         self._all_integers = True
 
@@ -177,11 +177,11 @@ class Comparer:
             and ranges is not None
             and len(ranges.low) in (1, _size(context.shape[1:]))
         ):
-            self._context = Departure(ranges, context.shape[1:], names_cells=self._names_cells)
+            self._context = RangeDeparture(ranges, context.shape[1:], names_cells=self._names_cells)
             self._context.add(context, None)
 
     @property
-    def departure(self) -> "Departure | None":
+    def departure(self) -> "RangeDeparture | None":
         """How the data lie outside the training range; None if that is no cause to warn."""
         return self._x if self._x.share_outside else None
 
@@ -229,7 +229,7 @@ class Comparer:
         )
 
 
-class Departure:
+class RangeDeparture:
     """How far rows lie outside ranges, in widths of these."""
 
     def __init__(self, ranges: Ranges, shape: Shape, *, names_cells: bool) -> None:

@@ -57,7 +57,7 @@ class RefusedValues(NamedTuple):
         return code if is_code and len(self.bad) < len(self.values) else None
 
 
-def blocks_of(likelihood: AbstractLikelihood) -> list[tuple[str | None, slice, AbstractLikelihood]]:
+def list_blocks(likelihood: AbstractLikelihood) -> list[tuple[str | None, slice, AbstractLikelihood]]:
     """Return the name, the columns and the family of each block of a ``Joint``; else one of all x."""
     while hasattr(likelihood, "base"):  # Autoregressive, Spread
         likelihood = likelihood.base
@@ -70,17 +70,17 @@ def blocks_of(likelihood: AbstractLikelihood) -> list[tuple[str | None, slice, A
     ]
 
 
-def refusal_text(refused: RefusedValues) -> str:
+def support_error(refused: RefusedValues) -> str:
     """Return the error for values outside the support: what was expected, what there is, a remedy."""
     likelihood, bad = refused.likelihood, refused.bad
     return (
-        f"the likelihood {type(likelihood).__name__} takes {support_in_words(likelihood)}; "
+        f"the likelihood {type(likelihood).__name__} takes {describe_support(likelihood)}; "
         f"{refused.where} holds {bad.size:,} others, such as {bad[0]:.4g}, in [{bad.min():.4g}, "
         f"{bad.max():.4g}]. {remedy(refused)}"
     )
 
 
-def support_in_words(likelihood: AbstractLikelihood) -> str:
+def describe_support(likelihood: AbstractLikelihood) -> str:
     """Return the values that a likelihood takes, as its users write them."""
     support = likelihood.support
     if support is constraints.boolean:

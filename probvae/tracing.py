@@ -64,7 +64,7 @@ def trace_structure(vae: AbstractVAE) -> Structure:
     return Structure(*found[-1], params, state)
 
 
-def shares_latents(vae: AbstractVAE) -> bool:
+def has_shared_latents(vae: AbstractVAE) -> bool:
     """Tell whether a latent site belongs to all data, whose number then counts."""
     return any(site.shared for site in trace_structure(vae).model.values())
 

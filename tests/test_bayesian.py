@@ -22,7 +22,7 @@ from probvae import VAE, Batch, Fitted, fit, flows, guides, likelihoods, nets, p
 from probvae.criticism import annealed_log_prob, events, inference_gap, reference_chains, to_datatree
 from probvae.fitted import History
 from probvae.objectives import ELBO, IWAE, STL, terms
-from probvae.tracing import shares_latents, trace_structure
+from probvae.tracing import has_shared_latents, trace_structure
 
 N, BATCH, SIGMA, PRIOR = 64, 16, 0.5, 0.7
 KEY = jax.random.key(0)
@@ -314,8 +314,8 @@ def test_q_starts_narrow_at_the_nets_own_start_of_its_key():
         np.allclose(np.exp(s), 0.01) for s in jax.tree.leaves(trace["decoder$log_scale"]["value"])
     )
     assert trace["decoder$weights"]["value"].shape == (2 * 4 + 4 + 4 * 3 + 3,)
-    assert shares_latents(vae)
-    assert not shares_latents(plain)
+    assert has_shared_latents(vae)
+    assert not has_shared_latents(plain)
     start = handlers.trace(handlers.seed(vae.guide, 7)).get_trace(x)
     other = [jax.tree.leaves(t["decoder$loc"]["value"])[1] for t in (trace, start)]
     assert np.abs(other[0] - other[1]).max() > 0

@@ -8,9 +8,9 @@ import pytest
 from scipy import stats
 
 from probvae import likelihoods
-from probvae.column_checks import describe_unscaled, warn_of_scales
+from probvae.column_checks import describe_unscaled_columns, warn_of_column_scales
 from probvae.data import Cast
-from probvae.data_description import Describer
+from probvae.data_description import DataSummary
 
 RANDOM = np.random.default_rng(0)
 X = RANDOM.normal(size=(500, 3))
@@ -18,7 +18,7 @@ X = RANDOM.normal(size=(500, 3))
 
 def note(x, likelihood=None):
     x = np.asarray(x, np.float32)
-    return describe_unscaled(likelihood or likelihoods.Gaussian(), x)
+    return describe_unscaled_columns(likelihood or likelihoods.Gaussian(), x)
 
 
 @pytest.mark.parametrize("x", [X, X + 2.5, 4 * X, X.reshape(500, 3, 1) + 100, X * [1.0, 0.0, 1.0]])
@@ -48,11 +48,11 @@ def test_the_number_is_what_standardising_changes_log_p_by():
 def warned_of(x, likelihood=None):
     """Return what `fit` warns of these training data."""
     x = np.asarray(x, np.float32)
-    describer = Describer(x.shape[1:], Cast())
+    describer = DataSummary(x.shape[1:], Cast())
     describer.add(x, x, None)
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")
-        warn_of_scales(likelihood or likelihoods.Gaussian(), describer.description().x)
+        warn_of_column_scales(likelihood or likelihoods.Gaussian(), describer.description().x)
     return [str(w.message) for w in said]
 
 

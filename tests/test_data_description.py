@@ -10,7 +10,7 @@ import pytest
 
 from probvae import VAE, Batch, criticism, data, fit, likelihoods, load, nets, point_weights
 from probvae.data_checks import check_data
-from probvae.data_description import Comparer, DataDescription, Describer
+from probvae.data_description import DataComparison, DataDescription, DataSummary
 
 KEY = jax.random.key(0)
 D = 6
@@ -122,7 +122,7 @@ def test_descriptions_hold_what_numpy_says():
         Batch(x, mask=mask),
         Batch(data.StreamedData(x, chunk_bytes=1000), mask=mask),
     ):
-        describer = Describer((D,), data.Cast())
+        describer = DataSummary((D,), data.Cast())
         check_data(linear(), given, "train", record=describer, keep_streamed=True)
         seen = np.ma.array(x.astype(float), mask=False if given.mask is None else ~mask)
         told = describer.description().x
@@ -146,7 +146,7 @@ def test_a_description_says_what_the_observation_made_of_the_data(of_bytes, of_f
 
 def test_images_have_one_range_and_long_vectors_too():
     for shape in ((3, 3), (2000,)):
-        describer = Describer(shape, data.Cast())
+        describer = DataSummary(shape, data.Cast())
         describer.add(np.zeros((2, *shape)), np.zeros((2, *shape)), None)
         assert describer.description().x.low == (0.0,)
 
@@ -170,12 +170,12 @@ def test_the_description_goes_with_the_fit(of_bytes):
 
 def compare(train, x, observation=None, *, context=(None, None), mask=None, validation=False):
     """Return all warnings of comparing x with training data."""
-    describer = Describer(train.shape[1:], observation or data.Cast())
+    describer = DataSummary(train.shape[1:], observation or data.Cast())
     describer.add(train, train if observation is None else np.asarray(observation(KEY, train)), None)
     describer.add_context(context[0])
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")
-        comparer = Comparer(describer.description(), "x", names_cells=validation)
+        comparer = DataComparison(describer.description(), "x", names_cells=validation)
         comparer.add(x, x, mask)
         comparer.add_context(context[1])
         comparer.conclude()
@@ -294,12 +294,12 @@ def test_an_absurd_cell_of_the_validation_data_is_named(cell, streamed):
     """By an error where its square is not finite, else by a warning; in data and in their context."""
     x, context = RANDOM.normal(size=(80, D)).astype("float32"), RANDOM.random((80, 2))
     vae = linear(context_shape=(2,))
-    describer = Describer((D,), data.Cast())
+    describer = DataSummary((D,), data.Cast())
     check_data(vae, Batch(x, context), "train", record=describer)
     for bad_context in (False, True):
         validation, told = x[:20].copy(), context[:20].copy()
         (told if bad_context else validation)[13, 1] = cell
-        comparer = Comparer(describer.description(), "validation", names_cells=True)
+        comparer = DataComparison(describer.description(), "validation", names_cells=True)
         source = data.StreamedData(validation, chunk_bytes=100) if streamed else validation
         place = "validation context" if bad_context else "validation"
         with warnings.catch_warnings(record=True) as said:

@@ -14,7 +14,7 @@ from test_threads import KEY, X, fitted_to
 from probvae import guides, priors
 from probvae.evidence import Batch
 from probvae.fitted import Fitted, History
-from probvae.fitted.guide_density_check import check_draws
+from probvae.fitted.guide_density_check import check_guide_draws
 from probvae.interfaces import AbstractDistributionGuide, AbstractProgramGuide
 
 
@@ -85,7 +85,7 @@ STUCK = [Own(AtMode), Own(SometimesAtMode), OwnProgram(), Own(AtMode, loc=1e3)]
 def test_equal_particles_of_a_wide_density_are_refused(guide):
     vae = vae_of(guide)
     with pytest.raises(ValueError, match=r"equal particles: 4 draws of \"z\" for row \d+ .*PointMass"):
-        check_draws(vae, values_of(vae), Batch(X))
+        check_guide_draws(vae, values_of(vae), Batch(X))
 
 
 @pytest.mark.parametrize("query", ["fit", "elbo", "log_prob", "impute"])
@@ -124,7 +124,7 @@ FINE = {
 @pytest.mark.parametrize("name", FINE)
 def test_other_guides_pass(name):
     vae = vae_of(*FINE[name])
-    check_draws(vae, values_of(vae), Batch(X))
+    check_guide_draws(vae, values_of(vae), Batch(X))
 
 
 @pytest.mark.parametrize("guide", [Point(), Point(transformed=True)], ids=["plain", "transformed"])

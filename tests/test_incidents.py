@@ -51,13 +51,13 @@ def test_parameters_that_stand_still_at_a_huge_loss_are_told_of_once():
     """The norm of the gradient is infinite, and what is divided by it is 0."""
     clipped = optax.chain(optax.clip_by_global_norm(1.0), ADAM)
     with pytest.warns(
-        UserWarning, match="no parameter moved, and the loss is .*: training went on"
+        UserWarning, match="no parameter moved, and the loss is .*: training continued"
     ) as caught:
         found = fitted(SHARP, X, optimizer=clipped)
     assert len(caught) == 1
     assert "optax.clip(1.0)" in str(caught[0].message)
     assert [incident.epoch for incident in found.history.incidents] == [0, 1, 2]
-    assert {incident.action for incident in found.history.incidents} == {"training went on"}
+    assert {incident.action for incident in found.history.incidents} == {"training continued"}
     assert "3 incidents:\n    step 2 (epoch 1): no parameter moved" in str(found)
 
 
@@ -175,13 +175,13 @@ def blown_up(**options):
 
 @pytest.mark.parametrize("recovery", [None, SkipBatch()])
 def test_a_finite_jump_of_the_loss_is_recorded_with_a_warning(recovery):
-    with pytest.warns(UserWarning, match=r"the loss jumped to .*\(epoch 4\): training went on.*HalveR"):
+    with pytest.warns(UserWarning, match=r"the loss jumped to .*\(epoch 4\): training continued.*HalveR"):
         found = blown_up(recovery=recovery)
     (incident,) = found.history.incidents
     assert incident.epoch == 4
     assert 35 <= incident.step <= 37
     assert np.isfinite(found.history.steps["loss"]).all()
-    assert incident.action == "training went on"
+    assert incident.action == "training continued"
 
 
 def test_the_rate_is_halved_at_a_jump_until_there_is_none(tmp_path):

@@ -83,13 +83,13 @@ class Trap:
 
 
 def sealed(path, arrays, metadata):
-    save_file(arrays, path, {**metadata, "sha256": serialization.checksum(arrays, metadata)})
+    save_file(arrays, path, {**metadata, "sha256": serialization.compute_checksum(arrays, metadata)})
     return path
 
 
 def values_of(vae):
     found = trace_structure(vae)
-    leaves = serialization.leaves({**found.params, **found.state})
+    leaves = serialization.list_leaves({**found.params, **found.state})
     return {f"values/{name}": np.zeros(leaf.shape, leaf.dtype) for name, leaf in leaves}
 
 

@@ -12,7 +12,7 @@ from test_checkpoints import FAST, at, plain, state_vae, with_state
 from probvae import VAE, EarlyStopping, NonFiniteLossError, guides, load, nets, objectives
 from probvae.cli.parser import parse_arguments
 from probvae.criticism.diagnosis.convergence import convergence
-from probvae.fitted.history import History, best_epoch
+from probvae.fitted.history import History, find_best_epoch
 from probvae.runs import Run, Settings
 from probvae.runs.account import account
 from probvae.runs.settings import check_settings, keep_best, stopping
@@ -50,11 +50,11 @@ def test_a_run_ends_where_a_counter_would_end_it(patience, start):
 
 
 def test_the_best_epoch_is_the_first_of_the_highest():
-    assert best_epoch([-3.0, -1.0, np.nan, -1.0]) == 1
-    assert best_epoch([np.nan, np.nan]) is None
-    assert best_epoch([-np.inf, -np.inf]) is None
-    assert best_epoch([np.inf, -3.0, -np.inf, -2.0]) == 3
-    assert best_epoch([]) is None
+    assert find_best_epoch([-3.0, -1.0, np.nan, -1.0]) == 1
+    assert find_best_epoch([np.nan, np.nan]) is None
+    assert find_best_epoch([-np.inf, -np.inf]) is None
+    assert find_best_epoch([np.inf, -3.0, -np.inf, -2.0]) == 3
+    assert find_best_epoch([]) is None
 
 
 def test_the_state_of_the_best_epoch_is_returned_to_the_bit(stopped):
@@ -129,7 +129,7 @@ def test_an_error_carries_the_best_epoch_too(chosen):
 def test_words_say_which_epoch_is_kept_and_what_the_last_had_lost(elbo, best, words):
     series = {"elbo": np.array(elbo)} if elbo else {}
     history = History({}, {"loss": np.zeros(len(elbo))}, series, best_epoch=best)
-    assert history.kept_in_words() == words
+    assert history.describe_kept_epoch() == words
 
 
 def rising(last):
@@ -232,6 +232,6 @@ def test_a_runs_account_is_of_the_epoch_that_was_kept(stopped):
     best, history = stopped.history.best_epoch, stopped.history
     assert f"fitted {best + 5} epochs of 60 in" in line
     assert line.endswith(
-        f"epoch {best + 1}, the best, is kept (the last had lost {history.last_lost:.2f} nats)"
+        f"epoch {best + 1}, the best, is kept (the last had lost {history.drop_since_best:.2f} nats)"
     )
     assert f"{history.validation['elbo'][best]:.2f} nats" in line

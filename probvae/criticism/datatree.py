@@ -11,7 +11,7 @@ import numpy as np
 from numpyro import handlers
 from numpyro.distributions import Independent, biject_to
 
-from probvae.checks import check_draws
+from probvae.checks import check_draw_arguments
 from probvae.compilation import compile_program
 from probvae.criticism.datatree_variables import (
     build_variables,
@@ -96,7 +96,7 @@ def to_datatree(
     _check_xarray()
     vae = fitted.vae
     check_density(vae)
-    check_draws(rng_key, num_samples=num_samples, num_chains=num_chains)
+    check_draw_arguments(rng_key, num_samples=num_samples, num_chains=num_chains)
     if per_entry and not vae.likelihood.factorises:
         raise ValueError(
             f"per_entry needs a likelihood that factorises over entries, and "

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from probvae.data_remedies import blocks_of
+from probvae.data_remedies import list_blocks
 from probvae.typing import Shape
 
 MAX_COLUMNS = 20  # a plot has a panel for each variable, and 20 panels can still be read
@@ -75,7 +75,7 @@ def _blocks(likelihood: Any, shape: Shape) -> list[tuple[str, np.ndarray, bool]]
             places[..., columns].ravel(),
             bool(part.support.is_discrete),
         )
-        for name, columns, part in blocks_of(likelihood)
+        for name, columns, part in list_blocks(likelihood)
     ]
 
 

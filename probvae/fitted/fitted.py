@@ -13,23 +13,23 @@ from probvae import evidence
 from probvae.checks import (
     PATH,
     Checked,
-    check_draws,
+    check_draw_arguments,
     check_key,
     check_kind,
     check_positive_integer,
     format_value,
 )
 from probvae.data_checks import check_context, check_data
-from probvae.data_description import Comparer, DataDescription
-from probvae.data_remedies import blocks_of
+from probvae.data_description import DataComparison, DataDescription
+from probvae.data_remedies import list_blocks
 from probvae.distributions import find_centre, probabilities
 from probvae.evidence import Batch, BoundEstimate
 from probvae.fitted import queries, serialization
 from probvae.fitted.decoder_prior import DecoderPrior
 from probvae.fitted.history import History
 from probvae.fitted.latent_paths import straight
-from probvae.fitted.queries import Imputed, Samples, check_codes, check_path_ends, check_values
-from probvae.fitted.summary import summary
+from probvae.fitted.queries import Imputed, Samples, check_codes, check_path_ends, check_sites
+from probvae.fitted.summary import summarize
 from probvae.interfaces import AbstractDistributionGuide
 from probvae.nets import BayesianNet
 from probvae.typing import ArrayLike, Params, RngKey
@@ -65,7 +65,7 @@ class Fitted(Checked):
     data: DataDescription | None = None
 
     def __str__(self) -> str:
-        return summary(self)
+        return summarize(self)
 
     @property
     def params(self) -> dict[str, Any]:
@@ -89,7 +89,7 @@ class Fitted(Checked):
 
     def with_values(self, values: Params) -> "Fitted":
         """Return the same with other parameters and state."""
-        return replace(self, values=check_values(values, self.values))
+        return replace(self, values=check_sites(values, self.values))
 
     def check_data(
         self,
@@ -98,7 +98,7 @@ class Fitted(Checked):
         mask: Any = None,
         *,
         name: str = "x",
-        comparer: Comparer | None = None,
+        comparer: DataComparison | None = None,
     ) -> Batch:
         """Return data as every query takes them: as arrays ``Batch(x, context, mask)`` that fit.
 
@@ -114,14 +114,14 @@ class Fitted(Checked):
             TypeError, ValueError: for data that do not fit, with a remedy.
         """
         if comparer is None and self.data is not None:
-            comparer = Comparer(self.data, name)
+            comparer = DataComparison(self.data, name)
         return check_data(self.vae, x, name, context=context, mask=mask, record=comparer)
 
     def _check_context(self, context: Any, rows: int | None = None) -> Any:
         """Return a context without data: as an array that fits, compared with that of the training."""
         context = check_context(self.vae, context, rows=rows)
         if self.data is not None and not isinstance(context, jax.core.Tracer):
-            comparer = Comparer(self.data, "x")
+            comparer = DataComparison(self.data, "x")
             comparer.add_context(context)
             comparer.conclude()
         return context
@@ -172,7 +172,7 @@ class Fitted(Checked):
         Returns:
             samples with leading shape ``(num_samples,)``, or ``(num_samples, rows)`` with context.
         """
-        check_draws(rng_key, num_samples=num_samples)
+        check_draw_arguments(rng_key, num_samples=num_samples)
         context = self._check_context(context)
         vae = self.vae.eval() if noisy else self.vae.eval().without_noise()
         return queries.sample(vae, self.values, rng_key, num_samples, context)
@@ -211,7 +211,7 @@ class Fitted(Checked):
         """
         found = self._read_p_x(probabilities, x, rng_key, context, mask)
         if isinstance(found, tuple):
-            names = (name for name, *_ in blocks_of(self.vae.likelihood))
+            names = (name for name, *_ in list_blocks(self.vae.likelihood))
             found = {name: p for name, p in zip(names, found, strict=True) if p is not None}
         if found is None or (isinstance(found, dict) and not found):
             raise TypeError(
@@ -255,7 +255,7 @@ class Fitted(Checked):
 
         Reference: Mattei and Frellsen 2019, arXiv:1812.02633 (MIWAE), section 3.
         """
-        check_draws(rng_key, num_samples=num_samples, num_particles=num_particles)
+        check_draw_arguments(rng_key, num_samples=num_samples, num_particles=num_particles)
         evidence.check_density(self.vae)
         data = self.check_data(x, context, mask)
         if data.mask is None:
@@ -277,7 +277,7 @@ class Fitted(Checked):
 
         Reference: Jiang et al. 2017, arXiv:1611.05148.
         """
-        check_draws(rng_key, num_particles=num_particles)
+        check_draw_arguments(rng_key, num_particles=num_particles)
         data = self.check_data(x)
         return queries.responsibilities(self.vae.eval(), self.values, rng_key, data, num_particles)
 
@@ -358,9 +358,9 @@ class Fitted(Checked):
     def _bound(
         self, bound: Any, x: Any, key: Any, num_particles: Any, num_draws: int, *, progress: bool
     ) -> BoundEstimate:
-        check_draws(key, num_particles=num_particles)
+        check_draw_arguments(key, num_particles=num_particles)
         told = self.check_data(x), key, num_particles, num_draws
-        return queries.bound(bound, self.vae, self.values, *told, progress=progress)
+        return queries.estimate_bound(bound, self.vae, self.values, *told, progress=progress)
 
     def save(self, path: str | os.PathLike, *, overwrite: bool = False) -> None:
         """Write parameters, state and history to one file (safetensors: arrays only, no pickle).

@@ -19,7 +19,7 @@ DRAWS = 4  # for each of them
 NARROW = 1e3  # in units of float rounding: a density of this width may well repeat a draw
 
 
-def check_draws(vae: Any, values: Params, data: Batch) -> None:
+def check_guide_draws(vae: Any, values: Params, data: Batch) -> None:
     """Raise where all draws of a code are one point although the guide gives it a wide density.
 
     Every bound on log p(x) trusts that draws follow the density. If they are all the mode, the "bound"

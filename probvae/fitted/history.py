@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-WENT_ON = "training went on"
+CONTINUED = "training continued"
 
 NOT_RECORDED = ("kept", "usable")  # of an epoch that is looked at step by step
 
@@ -53,7 +53,7 @@ class History(NamedTuple):
 
     ``best_epoch`` is the epoch, counted from 0, whose parameters were kept, where that was the one with
     the best validation ELBO: ``validation["elbo"][best_epoch]``. It is None where the last epoch's were
-    kept. ``last_lost`` says by how many nats the last epoch is below the best.
+    kept. ``drop_since_best`` says by how many nats the last epoch is below the best.
     ``incidents`` are the steps that went wrong: not finite, with a gradient that has no square, or with
     a jump of the loss. A step that was skipped is in ``steps`` as it was seen, and in no mean.
     """
@@ -75,15 +75,15 @@ class History(NamedTuple):
         return self.num_epochs - 1 if self.best_epoch is None else self.best_epoch
 
     @property
-    def last_lost(self) -> float:
+    def drop_since_best(self) -> float:
         """Nats of validation ELBO by which the last epoch is below the best; nan without an ELBO."""
         elbo = self.validation.get("elbo", ())
-        best = best_epoch(elbo)
+        best = find_best_epoch(elbo)
         return float("nan") if best is None else float(elbo[best] - elbo[-1])
 
-    def kept_in_words(self) -> str:
+    def describe_kept_epoch(self) -> str:
         """Say which epoch was kept and what the last one had lost; nothing without a choice."""
-        best, lost = best_epoch(self.validation.get("elbo", ())), self.last_lost
+        best, lost = find_best_epoch(self.validation.get("elbo", ())), self.drop_since_best
         if best is None:
             return ""
         if best == self.num_epochs - 1:
@@ -131,7 +131,7 @@ class Recorder:
     @property
     def num_recovered(self) -> int:
         """The number of incidents so far that something was done about."""
-        return sum(incident.action != WENT_ON for incident in self._incidents)
+        return sum(incident.action != CONTINUED for incident in self._incidents)
 
     def recent(self, num_steps: int) -> dict[str, np.ndarray]:
         """Return the series of the last two epochs, or of as many as have so many steps."""
@@ -165,7 +165,7 @@ def _join_rows(rows: list[dict], join: Callable) -> dict[str, np.ndarray]:
     return {name: join([row[name] for row in rows]) for name in rows[0]} if rows else {}
 
 
-def row_of(looked: tuple, *, bounded: bool) -> tuple[dict, dict, dict | None]:
+def summarize_epoch(looked: tuple, *, bounded: bool) -> tuple[dict, dict, dict | None]:
     """Return one epoch's record: steps, means over them, validation; no ELBO where there is none."""
     steps, valid = looked
     kept = steps.get("kept", np.ones(len(steps["loss"]), bool))
@@ -182,7 +182,7 @@ def row_of(looked: tuple, *, bounded: bool) -> tuple[dict, dict, dict | None]:
     )
 
 
-def in_words(train: dict, valid: dict | None) -> str:
+def format_epoch(train: dict, valid: dict | None) -> str:
     """Return an epoch's numbers in a line."""
     shown = valid or train
     if "kl" not in shown:
@@ -194,7 +194,7 @@ def in_words(train: dict, valid: dict | None) -> str:
     )
 
 
-def best_epoch(elbo: Any) -> int | None:
+def find_best_epoch(elbo: Any) -> int | None:
     """Return the first epoch of the highest finite ELBO; None where no ELBO is finite."""
     values = np.asarray(elbo, float)
     finite = np.isfinite(values)

@@ -26,8 +26,8 @@ from probvae.compilation import compile_program, hold_trace_lock
 from probvae.distributions import find_centre
 from probvae.distributions.support import name_support
 from probvae.evidence import Batch, BoundEstimate, average_over_noise, check_density
-from probvae.fitted.guide_density_check import check_draws
-from probvae.fitted.row_distributions import can_return_distribution, distribution_of_rows
+from probvae.fitted.guide_density_check import check_guide_draws
+from probvae.fitted.row_distributions import can_return_distribution, compute_distribution
 from probvae.objectives.terms import latent_sites, terms, trace_programs, unwrap_expanded
 from probvae.progress import bar
 from probvae.typing import ArrayLike, Params, RngKey, Shape
@@ -71,12 +71,12 @@ def encode(vae: VAE, values: Params, data: Batch) -> Distribution:
     if own and not is_traced((values, data)) and not can_return_distribution(_q_z, vae, values, data):
         with hold_trace_lock():
             return _guide_trace(vae, values, jax.random.key(0), data)["z"]["fn"]
-    return distribution_of_rows(_q_z, vae, values, data)
+    return compute_distribution(_q_z, vae, values, data)
 
 
 def decode(vae: VAE, values: Params, z: ArrayLike, context: Any) -> Distribution:
     """Return p(x|z), from a compiled program."""
-    return distribution_of_rows(_p_x, vae, values, (z, context))
+    return compute_distribution(_p_x, vae, values, (z, context))
 
 
 @partial(compile_program, static_argnames=("vae",))
@@ -132,7 +132,7 @@ def reconstruct(
     ``read`` says what else of p(x|z) is returned: arrays with a row for each datum.
     """
     program = _at_mean if rng_key is None else _at_draw
-    return array_of_rows(partial(program, vae, values, read=read), data, rng_key)
+    return compute_rows(partial(program, vae, values, read=read), data, rng_key)
 
 
 @partial(compile_program, static_argnames=("vae", "read"))
@@ -165,7 +165,7 @@ def interpolate(
     codes = [path(ends[0], ends[1], t) for t in at]
     stack = jnp.stack if is_traced((values, codes, context)) else np.stack
     rows = stack(codes), None if context is None else stack([context] * num_points)
-    return array_of_rows(partial(_centres, vae, values), rows)
+    return compute_rows(partial(_centres, vae, values), rows)
 
 
 @partial(compile_program, static_argnames=("vae",))
@@ -179,7 +179,7 @@ def responsibilities(
 ) -> jax.Array:
     """Return the mean over draws of z of p(k | z), or q of a site that is one of K."""
     program = partial(_responsibilities, vae, values, num_particles=num_particles)
-    return array_of_rows(program, data, rng_key)
+    return compute_rows(program, data, rng_key)
 
 
 @partial(compile_program, static_argnames=("vae", "num_particles"))
@@ -220,7 +220,7 @@ def impute(
     vae: VAE, values: Params, rng_key: RngKey, data: Batch, *, num_samples: int, num_particles: int
 ) -> Imputed:
     """Draw (z, x) pairs of all particles, and of these ``num_samples`` in proportion to w."""
-    check_draws(vae, values, data)
+    check_guide_draws(vae, values, data)
     counts: dict[str, Any] = {"num_samples": num_samples, "num_particles": num_particles}
     x, effective = map_blocks(partial(_impute, vae, values, **counts), data, rng_key)
     return Imputed(*jax.device_put((np.moveaxis(x, 1, 0), effective)))
@@ -252,7 +252,7 @@ def _draw_x(guide_trace: dict, model_trace: dict, rng_key: RngKey) -> jax.Array:
     return model_trace["x"]["fn"].sample(jax.random.fold_in(rng_key, 2))
 
 
-def bound(
+def estimate_bound(
     kind: Callable,
     vae: VAE,
     values: Params,
@@ -268,7 +268,7 @@ def bound(
     shown = partial(bar, unit="block") if progress else None
     found = partial(kind, vae, values, num_particles=num_particles, progress=shown)
     check_density(vae)
-    check_draws(vae, values, data)
+    check_guide_draws(vae, values, data)
     noise = vae.likelihood.observation
     if isinstance(num_draws, bool) or not isinstance(num_draws, int) or num_draws != 0:
         check_positive_integer("num_noise_draws", num_draws)
@@ -277,7 +277,7 @@ def bound(
     return average_over_noise(found, noise, data, rng_key=rng_key, num_draws=num_draws)
 
 
-def array_of_rows(run: Callable[[Rows], Any], data: Any, rng_key: Any = None) -> Any:
+def compute_rows(run: Callable[[Rows], Any], data: Any, rng_key: Any = None) -> Any:
     """Return the arrays that a compiled program gives for rows of data.
 
     Inside the user's own ``jit`` the program is a part of theirs.
@@ -287,7 +287,7 @@ def array_of_rows(run: Callable[[Rows], Any], data: Any, rng_key: Any = None) ->
     return jax.device_put(map_blocks(run, data, rng_key))
 
 
-def check_values(values: Any, like: Any) -> Any:
+def check_sites(values: Any, like: Any) -> Any:
     """Return values by site; raise unless they are those of a fitted VAE's sites."""
     if not isinstance(values, Mapping) or values.keys() != like.keys():
         got = sorted(values) if isinstance(values, Mapping) else format_value(values)

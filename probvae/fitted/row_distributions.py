@@ -17,7 +17,7 @@ _forms: dict[Any, Any] = {}
 _whole: dict[Any, bool] = {}
 
 
-def distribution_of_rows(program: Any, vae: Any, values: Any, data: Any) -> Distribution:
+def compute_distribution(program: Any, vae: Any, values: Any, data: Any) -> Distribution:
     """Return the distribution that a compiled program gives for rows of data.
 
     Args:

@@ -15,13 +15,14 @@ from safetensors.numpy import save_file
 from probvae._version import __version__
 from probvae.checks import PATH, check_kind
 from probvae.data_description import DataDescription
-from probvae.fitted.history import History, Incident
+from probvae.fitted.history import CONTINUED, History, Incident
 from probvae.fitted.vae_description import SHOWN, describe_vae, find_differences, find_other_parts
 from probvae.tracing import trace_structure
 from probvae.typing import Params
 
 FORMAT = "probvae-1"
 SERIES = ("steps", "train", "validation")
+RENAMED_ACTIONS = {"training went on": CONTINUED}  # as earlier files have it
 UNSEALED = {"format", "vae", "incidents", "versions"}  # of files from before there was a checksum
 
 
@@ -41,19 +42,19 @@ def save(
         raise FileExistsError(
             f"{path} exists; expected a new name. Choose another, or pass overwrite=True."
         )
-    arrays = {f"values/{name}": leaf for name, leaf in leaves(jax.device_get(dict(values)))}
+    arrays = {f"values/{name}": leaf for name, leaf in list_leaves(jax.device_get(dict(values)))}
     arrays |= history_arrays(history)
     arrays = {name: np.asarray(leaf, order="C") for name, leaf in arrays.items()}
     metadata = {
         "format": FORMAT,
         "vae": repr(vae),
         "parts": json.dumps(describe_vae(vae)),
-        "incidents": incidents_text(history),
+        "incidents": incidents_to_json(history),
         "versions": json.dumps({"probvae": __version__, "jax": jax.__version__}),
     }
     if description is not None:
         metadata["data"] = description.to_json()
-    metadata["sha256"] = checksum(arrays, metadata)
+    metadata["sha256"] = compute_checksum(arrays, metadata)
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(path.name + ".partial")
     try:
@@ -81,7 +82,7 @@ def load(path: str | os.PathLike, vae: Any) -> tuple[dict[str, Any], History, Da
     arrays, metadata = _read(path)
     _check_parts(path, metadata, vae)
     found = trace_structure(vae)
-    expected = {f"values/{name}": leaf for name, leaf in leaves({**found.params, **found.state})}
+    expected = {f"values/{name}": leaf for name, leaf in list_leaves({**found.params, **found.state})}
     _check_sites(path, arrays, expected, metadata.get("vae", "not recorded"))
     shapes = {**found.params, **found.state}
     paths, form = jax.tree_util.tree_flatten_with_path(shapes)
@@ -90,7 +91,7 @@ def load(path: str | os.PathLike, vae: Any) -> tuple[dict[str, Any], History, Da
     )
     text = metadata.get("data")
     description = None if text is None else DataDescription.from_json(text)
-    return values, history_from(arrays, metadata), description
+    return values, read_history(arrays, metadata), description
 
 
 def _read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
@@ -109,7 +110,7 @@ def _read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
             "by this version's `fitted.save`."
         )
     told = metadata.pop("sha256", None)
-    if told != checksum(arrays, metadata) and not (told is None and metadata.keys() <= UNSEALED):
+    if told != compute_checksum(arrays, metadata) and not (told is None and metadata.keys() <= UNSEALED):
         raise ValueError(
             f"{path} is damaged: what it holds does not fit its checksum. Put a copy back, or save it "
             "again."
@@ -117,7 +118,7 @@ def _read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
     return arrays, metadata
 
 
-def checksum(arrays: dict[str, np.ndarray], told: dict[str, str]) -> str:
+def compute_checksum(arrays: dict[str, np.ndarray], told: dict[str, str]) -> str:
     """Return a digest of all that is in a file: names, kinds and bytes of its arrays, and its text."""
     digest = hashlib.sha256(json.dumps(told, sort_keys=True).encode())
     for name in sorted(arrays):
@@ -161,7 +162,7 @@ def _shape(found: tuple | None) -> Any:
     return "none" if found is None else found[0] if found[1] == "f" else f"{found[0]}, kind {found[1]}"
 
 
-def leaves(tree: Any) -> list[tuple[str, Any]]:
+def list_leaves(tree: Any) -> list[tuple[str, Any]]:
     """Return a tree's leaves by their paths."""
     return [(_name(path), leaf) for path, leaf in jax.tree_util.tree_flatten_with_path(tree)[0]]
 
@@ -173,15 +174,15 @@ def _name(path: tuple) -> str:
 def history_arrays(history: History) -> dict[str, np.ndarray]:
     """Return a history's arrays; its incidents are text."""
     held = history._replace(incidents=())._asdict()
-    return {f"history/{name}": np.asarray(leaf, order="C") for name, leaf in leaves(held)}
+    return {f"history/{name}": np.asarray(leaf, order="C") for name, leaf in list_leaves(held)}
 
 
-def incidents_text(history: History) -> str:
+def incidents_to_json(history: History) -> str:
     """Return a history's incidents as JSON."""
     return json.dumps([incident._asdict() for incident in history.incidents])
 
 
-def history_from(arrays: dict[str, np.ndarray], metadata: dict[str, str]) -> History:
+def read_history(arrays: dict[str, np.ndarray], metadata: dict[str, str]) -> History:
     """Return the history among a file's arrays and text.
 
     Raises:
@@ -204,6 +205,11 @@ def _history(arrays: dict[str, np.ndarray], metadata: dict[str, str]) -> History
         if kind == "history" and group in groups:
             groups[group][series] = array
     best = arrays.get("history/best_epoch")
-    told = json.loads(metadata.get("incidents", "[]"))
-    incidents = tuple(Incident(**{**each, "rows": tuple(each["rows"])}) for each in told)
+    records = json.loads(metadata.get("incidents", "[]"))
+    incidents = tuple(
+        Incident(**{**record, "rows": tuple(record["rows"])})._replace(
+            action=RENAMED_ACTIONS.get(record["action"], record["action"])
+        )
+        for record in records
+    )
     return History(**groups, best_epoch=None if best is None else int(best), incidents=incidents)

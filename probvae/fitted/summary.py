@@ -9,7 +9,7 @@ from probvae.fitted.history import History
 INCIDENTS = 3  # are told one by one
 
 
-def summary(fitted: Any) -> str:
+def summarize(fitted: Any) -> str:
     """Return how a run went and what it came to: epochs, bounds, incidents, sizes."""
     history, vae = fitted.history, fitted.vae
     parts = (vae.prior, vae.posterior, vae.likelihood)
@@ -23,7 +23,7 @@ def summary(fitted: Any) -> str:
 def _length(fitted: Any) -> str:
     history = fitted.history
     time = "" if fitted.seconds is None else f" in {fitted.seconds:.1f} s"
-    kept = history.kept_in_words()
+    kept = history.describe_kept_epoch()
     return f"fitted {history.num_epochs} epochs{time}{'; ' if kept else ''}{kept}"
 
 
@@ -40,7 +40,7 @@ def _course(split: str, history: History) -> str:
     )
 
 
-def count_in_words(n: int, what: str) -> str:
+def format_count(n: int, what: str) -> str:
     """Return a number of things in words."""
     return f"{n} {what}{'' if n == 1 else 's'}"
 
@@ -51,7 +51,7 @@ def _incidents(history: History) -> list[str]:
         return []
     more = [f"    and {len(odd) - INCIDENTS} more"] if len(odd) > INCIDENTS else []
     told = [f"    {each}" for each in odd[:INCIDENTS]]
-    return [f"  {count_in_words(len(odd), 'incident')}:", *told, *more]
+    return [f"  {format_count(len(odd), 'incident')}:", *told, *more]
 
 
 def _sizes(params: Any) -> str:

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from probvae.checks import Checked, check_function, field_error, format_value
+from probvae.checks import Checked, check_function, signature_error, format_value
 from probvae.typing import Shape
 
 
@@ -39,8 +39,8 @@ class InputTransform(Checked):
             if not callable(value):
                 raise TypeError(f"InputTransform({name}=...) expects a callable; got {value!r}.")
         shape: Shape = (1,)
-        not_a_net = field_error(self.net, shape, shape, rngs=None)
-        if not_a_net and not field_error(self.function, shape, shape, rngs=None):
+        not_a_net = signature_error(self.net, shape, shape, rngs=None)
+        if not_a_net and not signature_error(self.function, shape, shape, rngs=None):
             raise TypeError(
                 "Transformed expects first the net, then the function of its input; got "
                 f"net={format_value(self.net)} and function={format_value(self.function)}. Change their order: "

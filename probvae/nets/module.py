@@ -16,7 +16,7 @@ import numpyro
 from flax import nnx
 from numpyro.primitives import mutable
 
-from probvae.checks import field_error
+from probvae.checks import signature_error
 from probvae.nets import bayesian
 from probvae.nets.bayesian import BayesianNet
 from probvae.nets.external_modules import check_module
@@ -51,7 +51,7 @@ def _to_double(leaf: jax.Array) -> jax.Array:
 
 def _check_signature(recipe: Recipe, in_shape: Shape, out_shape: Shape) -> None:
     """Raise unless a recipe can be called as one."""
-    why = field_error(recipe, in_shape, out_shape, rngs=None)
+    why = signature_error(recipe, in_shape, out_shape, rngs=None)
     if why:
         hint = f" Call it: {recipe.__name__}(...)." if isinstance(recipe, type) else ""
         raise TypeError(

@@ -4,7 +4,7 @@ import csv
 import io
 
 from probvae.fitted import History
-from probvae.fitted.summary import count_in_words
+from probvae.fitted.summary import format_count
 from probvae.runs.run import Run
 
 
@@ -20,8 +20,8 @@ def account(run: Run, seconds: float, *, interrupted: bool = False) -> str:
         "loss": "loss {value:.4g}",
     }[shown].format(which=which, value=last[shown])
     early = ", interrupted" if interrupted else ""
-    kept = history.kept_in_words()
-    odd = f", {count_in_words(len(history.incidents), 'incident')}" if history.incidents else ""
+    kept = history.describe_kept_epoch()
+    odd = f", {format_count(len(history.incidents), 'incident')}" if history.incidents else ""
     of = "" if history.num_epochs == asked else f" of {asked}"
     told = f"fitted {history.num_epochs} epochs{of}{early}{odd} in {seconds:.1f} s, {number}"
     return f"{told}; {kept}" if kept else told

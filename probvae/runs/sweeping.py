@@ -14,7 +14,7 @@ import optax
 
 from probvae import plots
 from probvae.checks import check_positive_integer
-from probvae.column_checks import describe_unscaled
+from probvae.column_checks import describe_unscaled_columns
 from probvae.data import Data
 from probvae.evidence import explain_no_density
 from probvae.fitted import Sweep
@@ -200,7 +200,7 @@ def describe_sweep(
     settings: Settings, over: Over, seeds: range, variant: Variant, data: Data
 ) -> list[str]:
     """Return what is done with the data, the model, and how many trainings of it there will be."""
-    note = describe_unscaled(variant.vae.likelihood, data.train)
+    note = describe_unscaled_columns(variant.vae.likelihood, data.train)
     lines = [protocol(data, settings, variant), *([note] if note else []), str(variant.vae)]
     if RATE in over and variant.optimizer is not None:
         lines.append(f"note: {RATE} is swept: that of Adam, in place of the model file's optimizer")

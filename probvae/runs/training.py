@@ -9,7 +9,7 @@ from typing import Any
 
 import optax
 
-from probvae.column_checks import describe_unscaled
+from probvae.column_checks import describe_unscaled_columns
 from probvae.data import Data
 from probvae.fitted import Fitted, History
 from probvae.runs import figures, report
@@ -73,7 +73,7 @@ def train(
     name = f"{file.path.stem}-{Path(data.name).stem}"
     with files.new_folder(settings.out, name=name) as folder:
         say(protocol(data, settings, variant))
-        if note := describe_unscaled(variant.vae.likelihood, data.train):
+        if note := describe_unscaled_columns(variant.vae.likelihood, data.train):
             say(note)
         say(str(variant.vae))
         config = add_digests(record(settings, file, variant, data, binarize, command), file.source)
@@ -203,7 +203,7 @@ def _evaluate_run(run: Run, fit_seconds: float, before: int, *, progress: bool) 
     done: dict[str, Any] = {"epochs": history.num_epochs, "seconds": round(fit_seconds, 2)}
     done |= {"since_epoch": before} if before else {}  # the seconds are those of this process
     done |= {"kept_epoch": history.kept_epoch + 1} if history.num_epochs else {}
-    done |= {"kept": kept} if (kept := history.kept_in_words()) else {}
+    done |= {"kept": kept} if (kept := history.describe_kept_epoch()) else {}
     done |= {"incidents": [str(each) for each in history.incidents]} if history.incidents else {}
     ends = {k: float(v[history.kept_epoch]) for k, v in history.validation.items()}
     metrics = {**found, "fit": done, "validation_at_end": ends}

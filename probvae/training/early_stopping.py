@@ -7,9 +7,9 @@ import numpy as np
 
 from probvae.checks import Checked, check_kind, check_positive_integer
 from probvae.evidence import explain_no_density
-from probvae.fitted.history import best_epoch
+from probvae.fitted.history import find_best_epoch
 from probvae.objectives import AbstractObjective
-from probvae.tracing import shares_latents
+from probvae.tracing import has_shared_latents
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class EarlyStopping(Checked):
 
     def is_over(self, elbo: Any) -> bool:
         """Tell whether a run with these validation ELBOs, one for each epoch, ends now."""
-        best = best_epoch(elbo)
+        best = find_best_epoch(elbo)
         begun = max(-1 if best is None else best, self.start - 1)
         return len(elbo) - 1 - begun >= self.patience
 
@@ -66,7 +66,7 @@ def keeps_best(
         return keep_best
     if early is not None:
         return True
-    if shares_latents(vae):
+    if has_shared_latents(vae):
         return False
     if not isinstance(objective, AbstractObjective):  # NumPyro's are bounds
         return True

@@ -13,10 +13,10 @@ from probvae.data import DataError
 from probvae.data_description import DataDescription
 from probvae.evidence import Batch
 from probvae.fitted.fitted import Fitted
-from probvae.fitted.guide_density_check import check_draws
-from probvae.fitted.history import WENT_ON, History, Incident, Recorder, best_epoch, in_words, row_of
+from probvae.fitted.guide_density_check import check_guide_draws
+from probvae.fitted.history import CONTINUED, History, Incident, Recorder, find_best_epoch, format_epoch, summarize_epoch
 from probvae.progress import bar as shown_as
-from probvae.tracing import shares_latents
+from probvae.tracing import has_shared_latents
 from probvae.training import initial_values, loop, validation
 from probvae.training.callbacks import Callback, Epoch, call_callbacks
 from probvae.training.checkpointing import file_format as files
@@ -82,9 +82,9 @@ class TrainingState:
     def add(self, state: Any, looked: tuple, incidents: tuple[Incident, ...]) -> None:
         """Take in an epoch: the state after it, what was looked at, and what was not finite in it."""
         vae = self.run.vae
-        row = row_of(looked, bounded=vae.likelihood.is_density and vae.posterior.is_density)
+        row = summarize_epoch(looked, bounded=vae.likelihood.is_density and vae.posterior.is_density)
         recorder, best = self.point.recorder.with_epoch(row, incidents), self.point.best
-        if best_epoch(recorder.elbo) == self.num_epochs:
+        if find_best_epoch(recorder.elbo) == self.num_epochs:
             best = loop.parameters(self.run, state)
         self.point = EpochState(state, recorder, best)
 
@@ -108,7 +108,7 @@ class TrainingState:
     @property
     def best_epoch(self) -> int | None:
         """The epoch whose state is kept, where that need not be the last's."""
-        return best_epoch(self.point.recorder.elbo) if self.plan.keep_best else None
+        return find_best_epoch(self.point.recorder.elbo) if self.plan.keep_best else None
 
     @property
     def is_over(self) -> bool:
@@ -139,7 +139,7 @@ class TrainingState:
     def postfix(self) -> str:
         """Return the last epoch's numbers, for a bar."""
         train, valid = self.point.recorder.last
-        return in_words(train, valid)
+        return format_epoch(train, valid)
 
 
 def train_epochs(
@@ -162,7 +162,7 @@ def train_epochs(
     with ExitStack() as held, note_signals(terminate=plan.checkpoints is not None) as asked:
         keeper, last = open_checkpoints(held, run, plan, given)
         state = loop.start(run, init_key, loop.observe_batch(run, init_key, first), start)
-        check_draws(run.vae, loop.parameters(run, state), first)
+        check_guide_draws(run.vae, loop.parameters(run, state), first)
         fresh = dict(state.mutable_state or {})
         course = TrainingState(run, plan, start, EpochState(state, Recorder()), description)
         if last is not None:
@@ -219,7 +219,7 @@ def _run_epochs(
             raise lost(course.num_epochs, kept=course.plan.checkpoints is not None) from error
         if keeper is not None:
             keeper.write(course.standing())
-        kept = course.history().kept_in_words()
+        kept = course.history().describe_kept_epoch()
         shown.set_postfix_str("; ".join(filter(None, [course.postfix(), kept])))
         if asked.by:
             shown.write(f"interrupted: {kept or f'epoch {course.num_epochs}, the last, is kept'}")
@@ -274,8 +274,8 @@ def take_epoch(
             raise error(found, course.fitted())
         if found.kind not in course.warned:
             course.warned.add(found.kind)
-            warn_of(found, WENT_ON, course.run.vae)
-        incidents = (*incidents, _incident(course, found, told, WENT_ON))
+            warn_of(found, CONTINUED, course.run.vae)
+        incidents = (*incidents, _incident(course, found, told, CONTINUED))
         break
     return after, (steps, valid), incidents
 
@@ -296,7 +296,7 @@ def _bad_step(
             return _locate_bad_step(course, state, told)
         if largest > HUGE_LOSS and loop.are_same(state, after):
             return standstill(steps, index)
-    counted = feed.n if shares_latents(run.vae) else run.batch_size
+    counted = feed.n if has_shared_latents(run.vae) else run.batch_size
     return jump(course.point.recorder.recent(FEWEST), steps, index, counted)
 
 

@@ -10,9 +10,9 @@ import optax
 from probvae import compatibility
 from probvae import data as sources
 from probvae.checks import check_kind
-from probvae.column_checks import warn_of_scales
+from probvae.column_checks import warn_of_column_scales
 from probvae.data_checks import check_data
-from probvae.data_description import Comparer, DataDescription, Describer
+from probvae.data_description import DataComparison, DataDescription, DataSummary
 from probvae.evidence import Batch
 from probvae.fitted.fitted import Fitted
 from probvae.objectives import ELBO, AbstractObjective
@@ -196,11 +196,11 @@ def prepare_run(
     check_objective(objective, found.model, found.guide, found.state, type(vae.posterior).__name__)
     bare = _data_side(vae, objective)
     look = {"keep_streamed": True, "progress": progress}
-    describer = Describer(vae.event_shape, observation)
+    describer = DataSummary(vae.event_shape, observation)
     train = check_data(bare, train, "train", observation=observation, record=describer, **look)
     description = describer.description()
     if len(vae.event_shape) == 1:
-        warn_of_scales(vae.likelihood, description.x)
+        warn_of_column_scales(vae.likelihood, description.x)
     argument_checks.check_batch_size(batch_size, len(train.x))
     if train.mask is not None and not train.mask.any():
         raise ValueError(
@@ -211,7 +211,7 @@ def prepare_run(
     check_terms(objective, vae, batch_size)
     check_schedules(objective, epochs * (len(train.x) // batch_size))
     if validation is not None:
-        comparer = Comparer(description, "validation", names_cells=True)
+        comparer = DataComparison(description, "validation", names_cells=True)
         validation = check_data(vae, validation, "validation", record=comparer, **look)
         if not isinstance(validation.x, sources.StreamedData):
             validation = validation._replace(x=vae.observe(jax.random.key(0), validation.x))

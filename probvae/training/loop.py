@@ -13,7 +13,7 @@ from probvae.compilation import compile_program
 from probvae.evidence import Batch
 from probvae.objectives.objective import STATE, AbstractObjective
 from probvae.objectives.terms import terms
-from probvae.tracing import shares_latents
+from probvae.tracing import has_shared_latents
 from probvae.training.averaging import average_in
 from probvae.training.initial_values import PASS_STATE
 from probvae.training.parallel.devices import gather_rows, num_rows, replicate
@@ -140,7 +140,7 @@ def run_steps(
 def _step(run: Run, key: RngKey, n: int, *, guarded: bool) -> Any:
     """Return a function that takes one step: of a state, the step's number in the epoch, a batch."""
     svi = engine(run)
-    told = {"num_data": n} if shares_latents(run.vae) else {}
+    told = {"num_data": n} if has_shared_latents(run.vae) else {}
 
     def step(state: SVIState, number: Any, batch: Batch) -> tuple[SVIState, dict]:
         batch = observe_batch(run, jax.random.fold_in(key, number), batch)

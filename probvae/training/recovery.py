@@ -13,7 +13,7 @@ import optax
 from numpyro.distributions import constraints
 
 from probvae.checks import Checked, check_positive_integer
-from probvae.data_remedies import blocks_of
+from probvae.data_remedies import list_blocks
 from probvae.fitted.fitted import Fitted
 from probvae.fitted.history import Incident
 from probvae.nets.input_transform import transforms_input
@@ -225,7 +225,7 @@ def error(found: BadStep, fitted: Fitted) -> NonFiniteLossError:
     """Return the error that a run ends with."""
     done = len(fitted.history.incidents)
     tried = f" This was after {done} such steps, at each of which the run went on." if done else ""
-    words = fitted.history.kept_in_words()
+    words = fitted.history.describe_kept_epoch()
     kept = f"`error.fitted`: {words}" if words else "`error.fitted`"
     place = f"at step {found.step} (epoch {found.epoch})"
     if found.kind == GRADIENT:
@@ -260,7 +260,7 @@ def advice(found: BadStep, vae: Any) -> str:
         )
     counts = [
         part
-        for _, _, part in blocks_of(vae.likelihood)
+        for _, _, part in list_blocks(vae.likelihood)
         if part.support is constraints.nonnegative_integer
     ]
     if counts:

@@ -13,7 +13,7 @@ import probvae
 from probvae import VAE, Fitted, History, diagnose, guides, likelihoods, nets, priors
 from probvae.criticism import Budget, Kind
 from probvae.data import Cast
-from probvae.data_description import Describer
+from probvae.data_description import DataSummary
 
 X = oracle.dataset(200).astype(np.float32)
 BUDGET = Budget(100, 100, 20, 8, 20, 100)
@@ -65,7 +65,7 @@ def test_what_is_not_to_be_had_is_a_note():
 
 
 def test_data_in_other_units_are_a_finding_that_comes_first_and_no_warning():
-    describer = Describer(X.shape[1:], Cast())
+    describer = DataSummary(X.shape[1:], Cast())
     describer.add(X, X, None)
     fitted = replace(exact(), data=describer.description())
     few = Budget(60, 100, 20, 8, 20, 60)

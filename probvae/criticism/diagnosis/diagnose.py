@@ -25,7 +25,7 @@ from probvae.criticism.posterior.inference_gap import InferenceGap, inference_ga
 from probvae.criticism.posterior.pareto import ParetoShape, pareto_shape
 from probvae.criticism.samples.predictive import PredictiveChecks, predictive_checks
 from probvae.criticism.short_repr import short_repr
-from probvae.data_description import Comparer, Departure
+from probvae.data_description import DataComparison, RangeDeparture
 from probvae.evidence import Batch, BoundEstimate, check_density
 from probvae.fitted import Fitted
 from probvae.fitted.fitted import check_fitted
@@ -71,7 +71,7 @@ class Measurements(NamedTuple):
     train_gap: InferenceGap | None = None
     calibration: Calibration | None = None
     predictive: PredictiveChecks | None = None
-    departure: Departure | None = None  # of the data from the training range
+    departure: RangeDeparture | None = None  # of the data from the training range
     missing: dict[str, str] = {}  # noqa: RUF012
     seconds: dict[str, float] = {}  # noqa: RUF012
 
@@ -130,7 +130,7 @@ def diagnose(
     if say is not None:
         check_function("say", say, "", such_as="print")
     check_density(fitted.vae)
-    comparer = None if fitted.data is None else Comparer(fitted.data, "x", warns=False)
+    comparer = None if fitted.data is None else DataComparison(fitted.data, "x", warns=False)
     data = _first(fitted, x, "x", budget.num_data, comparer)
     if len(data.x) < LEAST:
         raise ValueError(
@@ -225,7 +225,7 @@ def _few(data: Batch, budget: Budget) -> Batch:
     return jax.tree.map(lambda a: a[: budget.num_local], data)
 
 
-def _first(fitted: Fitted, x: Any, name: str, most: int, comparer: Comparer | None = None) -> Batch:
+def _first(fitted: Fitted, x: Any, name: str, most: int, comparer: DataComparison | None = None) -> Batch:
     """Return checked data, or ``most`` of them evenly spread."""
     data = fitted.check_data(x, name=name, comparer=comparer)
     return jax.tree.map(lambda a: a[spread(len(data.x), most)], data)

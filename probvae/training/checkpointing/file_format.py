@@ -16,11 +16,11 @@ from probvae._version import __version__
 from probvae.fitted.history import History
 from probvae.fitted.serialization import (
     SERIES,
-    checksum,
+    compute_checksum,
     history_arrays,
-    history_from,
-    incidents_text,
-    leaves,
+    read_history,
+    incidents_to_json,
+    list_leaves,
 )
 from probvae.typing import Params
 
@@ -63,7 +63,7 @@ def circumstances() -> dict[str, str]:
 def flatten_leaves(name: str, tree: Any) -> dict[str, np.ndarray]:
     """Return a tree's leaves as arrays, by name and path; of a key its data."""
     shown = jax.device_get(jax.tree.map(_format_setting, tree))
-    return {f"{name}/{path}": np.asarray(leaf, order="C") for path, leaf in leaves(shown)}
+    return {f"{name}/{path}": np.asarray(leaf, order="C") for path, leaf in list_leaves(shown)}
 
 
 def restore_leaves(name: str, like: Any, arrays: dict[str, np.ndarray]) -> Any:
@@ -72,7 +72,7 @@ def restore_leaves(name: str, like: Any, arrays: dict[str, np.ndarray]) -> Any:
     Raises:
         ValueError: if the leaves are of another form.
     """
-    want = {f"{name}/{path}": _format_setting(leaf) for path, leaf in leaves(like)}
+    want = {f"{name}/{path}": _format_setting(leaf) for path, leaf in list_leaves(like)}
     got = {path: array for path, array in arrays.items() if path.split("/")[0] == name}
     for path in sorted(want.keys() | got.keys()):
         pair = [
@@ -83,7 +83,7 @@ def restore_leaves(name: str, like: Any, arrays: dict[str, np.ndarray]) -> Any:
                 f"the checkpoint holds {pair[0]} for {path}, and this run expects {pair[1]}: it was "
                 "written by another version, or in another precision (jax_enable_x64)."
             )
-    placed = [_as_was(leaf, got[f"{name}/{path}"]) for path, leaf in leaves(like)]
+    placed = [_as_was(leaf, got[f"{name}/{path}"]) for path, leaf in list_leaves(like)]
     return jax.tree.unflatten(jax.tree.structure(like), placed)
 
 
@@ -92,12 +92,12 @@ def content(standing: SavedState, configuration: dict[str, str]) -> bytes:
     arrays = {**standing.arrays, **history_arrays(standing.history)}
     told = {
         "format": FORMAT,
-        "incidents": incidents_text(standing.history),
+        "incidents": incidents_to_json(standing.history),
         "series": json.dumps({name: list(getattr(standing.history, name)) for name in SERIES}),
         "configuration": json.dumps(configuration, sort_keys=True),
         "circumstances": json.dumps(circumstances(), sort_keys=True),
     }
-    return save(arrays, {**told, "sha256": checksum(arrays, told)})
+    return save(arrays, {**told, "sha256": compute_checksum(arrays, told)})
 
 
 def write(path: Path, standing: SavedState, configuration: dict[str, str]) -> None:
@@ -139,11 +139,11 @@ def read(path: Path) -> SavedState:
         raise DamagedError(f"{path} is damaged, or was not written to its end ({error})") from error
     if told.get("format") != FORMAT:
         raise DamagedError(f"{path} says format {told.get('format')!r}, expected {FORMAT!r}")
-    if told.pop("sha256", None) != checksum(arrays, told):
+    if told.pop("sha256", None) != compute_checksum(arrays, told):
         raise DamagedError(f"{path} is damaged: what it holds does not fit its checksum")
     try:
         rest = [dict(json.loads(told[name])) for name in ("configuration", "circumstances")]
-        history = _order_series(history_from(arrays, told), json.loads(told["series"]))
+        history = _order_series(read_history(arrays, told), json.loads(told["series"]))
     except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise DamagedError(f"{path} is damaged: its text is none of ours ({error})") from error
     return SavedState(arrays, history, *rest)

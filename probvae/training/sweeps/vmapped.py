@@ -12,9 +12,9 @@ import numpy as np
 from probvae.compilation import compile_program
 from probvae.evidence import explain_no_density
 from probvae.fitted.fitted import Fitted
-from probvae.fitted.history import WENT_ON, Incident, Recorder, best_epoch, row_of
+from probvae.fitted.history import CONTINUED, Incident, Recorder, find_best_epoch, summarize_epoch
 from probvae.objectives.swept_weights import set_swept_weights
-from probvae.tracing import shares_latents
+from probvae.tracing import has_shared_latents
 from probvae.training import loop, validation
 from probvae.training.early_stopping import EarlyStopping
 from probvae.training.feeds import rows_without_bound
@@ -123,7 +123,7 @@ def train_group(
     for member, recorder in enumerate(recorders):
         last, fresh = jax.tree.map(lambda a, member=member: jnp.asarray(a[member]), parts)
         values = _gather_values(run, last, fresh, data[0], each.pass_key[member])
-        best = best_epoch(recorder.elbo) if each.keep_best[member] else None
+        best = find_best_epoch(recorder.elbo) if each.keep_best[member] else None
         found.append(Fitted(run.vae, values, recorder.history()._replace(best_epoch=best)))
     return found
 
@@ -138,12 +138,12 @@ def _record_member(
         found = last_update({**steps, "usable": np.full(len(steps["loss"]), usable)}, index)
     row: tuple = (None, None, None)
     if found is None:
-        row = row_of((steps, valid), bounded=explain_no_density(run.vae) is None)
-        counted = n if shares_latents(run.vae) else run.batch_size
+        row = summarize_epoch((steps, valid), bounded=explain_no_density(run.vae) is None)
+        counted = n if has_shared_latents(run.vae) else run.batch_size
         found = jump(recorder.recent(FEWEST), steps, index, counted)
     if found is None:
         return row, ()
-    action = WENT_ON if found.kind == JUMP else ENDED
+    action = CONTINUED if found.kind == JUMP else ENDED
     if found.kind != LOSS:
         warn_of(found, action, run.vae)
     return row, (incident_of(found, action, epoch_key, n, run.batch_size),)
