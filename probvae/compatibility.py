@@ -5,7 +5,7 @@ from typing import Any
 
 import jax
 
-from probvae.checks import to_shape, check_kind
+from probvae.checks import check_kind, to_shape
 from probvae.interfaces import (
     AbstractDistributionGuide,
     AbstractDistributionPrior,

@@ -375,7 +375,9 @@ def _refusal(vae: Any, x: np.ndarray, mask: np.ndarray | None, name: str, observ
         block: ~np.asarray(likelihood.support(seen[..., columns])) & observed[..., columns]
         for block, columns, likelihood in list_blocks(vae.likelihood)
     }
-    block, columns, likelihood = next(each for each in list_blocks(vae.likelihood) if bad[each[0]].any())
+    block, columns, likelihood = next(
+        each for each in list_blocks(vae.likelihood) if bad[each[0]].any()
+    )
     refused = RefusedValues(
         likelihood=likelihood,
         values=seen[..., columns][observed[..., columns]],

@@ -175,7 +175,9 @@ def blown_up(**options):
 
 @pytest.mark.parametrize("recovery", [None, SkipBatch()])
 def test_a_finite_jump_of_the_loss_is_recorded_with_a_warning(recovery):
-    with pytest.warns(UserWarning, match=r"the loss jumped to .*\(epoch 4\): training continued.*HalveR"):
+    with pytest.warns(
+        UserWarning, match=r"the loss jumped to .*\(epoch 4\): training continued.*HalveR"
+    ):
         found = blown_up(recovery=recovery)
     (incident,) = found.history.incidents
     assert incident.epoch == 4

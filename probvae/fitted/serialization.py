@@ -110,7 +110,9 @@ def _read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
             "by this version's `fitted.save`."
         )
     told = metadata.pop("sha256", None)
-    if told != compute_checksum(arrays, metadata) and not (told is None and metadata.keys() <= UNSEALED):
+    if told != compute_checksum(arrays, metadata) and not (
+        told is None and metadata.keys() <= UNSEALED
+    ):
         raise ValueError(
             f"{path} is damaged: what it holds does not fit its checksum. Put a copy back, or save it "
             "again."

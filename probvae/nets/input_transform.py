@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from probvae.checks import Checked, check_function, signature_error, format_value
+from probvae.checks import Checked, check_function, format_value, signature_error
 from probvae.typing import Shape
 
 

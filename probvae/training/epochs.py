@@ -14,7 +14,15 @@ from probvae.data_description import DataDescription
 from probvae.evidence import Batch
 from probvae.fitted.fitted import Fitted
 from probvae.fitted.guide_density_check import check_guide_draws
-from probvae.fitted.history import CONTINUED, History, Incident, Recorder, find_best_epoch, format_epoch, summarize_epoch
+from probvae.fitted.history import (
+    CONTINUED,
+    History,
+    Incident,
+    Recorder,
+    find_best_epoch,
+    format_epoch,
+    summarize_epoch,
+)
 from probvae.progress import bar as shown_as
 from probvae.tracing import has_shared_latents
 from probvae.training import initial_values, loop, validation

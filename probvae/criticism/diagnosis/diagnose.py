@@ -225,7 +225,9 @@ def _few(data: Batch, budget: Budget) -> Batch:
     return jax.tree.map(lambda a: a[: budget.num_local], data)
 
 
-def _first(fitted: Fitted, x: Any, name: str, most: int, comparer: DataComparison | None = None) -> Batch:
+def _first(
+    fitted: Fitted, x: Any, name: str, most: int, comparer: DataComparison | None = None
+) -> Batch:
     """Return checked data, or ``most`` of them evenly spread."""
     data = fitted.check_data(x, name=name, comparer=comparer)
     return jax.tree.map(lambda a: a[spread(len(data.x), most)], data)

@@ -18,9 +18,9 @@ from probvae.fitted.serialization import (
     SERIES,
     compute_checksum,
     history_arrays,
-    read_history,
     incidents_to_json,
     list_leaves,
+    read_history,
 )
 from probvae.typing import Params
 
