@@ -81,7 +81,7 @@ def row(name: str, data: object, images: int, steps: int) -> list[str]:
 
 def main() -> None:
     asked = harness.options(__doc__, images=64, steps=300).parse_args()
-    data = load("binarized-mnist" if list_datasets()["binarized-mnist"].found else "digits")
+    data = load("binarized-mnist" if list_datasets()["binarized-mnist"].available else "digits")
     rows = [row(name, data, asked.images, asked.steps) for name in NETS]
     where = f"{asked.images} images of {data.name} at once, after {asked.steps} steps of 100"
     harness.publish("draws", f"{harness.table(HEAD, rows)}\n\n{where}.", write=asked.write)

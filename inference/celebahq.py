@@ -59,7 +59,7 @@ class Faces(NamedTuple):
 
 def faces(name: str | None, most: int | None) -> Faces:
     """Load faces as levels: those asked for, or CelebA-HQ where it is, else LFW."""
-    name = name or ("celebahq" if list_datasets()["celebahq"].found else "lfw64")
+    name = name or ("celebahq" if list_datasets()["celebahq"].available else "lfw64")
     found = load_data(name)
     valid = np.rint(found.valid[:most] * 255).astype(np.uint8)
     return Faces(name, found.train[: most and 2 * most], valid)

@@ -88,7 +88,7 @@ def test_missing_data_are_named_with_the_option_that_helps(moved, capsys, comman
     (moved / "run" / "report.html").unlink()
     assert main(COMMANDS[command]) == 1
     told = capsys.readouterr().err
-    assert re.search(r"bits.npz, got nothing there.*--data PATH", told), told
+    assert re.search(r"bits.npz; got nothing.*--data PATH", told), told
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -337,7 +337,7 @@ def test_an_empty_path_is_not_the_current_folder(moved, capsys, words):
 
 def test_other_data_are_refused_where_a_command_needs_none(moved, capsys):
     assert main(["sample", "run", "--data", "missing.npy"]) == 1
-    assert "missing.npy, got nothing there" in capsys.readouterr().err
+    assert "missing.npy; got nothing" in capsys.readouterr().err
 
 
 def test_a_bound_that_is_not_finite_is_named():
@@ -375,7 +375,7 @@ def test_the_package_names_the_encoding_of_all_text_that_it_reads_and_writes():
                 "write_text",
                 "os.open",
                 "archive.open",
-                "pillow().open",
+                "pillow.open",
             )
             if function.split(".")[-1] in ("open", "read_text", "write_text"):
                 if function not in ours_or_bytes and not re.search("'[rw]b'", ast.unparse(node)):

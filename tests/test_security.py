@@ -208,12 +208,12 @@ def test_a_gzip_bomb_behind_an_idx_header_is_read_no_further_than_it_claims(tmp_
 
     content = struct.pack(">HBB1I", 0, 8, 1, 10) + bytes(64 * 2**20)
     (tmp_path / "x.idx.gz").write_bytes(gzip.compress(content, 1))
-    with pytest.raises(ValueError, match=r"expected 10 bytes for shape \(10,\) of uint8, got more"):
+    with pytest.raises(ValueError, match=r"expected 10 bytes for shape \(10,\) of uint8; got more"):
         load_data(tmp_path / "x.idx.gz")
 
 
 @pytest.mark.parametrize("dims", [(2**31, 2**31), (2**20, 2**20), (0xFFFFFFFF,) * 3])
 def test_an_idx_header_that_claims_more_than_memory_is_named(tmp_path, dims):
     (tmp_path / "x.idx").write_bytes(struct.pack(f">HBB{len(dims)}I", 0, 8, len(dims), *dims))
-    with pytest.raises(ValueError, match="x.idx declares .* bytes unpacked, expected at most"):
+    with pytest.raises(ValueError, match="x.idx declares .* bytes unpacked; expected at most"):
         load_data(tmp_path / "x.idx")

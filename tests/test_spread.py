@@ -86,7 +86,7 @@ REFUSED = {
         lambda: Spread(Gaussian(scale=likelihoods.OptimalScale()), noise=NOISES[0]), ValueError, "OptimalScale do not fit.*LearnedScale"),
     "a noise that is a number": (lambda: Spread(Delta(), noise=0.5), TypeError, r"data.GaussianNoise\(0.5\); got 0.5"),
     "a noise that is no noise": (lambda: Spread(Delta(), noise=data.Cast()), TypeError, r"noise component such as.*got Cast"),
-    "no noise": (lambda: data.GaussianNoise(0.0), ValueError, "GaussianNoise expected a positive scale"),
+    "no noise": (lambda: data.GaussianNoise(0.0), ValueError, r"GaussianNoise\(scale=...\) expects a finite number > 0"),
     "a point mass alone": (lambda: tiny(Delta()), ValueError, "likelihood Delta puts all mass on one point.*Spread"),
 }  # fmt: skip
 

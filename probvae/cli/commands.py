@@ -141,7 +141,7 @@ def data(arguments: Namespace) -> None:
         _say(str(sources.load(arguments.name, data_dir=arguments.data_dir)))
         return
     for name, found in sources.list_datasets(data_dir=arguments.data_dir).items():
-        there = "found" if found.found else f"not found: {found.paths[0]}"
+        there = "found" if found.available else f"not found: {found.paths[0]}"
         _say(f"{name:<16} {there}; {found.summary}")
 
 

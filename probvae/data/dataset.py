@@ -1,4 +1,4 @@
-"""A data set: three arrays, and how a datum is observed."""
+"""The class `Data`: training, validation and test arrays, and the observation of a row."""
 
 from collections.abc import Mapping
 from dataclasses import KW_ONLY, dataclass, field
@@ -8,6 +8,7 @@ from jaxtyping import Shaped
 
 from probvae.data.observations import AbstractObservation, Cast
 from probvae.data.read_errors import DataError
+from probvae.typing import Shape
 
 SPLITS = ("train", "valid", "test")
 
@@ -16,14 +17,14 @@ SPLITS = ("train", "valid", "test")
 class Data:
     """Training, validation and test data of one event shape.
 
-    `train` keeps its compact dtype; `observation` brings it to the model's space, at every step.
-    `valid` (None where the source has none) and `test` are in the model's space already, drawn
-    once: uint8 0 and 1 where binary, float32 otherwise. `labels` and `context` are keyed by split,
-    or empty. `name` and `description` are what errors and reports say.
+    `train` keeps its compact dtype. `observation` maps it to the model's space at every step. `valid`
+    and `test` are in the model's space already, drawn once: uint8 0 and 1 if binary, else float32.
+    `valid` is None if the source has none. `labels` and `context` are keyed by split, or empty. Errors
+    and reports show `name` and `description`.
 
     Raises:
-        TypeError: a split is no numpy array.
-        ValueError: the splits differ in event shape, or labels or context from them in length.
+        TypeError: a split is not a NumPy array.
+        ValueError: the splits differ in event shape, or labels or context have another length.
 
     """
 
@@ -37,20 +38,22 @@ class Data:
     context: Mapping[str, np.ndarray] = field(default_factory=dict)
     description: str = ""
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
+        place = f"data {self.name!r}"
         for split, array in self.splits.items():
             if not isinstance(array, np.ndarray):
-                raise TypeError(
-                    f"data {self.name!r}: expected {split} as a numpy array, got "
-                    f"{type(array).__name__}; usual fix: np.asarray({split})"
-                )
+                got = f"{type(array).__name__}. Use np.asarray({split})."
+                raise TypeError(f"{place}: expected {split} as a NumPy array; got {got}")
             if array.shape[1:] != self.event_shape:
-                raise DataError(
-                    f"data {self.name!r}: expected the event shape of train, {self.event_shape}, "
-                    f"in every split, got {array.shape[1:]} in {split}; usual fix: reshape {split}"
-                )
+                expected = f"the event shape of train, {self.event_shape}, in every split"
+                got = f"{array.shape[1:]} in {split}. Reshape {split}."
+                raise DataError(f"{place}: expected {expected}; got {got}")
+        rows = {split: len(array) for split, array in self.splits.items()}
         for kind in ("labels", "context"):
-            _check_rows(self, kind=kind)
+            for split, array in getattr(self, kind).items():
+                if rows.get(split) != np.shape(array)[0]:
+                    got = f"{np.shape(array)[0]} rows for {split!r}. Give one row per datum."
+                    raise DataError(f"{place}: expected {kind} by split with rows {rows}; got {got}")
 
     @property
     def splits(self) -> dict[str, np.ndarray]:
@@ -59,44 +62,29 @@ class Data:
         return {split: array for split, array in arrays.items() if array is not None}
 
     @property
-    def event_shape(self) -> tuple[int, ...]:
+    def event_shape(self) -> Shape:
         """The shape of one datum."""
         return self.train.shape[1:]
 
     @property
     def range(self) -> tuple[float, float]:
         """Lowest and highest value in the model's space, over all splits."""
-        seen = [self.observation.bounds(float(self.train.min()), float(self.train.max()))]
+        bounds = [self.observation.bounds(float(self.train.min()), float(self.train.max()))]
         held_out = [array for split, array in self.splits.items() if split != "train"]
-        seen += [(float(array.min()), float(array.max())) for array in held_out]
-        return min(low for low, _ in seen), max(high for _, high in seen)
+        bounds += [(float(array.min()), float(array.max())) for array in held_out]
+        return min(low for low, _ in bounds), max(high for _, high in bounds)
 
     def __str__(self) -> str:
         low, high = self.range
         sizes = [f"{split} {len(array):,}" for split, array in self.splits.items()]
+        labels = self.labels.get("train")
         rows = {
             "event shape": str(self.event_shape),
             "sizes": ", ".join(sizes),
             "range": f"{low:.4g} to {high:.4g}",
             "observation": f"{self.observation} of {self.train.dtype}",
-            "labels": _classes(self.labels),
+            "labels": "none" if labels is None else f"{len(np.unique(labels)):,} classes",
             "context": ", ".join(f"{k} {v.shape}" for k, v in self.context.items()) or "none",
         }
         lines = [f"  {word:<12} {value}" for word, value in rows.items()]
         return "\n".join([f"{self.name}: {self.description}", *lines])
-
-
-def _check_rows(data, *, kind):
-    for split, array in getattr(data, kind).items():
-        rows = {split: len(array) for split, array in data.splits.items()}
-        if rows.get(split) != np.shape(array)[0]:
-            raise DataError(
-                f"data {data.name!r}: expected {kind} by split with rows {rows}, "
-                f"got {np.shape(array)[0]} rows for {split!r}; usual fix: one row per datum"
-            )
-
-
-def _classes(labels):
-    if "train" not in labels:
-        return "none"
-    return f"{len(np.unique(labels['train'])):,} classes"

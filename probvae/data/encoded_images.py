@@ -1,46 +1,54 @@
-"""Images one at a time, as uint8 squares: from a folder, from parquet, or from an array."""
+"""A reader of images, one at a time as uint8 squares, from a folder, a parquet file or an array."""
 
 import importlib
 import io
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
 from probvae.data.archives import map_npy
-from probvae.data.image_folder import check_mode, decode_image, image_paths, pillow
-from probvae.data.read_errors import DataError, reading
+from probvae.data.image_folder import (
+    PillowImage,
+    check_mode,
+    decode_image,
+    import_pillow,
+    list_images,
+)
+from probvae.data.read_errors import DataError, explain_read_errors
 
 MODES = ("L", "RGB")
 BATCH = 64  # images of a parquet file in memory at a time
 
+EncodedImage: TypeAlias = Path | bytes | np.ndarray  # a file, its bytes, or pixels
 
-class Rules(NamedTuple):
-    """The side of the squares, whether sizes may be mixed, and where damaged files are noted."""
+
+class ImageRules(NamedTuple):
+    """The side of the squares, whether sizes may differ, and a list for the names of corrupt files."""
 
     size: int
     mixed_sizes: bool
     skipped: list[str] | None
 
 
-def squares(source: Path, rules: Rules) -> Iterator[np.ndarray]:
-    """Yield the images of a source, ``(size, size)`` or ``(size, size, 3)``; they are all alike."""
+def read_squares(source: Path, rules: ImageRules) -> Iterator[np.ndarray]:
+    """Yield the images of a source, all ``(size, size)`` or all ``(size, size, 3)``."""
     first = None
-    for name, image in _images(source, rules):
+    for name, image in _decode_images(source, rules):
         first = first or (image.size, image.mode)
-        _check_alike(name, image, first, rules)
-        yield _square(image, rules.size)
+        _check_like_first(name, image, first, rules)
+        yield _crop_square(image, rules.size)
 
 
-def _images(source, rules):
-    """Yield names and decoded images of modes L and RGB; what cannot be decoded is noted or raised."""
-    for name, given in _iterate_images(source):
+def _decode_images(source: Path, rules: ImageRules) -> Iterator[tuple[str, PillowImage]]:
+    """Yield names and images of modes L and RGB. A corrupt image is skipped or raises `DataError`."""
+    for name, encoded in _iterate_encoded(source):
         try:
-            image = _decode_pixels(name, given)
+            image = _decode(name, encoded)
         except DataError as error:
             if rules.skipped is None:
-                error.add_note("(Or leave such files out: skip_corrupt=True, --skip-corrupt.)")
+                error.add_note("(Or skip such files: skip_corrupt=True, --skip-corrupt.)")
                 raise
             rules.skipped.append(name)
             continue
@@ -48,114 +56,97 @@ def _images(source, rules):
         yield name, image
 
 
-def _iterate_images(source: Path) -> Iterator[tuple[str, Any]]:
-    """Yield names with what is there: a path, encoded bytes, or pixels."""
-    tables = _tables(source)
+def _iterate_encoded(source: Path) -> Iterator[tuple[str, EncodedImage]]:
+    tables = sorted(source.glob("*.parquet")) if source.is_dir() else []
+    tables = [source] if source.suffix == ".parquet" and not source.is_dir() else tables
     if tables:
         for table in tables:
-            yield from _rows(table)
+            yield from _read_parquet(table)
     elif source.is_dir():
-        for path in image_paths(source):
+        for path in list_images(source):
             yield str(path), path
     elif source.suffix == ".npy":
-        yield from _pixels(source)
+        yield from _read_pixels(source)
     else:
-        raise DataError(
-            f"{source}: expected a folder of images, a .parquet or a .npy file; usual fix: unpack "
-            "an archive first"
-        )
+        expected = "a folder of images, a .parquet or a .npy file"
+        raise DataError(f"{source}: expected {expected}. Unpack an archive first.")
 
 
-def _tables(source):
-    if source.is_dir():
-        return sorted(source.glob("*.parquet"))
-    return [source] if source.suffix == ".parquet" else []
-
-
-def _pixels(path):
+def _read_pixels(path: Path) -> Iterator[tuple[str, np.ndarray]]:
     array = map_npy(path)
     if array.dtype != np.uint8 or array.ndim not in (3, 4) or array.shape[3:] not in ((), (3,)):
-        raise DataError(
-            f"{path}: expected images as uint8 (n, height, width) or (n, height, width, 3), got "
-            f"{array.dtype} {array.shape}; usual fix: (255 * x).round().astype('uint8')"
-        )
+        expected = "images as uint8 (n, height, width) or (n, height, width, 3)"
+        got = f"{array.dtype} {array.shape}. Use (255 * x).round().astype('uint8')."
+        raise DataError(f"{path}: expected {expected}; got {got}")
     for row, image in enumerate(array):
         yield f"{path}[{row}]", np.array(image)
 
 
-def _rows(path):
-    """Yield the encoded images of a parquet file: a column of bytes, or of structs with bytes."""
-    with reading(path, expected="a parquet file"):
-        table = _parquet().ParquetFile(path)
+def _read_parquet(path: Path) -> Iterator[tuple[str, bytes]]:
+    """Yield the encoded images of a parquet file, from a column of bytes or of structs with bytes."""
+    with explain_read_errors(path, expected="a parquet file"):
+        table = _import_parquet().ParquetFile(path)
         names = table.schema_arrow.names
     if "image" not in names and len(names) != 1:
-        raise DataError(
-            f"{path}: expected a column 'image' of encoded images, got columns {names}; usual fix: "
-            "rename the column"
-        )
+        got = f"columns {names}. Rename the column."
+        raise DataError(f"{path}: expected a column 'image' of encoded images; got {got}")
     column, row = "image" if "image" in names else names[0], 0
     batches = table.iter_batches(batch_size=BATCH, columns=[column])
-    while (batch := _next(batches, path)) is not None:
+    while True:
+        with explain_read_errors(path, expected="rows of a parquet file"):
+            batch = next(batches, None)
+        if batch is None:
+            return
         for cell in batch.column(0).to_pylist():
-            yield f"{path}[{row}]", _read_encoded(cell, what=f"{path}[{row}]")
+            place = f"{path}[{row}]"
+            encoded = cell.get("bytes") if isinstance(cell, dict) else cell
+            if not isinstance(encoded, bytes):
+                fix = "Use a table that holds the images themselves, not paths or arrays."
+                got = f"{type(encoded).__name__}. {fix}"
+                raise DataError(f"{place}: expected the bytes of a PNG or JPEG image; got {got}")
+            yield place, encoded
             row += 1
 
 
-def _read_encoded(cell, *, what):
-    found = cell.get("bytes") if isinstance(cell, dict) else cell
-    if not isinstance(found, bytes):
-        raise DataError(
-            f"{what}: expected the bytes of an encoded image (PNG, JPEG), got {type(found).__name__}; "
-            "usual fix: a table that holds the images themselves, not paths or arrays"
-        )
-    return found
-
-
-def _next(batches, path):
-    with reading(path, expected="rows of a parquet file"):
-        return next(batches, None)
-
-
-def _decode_pixels(name, given):
-    if isinstance(given, np.ndarray):
-        return pillow().fromarray(given)
-    image = decode_image(io.BytesIO(given) if isinstance(given, bytes) else given, what=name)
+def _decode(name: str, encoded: EncodedImage) -> PillowImage:
+    if isinstance(encoded, np.ndarray):
+        return import_pillow().fromarray(encoded)
+    source = io.BytesIO(encoded) if isinstance(encoded, bytes) else encoded
+    image = decode_image(source, what=name)
     return image.convert("L") if image.mode == "1" else image
 
 
-def _check_alike(name, image, first, rules):
-    size, mode = first
+def _check_like_first(
+    name: str, image: PillowImage, first: tuple[tuple[int, int], str], rules: ImageRules
+) -> None:
+    first_size, mode = first
+    size = f"{image.width}x{image.height}"
     if image.mode != mode:
         words = {"L": "grey", "RGB": "colour"}
-        raise DataError(
-            f"{name}: expected {words[mode]}, as the first image is, got {words[image.mode]}; usual "
-            f"fix: image.convert({mode!r}), or leave it out"
-        )
-    if image.size != size and not rules.mixed_sizes:
-        raise DataError(
-            f"{name}: expected {size[0]}x{size[1]} pixels, as the first image has, got "
-            f"{image.width}x{image.height}; usual fix: mixed_sizes=True takes each one's middle"
-        )
+        got = f"{words[image.mode]}. Use image.convert({mode!r}), or remove the file."
+        raise DataError(f"{name}: expected {words[mode]}, as the first image is; got {got}")
+    if image.size != first_size and not rules.mixed_sizes:
+        expected = f"{first_size[0]}x{first_size[1]} pixels, as the first image has"
+        got = f"{size}. Use mixed_sizes=True, which keeps the centre of each image."
+        raise DataError(f"{name}: expected {expected}; got {got}")
     if min(image.size) < rules.size:
+        expected = f"at least {rules.size}x{rules.size} pixels"
         raise DataError(
-            f"{name}: expected at least {rules.size}x{rules.size} pixels, got "
-            f"{image.width}x{image.height}; usual fix: a smaller size, or larger images"
+            f"{name}: expected {expected}; got {size}. Use a smaller size or larger images."
         )
 
 
-def _square(image, size):
-    """Return the central square, resized where it has another size."""
+def _crop_square(image: PillowImage, size: int) -> np.ndarray:
+    """Return the central square, resized to ``(size, size)``."""
     side = min(image.size)
     left, top = (image.width - side) // 2, (image.height - side) // 2
     box = (left, top, left + side, top + side)
-    return np.array(image.crop(box).resize((size, size), pillow().Resampling.BOX))
+    return np.array(image.crop(box).resize((size, size), import_pillow().Resampling.BOX))
 
 
-def _parquet():
+def _import_parquet() -> Any:
     try:
         return importlib.import_module("pyarrow.parquet")
     except ImportError:
-        raise ImportError(
-            "a parquet file of images is read with pyarrow, which is not installed; "
-            "usual fix: pip install 'probvae[parquet]'"
-        ) from None
+        fix = "Run: pip install 'probvae[parquet]'"
+        raise ImportError(f"a parquet file of images needs pyarrow, which is missing. {fix}") from None

@@ -1,44 +1,48 @@
-"""A folder of images, read with Pillow (optional)."""
+"""A reader of folders of images, with Pillow (optional)."""
 
 import importlib
 import warnings
 from io import BytesIO
 from pathlib import Path
-from typing import Any
+from types import ModuleType
+from typing import Any, TypeAlias
 
 import numpy as np
 
-from probvae.data.read_errors import DataError, check_size, reading
+from probvae.data.read_errors import DataError, check_size, explain_read_errors
 
 SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
 MODES = ("1", "LA", "RGBA", "RGB", "L")
+
+PillowImage: TypeAlias = Any  # PIL.Image.Image: Pillow is optional, so its class has no import here
 
 
 def read_images(folder: Path) -> np.ndarray:
     """Read a folder's images, sorted by file name: uint8 (n, height, width[, channels]), 0..255.
 
-    Other files, hidden ones and subfolders are passed over; palettes become RGB, one bit becomes
-    bool. ValueError naming the first file that is damaged, or of another size or mode.
+    Other files, hidden files and subfolders are skipped. Palettes become RGB, and one bit becomes bool.
+
+    Raises:
+        ValueError: an image is corrupt, or of another size or mode. The message names the file.
     """
-    paths = image_paths(folder)
+    paths = list_images(folder)
     first = _read_image(paths[0])
     check_size(first.nbytes * len(paths), what=str(folder))
     images = np.empty((len(paths), *first.shape), first.dtype)
     for row, path in enumerate(paths):
         image = _read_image(path)
         if (image.shape, image.dtype) != (first.shape, first.dtype):
-            raise DataError(
-                f"{path}: expected {_words(first)}, as in {paths[0].name}, got {_words(image)}; "
-                "usual fix: bring all images to one size and mode"
-            )
+            expected = f"{_describe(first)}, as in {paths[0].name}"
+            got = f"{_describe(image)}. Convert all images to one size and mode."
+            raise DataError(f"{path}: expected {expected}; got {got}")
         images[row] = image
     return images
 
 
-def without_opaque_alpha(images: np.ndarray) -> np.ndarray:
+def drop_opaque_alpha(images: np.ndarray) -> np.ndarray:
     """Return images without their last channel, if that is an alpha channel of 255 everywhere.
 
-    An opaque alpha channel says nothing. Kept, it would be one more channel of colour to a model.
+    An opaque alpha channel holds no information. A model would fit it as one more colour channel.
     """
     has_alpha = images.dtype == np.uint8 and images.ndim == 4 and images.shape[-1] in (2, 4)
     if not has_alpha or not all((image[..., -1] == 255).all() for image in images):
@@ -47,63 +51,58 @@ def without_opaque_alpha(images: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(colours[..., 0] if colours.shape[-1] == 1 else colours)
 
 
-def image_paths(folder: Path) -> list[Path]:
-    """Return the image files in a folder, sorted by name; ValueError where there are none."""
+def list_images(folder: Path) -> list[Path]:
+    """Return the image files in a folder, sorted by name. An empty list raises `ValueError`."""
     paths = [path for path in sorted(folder.iterdir()) if _is_image(path)]
     if not paths:
-        raise DataError(
-            f"{folder}: expected images ({', '.join(SUFFIXES)}), got none; "
-            "usual fix: point to the folder that holds the files, not to one above it"
-        )
+        fix = "Give the folder that holds the files, not a folder above it."
+        raise DataError(f"{folder}: expected images ({', '.join(SUFFIXES)}); got none. {fix}")
     return paths
 
 
-def decode_image(source: Path | BytesIO, *, what: str) -> Any:
-    """Return a Pillow image with its pixels read, palettes as RGB; ValueError where it is damaged."""
-    with reading(what, expected="an image"), warnings.catch_warnings():
+def decode_image(source: Path | BytesIO, *, what: str) -> PillowImage:
+    """Return a decoded Pillow image, palettes as RGB. A corrupt image raises `ValueError`."""
+    pillow = import_pillow()
+    with explain_read_errors(what, expected="an image"), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            with pillow().open(source) as image:
+            with pillow.open(source) as image:
                 check_size(image.width * image.height * len(image.getbands()), what=what)
                 image.load()
                 return image.convert("RGB") if image.mode == "P" else image.copy()
-        except pillow().DecompressionBombError as error:
-            raise DataError(
-                f"cannot read {what}: it declares more pixels than Pillow decodes ({error}); usual "
-                "fix: smaller images, or PIL.Image.MAX_IMAGE_PIXELS raised where they are trusted"
-            ) from None
+        except pillow.DecompressionBombError as error:
+            fix = "Use smaller images, or raise PIL.Image.MAX_IMAGE_PIXELS if you trust them."
+            got = f"more pixels than Pillow decodes ({error})"
+            raise DataError(f"cannot read {what}: it declares {got}. {fix}") from None
 
 
-def check_mode(image: Any, modes: tuple[str, ...], *, what: str) -> None:
-    """Raise ValueError, beginning with `what`, for an image of another Pillow mode."""
+def check_mode(image: PillowImage, modes: tuple[str, ...], *, what: str) -> None:
+    """Raise `ValueError` for an image of another Pillow mode. The message begins with `what`."""
     if image.mode not in modes:
-        raise DataError(
-            f"{what}: expected an image of 8 bits a channel ({', '.join(modes)}), got mode "
-            f"{image.mode!r}; usual fix: convert it with Pillow, image.convert('{modes[-1]}')"
-        )
+        expected = f"an image of 8 bits per channel ({', '.join(modes)})"
+        got = f"mode {image.mode!r}. Convert it with Pillow: image.convert('{modes[-1]}')."
+        raise DataError(f"{what}: expected {expected}; got {got}")
 
 
-def _is_image(path):
+def _is_image(path: Path) -> bool:
     return path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and path.is_file()
 
 
-def _read_image(path):
+def _read_image(path: Path) -> np.ndarray:
     image = decode_image(path, what=str(path))
     check_mode(image, MODES, what=str(path))
     return np.array(image)
 
 
-def _words(image):
+def _describe(image: np.ndarray) -> str:
     height, width, *channels = image.shape
     return f"{width}x{height} pixels, {channels[0] if channels else 1} channel(s), {image.dtype}"
 
 
-def pillow() -> Any:
-    """Return the module `PIL.Image`; ImportError with the remedy where it is not installed."""
+def import_pillow() -> ModuleType:
+    """Return the module `PIL.Image`. A missing Pillow raises `ImportError` with the remedy."""
     try:
         return importlib.import_module("PIL.Image")
     except ImportError:
-        raise ImportError(
-            "images are read with Pillow, which is not installed; "
-            "usual fix: pip install 'probvae[images]'"
-        ) from None
+        fix = "Run: pip install 'probvae[images]'"
+        raise ImportError(f"images need Pillow, which is not installed. {fix}") from None

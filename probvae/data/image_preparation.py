@@ -1,4 +1,4 @@
-"""Images of any size, brought once to small squares in one `.npy` file that can be memory-mapped."""
+"""Preparation of images: any size in, small squares in one memory-mappable `.npy` file out."""
 
 import os
 from collections.abc import Iterable, Iterator
@@ -9,13 +9,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-from probvae.checks import PATH, check_kind
-from probvae.data.encoded_images import Rules, squares
+from probvae.checks import PATH, check_kind, check_positive_integer
+from probvae.data.encoded_images import ImageRules, read_squares
 from probvae.data.read_errors import DataError
+from probvae.typing import Shape
 
 
 class Prepared(NamedTuple):
-    """What `prepare_images` wrote: the file `path`, its array's `shape`, the names of the `skipped`."""
+    """The result of `prepare_images`: the file, the shape of its array, and the skipped files."""
 
     path: Path
     shape: tuple[int, ...]
@@ -31,58 +32,53 @@ def prepare_images(
     skip_corrupt: bool = False,
     overwrite: bool = False,
 ) -> Prepared:
-    """Bring images to squares of one size and write them as one uint8 array, 0..255.
+    """Resize images to squares of one size and write them as one uint8 array, 0..255.
 
-    The central square of each image is resized by Pillow (area-weighted, antialiased). One decoded
-    image is in memory at a time, so that the array may be larger than it. The file appears whole or not
-    at all. ``load("celebahq")`` maps it and copies no training row; ``fit`` reads them as it wants them
-    where they are more than a quarter of the free memory, and else puts them on the device as uint8.
+    Pillow resizes the central square of each image (area-weighted, antialiased). One decoded image is
+    in memory at a time, so the array may be larger than the memory. The file appears only when it is
+    complete. ``load("celebahq")`` maps it and copies no training row. ``fit`` streams the rows if they
+    exceed a quarter of the free memory. Otherwise it puts them on the device as uint8.
 
     Args:
         source: a folder of images (sorted by name), a parquet file of encoded images or a folder of
             them (needs pyarrow), or a `.npy` file of uint8 ``(n, height, width[, 3])``.
-        out: the `.npy` file to write, ``(n, size, size)`` for grey images or ``(n, size, size, 3)``;
-            ``$PROBVAE_DATA/celebahq/celebahq64.npy`` is what ``load("celebahq")`` reads.
-        size: side of the squares in pixels; no image is enlarged.
-        mixed_sizes: take images of several sizes; otherwise the second size is an error.
-        skip_corrupt: leave out files that cannot be decoded; otherwise the first is an error.
-        overwrite: replace the file where there is one.
+        out: the `.npy` file to write, ``(n, size, size)`` for grey images or ``(n, size, size, 3)``.
+            ``load("celebahq")`` reads ``$PROBVAE_DATA/celebahq/celebahq64.npy``.
+        size: side of the squares in pixels. No image is enlarged.
+        mixed_sizes: accept images of several sizes. Otherwise a second size is an error.
+        skip_corrupt: skip files that cannot be decoded. Otherwise the first one is an error.
+        overwrite: replace an existing file.
 
     Returns:
-        the path, the shape and the names of the files left out.
+        the path, the shape and the names of the skipped files.
 
     Raises:
-        FileNotFoundError: there is no source.
-        FileExistsError: the file is there and ``overwrite`` is not asked for.
+        FileNotFoundError: the source does not exist.
+        FileExistsError: the file exists and ``overwrite`` is False.
         ImportError: Pillow, or pyarrow for parquet, is not installed.
-        ValueError: a damaged image (named), images of mixed sizes, grey ones among colour, an image
-            smaller than ``size``, or a source without images.
+        ValueError: a corrupt image (named), images of mixed sizes, grey and colour images together, an
+            image smaller than ``size``, or a source without images.
     """
     check_kind("source", source, PATH)
     check_kind("out", out, PATH)
+    check_positive_integer("prepare_images(size=...)", size)
     source, out = Path(source), Path(out)
-    _check(source, out, size, overwrite=overwrite)
+    if not source.exists():
+        raise FileNotFoundError(f"expected a file or folder at {source.absolute()}; got nothing.")
+    if out.suffix != ".npy":
+        raise DataError(f"expected out to end in .npy; got {out}. Use {out.with_suffix('.npy')}.")
+    if out.exists() and not overwrite:
+        raise FileExistsError(f"{out} exists. Use another name, or overwrite=True.")
     skipped: list[str] = []
-    rules = Rules(size, mixed_sizes=mixed_sizes, skipped=skipped if skip_corrupt else None)
-    with _whole(out) as stream:
-        shape = _write(stream, squares(source, rules), what=str(source))
+    rules = ImageRules(size, mixed_sizes=mixed_sizes, skipped=skipped if skip_corrupt else None)
+    with _open_atomically(out) as stream:
+        shape = _write_array(stream, read_squares(source, rules), what=str(source))
     return Prepared(out, shape, tuple(skipped))
 
 
-def _check(source, out, size, *, overwrite):
-    if not isinstance(size, int) or isinstance(size, bool) or size < 1:
-        raise ValueError(f"prepare_images expected size, a positive number of pixels, got {size!r}")
-    if not source.exists():
-        raise FileNotFoundError(f"expected a file or folder at {source.absolute()}, got nothing there")
-    if out.suffix != ".npy":
-        raise DataError(f"expected out to end in .npy, got {out}; usual fix: {out.with_suffix('.npy')}")
-    if out.exists() and not overwrite:
-        raise FileExistsError(f"{out} exists; usual fix: another name, or overwrite=True")
-
-
 @contextmanager
-def _whole(out: Path) -> Iterator[BufferedIOBase]:
-    """Write under another name and rename at the end, or leave nothing."""
+def _open_atomically(out: Path) -> Iterator[BufferedIOBase]:
+    """Open a temporary file and rename it at the end. An error leaves no file."""
     out.parent.mkdir(parents=True, exist_ok=True)
     partial = out.with_name(f"{out.name}.{os.getpid()}.partial")
     try:
@@ -93,8 +89,10 @@ def _whole(out: Path) -> Iterator[BufferedIOBase]:
         partial.unlink(missing_ok=True)
 
 
-def _write(stream: BufferedIOBase, images: Iterable[np.ndarray], *, what: str) -> tuple[int, ...]:
-    """Write rows as they come, between a header that says none and the one that says how many."""
+def _write_array(stream: BufferedIOBase, images: Iterable[np.ndarray], *, what: str) -> Shape:
+    """Write one image after another, without their number in advance."""
+    # The header says how many rows follow, which is known only at the end. It is written twice: first
+    # with 0 rows, at last with the count. NumPy pads its headers, so that both have one length.
     count, shape = 0, ()
     for image in images:
         if not count:
@@ -103,15 +101,14 @@ def _write(stream: BufferedIOBase, images: Iterable[np.ndarray], *, what: str) -
         stream.write(image.tobytes())
         count += 1
     if not count:
-        raise DataError(f"{what}: expected images, got none that can be read")
+        raise DataError(f"{what}: expected images; got none that can be read.")
     stream.seek(0)
     if _write_header(stream, (count, *shape)) != start:
-        raise RuntimeError("the header of a .npy file grew: expected NumPy to leave room for it")
+        raise RuntimeError("expected NumPy to pad the header of a .npy file; it grew with the count.")
     return (count, *shape)
 
 
-def _write_header(stream, shape):
-    """Write a header; NumPy leaves room in it for the first axis to grow."""
+def _write_header(stream: BufferedIOBase, shape: Shape) -> int:
     header = {"descr": "|u1", "fortran_order": False, "shape": shape}
     np.lib.format.write_array_header_1_0(stream, header)
     return stream.tell()

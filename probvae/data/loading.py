@@ -1,4 +1,4 @@
-"""`load` a data set by name or path, and list the `known` ones."""
+"""`load` a data set by name or path, and list the known ones with `list_datasets`."""
 
 import difflib
 import importlib.util
@@ -16,13 +16,20 @@ from probvae.data.source_arrays import Source
 
 PROTOCOLS = (None, "static", "dynamic", "default")
 
+NameOrPath = str | os.PathLike[str]
+
 
 class DatasetInfo(NamedTuple):
-    """A known data set: a `summary`, the `paths` that are looked for, and whether they were `found`."""
+    """A known data set: a `summary`, the `paths` of its files, and whether they are `available`."""
 
     summary: str
     paths: tuple[Path, ...]
-    found: bool
+    available: bool
+
+
+class _DataDir(NamedTuple):
+    path: Path
+    origin: str  # how the user chose it, for errors
 
 
 def load(
@@ -33,25 +40,27 @@ def load(
 ) -> Data:
     """Load a known data set by name, a `.npy`, `.npz`, IDX or CSV file, or a folder.
 
+    A single array is shuffled by `Generator(PCG64(0))` and split 80 / 10 / 10. uint8 values above 1 are
+    grey levels (0..255), other integers are counts, and floats are real numbers. A folder holds images,
+    or `train.npy` and `test.npy` (and `valid.npy`, `train_labels.npy`, ...). These are memory-mapped,
+    and `fit` streams the training rows if they are large.
+
     Args:
-        name_or_path: a name of `known()`, which goes before a file of that name, or a path. A
-            single array is split 80 / 10 / 10 after shuffling by `Generator(PCG64(0))`; uint8
-            beyond 0 and 1 is grey (0..255), other integers are counts, floats as they are. A folder
-            holds images, or `train.npy` and `test.npy` (and `valid.npy`, `train_labels.npy`, ...),
-            whose training rows `fit` reads as it wants them where they are many (uint8, float32).
+        name_or_path: a name from `list_datasets()`, or a path. A known name wins over a file of that
+            name.
         binarize: None for the values themselves (grey levels in [0, 1]), "dynamic" to draw training
-            pixels anew at every step, "static" to draw them once, "default" for the data set's own
-            way (digits "static", else None). Valid and test are drawn once, by seed 777.
-        data_dir: where known data sets lie; otherwise `$PROBVAE_DATA`, otherwise `./data`.
+            pixels at every step, "static" to draw them once, "default" for the data set's own protocol
+            ("static" for digits, else None). Valid and test are drawn once, with seed 777.
+        data_dir: the folder of the known data sets. The default is `$PROBVAE_DATA`, else `./data`.
 
     Raises:
-        FileNotFoundError: a path, or the files of a known data set, are not there.
-        ValueError: an unknown name, a damaged file, NaN, or a binarisation of data that have no
-            grey levels (where all values are 0 and 1 already, "static" and None change nothing).
+        FileNotFoundError: the path, or a file of a known data set, does not exist.
+        ValueError: an unknown name, a corrupt file, NaN, or a binarisation of data without grey
+            levels. ("static" and None are allowed if all values are 0 and 1.)
 
     """
     if not isinstance(binarize, str | None) or binarize not in PROTOCOLS:
-        raise ValueError(f"expected binarize to be one of {PROTOCOLS}, got {binarize!r}")
+        raise ValueError(f"load(binarize=...) expects one of {PROTOCOLS}; got {binarize!r}.")
     return apply_protocol(_read(name_or_path, data_dir=data_dir), binarize=binarize)
 
 
@@ -59,57 +68,55 @@ def list_datasets(*, data_dir: str | os.PathLike[str] | None = None) -> dict[str
     """Return the known data sets by name, and whether their files are in the data directory.
 
     Args:
-        data_dir: where they lie; otherwise `$PROBVAE_DATA`, otherwise `./data`.
+        data_dir: the folder of the files. The default is `$PROBVAE_DATA`, else `./data`.
     """
-    root, _ = _data_dir(data_dir)
-    return {name: _dataset_info(name, root) for name in KNOWN}
+    root = _find_data_dir(data_dir).path
+    return {name: _describe(name, root) for name in KNOWN}
 
 
-def _dataset_info(name, root):
+def _describe(name: str, root: Path) -> DatasetInfo:
     paths = tuple(root / file for file in KNOWN[name].files)
-    there = all(path.is_file() for path in paths)
-    ships = bool(paths) or importlib.util.find_spec("sklearn") is not None
-    return DatasetInfo(KNOWN[name].summary, paths, there and ships)
+    has_files = all(path.is_file() for path in paths)
+    has_package = bool(paths) or importlib.util.find_spec("sklearn") is not None
+    return DatasetInfo(KNOWN[name].summary, paths, has_files and has_package)
 
 
-def _read(name_or_path, *, data_dir) -> Source:
+def _read(name_or_path: NameOrPath, *, data_dir: NameOrPath | None) -> Source:
     if not isinstance(name_or_path, str | os.PathLike):
-        raise TypeError(
-            f"load expected name_or_path, a name or a path, got {type(name_or_path).__name__}; "
-            "usual fix: an array needs no loading, give it to fit"
-        )
+        got = f"a {type(name_or_path).__name__}. Give an array to fit directly."
+        raise TypeError(f"load(name_or_path) expects a name or a path; got {got}")
     if isinstance(name_or_path, str) and name_or_path in KNOWN:
-        return _read_known(name_or_path, data_dir=data_dir)
+        return _read_known(name_or_path, _find_data_dir(data_dir))
     path = Path(name_or_path)
     if path.exists():
         return read_file(path)
     raise _explain_missing(name_or_path, path)
 
 
-def _read_known(name, *, data_dir):
-    root, origin = _data_dir(data_dir)
-    missing = [str(path) for path in _dataset_info(name, root).paths if not path.is_file()]
+def _read_known(name: str, data_dir: _DataDir) -> Source:
+    root, origin = data_dir
+    missing = [str(path) for path in _describe(name, root).paths if not path.is_file()]
     if missing:
-        raise FileNotFoundError(
-            f"data {name!r}: expected its files below {str(root)!r} ({origin}), which lacks "
-            f"{', '.join(missing)}; usual fix: export PROBVAE_DATA=<the folder that holds "
-            f"{Path(KNOWN[name].files[0]).parent}/>, or give data_dir"
-        )
+        folder = Path(KNOWN[name].files[0]).parent
+        fix = f"Run export PROBVAE_DATA=<the folder that holds {folder}/>, or give data_dir."
+        place = f"its files in {str(root)!r} ({origin})"
+        got = f"none at {', '.join(missing)}"
+        raise FileNotFoundError(f"data {name!r}: expected {place}; got {got}. {fix}")
     return KNOWN[name].read(root)
 
 
-def _explain_missing(name, path):
+def _explain_missing(name: NameOrPath, path: Path) -> Exception:
     if isinstance(name, os.PathLike) or has_reader(path) or len(path.parts) > 1:
-        return FileNotFoundError(f"expected a file or folder at {path.absolute()}, got nothing there")
+        return FileNotFoundError(f"expected a file or folder at {path.absolute()}; got nothing.")
     close = difflib.get_close_matches(name, KNOWN, n=1)
-    hint = f"did you mean {close[0]!r}?" if close else "usual fix: a path that exists"
-    return DataError(f"expected a known data set ({', '.join(KNOWN)}) or a path, got {name!r}; {hint}")
+    hint = f"Did you mean {close[0]!r}?" if close else "Give a path that exists."
+    return DataError(f"expected a known data set ({', '.join(KNOWN)}) or a path; got {name!r}. {hint}")
 
 
-def _data_dir(data_dir):
+def _find_data_dir(data_dir: NameOrPath | None) -> _DataDir:
     if data_dir is not None:
         check_kind("data_dir", data_dir, PATH)
-        return Path(data_dir), "data_dir"
+        return _DataDir(Path(data_dir), "data_dir")
     if os.environ.get("PROBVAE_DATA"):
-        return Path(os.environ["PROBVAE_DATA"]), "$PROBVAE_DATA"
-    return Path("data"), "./data, as $PROBVAE_DATA is not set"
+        return _DataDir(Path(os.environ["PROBVAE_DATA"]), "$PROBVAE_DATA")
+    return _DataDir(Path("data"), "./data, as $PROBVAE_DATA is not set")

@@ -1,4 +1,4 @@
-"""Noise of a known law that is added to a datum: what `likelihoods.Spread` takes away again."""
+"""Noise of a known distribution that is added to a datum. `likelihoods.Spread` removes it again."""
 
 import math
 from abc import abstractmethod
@@ -8,17 +8,18 @@ import jax.numpy as jnp
 import numpyro.distributions as dist
 from jaxtyping import Array, Float, Shaped
 
+from probvae.checks import PositiveFloat
 from probvae.data.observations import AbstractObservation
 from probvae.typing import ArrayLike, RngKey
 
 
 class AbstractNoise(AbstractObservation):
-    """x + e, the entries of e independent draws of one `distribution`."""
+    """$x + e$, where the entries of $e$ are independent draws of one `distribution`."""
 
     @property
     @abstractmethod
     def distribution(self) -> dist.Distribution:
-        """The law of one entry of the noise, in the data's units."""
+        """The distribution of one entry of the noise, in the data's units."""
 
     def __call__(self, rng_key: RngKey, x: Shaped[ArrayLike, "*shape"]) -> Float[Array, "*shape"]:
         """Return a draw of x + e."""
@@ -31,12 +32,12 @@ class AbstractNoise(AbstractObservation):
 
 @dataclass(frozen=True)
 class GaussianNoise(AbstractNoise):
-    """x + e, e ~ Normal(0, scale^2): the spread noise of Zhang et al. (2020, arXiv:1811.08968)."""
+    r"""$x + e$, $e \sim \mathrm{Normal}(0, \mathrm{scale}^2)$, in the data's units.
 
-    scale: float
+    Reference: the spread noise of Zhang et al. 2020, arXiv:1811.08968.
+    """
 
-    def __post_init__(self):
-        _check_scale(self)
+    scale: PositiveFloat
 
     @property
     def distribution(self) -> dist.Distribution:
@@ -46,22 +47,14 @@ class GaussianNoise(AbstractNoise):
 
 @dataclass(frozen=True)
 class LaplaceNoise(AbstractNoise):
-    """x + e, e ~ Laplace(0, scale), of standard deviation sqrt(2) scale (arXiv:1811.08968)."""
+    r"""$x + e$, $e \sim \mathrm{Laplace}(0, \mathrm{scale})$, of standard deviation $\sqrt 2$ scale.
 
-    scale: float
+    Reference: the spread noise of Zhang et al. 2020, arXiv:1811.08968.
+    """
 
-    def __post_init__(self):
-        _check_scale(self)
+    scale: PositiveFloat
 
     @property
     def distribution(self) -> dist.Distribution:
         """Laplace(0, scale)."""
         return dist.Laplace(0.0, self.scale)
-
-
-def _check_scale(noise):
-    if not (math.isfinite(noise.scale) and noise.scale > 0):
-        raise ValueError(
-            f"{type(noise).__name__} expected a positive scale in the data's units, got "
-            f"{noise.scale!r}; usual fix: no noise is no observation at all"
-        )

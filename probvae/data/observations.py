@@ -1,26 +1,32 @@
-"""What happens to a datum before it is scored: drawn once per datum and step."""
+"""Observations: maps from a stored datum to the model's space, drawn once per datum and step."""
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from typing import Annotated
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Shaped
 
-from probvae.checks import Checked
+from probvae.checks import Checked, Requirement
 from probvae.typing import ArrayLike, RngKey
+
+Level = Annotated[float | int, Requirement("a finite number > 0", lambda high: 0 < high < float("inf"))]
 
 
 class AbstractObservation(Checked, ABC):
-    """A draw of what the model sees, given a stored datum: small, frozen, hashable, jit-able."""
+    """A map from a stored datum to the values that the model is given, possibly random.
+
+    A subclass is a small frozen dataclass. It must be hashable, and traceable by ``jax.jit``.
+    """
 
     @abstractmethod
     def __call__(self, rng_key: RngKey, x: Shaped[ArrayLike, "*shape"]) -> Float[Array, "*shape"]:
-        """Return `x` as it is observed under `rng_key`: float32, of the shape of `x`."""
+        """Return the observation of `x` under `rng_key`: float32, of the shape of `x`."""
 
     @abstractmethod
     def bounds(self, low: float, high: float) -> tuple[float, float]:
-        """Return the range of the observed values when the stored ones lie in [low, high]."""
+        """Return the range of the observed values if the stored ones lie in [low, high]."""
 
 
 @dataclass(frozen=True)
@@ -38,12 +44,13 @@ class Cast(AbstractObservation):
 
 @dataclass(frozen=True)
 class Rescale(AbstractObservation):
-    """Grey levels 0..high as x / high in [0, 1]."""
+    """Grey levels 0..high as $x / high$ in [0, 1].
 
-    high: float | int = 255.0
+    Args:
+        high: the largest grey level.
+    """
 
-    def __post_init__(self):
-        _check_high(self)
+    high: Level = 255.0
 
     def __call__(self, rng_key: RngKey, x: Shaped[ArrayLike, "*shape"]) -> Float[Array, "*shape"]:
         """Return x / high."""
@@ -56,15 +63,15 @@ class Rescale(AbstractObservation):
 
 @dataclass(frozen=True)
 class Binarize(AbstractObservation):
-    """Dynamic binarisation: Bernoulli(x / high), 0 or 1, drawn anew at each call.
+    r"""Dynamic binarisation: $\mathrm{Bernoulli}(x / high)$, 0 or 1, a new draw at each call.
 
-    Values of `x` in 0..high. The protocol of Burda et al. (2016, arXiv:1509.00519) for training.
+    Args:
+        high: the largest grey level. Values of x are in 0..high.
+
+    Reference: the training protocol of Burda et al. 2016, arXiv:1509.00519.
     """
 
-    high: float | int = 255.0
-
-    def __post_init__(self):
-        _check_high(self)
+    high: Level = 255.0
 
     def __call__(self, rng_key: RngKey, x: Shaped[ArrayLike, "*shape"]) -> Float[Array, "*shape"]:
         """Return a draw of Bernoulli(x / high)."""
@@ -72,27 +79,30 @@ class Binarize(AbstractObservation):
         return jax.random.bernoulli(rng_key, ink).astype(float)
 
     def bounds(self, low: float, high: float) -> tuple[float, float]:
-        """Return [0, 1], or its end where no other value can be drawn."""
+        """Return [0, 1], or one of its ends if no other value can be drawn."""
         return (1.0 if low >= self.high else 0.0), (0.0 if high <= 0 else 1.0)
 
 
 @dataclass(frozen=True)
 class Dequantize(AbstractObservation):
-    """Uniform dequantisation: (x + u) / high in [0, 1), u ~ Uniform[0, 1), for levels 0..high - 1.
+    r"""Uniform dequantisation: $(x + u) / high$ in [0, 1), $u \sim \mathrm{Uniform}[0, 1)$.
 
-    Theis, van den Oord, Bethge (2016, arXiv:1511.01844), section 3.1. The noise never rounds up to
-    the next level, so that the level is `floor(high * y)` where `high` is a power of two.
+    The noise never rounds up to the next level. If `high` is a power of two, you get the level back
+    as `floor(high * y)`.
+
+    Args:
+        high: the number of levels. Values of x are the levels 0..high - 1.
+
+    Reference: Theis, van den Oord and Bethge 2016, arXiv:1511.01844, section 3.1.
     """
 
-    high: float | int = 256.0
-
-    def __post_init__(self):
-        _check_high(self)
+    high: Level = 256.0
 
     def __call__(self, rng_key: RngKey, x: Shaped[ArrayLike, "*shape"]) -> Float[Array, "*shape"]:
         """Return a draw of (x + u) / high."""
         level = jnp.asarray(x, float)
         noisy = level + jax.random.uniform(rng_key, level.shape)
+        # in float32, 255 + 0.99999999 rounds to 256: the sum stays below the next level
         return jnp.minimum(noisy, jnp.nextafter(level + 1, level)) / self.high
 
     def bounds(self, low: float, high: float) -> tuple[float, float]:
@@ -102,20 +112,20 @@ class Dequantize(AbstractObservation):
 
 @dataclass(frozen=True)
 class Flip(AbstractObservation):
-    """Images mirrored left to right with probability 1/2, each datum by a draw of its own.
+    """Images mirrored left to right with probability 1/2, each datum by its own draw.
 
     `x` is a batch ``(n, height, width)`` or ``(n, height, width, channels)``, in any units.
 
     Raises:
-        ValueError: where x has no rows and columns beside its first axis.
+        ValueError: x is not a batch of images.
     """
 
     def __call__(self, rng_key: RngKey, x: Shaped[ArrayLike, "*shape"]) -> Float[Array, "*shape"]:
-        """Return x, half of its images mirrored."""
+        """Return x, with half of its images mirrored."""
         if x.ndim not in (3, 4):
+            expected = "images (n, height, width) or (n, height, width, channels)"
             raise ValueError(
-                f"Flip expected images (n, height, width) or (n, height, width, channels), got shape "
-                f"{x.shape}; usual fix: flip only images, and where it is one, x[None]"
+                f"Flip expects {expected}; got shape {x.shape}. Use x[None] for one image."
             )
         x = jnp.asarray(x, float)
         mirrored = jax.random.bernoulli(rng_key, shape=(len(x),) + (1,) * (x.ndim - 1))
@@ -128,27 +138,19 @@ class Flip(AbstractObservation):
 
 @dataclass(frozen=True)
 class Compose(AbstractObservation):
-    """Observations one after another, each with its own key; of nothing, it is `Cast`.
+    """Observations one after another, each with its own key. Without parts, it is `Cast`.
 
     Args:
-        parts: the observations, the first one first.
+        parts: the observations, in the order in which they are applied.
 
     Raises:
-        TypeError: for a part that is no observation.
+        TypeError: a part is not an observation.
     """
 
     parts: tuple[AbstractObservation, ...] = ()
 
-    def __post_init__(self):
-        for part in self.parts:
-            if not isinstance(part, AbstractObservation):
-                raise TypeError(
-                    f"Compose expected a tuple of observations, got {part!r} in it; "
-                    "usual fix: Compose((Rescale(255.0), ...)), instances and not classes"
-                )
-
     def __call__(self, rng_key: RngKey, x: Shaped[ArrayLike, "*shape"]) -> Float[Array, "*shape"]:
-        """Return the observation by the last part of ... by the first of x."""
+        """Return x after all parts."""
         y = jnp.asarray(x, float)
         for part, key in zip(self.parts, jax.random.split(rng_key, len(self.parts)), strict=True):
             y = part(key, y)
@@ -159,11 +161,3 @@ class Compose(AbstractObservation):
         for part in self.parts:
             low, high = part.bounds(low, high)
         return low, high
-
-
-def _check_high(observation):
-    if not observation.high > 0:
-        raise ValueError(
-            f"{type(observation).__name__} expected high > 0, got {observation.high!r}; usual fix: "
-            "the largest grey level (255.0), or the number of levels (256.0) for Dequantize"
-        )

@@ -1,4 +1,4 @@
-"""Reading what others wrote: a bound on size, and damage told in words."""
+"""Errors of reading data files: `DataError`, a bound on size, and messages for corrupt files."""
 
 import csv
 import lzma
@@ -12,7 +12,8 @@ from contextlib import contextmanager
 
 MAX_BYTES = 8 * 2**30
 
-DAMAGE = (
+# the errors that a decoder raises for a corrupt file
+CORRUPTION = (
     EOFError,
     LookupError,
     NotImplementedError,
@@ -32,29 +33,29 @@ DAMAGE = (
 
 
 class DataError(ValueError):
-    """Data or a file which is not what it should be; the message says what was expected."""
+    """An error in data or in a data file. The message says what was expected."""
 
 
 @contextmanager
-def reading(path: str | os.PathLike[str], *, expected: str) -> Iterator[None]:
-    """Turn whatever a decoder raises inside into a `DataError` that names `path` and `expected`."""
+def explain_read_errors(path: str | os.PathLike[str], *, expected: str) -> Iterator[None]:
+    """Turn the errors of a decoder into a `DataError` that names `path` and the `expected` format."""
     try:
         yield
     except DataError:
         raise
-    except DAMAGE as error:
+    except CORRUPTION as error:
         reason = str(error).splitlines()[0] if str(error) else "the file ends too early"
-        raise DataError(
-            f"cannot read {path}: expected {expected}, got {type(error).__name__}: {reason}; usual "
-            "fix: check that the file is complete, readable and of that format, or fetch it again"
-        ) from None
+        fix = "Check that the file is complete, readable and of that format, or download it again."
+        got = f"{type(error).__name__}: {reason.rstrip('.')}"
+        raise DataError(f"cannot read {path}: expected {expected}; got {got}. {fix}") from None
 
 
 def check_size(size: int, *, what: str) -> None:
-    """Raise `DataError` where `what` declares more than `MAX_BYTES` (8 GiB) unpacked."""
+    """Raise `DataError` if `size`, in bytes after unpacking, is above `MAX_BYTES` (8 GiB)."""
     if size > MAX_BYTES:
-        raise DataError(
-            f"{what} declares {size:,} bytes unpacked, expected at most {MAX_BYTES:,}; "
-            "usual fix: keep fewer rows, a smaller dtype such as uint8, or a folder of train.npy and "
-            "test.npy, which are mapped"
+        fix = (
+            "Keep fewer rows, use a smaller dtype such as uint8, or save a folder of train.npy and "
+            "test.npy, which are memory-mapped."
         )
+        expected = f"at most {MAX_BYTES:,}"
+        raise DataError(f"{what} declares {size:,} bytes unpacked; expected {expected}. {fix}")

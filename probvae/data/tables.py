@@ -1,13 +1,14 @@
-"""Tables of numbers: CSV, one datum a row."""
+"""A reader of CSV tables of numbers, one datum per row."""
 
 import csv
+from collections.abc import Iterator
 from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 
 import numpy as np
 
-from probvae.data.read_errors import DataError, check_size, reading
+from probvae.data.read_errors import DataError, check_size, explain_read_errors
 
 ENCODING = "utf-8-sig"
 
@@ -15,19 +16,24 @@ ENCODING = "utf-8-sig"
 def read_csv(path: Path) -> np.ndarray:
     """Read a comma-separated table as float32 (rows, columns).
 
-    The first row is a header where none of its cells is a number. ValueError, with line and column,
-    where another cell is not a number or a row has another number of cells.
+    The first row is a header if none of its cells is a number.
+
+    Raises:
+        ValueError: another cell is not a number, or a row has another number of cells. The message
+            names line and column.
     """
     check_size(path.stat().st_size, what=str(path))
-    with reading(path, expected="comma-separated numbers in UTF-8"):
-        header = _header(path)
-        _check_any_row(path, header=header)
+    with explain_read_errors(path, expected="comma-separated numbers in UTF-8"):
+        header = _read_header(path)
+        num_skipped = 1 if header else 0
+        if next(islice(_iterate_rows(path), num_skipped, None), None) is None:
+            raise DataError(f"{path}: expected at least one row of numbers; got none.")
         with suppress(ValueError):
-            return _parse(path, skip=1 if header else 0)
-        raise _first_fault(path, header=header)
+            return _parse_numbers(path, skip=num_skipped)
+        raise _find_error(path, header=header)
 
 
-def _parse(path, *, skip):
+def _parse_numbers(path: Path, *, skip: int) -> np.ndarray:
     with path.open(encoding=ENCODING, newline="") as lines, np.errstate(over="ignore"):
         rows = (line for line in lines if line.strip())
         return np.loadtxt(
@@ -35,7 +41,7 @@ def _parse(path, *, skip):
         )
 
 
-def _rows(path):
+def _iterate_rows(path: Path) -> Iterator[tuple[int, list[str]]]:
     """Yield line number and cells of each row that is not blank."""
     with path.open(encoding=ENCODING, newline="") as lines:
         reader = csv.reader(lines)
@@ -44,12 +50,12 @@ def _rows(path):
                 yield reader.line_num, cells
 
 
-def _header(path):
-    cells = next(_rows(path), (0, []))[1]
+def _read_header(path: Path) -> list[str]:
+    cells = next(_iterate_rows(path), (0, []))[1]
     return [] if any(_is_number(cell) for cell in cells) else cells
 
 
-def _is_number(cell):
+def _is_number(cell: str) -> bool:
     try:
         float(cell)
     except ValueError:
@@ -57,47 +63,33 @@ def _is_number(cell):
     return "_" not in cell
 
 
-def _check_any_row(path, *, header):
-    rows = _rows(path)
-    if header:
-        next(rows)
-    if next(rows, None) is None:
-        raise DataError(f"{path}: expected at least one row of numbers, got none")
-
-
-def _first_fault(path, *, header):
+def _find_error(path: Path, *, header: list[str]) -> DataError:
+    """Return the error for the first row that NumPy cannot parse. NumPy's own names no cell."""
     width = 0
-    for line, cells in islice(_rows(path), 1 if header else 0, None):
+    for line, cells in islice(_iterate_rows(path), 1 if header else 0, None):
         width = width or len(cells)
         if len(cells) != width:
-            return DataError(
-                f"{path}, line {line}: expected {width} cells, as in the first row of numbers, got "
-                f"{len(cells)}; usual fix: give every row the same number of cells"
-            )
+            expected = f"{width} cells, as in the first row of numbers"
+            got = f"{len(cells)}. Give every row the same number of cells."
+            return DataError(f"{path}, line {line}: expected {expected}; got {got}")
         for column, cell in enumerate(cells):
             if not _is_number(cell):
-                if _other_separator(cells):
+                if any(mark in other for other in cells for mark in ";\t"):
+                    fix = "Export the table with commas between cells and points in numbers."
+                    got = f"{','.join(cells)[:40]!r}. {fix}"
                     return DataError(
-                        f"{path}, line {line}: expected cells separated by commas, got "
-                        f"{','.join(cells)[:40]!r}; usual fix: export it with commas between cells and "
-                        "points in numbers"
+                        f"{path}, line {line}: expected cells separated by commas; got {got}"
                     )
                 name = f" ({header[column]})" if column < len(header) else ""
-                return DataError(
-                    f"{path}, line {line}, column {column + 1}{name}: expected a number, got "
-                    f"{cell!r}; usual fix: {_fix(cell)}"
-                )
-    return DataError(f"{path}: expected comma-separated numbers, one row a line")
+                place = f"{path}, line {line}, column {column + 1}{name}"
+                return DataError(f"{place}: expected a number; got {cell!r}. {_suggest_fix(cell)}")
+    return DataError(f"{path}: expected comma-separated numbers, one row per line.")
 
 
-def _other_separator(cells):
-    return any(mark in cell for cell in cells for mark in ";\t")
-
-
-def _fix(cell):
+def _suggest_fix(cell: str) -> str:
     if cell.strip():
-        return "drop that column, or encode it as numbers"
+        return "Drop that column, or encode it as numbers."
     return (
-        "leave out rows with empty cells; or fill them, and say in Python which entries are observed: "
-        "fit(vae, Batch(x, mask=mask), ...)"
+        "Drop rows with empty cells. Or fill them, and mark the observed entries in Python: "
+        "fit(vae, Batch(x, mask=mask), ...)."
     )

@@ -165,7 +165,7 @@ def read(data: Batch, rows: np.ndarray, fill: Any) -> Batch:
     x = in_precision(x).astype(data.x.loaded_dtype, copy=False)
     if x.dtype.kind == "f" and not np.isfinite(x).all():
         bad = ~np.isfinite(x.reshape(len(x), -1)).all(axis=1)
-        raise data.x.fault(flat[bad], "values that are NaN or infinite")
+        raise data.x.read_error(flat[bad], "values that are NaN or infinite")
     shaped = lambda a: a.reshape(*rows.shape, *a.shape[1:])  # noqa: E731
     return jax.tree.map(shaped, Batch(x, context, mask))
 

@@ -1,4 +1,4 @@
-"""Each mistake is told in words: what was expected, what was got, the usual fix."""
+"""Errors of data files: what was expected, what was given, and what to do."""
 
 import gzip
 import io
@@ -105,14 +105,14 @@ GREY = grey(10, 4, 3)
 
 NAMES = [
     ("unknown", lambda _: load("imagenet"), ValueError, r"\(digits, mnist, .*pbmc3k\).*'imagenet'"),
-    ("close", lambda _: load("mnits"), ValueError, "did you mean 'mnist'"),
+    ("close", lambda _: load("mnits"), ValueError, "Did you mean 'mnist'"),
     (
         "no such path",
         lambda t: load(t / "x"),
         FileNotFoundError,
         "expected a file or folder at .*x",
     ),
-    ("no such file", lambda _: load("nowhere.npy"), FileNotFoundError, "at .*nowhere.npy, got"),
+    ("no such file", lambda _: load("nowhere.npy"), FileNotFoundError, "at .*nowhere.npy; got"),
     (
         "not downloaded",
         lambda t: load("mnist", data_dir=t),
@@ -130,21 +130,21 @@ NAMES = [
         "suffix",
         lambda t: load(text(t / "x.mat", "")),
         ValueError,
-        r"ends in .npy.*\.npz; usual fix",
+        r"ends in .npy.*\.npz. Use np.save",
     ),
 ]
 
 ARRAYS = [
-    ("0-d", np.float32(1), r"shape \(n, \.\.\.\), got shape \(\)"),
-    ("1-d", np.ones(5), r"got shape \(5,\); usual fix: array\[:, None\]"),
+    ("0-d", np.float32(1), r"shape \(n, \.\.\.\); got shape \(\)"),
+    ("1-d", np.ones(5), r"got shape \(5,\). Use array\[:, None\]"),
     ("empty", np.ones((0, 3)), r"empty array of shape \(0, 3\)"),
     ("empty events", np.ones((4, 0)), r"empty array of shape \(4, 0\)"),
-    ("two rows", np.ones((2, 3)), "at least 3 rows, for train, valid and test, got 2"),
+    ("two rows", np.ones((2, 3)), "at least 3 rows, for train, valid and test; got 2"),
     ("text", np.array([["a"]]), "expected numbers .*got dtype <U1"),
     ("complex", np.ones((4, 2), complex), "got dtype complex128"),
-    ("nan", with_nan(7), r"x.npy: expected finite float32 values, got nan in row 7 \(1 such"),
+    ("nan", with_nan(7), r"x.npy: expected finite float32 values; got nan in row 7 \(1 such"),
     ("too large", np.full((4, 2), 1e300), "got inf in row 0"),
-    ("inexact", np.full((4, 2), 2**25), "float32 holds exactly, got 33554432"),
+    ("inexact", np.full((4, 2), 2**25), "float32 holds exactly; got 33554432"),
 ]
 
 
@@ -193,14 +193,14 @@ FORMATS = [
     (
         "npz member",
         lambda t: load(npz_of(t / "x.npz", train=npy_bytes(GREY)[:-9])),
-        r"x.npz\[train\]: expected 120 bytes for shape \(10, 4, 3\) of uint8, got 111",
+        r"x.npz\[train\]: expected 120 bytes for shape \(10, 4, 3\) of uint8; got 111",
     ),
     ("idx text", lambda t: load(text(t / "x.idx", "hello")), "bytes 0, 0 and a type in .*104, 101"),
     ("idx empty", lambda t: load(raw(t / "x.idx", b"")), "cannot read .*x.idx: expected an IDX"),
     (
         "idx short",
         lambda t: load(raw(t / "x.idx", idx_bytes(GREY)[:-5])),
-        r"expected 120 bytes for shape \(10, 4, 3\) of uint8, got 115; usual fix",
+        r"expected 120 bytes for shape \(10, 4, 3\) of uint8; got 115. The file",
     ),
     ("idx long", lambda t: load(raw(t / "x.idx", idx_bytes(GREY) + b"!")), "120 bytes.*got more"),
     ("idx not gzip", lambda t: load(raw(t / "x.idx.gz", idx_bytes(GREY))), "BadGzipFile"),
@@ -218,20 +218,20 @@ FORMATS = [
     (
         "csv gap",
         lambda t: load(text(t / "x.csv", "1,2\n3,\n")),
-        r"line 2, column 2: .*got ''; usual fix: leave out rows .*Batch\(x, mask=mask\)",
+        r"line 2, column 2: .*got ''. Drop rows .*Batch\(x, mask=mask\)",
     ),
     (
         "csv semicolons",
         lambda t: load(text(t / "x.csv", "a;b\n1,5;2,0\n3,1;4,2\n")),
-        "line 2: expected cells separated by commas, got '1,5;2,0'; usual fix: export it with commas",
+        "line 2: expected cells separated by commas; got '1,5;2,0'. Export the table with commas",
     ),
-    ("csv tabs", lambda t: load(text(t / "x.csv", "1\t2\n3\t4\n")), "separated by commas, got"),
+    ("csv tabs", lambda t: load(text(t / "x.csv", "1\t2\n3\t4\n")), "separated by commas; got"),
     (
         "csv ragged",
         lambda t: load(text(t / "x.csv", "1,2\n3,4,5\n")),
         "line 2: expected 2 cells.*3",
     ),
-    ("csv empty", lambda t: load(text(t / "x.csv", "")), "at least one row of numbers, got none"),
+    ("csv empty", lambda t: load(text(t / "x.csv", "")), "at least one row of numbers; got none"),
     ("csv header alone", lambda t: load(text(t / "x.csv", "a,b\n")), "at least one row"),
     ("csv nan", lambda t: load(text(t / "x.csv", "1,2\n3,nan\n5,6\n")), "nan in row 1"),
     ("csv binary", lambda t: load(raw(t / "x.csv", b"\xff\xfe\x00")), "UnicodeDecodeError"),
@@ -243,12 +243,12 @@ FOLDERS = [
     (
         "no images",
         lambda t: load(images(t / "f")),
-        r"expected images \(.bmp, .*got none; usual fix",
+        r"expected images \(.bmp, .*got none. Give the folder",
     ),
     (
         "size",
         lambda t: load(images(t / "f", GREY[0], GREY[1], GREY[2].T)),
-        r"f/2.png: expected 3x4 pixels, 1 channel\(s\), uint8, as in 0.png, got 4x3 pixels",
+        r"f/2.png: expected 3x4 pixels, 1 channel\(s\), uint8, as in 0.png; got 4x3 pixels",
     ),
     (
         "mode",
@@ -275,15 +275,15 @@ KNOWN = [
         "train-images-idx3-ubyte.gz: expected an IDX file",
     ),
     ("labels", lambda t: mnist_without_a_label(t), "got 4 rows for 'train'"),
-    ("too few", lambda t: real_mnist(t, lambda _: None), "expected more than 10,000 rows, got 7"),
-    ("few faces", lambda t: faces(t), "freyfaces.npz: expected more than 400 rows, got 9; usual"),
-    ("few cells", lambda t: cells(t), "pbmc3k_counts.npz: expected more than 270 rows, got 8"),
+    ("too few", lambda t: real_mnist(t, lambda _: None), "expected more than 10,000 rows; got 7"),
+    ("few faces", lambda t: faces(t), "freyfaces.npz: expected more than 400 rows; got 9. Download"),
+    ("few cells", lambda t: cells(t), "pbmc3k_counts.npz: expected more than 270 rows; got 8"),
     ("huge", lambda t: cells(t, shape=np.array([2**31 - 1] * 2)), "matrix of counts, declares"),
     ("no array", lambda t: static_mnist(t, train=BITS, test=BITS), r"missing \['valid'\]"),
     (
         "width",
         lambda t: static_mnist(t, train=BITS[:, 1:], valid=BITS, test=BITS),
-        r"uint8 \(n, 98\), got uint8 \(3, 97\)",
+        r"uint8 \(n, 98\); got uint8 \(3, 97\)",
     ),
     ("floats", lambda t: static_mnist(t, train=BITS / 1, valid=BITS, test=BITS), "got float64"),
     (
@@ -294,7 +294,7 @@ KNOWN = [
     (
         "rows",
         lambda t: cells(t, indptr=np.array([0, 3], np.int32)),
-        r"counts.npz: expected indptr with the 8 rows of \d+ values, got 1",
+        r"counts.npz: expected indptr with the 8 rows of \d+ values; got 1",
     ),
     (
         "empty cell",
@@ -318,7 +318,7 @@ BOUND = [
     (
         "idx",
         lambda t: load(raw(t / "x.idx", struct.pack(">HBB2I", 0, 8, 2, 2**31, 2**31))),
-        "declares 4,611,686,018,427,387,904 bytes unpacked, expected at most 8,589,934,592; usual",
+        "declares 4,611,686,018,427,387,904 bytes unpacked; expected at most 8,589,934,592. Keep",
     ),
 ]
 
@@ -376,7 +376,7 @@ def test_no_pickle_is_loaded(name, tmp_path):
         npy(path, trap, allow_pickle=True)
     else:
         np.savez(path, train=trap, test=trap)
-    with pytest.raises(ValueError, match=r"got dtype object \(a pickle, never loaded\); usual fix"):
+    with pytest.raises(ValueError, match=r"got dtype object \(a pickle, never loaded\). Save"):
         load(path)
 
 
@@ -388,7 +388,7 @@ def test_a_pickle_in_a_member_that_is_not_read_does_no_harm(tmp_path):
 def test_what_an_archive_declares_is_bounded_before_it_is_unpacked(tmp_path, monkeypatch):
     path = write_npz(tmp_path / "x.npz", train=np.zeros((1000, 100)), test=np.zeros((3, 100)))
     monkeypatch.setattr("probvae.data.read_errors.MAX_BYTES", 10_000)
-    with pytest.raises(ValueError, match=r"x.npz declares 802,656 bytes unpacked, .* 10,000; usual"):
+    with pytest.raises(ValueError, match=r"x.npz declares 802,656 bytes unpacked; .* 10,000. Keep"):
         load(path)
 
 

@@ -111,7 +111,7 @@ def test_orientations_are_told_apart_at_full_size():
 def test_load_draws_a_subset(monkeypatch):
     entry = known_sources.KNOWN["dsprites"]
     small = known_sources.KnownSource(
-        entry.summary, files=(), read=lambda root: known_sources.dsprites_subset(root, sizes=(40, 5, 6))
+        entry.summary, files=(), read=lambda root: known_sources.render_dsprites(root, sizes=(40, 5, 6))
     )
     monkeypatch.setitem(known_sources.KNOWN, "dsprites", small)
     data = load("dsprites")

@@ -192,7 +192,7 @@ def test_an_opaque_alpha_channel_is_left_out_and_said_to_be(tmp_path, shape):
     for path in (folder, tmp_path / "screens.npy", tmp_path / "screens.npz"):
         data = load(path)
         assert data.event_shape == ((5, 4, 3) if shape[-1] == 4 else (5, 4))
-        assert "alpha channel, opaque everywhere, is left out" in str(data)
+        assert "alpha channel, opaque everywhere, is dropped" in str(data)
     np.testing.assert_array_equal(load(tmp_path / "screens.npz").train, colours.squeeze())
     images[7, 0, 0, -1] = 254
     np.save(tmp_path / "screens.npy", images)

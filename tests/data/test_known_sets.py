@@ -22,7 +22,7 @@ def shrink(monkeypatch, name, read):
 
 def test_mnist(tmp_path, monkeypatch):
     train, test = miniatures.mnist(tmp_path)
-    shrink(monkeypatch, "mnist", functools.partial(known_sources.mnist, held_out=2))
+    shrink(monkeypatch, "mnist", functools.partial(known_sources.read_mnist, held_out=2))
     data = load("mnist", data_dir=tmp_path)
     np.testing.assert_array_equal(data.train, train[:5])
     np.testing.assert_allclose(data.valid, train[5:] / 255, rtol=1e-6)
@@ -50,7 +50,7 @@ def test_binarized_mnist(tmp_path):
 
 def test_omniglot(tmp_path, monkeypatch):
     arrays = miniatures.omniglot(tmp_path)
-    shrink(monkeypatch, "omniglot", functools.partial(known_sources.omniglot, held_out=2))
+    shrink(monkeypatch, "omniglot", functools.partial(known_sources.read_omniglot, held_out=2))
     data = load("omniglot", binarize="dynamic", data_dir=tmp_path)
     np.testing.assert_array_equal(data.train, arrays["train"][:-2])
     assert len(data.valid) == 2
@@ -60,7 +60,7 @@ def test_omniglot(tmp_path, monkeypatch):
 
 def test_freyfaces(tmp_path, monkeypatch):
     images, permutation = miniatures.freyfaces(tmp_path)
-    shrink(monkeypatch, "freyfaces", functools.partial(known_sources.freyfaces, held_out=2))
+    shrink(monkeypatch, "freyfaces", functools.partial(known_sources.read_freyfaces, held_out=2))
     data = load("freyfaces", data_dir=tmp_path)
     shuffled = images[permutation]
     np.testing.assert_array_equal(data.train, shuffled[:5])
@@ -121,7 +121,7 @@ def test_digits_keep_every_row_of_their_source():
 def test_known_says_what_is_found(tmp_path, monkeypatch):
     miniatures.binarized_mnist(tmp_path)
     found = list_datasets(data_dir=tmp_path)
-    there = {name for name, entry in found.items() if entry.found}
+    there = {name for name, entry in found.items() if entry.available}
     assert there == {"digits", "dsprites", "binarized-mnist"}
     monkeypatch.setenv("PROBVAE_DATA", str(tmp_path))
     assert list_datasets() == found

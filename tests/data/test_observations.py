@@ -125,14 +125,18 @@ def test_flip_composes_and_keeps_bounds(key):
     np.testing.assert_array_equal(both(key, x), Flip()(keys[1], Rescale(255.0)(keys[0], x)))
     assert both.bounds(0.0, 255.0) == (0.0, 1.0)
     assert hash(Flip()) == hash(Flip())
-    with pytest.raises(ValueError, match=r"Flip expected images .* got shape \(16, 16\)"):
+    with pytest.raises(ValueError, match=r"Flip expects images .* got shape \(16, 16\)"):
         Flip()(key, LEVELS)
 
 
 ERRORS = [
-    ("rescale", lambda: Rescale(0.0), "Rescale expected high > 0, got 0.0; usual fix"),
-    ("binarize", lambda: Binarize(-1.0), "Binarize expected high > 0, got -1.0"),
-    ("dequantize", lambda: Dequantize(float("nan")), "Dequantize expected high > 0, got nan"),
+    ("rescale", lambda: Rescale(0.0), r"Rescale\(high=...\) expects a finite number > 0; got 0.0"),
+    ("binarize", lambda: Binarize(-1.0), r"Binarize\(high=...\) expects a finite number > 0; got -1.0"),
+    (
+        "dequantize",
+        lambda: Dequantize(float("nan")),
+        r"Dequantize\(high=...\) expects a finite number > 0; got nan",
+    ),
 ]
 
 
@@ -143,5 +147,5 @@ def test_errors(call, message):
 
 
 def test_compose_of_classes_is_an_error():
-    with pytest.raises(TypeError, match="parts|expected a tuple of observations"):
+    with pytest.raises(TypeError, match="parts"):
         Compose((Rescale,))

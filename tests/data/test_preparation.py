@@ -103,8 +103,8 @@ def odd(folder, image, name="odd.png"):
 
 
 WRONG = [
-    ("size", grey(9, 8, 3), r"odd.png: expected 8x8 pixels.*got 8x9; usual fix: mixed_sizes=True"),
-    ("grey", grey(8, 8), "odd.png: expected colour, as the first image is, got grey; usual fix"),
+    ("size", grey(9, 8, 3), r"odd.png: expected 8x8 pixels.*got 8x9. Use mixed_sizes=True"),
+    ("grey", grey(8, 8), "odd.png: expected colour, as the first image is; got grey. Use"),
     ("alpha", grey(8, 8, 4), r"odd.png: expected an image of 8 bits .* got mode 'RGBA'"),
     ("cut", png(grey(8, 8, 3))[:60], "cannot read .*odd.png: expected an image"),
     ("empty", b"", "cannot read .*odd.png: expected an image"),
@@ -128,7 +128,7 @@ def test_only_damage_is_skipped_and_only_when_asked(tmp_path):
         prepare_images(folder, tmp_path / "y.npy", size=8, skip_corrupt=True)
     (tmp_path / "bad").mkdir()
     (tmp_path / "bad" / "0.png").write_bytes(b"")
-    with pytest.raises(DataError, match="expected images, got none that can be read"):
+    with pytest.raises(DataError, match="expected images; got none that can be read"):
         prepare_images(tmp_path / "bad", tmp_path / "y.npy", skip_corrupt=True)
 
 
@@ -136,7 +136,7 @@ def test_mixed_sizes_when_asked_for(tmp_path):
     folder = odd(tmp_path / "faces", grey(9, 12, 3))
     assert prepare_images(folder, tmp_path / "x.npy", size=8, mixed_sizes=True).shape == (6, 8, 8, 3)
     (folder / "small.png").write_bytes(png(grey(9, 7, 3)))
-    with pytest.raises(DataError, match="small.png: expected at least 8x8 pixels, got 7x9"):
+    with pytest.raises(DataError, match="small.png: expected at least 8x8 pixels; got 7x9"):
         prepare_images(folder, tmp_path / "y.npy", size=8, mixed_sizes=True)
 
 
@@ -146,7 +146,7 @@ def test_other_mistakes(tmp_path, monkeypatch):
         prepare_images(tmp_path / "nothing", tmp_path / "x.npy")
     with pytest.raises(DataError, match=r"expected out to end in .npy"):
         prepare_images(folder, tmp_path / "x.npz")
-    with pytest.raises(ValueError, match="expected size, a positive number of pixels, got 0"):
+    with pytest.raises(ValueError, match=r"size=...\) expects a positive integer; got 0"):
         prepare_images(folder, tmp_path / "x.npy", size=0)
     (tmp_path / "x.npy").touch()
     with pytest.raises(FileExistsError, match="overwrite=True"):
@@ -189,10 +189,10 @@ def test_celebahq_is_found_and_never_read_whole(tmp_path):
     assert isinstance(data.train, np.memmap)
     assert not data.train.flags.writeable
     out.write_bytes(out.read_bytes()[:-1])
-    with pytest.raises(DataError, match="the file is damaged"):
+    with pytest.raises(DataError, match="The file is corrupt"):
         load("celebahq", data_dir=tmp_path)
     prepare_images(tmp_path / "x.npy", out, size=32, overwrite=True)
-    with pytest.raises(DataError, match=r"expected images \(n, 64, 64, 3\), got \(41, 32, 32, 3\)"):
+    with pytest.raises(DataError, match=r"expected images \(n, 64, 64, 3\); got \(41, 32, 32, 3\)"):
         load("celebahq", data_dir=tmp_path)
 
 

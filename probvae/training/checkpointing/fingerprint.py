@@ -45,7 +45,7 @@ def _add_content(digest: Any, part: Any, above: tuple[int, ...]) -> None:
         _add_array(digest, part)
     elif isinstance(part, StreamedData):
         digest.update(f"{part.dtype} {part.shape}".encode())
-        for block in part.blocks():
+        for block in part.iterate_chunks():
             digest.update(np.ascontiguousarray(block).reshape(-1).view(np.uint8))
     elif isinstance(part, set | frozenset):
         digest.update("".join(sorted(_digest(item) for item in part)).encode())
