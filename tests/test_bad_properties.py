@@ -19,7 +19,7 @@ from probvae.cli.parser import parse_arguments
 from probvae.data import load as load_data
 from probvae.data_checks import check_data
 from probvae.fitted.fitted import check_fitted
-from probvae.runs.run import config_of
+from probvae.runs.run import read_config
 from probvae.training import argument_checks
 from probvae.training.checkpointing.file_format import DamagedError, read
 
@@ -192,12 +192,12 @@ def test_a_runs_record(tmp_path_factory, part, field, value, raw):
         config[part] = {**config[part], name: value} if name else value
     for content in (json.dumps(config if part else value).encode(), raw):
         (folder / "config.json").write_bytes(content)
-        taken_or_refused(lambda: config_of(folder, needs=("config.json",)))
+        taken_or_refused(lambda: read_config(folder, needs=("config.json",)))
 
 
 def test_the_whole_ones_are_taken(tmp_path):
     (tmp_path / "config.json").write_text(json.dumps(CONFIG))
-    assert config_of(tmp_path, needs=("config.json",)) == CONFIG
+    assert read_config(tmp_path, needs=("config.json",)) == CONFIG
     for name, content in whole_files(tmp_path / "whole").items():
         if not name.endswith(("png", "safetensors")):
             (tmp_path / name).write_bytes(content)

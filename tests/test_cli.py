@@ -71,7 +71,7 @@ def test_train_prints_protocol_model_numbers_and_report(trained):
     out, lines = trained
     assert lines[0].startswith("data grey.npz: grey data of ")
     assert "dynamic binarisation" in lines[0]
-    assert "binarised because Bernoulli takes 0 and 1 only" in lines[0]
+    assert "binarised because Bernoulli expects 0 and 1 only" in lines[0]
     assert "q(z | u_k), k = 1..3" in lines[1]
     assert "fitted 2 epochs in" in lines[2]
     assert "(10 data, 10 particles" in lines[3]
@@ -110,7 +110,7 @@ def test_open_run_rebuilds_the_fitted_vae_and_its_data(trained):
     assert run.fitted.history.num_epochs == 2
     assert set(np.unique(run.data.test)) == {0, 1}
     metrics = json.loads((trained[0] / "metrics.json").read_text())
-    key = jax.random.split(evaluation.keys(0).evaluation)[0]
+    key = jax.random.split(evaluation.derive_keys(0).evaluation)[0]
     elbo = run.fitted.elbo(run.data.test, rng_key=key, num_particles=10)
     assert metrics["test_elbo"]["mean"] == pytest.approx(elbo.mean, rel=1e-6)
     assert metrics["test_elbo"]["standard_error"] == pytest.approx(elbo.mean_standard_error)
@@ -154,7 +154,7 @@ def test_default_folders_are_numbered(data, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(training, "_evaluate_run", lambda *_, **__: {})
     monkeypatch.setattr(training, "_write_report", lambda *_: Path("none"))
-    monkeypatch.setattr(training, "sentences", lambda *_: [])
+    monkeypatch.setattr(training, "describe_metrics", lambda *_: [])
     words = ["train", str(data.with_name("tiny.py")), "--data", str(data), *FEW]
     assert [main(words), main(words)] == [0, 0]
     made = sorted(path.name for path in (tmp_path / "runs").iterdir())
@@ -166,7 +166,7 @@ def test_loss_that_is_not_finite_keeps_the_last_good_vae(data, tmp_path, capsys)
     assert train(data, tmp_path / "run", "--learning-rate", "1e30", "--epochs", "3") == 1
     message = capsys.readouterr().err
     assert "the loss is not finite at step" in message
-    assert f"It is saved as {tmp_path / 'run' / 'fitted.safetensors'}" in message
+    assert f"epochs is saved as {tmp_path / 'run' / 'fitted.safetensors'}" in message
     assert "Traceback" not in message
     kept = open_run(tmp_path / "run").fitted
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(kept.values))
@@ -177,18 +177,18 @@ def test_interrupted_and_without_matplotlib_a_run_is_finished(data, tmp_path, mo
         return fit(*given, epochs=epochs - 1, **options)
 
     monkeypatch.setattr(training, "fit", interrupted)
-    monkeypatch.setattr("probvae.runs.figures.available", lambda: False)
+    monkeypatch.setattr("probvae.runs.figures.can_draw", lambda: False)
     assert train(data, tmp_path / "run") == 0
     told, report = capsys.readouterr().out, (tmp_path / "run" / "report.html").read_text()
     assert "fitted 1 epochs of 2, interrupted" in told
     assert "1 of 2" in report
     assert "pip install 'probvae[plots]'" in told
-    assert "None were drawn" in report
+    assert "No figures were drawn" in report
     assert not (tmp_path / "run" / "figures").exists()
 
 
 def test_interrupt_in_the_first_epoch_leaves_nothing(data, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(training, "fit_of", raising(KeyboardInterrupt))
+    monkeypatch.setattr(training, "fit_plan", raising(KeyboardInterrupt))
     assert train(data, tmp_path / "new" / "run") == 130
     assert "interrupted" in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
@@ -197,7 +197,7 @@ def test_interrupt_in_the_first_epoch_leaves_nothing(data, tmp_path, monkeypatch
 def test_interrupt_after_training_says_where_the_fitted_vae_is(data, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(training, "evaluate", raising(KeyboardInterrupt))
     assert train(data, tmp_path / "run") == 130
-    assert f"the fitted VAE is kept in {tmp_path / 'run'}" in capsys.readouterr().err
+    assert f"the fitted VAE is saved in {tmp_path / 'run'}" in capsys.readouterr().err
     assert open_run(tmp_path / "run").fitted.history.num_epochs == 2
 
 
@@ -269,7 +269,7 @@ def run_of(folder, **parts):
     nothing = {"encoder": nets.Linear(), "decoder": nets.Linear()}
     gaussian = likelihoods.Gaussian()
     vae = VAE(event_shape=(3,), latent_dim=2, likelihood=gaussian, **nothing, **parts)
-    fitted = first_weights(vae, *evaluation.batch(vae, data, "train")[:2])
+    fitted = first_weights(vae, *evaluation.select_batch(vae, data, "train")[:2])
     config = {"data": {"range": [-3.0, 3.0]}, "training": {"seed": 0}}
     return Run(folder, config, fitted, lambda: data)
 
@@ -282,7 +282,7 @@ def test_model_without_one_code_has_the_figures_that_it_can_have(tmp_path):
 
 def test_context_comes_from_the_data(tmp_path):
     run = run_of(tmp_path, context_shape=(2,))
-    train = evaluation.batch(run.fitted.vae, run.data, "train")
+    train = evaluation.select_batch(run.fitted.vae, run.data, "train")
     np.testing.assert_array_equal(train.context, run.data.context["train"])
     shown = [figure.name for figure in draw_run_figures(run, jax.random.key(1))]
     assert shown == ["curves", "reconstructions", "samples", "latent_map"]

@@ -42,7 +42,7 @@ def finished(tmp_path_factory):
     }
     made["plain"] = ("plain", "grey", "0")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("probvae.runs.figures.available", lambda: False)
+        patch.setattr("probvae.runs.figures.can_draw", lambda: False)
         for name, (model, data, seed) in made.items():
             words = [str(base / f"{model}.py"), "--data", str(base / f"{data}.npz"), "--seed", seed]
             assert main(["train", *words, *FEW, "--out", str(base / name)]) == 0
@@ -77,7 +77,7 @@ def test_numbers_are_those_of_the_runs(finished):
     runs = [open_run(finished / name) for name in ("first", "second")]
     key = jax.random.key(3)
     found = comparing.compare(runs, rng_key=key, num_particles=5, max_test=6)
-    rows = comparing.test_rows(10, 6)
+    rows = comparing.draw_test_rows(10, 6)
     for run in runs:
         own = run.fitted.log_prob(run.data.test[rows], rng_key=key, num_particles=5)
         at = found.names.index(run.folder.name)
@@ -93,7 +93,7 @@ def test_folders_of_one_name_are_told_apart_by_their_paths(finished, here, capsy
 
 
 def test_without_matplotlib_there_is_a_table(finished, here, capsys, monkeypatch):
-    monkeypatch.setattr("probvae.runs.figures.available", lambda: False)
+    monkeypatch.setattr("probvae.runs.figures.can_draw", lambda: False)
     assert compared(finished, "first", "second") == 0
     assert "pip install 'probvae[plots]'" in capsys.readouterr().out
     assert not list(here.iterdir())
@@ -103,7 +103,7 @@ ERRORS = [
     (
         ["first"],
         [],
-        "expects two runs or more; got 1. For the numbers of one: probvae evaluate .*first",
+        "expects two or more runs; got 1. For the numbers of one run, use: probvae evaluate .*first",
     ),
     (["first", "first"], [], "expects each run once; got .*first more than once"),
     (
@@ -115,8 +115,8 @@ ERRORS = [
     (["first", "plain"], [], r"PointMass is none: .* \(the model 'plain'\)"),
     (["first", "second"], ["--particles", "0"], "num_particles expects a positive integer"),
     (["first", "second"], ["--seed", "-1"], "seed expects an integer"),
-    (["first", "second"], ["--out", "there.png"], "--out there.png: .* got one that exists"),
-    (["first", "second"], ["--out", "no/new.png"], "--out no/new.png: .* got no folder no"),
+    (["first", "second"], ["--out", "there.png"], "--out there.png: .* the file exists"),
+    (["first", "second"], ["--out", "no/new.png"], "--out no/new.png: .* there is no folder no"),
 ]
 
 

@@ -13,7 +13,7 @@ from probvae.cli import main
 from probvae.criticism import Budget, Finding, Kind, Verdict
 from probvae.data import Data
 from probvae.runs import diagnosing
-from probvae.runs.report import END, START, page, with_diagnosis
+from probvae.runs.report import END, START, insert_diagnosis, render_report
 
 FAULT = Finding(Kind.FAULT, "a <name>", "evidence.", 1.0, 0.5, "source", "remedy.")
 
@@ -27,7 +27,7 @@ def finished(tmp_path_factory):
     bits = np.random.default_rng(0).integers(0, 2, (160, 4, 4))
     np.savez(base / "bits.npz", train=bits[:80], valid=bits[80:100], test=bits[100:])
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("probvae.runs.figures.available", lambda: False)
+        patch.setattr("probvae.runs.figures.can_draw", lambda: False)
         for name in ("tiny", "plain"):
             words = [str(base / f"{name}.py"), "--data", str(base / "bits.npz"), "--epochs", "6"]
             asked = ["--particles", "5", "--max-test", "6", "--out", str(base / name)]
@@ -101,11 +101,11 @@ def test_few_test_data_are_looked_at_together_with_the_validation_data(tests, lo
 
 
 def test_the_section_is_escaped_and_takes_the_place_of_an_earlier_one():
-    first = with_diagnosis(page(CONFIG, METRICS, []), Verdict([FAULT]), [])
+    first = insert_diagnosis(render_report(CONFIG, METRICS, []), Verdict([FAULT]), [])
     assert "a &lt;name&gt;" in first
     assert "a <name>" not in first
     assert first.index("<h2>Diagnosis</h2>") < first.index("<h2>Figures</h2>")
-    second = with_diagnosis(first, Verdict([FAULT._replace(name="another")]), [])
+    second = insert_diagnosis(first, Verdict([FAULT._replace(name="another")]), [])
     assert "another" in second
     assert "a &lt;name&gt;" not in second
     assert second.count(START) == 1

@@ -21,9 +21,9 @@ from probvae.cli import main
 from probvae.data import Data
 from probvae.runs import folder as files
 from probvae.runs import open_run
-from probvae.runs.evaluation import sentences
-from probvae.runs.record import digests
-from probvae.runs.run import check_unchanged
+from probvae.runs.evaluation import describe_metrics
+from probvae.runs.record import digest_data
+from probvae.runs.run import check_same_data
 
 MODEL = '''
 """Un petit modèle, 日本."""
@@ -62,7 +62,7 @@ def finished(tmp_path_factory):
     (base / "modèle.py").write_text(MODEL, encoding="utf-8")
     write_labelled(base / "bits.npz")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("probvae.runs.figures.available", lambda: False)
+        patch.setattr("probvae.runs.figures.can_draw", lambda: False)
         patch.chdir(base)
         assert main(["train", "modèle.py", "--data", "bits.npz", *FEW, "--out", "run"]) == 0
     shutil.copytree(base / "run", base / "second")
@@ -77,7 +77,7 @@ def moved(finished, tmp_path, monkeypatch):
     shutil.move(base / "bits.npz", base / "elsewhere" / "moved.npz")
     source = finished / "bits.npz"  # what the record names
     source.rename(finished / "hidden.npz")
-    monkeypatch.setattr("probvae.runs.figures.available", lambda: False)
+    monkeypatch.setattr("probvae.runs.figures.can_draw", lambda: False)
     monkeypatch.chdir(base)
     yield base
     (finished / "hidden.npz").rename(source)
@@ -126,17 +126,17 @@ def test_digests_see_every_array_but_labels():
     x = np.random.default_rng(0).normal(size=(30, 2)).astype(np.float32)
     splits = {"train": x[:20], "valid": x[20:25], "test": x[25:]}
     data = Data("a", **splits, context={split: each[:, :1] for split, each in splits.items()})
-    config = digests(data)
-    check_unchanged(replace(data, name="b", labels={"test": np.arange(5)}), config, "b")
+    config = digest_data(data)
+    check_same_data(replace(data, name="b", labels={"test": np.arange(5)}), config, "b")
     for split in splits:
         for other in (
             replace(data, **{split: splits[split] + 1}),
             replace(data, context={**data.context, split: splits[split][:, 1:]}),
         ):
             with pytest.raises(ValueError, match="b: expected the data that the run was made with"):
-                check_unchanged(other, config, "b")
+                check_same_data(other, config, "b")
     del config["sha256_rest"]  # a run of before this digest
-    check_unchanged(replace(data, train=splits["train"] + 1), config, "b")
+    check_same_data(replace(data, train=splits["train"] + 1), config, "b")
 
 
 class Terminal(io.TextIOWrapper):
@@ -161,7 +161,7 @@ def run_in(words, *, stdout, stderr):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "stdout", stdout)
         patch.setattr(sys, "stderr", stderr)
-        patch.setattr("probvae.runs.figures.available", lambda: False)
+        patch.setattr("probvae.runs.figures.can_draw", lambda: False)
         try:
             return main(words)
         except SystemExit as stop:
@@ -267,7 +267,7 @@ def test_a_second_process_leaves_the_files_of_the_first_alone(tmp_path, empty):
     with files.new_folder(tmp_path / "run", name="") as folder:
         if not empty:
             files.write_text(folder / files.CONFIG, "{}")
-        with pytest.raises(OSError, match="is being written by" if empty else "run holds"):  # noqa: PT012, SIM117
+        with pytest.raises(OSError, match="is being written by" if empty else "run contains"):  # noqa: PT012, SIM117
             with files.new_folder(folder, name=""):
                 pytest.fail("two processes write one folder")
         files.write_text(folder / files.FITTED, "")
@@ -299,7 +299,7 @@ def test_a_disk_that_is_full_after_training_costs_no_training(
             raise OSError(errno.ENOSPC, "No space left on device")
         return real(partial, target)
 
-    monkeypatch.setattr("probvae.runs.figures.available", lambda: False)
+    monkeypatch.setattr("probvae.runs.figures.can_draw", lambda: False)
     with monkeypatch.context() as patch:
         patch.setattr(Path, "replace", replace)
         words = ["train", "modèle.py", "--data", str(finished / "bits.npz"), *FEW, "--out", "full"]
@@ -331,7 +331,7 @@ def test_an_empty_path_is_not_the_current_folder(moved, capsys, words):
     with pytest.raises(SystemExit, match="2"):
         main(words)
     assert (
-        "expects a name or a path, got an empty text: is a variable unset?" in capsys.readouterr().err
+        "expects a name or a path; got an empty text. Is a variable unset?" in capsys.readouterr().err
     )
 
 
@@ -349,8 +349,8 @@ def test_a_bound_that_is_not_finite_is_named():
         "num_data": 6,
     }
     metrics = {"test_elbo": number, "test_log_prob": number | {"num_not_finite": 2}}
-    assert "not finite for 2 test data" in sentences(metrics, 6)[-1]
-    assert len(sentences(metrics | {"test_log_prob": number}, 6)) == 2
+    assert "not finite for 2 test data" in describe_metrics(metrics, 6)[-1]
+    assert len(describe_metrics(metrics | {"test_log_prob": number}, 6)) == 2
 
 
 def test_model_files_show_percent_signs_and_may_begin_with_a_mark(tmp_path, monkeypatch, capsys):

@@ -42,9 +42,9 @@ ERRORS = [
     (["train", "imports.py"], 1, "imports.py, line 2: No module named 'nothing_of_this_name'"),
     (["train", "raises.py"], 1, "raises.py, line 2: ZeroDivisionError"),
     (["train", "late.py"], 1, "late.py, line 2: KeyError"),
-    (["train", "returns.py"], 1, "returns.py: a expected to return a probvae.VAE .* got 3"),
+    (["train", "returns.py"], 1, "returns.py: a must return a probvae.VAE .* got 3"),
     (["train", "no_shape.py"], 1, r"no_shape.py: expected a\(event_shape, \*"),
-    (["train", "positional.py"], 1, "Write the asterisk after event_shape"),
+    (["train", "positional.py"], 1, "Write an asterisk after event_shape"),
     (["train", "taken.py"], 1, "taken.py: the argument 'seed' of a is also an option"),
     (["train", "latin.py"], 1, "latin.py"),
     (["train", "none.txt"], 1, "expected exactly one public function"),
@@ -53,7 +53,11 @@ ERRORS = [
     (["train", "M", "--latent_dim", "0"], 1, "latent_dim expects a positive integer; got 0"),
     (["train", "M", "--hidden", "0"], 1, r"GatedMLP\(hidden=...\) expects .* got \(0,\)"),
     (["train", "M", "--components", "0"], 1, "components"),
-    (["train", "M", "--hidden", "a,b"], 2, "argument --hidden: expected numbers between commas"),
+    (
+        ["train", "M", "--hidden", "a,b"],
+        2,
+        "argument --hidden: expected numbers with commas between them",
+    ),
     (["train", "M", "--latent-dim", "x"], 2, "argument --latent-dim: invalid int value: 'x'"),
     (["train", "M", "--latent-dims", "3"], 2, "unknown: --latent-dims; did you mean --latent-dim"),
     # the options
@@ -66,17 +70,21 @@ ERRORS = [
     (["train", "M", "--binarize", "grey"], 2, "argument --binarize: invalid choice: 'grey'"),
     (["train", "M", "--binarize", "none"], 1, "likelihood Bernoulli takes boolean .* Binarise"),
     (["train", "M", "--seed", "-1"], 1, "seed expects an integer from 0"),
-    (["train", "M", "--learning-rate", "-1"], 1, "learning_rate expects a positive number"),
+    (["train", "M", "--learning-rate", "-1"], 1, "learning_rate expects a finite number > 0"),
     (["train"], 2, "required: MODEL.py"),
     # the machine
     (["train", "M", "--device", "abacus"], 2, "argument --device: invalid choice: 'abacus'"),
-    (["train", "M", "--device", "tpu"], 2, r'JAX finds none.*pip install -U "jax\[tpu\]"'),
-    (["evaluate", "run", "--device", "tpu"], 2, "--device tpu: JAX finds none"),
-    (["train", "M", "--devices", "99"], 1, "--devices 99: there are 1. Take --devices all"),
+    (["train", "M", "--device", "tpu"], 2, r'JAX finds no such device.*pip install -U "jax\[tpu\]"'),
+    (["evaluate", "run", "--device", "tpu"], 2, "--device tpu: JAX finds no such device"),
+    (["train", "M", "--devices", "99"], 1, "--devices expects 1 to 1, .* or all; got 99"),
     (["train", "M", "--devices", "two"], 2, "--devices expects a number, or all; got two"),
-    (["train", "M", "--process", "1"], 2, "--coordinator .* --processes N and --process I go together"),
-    (["train", "M", *TOGETHER, "--process", "2"], 2, "--process expects 0 to 1, got 2"),
-    (["train", "M", *TOGETHER, "--process", "0", "--devices", "4"], 2, "leave --devices out"),
+    (
+        ["train", "M", "--process", "1"],
+        2,
+        "use --coordinator .* --processes N and --process I together",
+    ),
+    (["train", "M", *TOGETHER, "--process", "2"], 2, "--process expects 0 to 1; got 2"),
+    (["train", "M", *TOGETHER, "--process", "0", "--devices", "4"], 2, "omit --devices"),
     (["trian", "M"], 2, "invalid choice: 'trian'"),
     ([], 2, "required: COMMAND"),
     # the data
@@ -89,8 +97,8 @@ ERRORS = [
     # the folder
     (["train", "M", "--out", "file/run"], 1, "file/run: cannot write a run there"),
     (["train", "M", "--out", "file"], 1, "file: cannot write a run there"),
-    (["train", "M", "--out", "other"], 1, r"other holds other files \(notes.txt\)"),
-    (["train", "M", "--out", "run"], 1, "run holds a run of models/x.py on digits"),
+    (["train", "M", "--out", "other"], 1, r"other contains other files \(notes.txt\)"),
+    (["train", "M", "--out", "run"], 1, "run contains a run of models/x.py on digits"),
     (["evaluate", "other"], 1, "other: expected the folder of a run .* got no config.json"),
     (["sample", "missing"], 1, "missing: expected the folder of a run .* no such folder"),
     (["reconstruct", "file"], 1, "file: expected the folder of a run"),
@@ -150,7 +158,7 @@ def finished(tmp_path_factory):
     write_grey(base / "grey.npz")
     words = ["train", str(base / "tiny.py"), "--data", str(base / "grey.npz"), *FEW]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("probvae.runs.figures.available", lambda: False)
+        patch.setattr("probvae.runs.figures.can_draw", lambda: False)
         assert main([*words, "--out", str(base / "run")]) == 0
     return base
 
@@ -170,7 +178,7 @@ def replaced(name, content):
 
 CHANGES = [
     (edited("model.py", "(hidden)", "((5,))"), "was saved from another VAE.*model.py or the arg"),
-    (edited("model.py", "return VAE", "return dict"), "model.py: tiny expected to return"),
+    (edited("model.py", "return VAE", "return dict"), "model.py: tiny must return"),
     (edited("model.py", "def tiny", "def"), "model.py, line 5"),
     (edited("model.py", "latent_dim: int = 3", "n: int = 3"), "unexpected .*'latent_dim'"),
     (edited("config.json", '"latent_dim": 2', '"latent_dim": 3'), "saved from another VAE"),

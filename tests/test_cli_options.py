@@ -9,7 +9,8 @@ from probvae.cli import main
 from probvae.cli.model_options import model_arguments
 from probvae.cli.parser import parse_arguments
 from probvae.runs import Settings, load_model_file, training
-from probvae.runs.settings import assemble, check_settings, sizes
+from probvae.runs.plan import resolve
+from probvae.runs.settings import check_settings
 
 MODEL = '''
 """A model of many arguments."""
@@ -96,20 +97,23 @@ def test_grey_data_are_binarised_when_the_likelihood_takes_nothing_else(
         "from probvae import VAE, likelihoods\ndef plain(event_shape):\n"
         f"    return VAE(event_shape=event_shape, latent_dim=2, likelihood=likelihoods.{likelihood}())\n"
     )
-    settings = Settings(path, binarize=binarize)
-    _, data, how = assemble(load_model_file(path), settings)
-    assert how == chosen
-    found = set(data.test.ravel().tolist())
+    plan = resolve(Settings(path, binarize=binarize))
+    assert plan.binarize == chosen
+    found = set(plan.data.test.ravel().tolist())
     assert found == values if values else len(found) > 2
 
 
-def test_settings_go_before_the_models_and_these_before_defaults(model):
-    file = load_model_file(model)
-    variant, data, _ = assemble(file, Settings(model))
-    assert sizes(Settings(model), variant, data) == (100, 128)
-    advised = variant._replace(epochs=7, batch_size=5000)
-    assert sizes(Settings(model), advised, data) == (7, len(data.train))
-    assert sizes(Settings(model, epochs=3, batch_size=9), advised, data) == (3, 9)
+def test_settings_go_before_the_models_and_these_before_defaults(model, tmp_path):
+    def sizes(path, **options):
+        plan = resolve(Settings(path, **options))
+        return plan.epochs, plan.batch_size
+
+    assert sizes(model) == (100, 128)
+    advised = tmp_path / "advised.py"
+    variant = MODEL.replace("import VAE", "import VAE, Variant").replace("return VAE", "vae = VAE")
+    advised.write_text(f"{variant}    return Variant(vae, epochs=7, batch_size=5000)\n")
+    assert sizes(advised) == (7, len(resolve(Settings(advised)).data.train))
+    assert sizes(advised, epochs=3, batch_size=9) == (3, 9)
 
 
 @pytest.mark.parametrize(
@@ -120,8 +124,8 @@ def test_settings_go_before_the_models_and_these_before_defaults(model):
         ({"max_test": 0}, "max_test expects a positive integer; got 0"),
         ({"seed": -1}, "seed expects an integer from 0"),
         ({"seed": 2**32}, "seed expects an integer from 0"),
-        ({"learning_rate": 0.0}, "learning_rate expects a positive number"),
-        ({"learning_rate": float("nan")}, "learning_rate expects a positive number"),
+        ({"learning_rate": 0.0}, "learning_rate expects a finite number > 0"),
+        ({"learning_rate": float("nan")}, "learning_rate expects a finite number > 0"),
     ],
 )
 def test_settings_that_would_fail_after_training_fail_before(changed, message):
@@ -139,7 +143,9 @@ def test_a_gpu_that_is_not_there_is_named_with_the_line_that_installs_it(model, 
             main(["train", model, "--device", device])
         assert stop.value.code == 2
         told = capsys.readouterr().err
-        assert told.startswith(f"probvae: --device {device}: JAX finds none; it finds cpu. Install")
+        assert told.startswith(
+            f"probvae: --device {device}: JAX finds no such device, only cpu. Install"
+        )
         assert 'pip install -U "jax[cuda13]"' in told
 
 

@@ -45,7 +45,7 @@ def _short(monkeypatch):
 
     monkeypatch.setattr(training, "_evaluate_run", evaluated)
     monkeypatch.setattr(training, "_write_report", report)
-    monkeypatch.setattr(training, "sentences", lambda *_: [])
+    monkeypatch.setattr(training, "describe_metrics", lambda *_: [])
 
 
 def train(base, out, *more):
@@ -96,15 +96,15 @@ def test_ctrl_c_finishes_a_run_which_goes_on_later(base, whole, tmp_path, monkey
         assert train(base, run) == 0
     told = capsys.readouterr().out
     assert "fitted 2 epochs of 4, interrupted in" in told
-    assert f"to train on: probvae train --resume {run}" in told
+    assert f"to continue training: probvae train --resume {run}" in told
     assert names(run) == FILES | {"checkpoints"}
     assert main(["train", "--resume", str(run)]) == 0
-    assert "going on after epoch 2 of 4" in capsys.readouterr().out
+    assert "resuming after epoch 2 of 4" in capsys.readouterr().out
     assert names(run) == names(whole) == FILES
     assert same(run, whole)
     before = held(run)
     assert main(["train", "--resume", str(run)]) == 0
-    assert "there is nothing left to do" in capsys.readouterr().out
+    assert "is already complete. Nothing to do." in capsys.readouterr().out
     assert held(run) == before
 
 
@@ -113,7 +113,7 @@ def test_sigterm_ends_a_run_which_says_how_to_go_on(base, whole, tmp_path, monke
     with monkeypatch.context() as patch:
         on_epoch(patch, 3, sent(signal.SIGTERM))
         assert train(base, run) == 143
-    assert f"in training; to train on: probvae train --resume {run}" in capsys.readouterr().err
+    assert f"in training. To continue training: probvae train --resume {run}" in capsys.readouterr().err
     assert names(run) == {"config.json", "metrics.jsonl", "model.py", "checkpoints"}
     assert [path.name for path in (run / "checkpoints").iterdir()] == ["epoch-00000003.safetensors"]
     assert main(["train", "--resume", str(run)]) == 0
@@ -170,10 +170,10 @@ def other_data(run):
     ("change", "message"),
     [
         (lambda run: (run / "model.py").unlink(), "got no model.py there"),
-        (edited("config.json", '"settings"', '"set"'), "says nothing of the settings"),
-        (edited("config.json", '"max_test"', '"most"'), "says nothing of the settings"),
+        (edited("config.json", '"settings"', '"set"'), "has no settings, or unknown ones"),
+        (edited("config.json", '"max_test"', '"most"'), "has no settings, or unknown ones"),
         (edited("config.json", "{", ""), "config.json is damaged"),
-        (edited("model.py", "return VAE", "return dict"), "model.py: tiny expected to return"),
+        (edited("model.py", "return VAE", "return dict"), "model.py: tiny must return"),
         (other_data, "have changed since the run"),
     ],
 )
@@ -275,7 +275,7 @@ def test_a_run_goes_on_with_a_changed_record_where_its_digest_is_taken_out(stopp
     ("words", "code", "message"),
     [
         (["--resume", "none"], 1, "none: expected the folder of a run .* no such folder"),
-        (["--resume", "none", "--epochs", "3", "--seed=1"], 2, "it takes no --epochs, --seed"),
+        (["--resume", "none", "--epochs", "3", "--seed=1"], 2, "omit --epochs, --seed"),
         ([], 2, "required: MODEL.py, or --resume DIR"),
     ],
 )

@@ -112,7 +112,7 @@ def test_it_prints_protocol_table_best_and_where(swept):
 
 @pytest.mark.slow
 def test_each_training_is_that_of_train_with_its_seed(swept, here, monkeypatch):
-    for name, nothing in (("_evaluated", {}), ("_write_report", Path()), ("sentences", [])):
+    for name, nothing in (("_evaluate_run", {}), ("_write_report", Path()), ("describe_metrics", [])):
         monkeypatch.setattr(training, name, lambda *_, nothing=nothing, **__: nothing)
     monkeypatch.chdir(here)
     words = ["--learning-rate", "3e-2", "--seed", "4", *EPOCHS, "--out", "alone"]
@@ -131,12 +131,12 @@ def test_each_training_is_that_of_train_with_its_seed(swept, here, monkeypatch):
 
 def test_a_second_one_has_a_folder_of_its_own_and_none_is_a_run(swept, here, monkeypatch, capsys):
     monkeypatch.chdir(here)
-    monkeypatch.setattr(sweeping, "trained", trained_as({}, 2))
+    monkeypatch.setattr(sweeping, "train_sweep", trained_as({}, 2))
     assert main(["sweep", "tiny.py", "--data", "grey.npz", *SEEDS]) == 0
     assert (here / "runs" / "sweep-tiny-grey-2" / "sweep.csv").exists()
     before = held(here)
     assert main(["sweep", "tiny.py", "--data", "grey.npz", "--out", str(swept[0])]) == 1
-    assert "holds a sweep of tiny.py on grey.npz" in capsys.readouterr().err
+    assert "contains a sweep of tiny.py on grey.npz" in capsys.readouterr().err
     for words in (["train", "--resume"], ["evaluate"], ["sample"]):
         assert main([*words, str(swept[0])]) == 1
         assert "got that of a sweep" in capsys.readouterr().err
@@ -160,14 +160,14 @@ def test_what_is_told_reaches_the_sweep(here, tmp_path, monkeypatch, capsys):
         given.update(told)
         return sweep_of({}, 2)._replace(interrupted=True)
 
-    monkeypatch.setattr(sweeping, "trained", trained)
-    monkeypatch.setattr("probvae.runs.figures.available", lambda: False)
+    monkeypatch.setattr(sweeping, "train_sweep", trained)
+    monkeypatch.setattr("probvae.runs.figures.can_draw", lambda: False)
     monkeypatch.chdir(here)
     words = ["--at-once", "5", "--epochs", "9", "--batch-size", "7", "--out", str(tmp_path / "run")]
     assert main(["sweep", "tiny.py", "--data", "grey.npz", *SEEDS, *words]) == 0
     assert (given["at_once"], given["epochs"], given["batch_size"]) == (5, 9, 7)
     for key, seed in zip(given["rng_keys"], (3, 4), strict=True):
-        assert key == runs.evaluation.keys(seed).fit
+        assert key == runs.evaluation.derive_keys(seed).fit
     said = capsys.readouterr().out
     assert "interrupted" in said
     assert "pip install 'probvae[plots]'" in said
@@ -182,9 +182,9 @@ def test_an_interrupt_at_once_and_a_sweep_that_finds_nothing_leave_nothing(
 
     words = ["sweep", str(here / "tiny.py"), "--data", str(here / "grey.npz"), "--seeds", "2"]
     words += ["--out", str(tmp_path / "new" / "run")]
-    monkeypatch.setattr(sweeping, "trained", interrupted)
+    monkeypatch.setattr(sweeping, "train_sweep", interrupted)
     assert main(words) == 130
-    monkeypatch.setattr(sweeping, "trained", trained_as({}, 2, lambda *_: np.nan))
+    monkeypatch.setattr(sweeping, "train_sweep", trained_as({}, 2, lambda *_: np.nan))
     assert main(words) == 1
     assert "each stopped being finite" in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
@@ -194,20 +194,20 @@ def test_an_interrupt_after_training_says_where_what_was_found_is(here, tmp_path
     def interrupted(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(sweeping, "trained", trained_as({}, 2))
-    monkeypatch.setattr("probvae.runs.figures.save", interrupted)
+    monkeypatch.setattr(sweeping, "train_sweep", trained_as({}, 2))
+    monkeypatch.setattr("probvae.runs.figures.save_figure", interrupted)
     words = ["--data", str(here / "grey.npz"), "--seeds", "2", "--out", str(tmp_path / "run")]
     assert main(["sweep", str(here / "tiny.py"), *words]) == 130
-    assert f"what was found is kept in {tmp_path / 'run'}" in capsys.readouterr().err
+    assert f"the results so far are saved in {tmp_path / 'run'}" in capsys.readouterr().err
     names = {path.name for path in (tmp_path / "run").iterdir()}
     assert names == {"config.json", "model.py", "sweep.csv", "best.safetensors"}
 
 
 ERRORS = [
-    (["--over", "gamma=1"], 2, r"cannot sweep 'gamma'.* weights of ELBO \(beta\), .*learning_rate"),
+    (["--over", "gamma=1"], 2, r"Cannot sweep 'gamma'.* \(learning_rate\) and the weights of ELBO \(beta\)"),
     (["--over", "beta=-1,2"], 2, r"a finite number >= 0.* got -1.0.*weights of ELBO \(beta\)"),
     (["--over", "learning_rate=0,1"], 2, "learning_rate expects positive numbers; got"),
-    (["--over", "learning_rate=1", "--learning-rate", "1"], 2, "told as one number, too"),
+    (["--over", "learning_rate=1", "--learning-rate", "1"], 2, "both swept and set to one number"),
     (["--over", "beta="], 2, "expected NAME=X,X.* beta=0.5,1,2, or learning_rate.*; got 'beta='"),
     (["--over", "beta"], 2, "expected NAME=X,X.*; got 'beta'"),
     (["--over", "=1"], 2, "expected NAME=X,X.*; got '=1'"),
@@ -221,7 +221,7 @@ ERRORS = [
     (["--at-once", "0"], 1, "at_once expects a positive integer; got 0"),
     (["--seed", "4294967295"], 1, "seed expects an integer from 0 to"),
     (["--epochs", "0"], 1, "epochs expects a positive integer"),
-    (["--data", "two.npz"], 1, "compares trainings by validation data, and two.npz has none"),
+    (["--data", "two.npz"], 1, "compares trainings by validation data; two.npz has none"),
 ]  # fmt: skip
 
 
@@ -241,12 +241,12 @@ def test_errors_say_what_can_be_and_leave_the_disk_alone(
 def test_a_model_without_a_density_has_nothing_to_be_compared_by(here, monkeypatch, capsys):
     monkeypatch.chdir(here)
     assert main(["sweep", "plain.py", "--data", "grey.npz", "--seeds", "1"]) == 1
-    assert "by the validation ELBO, and there is none here: " in capsys.readouterr().err
+    assert "by the validation ELBO; this model has none: " in capsys.readouterr().err
 
 
 def test_settings_that_a_sweep_cannot_heed_are_refused(here, tmp_path):
     settings = runs.Settings(here / "tiny.py", data=str(here / "grey.npz"), out=tmp_path / "run")
-    with pytest.raises(ValueError, match="a sweep takes no skip_batches and no halve_rate"):
+    with pytest.raises(ValueError, match="A sweep does not support skip_batches and halve_rate"):
         runs.sweep(settings._replace(halve_rate=1))
     assert not list(tmp_path.iterdir())
 

@@ -16,8 +16,8 @@ from probvae.likelihoods import Autoregressive, Bernoulli, Gaussian, LearnedScal
 from probvae.nets import Linear, MaskedConv
 from probvae.priors import StandardNormal, VampPrior
 from probvae.runs import Settings, load_model_file, open_run, train
-from probvae.runs.evaluation import batch
-from probvae.runs.settings import add_label_context, add_query_context
+from probvae.runs.context import add_label_context, add_query_context
+from probvae.runs.evaluation import select_batch
 
 MODELS = Path(__file__).parent.parent / "models"
 FILES = sorted(MODELS.glob("*.py"))
@@ -104,7 +104,7 @@ def trained(name):
     variant = small(name)
     given = add_label_context(variant, digits(variant.vae))
     train, valid = (
-        batch(variant.vae, split, name)
+        select_batch(variant.vae, split, name)
         for split, name in ((given, "train"), (add_query_context(variant, given), "valid"))
     )
     if variant.vae.prior.observes_context:  # a tenth of the training labels, and no others

@@ -11,7 +11,7 @@ from probvae import VAE, fit, guides, likelihoods, nets, to_datatree
 from probvae.data import Data
 from probvae.distributions import FeatureDistance
 from probvae.objectives import ELBO, IWAE, STL, FreeBits
-from probvae.runs.evaluation import evaluate, sentences
+from probvae.runs.evaluation import describe_metrics, evaluate
 
 KEY = jax.random.key(3)
 X = oracle.dataset(200)[:, :4].astype(np.float32)
@@ -109,8 +109,8 @@ def test_bounds_are_refused_by_name(part, request):
             asked()
     given = Data("rows", train=X, test=X)
     found = evaluate(fitted, given, rng_key=KEY, num_particles=2, max_test=5)
-    (line,) = sentences(found, 10)
-    assert line.startswith("test log p(x): none, for ")
+    (line,) = describe_metrics(found, 10)
+    assert line.startswith("test log p(x) is not available: ")
     assert f"{part} is none" in line
 
 

@@ -25,8 +25,8 @@ from probvae.data import Cast, Data
 from probvae.evidence import Batch
 from probvae.objectives import ELBO
 from probvae.runs import Run, Settings, training
-from probvae.runs.account import account
-from probvae.runs.settings import check_settings, recovery
+from probvae.runs.settings import make_recovery
+from probvae.runs.training_summary import summarize_training
 from probvae.training import loop
 
 SHAPE = (3,)
@@ -220,9 +220,9 @@ def test_the_command_line_takes_one_way_out():
     for word, kind in (("--skip-batches", SkipBatch), ("--halve-rate", HalveRate)):
         given = vars(parse_arguments(["train", model, word, "7"])).items()
         settings = Settings(**{k: v for k, v in given if k in Settings._fields})
-        assert recovery(settings) == kind(7)
-    with pytest.raises(ValueError, match="skip_batches and halve_rate are two ways"):
-        check_settings(Settings(model, skip_batches=1, halve_rate=1))
+        assert make_recovery(settings) == kind(7)
+    with pytest.raises(ValueError, match="skip_batches and halve_rate are alternatives"):
+        make_recovery(Settings(model, skip_batches=1, halve_rate=1))
 
 
 def test_an_account_and_a_report_say_what_was_not_finite(skipped, monkeypatch):
@@ -230,7 +230,7 @@ def test_an_account_and_a_report_say_what_was_not_finite(skipped, monkeypatch):
     monkeypatch.setattr(training.files, "write_json", lambda *_: None)
     asked = {"training": {"epochs": 3, "seed": 0}, "evaluation": {}}
     run = Run(Path(), asked, skipped, lambda: Data("x", train=X, test=X))
-    assert "fitted 3 epochs, 3 incidents in" in account(run, 1.0)
+    assert "fitted 3 epochs, 3 incidents in" in summarize_training(run, 1.0)
     told = training._evaluate_run(run, 1.0, 2, progress=False)["fit"]
     assert told["since_epoch"] == 2
     assert told["incidents"] == [str(incident) for incident in skipped.history.incidents]

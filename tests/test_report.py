@@ -6,7 +6,7 @@ from html.parser import HTMLParser
 
 import pytest
 
-from probvae.runs.report import Picture, page
+from probvae.runs.report import Picture, render_report
 
 NUMBER = {
     "mean": -22.4449,
@@ -76,7 +76,7 @@ class Reader(HTMLParser):
 
 @pytest.fixture
 def text():
-    return page(CONFIG, METRICS, PICTURES)
+    return render_report(CONFIG, METRICS, PICTURES)
 
 
 def test_report_says_the_numbers_the_model_and_how_it_was_made(text):
@@ -117,12 +117,12 @@ def test_report_reads_on_a_phone(text):
 
 def test_rows_that_were_drawn_are_stated():
     some = METRICS | {"test_log_prob": NUMBER | {"num_data": 100}}
-    assert "100 of 300, drawn at random; 5,000" in page(CONFIG, some, [])
+    assert "100 of 300, drawn at random; 5,000" in render_report(CONFIG, some, [])
 
 
 def test_numbers_that_are_missing_or_not_finite_are_said():
     odd = METRICS | {"test_log_prob": NUMBER | {"mean": None, "standard_error": float("nan")}}
-    assert "not finite \u00b1 not finite nats" in page(CONFIG, odd, [])
-    none = page(CONFIG, METRICS | {"test_log_prob": None}, [])
+    assert "not finite \u00b1 not finite nats" in render_report(CONFIG, odd, [])
+    none = render_report(CONFIG, METRICS | {"test_log_prob": None}, [])
     assert "test log p(x)" not in none
-    assert "None were drawn" in none
+    assert "No figures were drawn" in none

@@ -14,8 +14,9 @@ from probvae.cli.parser import parse_arguments
 from probvae.criticism.diagnosis.convergence import convergence
 from probvae.fitted.history import History, find_best_epoch
 from probvae.runs import Run, Settings
-from probvae.runs.account import account
-from probvae.runs.settings import check_settings, keep_best, stopping
+from probvae.runs.plan import resolve
+from probvae.runs.settings import check_settings, make_early_stopping
+from probvae.runs.training_summary import summarize_training
 from probvae.training.early_stopping import keeps_best
 
 VANILLA = str(Path(__file__).parent.parent / "models" / "vae.py")
@@ -215,20 +216,20 @@ def test_errors_say_what_is_missing(make, error, message):
 def test_the_command_line_takes_a_patience():
     arguments = parse_arguments(["train", VANILLA, "--patience", "5", "--patience_start=3"])
     given = {k: v for k, v in vars(arguments).items() if k in Settings._fields}
-    assert stopping(Settings(**given)) == EarlyStopping(5, 3)
-    assert stopping(Settings("m.py")) is None
-    kept = [keep_best(Settings("m.py", keep=word)) for word in (None, "best", "last")]
+    assert make_early_stopping(Settings(**given)) == EarlyStopping(5, 3)
+    assert make_early_stopping(Settings("m.py")) is None
+    kept = [resolve(Settings(VANILLA, keep=word)).keep_best for word in (None, "best", "last")]
     assert kept == [None, True, False]
     assert parse_arguments(["train", VANILLA, "--keep", "last"]).keep == "last"
     with pytest.raises(ValueError, match="keep expects .* got 'first'"):
         check_settings(Settings("m.py", keep="first"))
-    with pytest.raises(ValueError, match="patience_start expects a patience"):
-        check_settings(Settings("m.py", patience_start=3))
+    with pytest.raises(ValueError, match="patience_start needs a patience"):
+        make_early_stopping(Settings("m.py", patience_start=3))
 
 
 def test_a_runs_account_is_of_the_epoch_that_was_kept(stopped):
     run = Run(Path(), {"training": {"epochs": 60}}, stopped, dict)
-    line = account(run, 1.0)
+    line = summarize_training(run, 1.0)
     best, history = stopped.history.best_epoch, stopped.history
     assert f"fitted {best + 5} epochs of 60 in" in line
     assert line.endswith(

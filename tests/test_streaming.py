@@ -184,7 +184,7 @@ def test_a_folder_of_splits_is_streamed_by_the_command_line(tmp_path, monkeypatc
     for split, array in splits.items():
         np.save(f"mapped/{split}.npy", array)
     monkeypatch.setattr("probvae.data.streamed.free_memory", lambda: 0)
-    monkeypatch.setattr("probvae.runs.figures.available", lambda: False)
+    monkeypatch.setattr("probvae.runs.figures.can_draw", lambda: False)
     fed, numbers, feed_of = [], [], feeds.feed_of
     monkeypatch.setattr(
         "probvae.training.epochs.feed_of", lambda *a: fed.append(feed_of(*a)) or fed[-1]

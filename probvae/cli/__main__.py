@@ -1,4 +1,4 @@
-"""`python -m probvae.cli`, where the script `probvae` is not on the path."""
+"""The module that `python -m probvae.cli` runs, for when the script `probvae` is not on the path."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""Where a command runs: on which device, over how many, and with which other processes."""
+"""The devices and processes of a command: options, checks, and the setup of JAX."""
 
 import argparse
 import atexit
@@ -23,67 +23,68 @@ INSTALL = {
 TOGETHER = ("coordinator", "processes", "process")
 PLACE = ("device", "devices", *TOGETHER)
 HEARTBEAT = 20  # seconds without a sign of life after which a process counts as lost
-PATIENCE = 7 * 24 * 3600  # seconds that the others wait for the first to evaluate and report
-NOT_THERE, FAILED, INTERRUPTED = 2, 1, 130
+REPORT_TIME = 7 * 24 * 3600  # seconds that the others wait while the first evaluates and reports
+NOT_FOUND, FAILED, INTERRUPTED = 2, 1, 130
 
 
 def add_device(parser: argparse.ArgumentParser) -> None:
-    """Add the option that says on what a command runs."""
-    words = "where to compute (default: a GPU or TPU where JAX finds one, else the CPU)"
+    """Add the option for the device of a command."""
+    words = "device to compute on (default: a GPU or TPU if JAX finds one, else the CPU)"
     parser.add_argument("--device", choices=PLATFORMS, help=words)
 
 
 def add_processes(parser: argparse.ArgumentParser) -> None:
-    """Add the options that say over how many devices and processes a run is trained."""
+    """Add the options for training on several devices or in several processes."""
     add = parser.add_argument
     add("--devices", metavar="N|all", help="split each batch over N devices, or all (default: 1)")
-    words = "train with other processes: the address of the first, which is the same for all"
+    words = "train in several processes: address of process 0, the same in all processes"
     add("--coordinator", metavar="HOST:PORT", help=words)
-    add("--processes", type=int, metavar="N", help="how many there are, with this one")
-    add("--process", type=int, metavar="I", help="which this one is, from 0, which writes the run")
+    add("--processes", type=int, metavar="N", help="number of processes, with this one")
+    add("--process", type=int, metavar="I", help="number of this process; process 0 writes the run")
 
 
-def check_processes(parser: argparse.ArgumentParser, found: Namespace) -> None:
-    """Refuse options of which one is missing, or that cannot be."""
-    given = [getattr(found, name) is not None for name in TOGETHER]
-    if any(given) and not all(given):
-        parser.error("--coordinator HOST:PORT, --processes N and --process I go together")
-    if all(given) and not 0 <= found.process < found.processes:
-        parser.error(f"--process expects 0 to {found.processes - 1}, got {found.process}")
-    if all(given) and found.devices not in (None, "all"):
-        parser.error("several processes split each batch over all their devices: leave --devices out")
-    if found.devices not in (None, "all") and not found.devices.isdecimal():
-        parser.error(f"--devices expects a number, or all; got {found.devices}")
+def check_processes(parser: argparse.ArgumentParser, arguments: Namespace) -> None:
+    """End with a usage error if the options for devices and processes contradict each other."""
+    present = [getattr(arguments, name) is not None for name in TOGETHER]
+    selects_devices = arguments.devices not in (None, "all")
+    if any(present) and not all(present):
+        parser.error("use --coordinator HOST:PORT, --processes N and --process I together")
+    if all(present) and not 0 <= arguments.process < arguments.processes:
+        parser.error(f"--process expects 0 to {arguments.processes - 1}; got {arguments.process}")
+    if all(present) and selects_devices:
+        parser.error("several processes always use all their devices: omit --devices")
+    if selects_devices and not arguments.devices.isdecimal():
+        parser.error(f"--devices expects a number, or all; got {arguments.devices}")
 
 
 @contextmanager
 def select_machine(arguments: Namespace) -> Iterator[None]:
-    """Run on the device, and with the processes, that the arguments name.
+    """Use the device and the processes that the arguments name.
 
     Raises:
-        SystemExit: 2 for a device that JAX does not find; the message says how to install it.
+        SystemExit: 2 for a device that JAX does not find. The message says how to install it.
     """
     device = getattr(arguments, "device", None)
     if device == "cpu":
-        jax.config.update("jax_platforms", "cpu")  # before JAX takes hold of a GPU's memory
+        jax.config.update("jax_platforms", "cpu")  # before JAX reserves a GPU's memory
     with (
         _join_processes(arguments),
-        jax.default_device(None if device is None else _find_devices(device)),
+        jax.default_device(None if device is None else _find_device(device)),
     ):
         yield
 
 
-def _find_devices(platform: str) -> jax.Device:
+def _find_device(platform: str) -> jax.Device:
     try:
         return jax.local_devices(backend=platform)[0]
     except RuntimeError:
         print(
-            f"probvae: --device {platform}: JAX finds none; it finds {jax.default_backend()}. Install "
-            f"JAX for it ({INSTALL[platform]}), see that its driver works (NVIDIA: nvidia-smi), or "
-            "leave --device out.",
+            f"probvae: --device {platform}: JAX finds no such device, only {jax.default_backend()}. "
+            f"Install JAX for it ({INSTALL[platform]}), check its driver (NVIDIA: nvidia-smi), or omit "
+            "--device.",
             file=sys.stderr,
         )
-        raise SystemExit(NOT_THERE) from None
+        raise SystemExit(NOT_FOUND) from None
 
 
 @contextmanager
@@ -96,14 +97,15 @@ def _join_processes(arguments: Namespace) -> Iterator[None]:
         arguments.processes,
         arguments.process,
         heartbeat_timeout_seconds=HEARTBEAT,
-        shutdown_timeout_seconds=PATIENCE,
+        shutdown_timeout_seconds=REPORT_TIME,
     )
     try:
         yield
     except BaseException as error:
-        usual = INTERRUPTED if isinstance(error, KeyboardInterrupt) else FAILED
-        code = getattr(error, "code", usual)
-        atexit.register(_end_process, code)  # before JAX's own end, which would wait for the others
+        default = INTERRUPTED if isinstance(error, KeyboardInterrupt) else FAILED
+        # JAX's own exit handler would wait for the other processes. Handlers run last in, first out, so
+        # this one ends the process before it.
+        atexit.register(_end_process, getattr(error, "code", default))
         raise
 
 
@@ -113,18 +115,20 @@ def _end_process(code: int) -> None:
     os._exit(code)
 
 
-def data_parallel(arguments: Namespace) -> DataParallel | None:
-    """Return what a run is to be split over; None for one device."""
+def select_devices(arguments: Namespace) -> DataParallel | None:
+    """Return the devices that share each batch. None for one device."""
     if arguments.coordinator is not None or arguments.devices == "all":
         return DataParallel()
     if arguments.devices is None:
         return None
-    asked, there = int(arguments.devices), jax.devices()
-    if not 1 <= asked <= len(there):
-        raise ValueError(f"--devices {asked}: there are {len(there)}. Take --devices all, or fewer.")
-    return DataParallel(there[:asked])
+    num, devices = int(arguments.devices), jax.devices()
+    if not 1 <= num <= len(devices):
+        raise ValueError(
+            f"--devices expects 1 to {len(devices)}, the number of devices here, or all; got {num}."
+        )
+    return DataParallel(devices[:num])
 
 
 def joins_processes(arguments: Namespace) -> bool:
-    """Tell whether this process takes part in a run that another one writes."""
+    """Return whether this process only assists, and process 0 writes the run."""
     return arguments.process not in (None, 0)

@@ -1,4 +1,4 @@
-"""The program: arguments to a command, and what goes wrong to a message and an exit code."""
+"""The program `probvae`: it runs a command, and turns errors into a message and an exit code."""
 
 import signal
 import sys
@@ -17,7 +17,7 @@ FAILED, USAGE, INTERRUPTED, TERMINATED = 1, 2, 130, 143
 
 
 class TerminatedError(KeyboardInterrupt):
-    """SIGTERM: as an interrupt, but the run is not finished with what there is."""
+    """SIGTERM. Unlike Ctrl-C, it ends a run without an evaluation."""
 
     code = TERMINATED
 
@@ -25,19 +25,18 @@ class TerminatedError(KeyboardInterrupt):
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line.
 
-    Args:
-        argv: the arguments; by default those of the process.
+    Characters that the terminal cannot show are escaped. If the output cannot be written any more (a
+    closed pipe, a full disk), the command runs to its end and returns 1.
 
-    Characters that the terminal cannot show are escaped. A command whose output cannot be written any
-    more (a closed pipe, a full disk) runs to its end, and returns 1.
+    Args:
+        argv: the arguments. By default those of the process.
 
     Returns:
-        0, or 1 for what went wrong (a paragraph on stderr), 2 for a sweep over what cannot be swept,
-        130 after Ctrl-C, 143 after SIGTERM.
+        0 for success, 1 after an error (one paragraph on stderr), 2 for a sweep over a number that
+        cannot be swept, 130 after Ctrl-C, 143 after SIGTERM.
 
     Raises:
-        SystemExit: 2 for a command that does not exist as it is written, or a device that is not
-            there; 0 after ``--help``.
+        SystemExit: 2 for a usage error or a missing device, 0 after ``--help``.
     """
     argv = list(sys.argv[1:] if argv is None else argv)
     with lenient_output() as output:
@@ -49,12 +48,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _report_lost(error: OSError | None) -> int:
-    """Return the exit code of a command that ended well but whose output may be lost."""
+    """Return the exit code of a successful command, and print a message if its output was lost."""
     if error is None:
         return 0
-    if not isinstance(error, BrokenPipeError):  # a pipe is closed by a reader who has seen enough
-        told = f"the command is done, but its output could not be written: {error.strerror}"
-        print(f"probvae: {told}", file=sys.stderr)
+    if not isinstance(error, BrokenPipeError):  # a reader such as `head` closes the pipe early
+        message = f"the command is complete, but its output could not be written: {error.strerror}"
+        print(f"probvae: {message}", file=sys.stderr)
     return FAILED
 
 
@@ -76,7 +75,7 @@ def _run(argv: list[str]) -> int:
 
 @contextmanager
 def _raise_on_sigterm() -> Iterator[None]:
-    """Raise SIGTERM as an error, so that what is half done is taken away, and the rest told of."""
+    """Turn SIGTERM into an exception, so that unfinished files are removed and a message is printed."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -96,6 +95,7 @@ def _paragraph(error: BaseException) -> str:
     words = str(error)
     if isinstance(error, OSError) and error.strerror:
         words = f"{error.filename}: {error.strerror}" if error.filename else error.strerror
-    told = isinstance(error, ValueError | TypeError | OSError | ImportError | FloatingPointError)
-    words = words if told and words else f"{type(error).__name__}: {words}"
+    # The messages of these are written for users. Others need the name of the error.
+    is_clear = isinstance(error, ValueError | TypeError | OSError | ImportError | FloatingPointError)
+    words = words if is_clear and words else f"{type(error).__name__}: {words}"
     return " ".join(" ".join([words, *getattr(error, "__notes__", [])]).split())

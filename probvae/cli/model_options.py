@@ -1,4 +1,4 @@
-"""A model function's keyword arguments as options of the command line."""
+"""Command-line options for the keyword arguments of a model function."""
 
 import argparse
 import inspect
@@ -9,61 +9,61 @@ from typing import Any
 from probvae.runs import ModelFile, ModelFileError
 from probvae.runs.model_file import Option
 
-ARGUMENT = "argument:"  # begins their names among the parsed arguments
+ARGUMENT = "argument:"  # the prefix of their names among the parsed arguments
 METAVARS = {int: "N", float: "X", str: "TEXT", tuple[int, ...]: "N,N", tuple[float, ...]: "X,X"}
 
 
 def model_arguments(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Return the keyword arguments that were given."""
-    given = vars(arguments).items()
-    return {k.removeprefix(ARGUMENT): v for k, v in given if k.startswith(ARGUMENT)}
+    """Return the keyword arguments of the model function among the parsed arguments."""
+    options = vars(arguments).items()
+    return {k.removeprefix(ARGUMENT): v for k, v in options if k.startswith(ARGUMENT)}
 
 
 def add_model_options(parser: argparse.ArgumentParser, file: ModelFile) -> None:
     """Add an option for each keyword argument of a model function.
 
     Raises:
-        ModelFileError: if one has the name of an option that is there already.
+        ModelFileError: if one has the name of an option of the command.
     """
-    taken = {name for action in parser._actions for name in action.option_strings}
+    reserved = {name for action in parser._actions for name in action.option_strings}
     group = parser.add_argument_group(f"options of {file.path}", _escape_format(file.summary))
     for option in file.options:
         name = f"--{option.name.replace('_', '-')}"
-        if name in taken:
+        if name in reserved:
             raise ModelFileError(
                 f"{file.path}: the argument {option.name!r} of {file.name} is also an option of "
                 f"`{parser.prog}`. Give it another name."
             )
-        group.add_argument(name, dest=ARGUMENT + option.name, **_kind_of(option))
+        group.add_argument(name, dest=ARGUMENT + option.name, **_argparse_settings(option))
 
 
-def _kind_of(option: Option) -> dict[str, Any]:
+def _argparse_settings(option: Option) -> dict[str, Any]:
     required = option.default is inspect.Parameter.empty
-    usual = argparse.SUPPRESS
-    words = "required" if required else f"(default: {_parse_value(option.default)})".replace("%", "%%")
-    given = {"default": usual, "required": required, "help": words}
+    words = "required" if required else f"(default: {_format_default(option.default)})"
+    words = words.replace("%", "%%")  # argparse formats help texts
+    settings = {"default": argparse.SUPPRESS, "required": required, "help": words}
     if option.kind is bool:
-        return {**given, "action": argparse.BooleanOptionalAction}
+        return {**settings, "action": argparse.BooleanOptionalAction}
     item = typing.get_args(option.kind)
-    kind = _parse_list(item[0]) if item else option.kind
-    return {**given, "type": kind, "metavar": METAVARS[option.kind]}
+    kind = _list_parser(item[0]) if item else option.kind
+    return {**settings, "type": kind, "metavar": METAVARS[option.kind]}
 
 
 def _escape_format(text: str) -> str:
-    """Return text that argparse shows as it is: it formats a description that holds "%(prog)"."""
+    """Escape text for argparse, which formats a description only if it contains "%(prog)"."""
     return text.replace("%", "%%") if "%(prog)" in text else text
 
 
-def _parse_list(kind: Callable[[str], Any]) -> Callable[[str], tuple]:
-    def read(text: str) -> tuple:
+def _list_parser(kind: Callable[[str], Any]) -> Callable[[str], tuple]:
+    def parse_list(text: str) -> tuple:
         try:
             return tuple(kind(word) for word in text.strip("() ").split(",") if word.strip())
         except ValueError:
-            what = "numbers between commas, such as 300,300"
-            raise argparse.ArgumentTypeError(f"expected {what}; got {text!r}") from None
+            expected = "numbers with commas between them, such as 300,300"
+            raise argparse.ArgumentTypeError(f"expected {expected}; got {text!r}") from None
 
-    return read
+    return parse_list
 
 
-def _parse_value(value: Any) -> str:
+def _format_default(value: Any) -> str:
     return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)

@@ -1,4 +1,4 @@
-"""Standard output and standard error, whatever terminal, file or pipe is behind them."""
+"""Standard output and standard error that survive a lost terminal, a full disk and any encoding."""
 
 import os
 import sys
@@ -8,7 +8,7 @@ from typing import Any
 
 
 class LenientStream:
-    """A text stream that never raises ``OSError``: a lost terminal must not cost a finished training.
+    """A text stream that never raises ``OSError``, so that a lost terminal does not end a training.
 
     After the first failed write, later text is dropped. ``error`` holds the reason.
     """
@@ -27,7 +27,7 @@ class LenientStream:
         return len(text)
 
     def flush(self) -> None:
-        """Flush what was written."""
+        """Flush the stream, if no write has failed."""
         if self.error is None:
             try:
                 self._stream.flush()
@@ -36,7 +36,7 @@ class LenientStream:
 
     def _lose(self, error: OSError) -> None:
         self.error = error
-        try:  # Python flushes the stream again at its end, and would fail again
+        try:  # Python flushes the stream again at exit, and would fail again
             null = os.open(os.devnull, os.O_WRONLY)
             os.dup2(null, self._stream.fileno())
             os.close(null)
@@ -49,10 +49,10 @@ class LenientStream:
 
 @contextmanager
 def lenient_output() -> Iterator[LenientStream | None]:
-    """Escape characters that the terminal cannot show, and survive a terminal that goes away.
+    """Escape characters that the terminal cannot show, and survive the loss of the terminal.
 
     Yields:
-        The stream in the place of standard output; None for a process that has none.
+        the stream that replaces standard output. None for a process without one.
     """
     before = sys.stdout, sys.stderr
     handlers = [_escape(stream) for stream in before]
@@ -70,7 +70,7 @@ def lenient_output() -> Iterator[LenientStream | None]:
 
 
 def _escape(stream: Any) -> str | None:
-    """Have a stream escape what its encoding lacks (ü in ASCII); return how it treated that before."""
+    """Let a stream escape characters that its encoding lacks. Return its former error handler."""
     if not hasattr(stream, "reconfigure"):
         return None
     errors = stream.errors

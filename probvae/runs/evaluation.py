@@ -1,6 +1,7 @@
-"""A run's numbers on the test data."""
+"""The evaluation of a run: its random keys, its test rows, and its bounds on log p(x)."""
 
 import time
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -16,23 +17,31 @@ ROWS_SEED = 0
 ELBO_PARTICLES = 10
 
 
-class Keys(NamedTuple):
-    """A run's keys, all of its seed."""
+class RunKeys(NamedTuple):
+    """The keys of a run, one for each purpose."""
 
     fit: RngKey
     evaluation: RngKey
     figures: RngKey
 
 
-def keys(seed: int) -> Keys:
-    """Return the keys of a seed."""
-    return Keys(*jax.random.split(jax.random.key(seed), 3))
+def derive_keys(seed: int) -> RunKeys:
+    """Return the keys of a run from its seed."""
+    return RunKeys(*jax.random.split(jax.random.key(seed), 3))
 
 
-def batch(vae: VAE, data: Data, split: str, rows: Any = slice(None)) -> Batch:
-    """Return a split of the data, with its context where the VAE takes one and the data have it."""
+def select_batch(vae: VAE, data: Data, split: str, rows: Any = slice(None)) -> Batch:
+    """Return rows of a split. They include the context if the VAE takes one and the data have one."""
     context = data.context[split][rows] if vae.context_shape and data.context else None
     return Batch(getattr(data, split)[rows], context)
+
+
+def draw_test_rows(num_rows: int, max_test: int) -> np.ndarray:
+    """Return all rows, or ``max_test`` of them drawn without replacement by ``PCG64(0)``."""
+    if num_rows <= max_test:
+        return np.arange(num_rows)
+    generator = np.random.Generator(np.random.PCG64(ROWS_SEED))
+    return np.sort(generator.choice(num_rows, max_test, replace=False))
 
 
 def evaluate(
@@ -46,77 +55,76 @@ def evaluate(
 ) -> dict[str, Any]:
     """Return the test ELBO (all rows) and log p(x) (at most ``max_test`` random rows), in nats.
 
-    Where a part is no density there is no log p(x) to bound: both are None, and ``no_log_prob`` says
-    why.
+    A model with a part that is not a density has no log p(x). Then both entries are None, and
+    ``no_log_prob`` gives the reason.
 
     Args:
         fitted: a fitted VAE.
-        data: with its test split.
+        data: data with a test split.
         rng_key: a typed key.
-        num_particles: draws of z for each datum.
-        max_test: at most so many rows enter log p(x).
+        num_particles: draws of z per row in log p(x).
+        max_test: the largest number of rows in log p(x).
         progress: show a bar.
     """
-    elbo_key, log_prob_key = jax.random.split(rng_key)
-    rows = test_rows(len(data.test), max_test)
-    test, some = batch(fitted.vae, data, "test"), batch(fitted.vae, data, "test", rows)
-    reason = explain_no_density(fitted.vae)
-    if reason:
+    if reason := explain_no_density(fitted.vae):
         return {"test_elbo": None, "test_log_prob": None, "no_log_prob": reason}
+    elbo_key, log_prob_key = jax.random.split(rng_key)
+    test = select_batch(fitted.vae, data, "test")
+    rows = draw_test_rows(len(data.test), max_test)
+    subset = select_batch(fitted.vae, data, "test", rows)
     return {
-        "test_elbo": _time_call(fitted.elbo, test, elbo_key, ELBO_PARTICLES, progress=progress),
-        "test_log_prob": _time_call(
-            fitted.log_prob, some, log_prob_key, num_particles, progress=progress
+        "test_elbo": _estimate(fitted.elbo, test, elbo_key, ELBO_PARTICLES, progress=progress),
+        "test_log_prob": _estimate(
+            fitted.log_prob, subset, log_prob_key, num_particles, progress=progress
         ),
     }
 
 
-def test_rows(n: int, most: int) -> np.ndarray:
-    """Return all rows of n, or ``most`` of them drawn by ``Generator(PCG64(0))``."""
-    if n <= most:
-        return np.arange(n)
-    drawn = np.random.Generator(np.random.PCG64(ROWS_SEED)).choice(n, most, replace=False)
-    return np.sort(drawn)
-
-
-def _time_call(
-    bound: Any, x: Batch, rng_key: RngKey, particles: int, *, progress: bool
+def _estimate(
+    bound: Callable[..., BoundEstimate],
+    batch: Batch,
+    rng_key: RngKey,
+    particles: int,
+    *,
+    progress: bool,
 ) -> dict[str, Any]:
     start = time.perf_counter()
-    found: BoundEstimate = bound(x, rng_key=rng_key, num_particles=particles, progress=progress)
-    unbounded = int((~np.isfinite(found.value)).sum())
+    estimate = bound(batch, rng_key=rng_key, num_particles=particles, progress=progress)
+    num_not_finite = int((~np.isfinite(estimate.value)).sum())
     return {
-        "mean": found.mean,
-        "standard_error": found.mean_standard_error,
-        "monte_carlo_error": float(found.standard_error.mean()),
+        "mean": estimate.mean,
+        "standard_error": estimate.mean_standard_error,
+        "monte_carlo_error": float(estimate.standard_error.mean()),
         "num_particles": particles,
-        "num_data": len(found.value),
+        "num_data": len(estimate.value),
         "seconds": round(time.perf_counter() - start, 2),
-        **({"num_not_finite": unbounded} if unbounded else {}),
+        **({"num_not_finite": num_not_finite} if num_not_finite else {}),
     }
 
 
-def sentences(metrics: dict[str, Any], num_test: int) -> list[str]:
-    """Return the numbers as lines of text."""
+def describe_metrics(metrics: dict[str, Any], num_test: int) -> list[str]:
+    """Return the results of ``evaluate`` as lines of text."""
     elbo, log_prob = metrics["test_elbo"], metrics["test_log_prob"]
     if elbo is None:
-        return [f"test log p(x): none, for {metrics['no_log_prob']}"]
-    lines = [f"test ELBO {_words(elbo)}"]
-    some = log_prob["num_data"] < num_test
-    note = f"; rows drawn from {num_test:,} by PCG64({ROWS_SEED})" if some else ""
-    lines.append(f"test log p(x) >= {_words(log_prob, note)}")
-    if unbounded := max(number.get("num_not_finite", 0) for number in (elbo, log_prob)):
+        return [f"test log p(x) is not available: {metrics['no_log_prob']}"]
+    is_subset = log_prob["num_data"] < num_test
+    note = f"; rows drawn from {num_test:,} by PCG64({ROWS_SEED})" if is_subset else ""
+    lines = [
+        f"test ELBO {_describe_estimate(elbo)}",
+        f"test log p(x) >= {_describe_estimate(log_prob, note)}",
+    ]
+    if num_not_finite := max(each.get("num_not_finite", 0) for each in (elbo, log_prob)):
         lines.append(
-            f"warning: the bound is not finite for {unbounded:,} test data. Test data far outside the "
-            "training range do this, and weights that have run away: try a lower learning rate."
+            f"warning: the bound is not finite for {num_not_finite:,} test data. Either they lie far "
+            "outside the training range, or the weights diverged. In the second case, train with a "
+            "lower learning rate."
         )
     return lines
 
 
-def _words(number: dict[str, Any], note: str = "") -> str:
-    particles = number["num_particles"]
+def _describe_estimate(estimate: dict[str, Any], note: str = "") -> str:
     return (
-        f"{number['mean']:.2f} nats +- {number['standard_error']:.2f} "
-        f"({number['num_data']:,} data, {particles} particles{note}; "
-        f"Monte Carlo error {number['monte_carlo_error']:.2f} per datum)"
+        f"{estimate['mean']:.2f} nats +- {estimate['standard_error']:.2f} "
+        f"({estimate['num_data']:,} data, {estimate['num_particles']} particles{note}; "
+        f"Monte Carlo error {estimate['monte_carlo_error']:.2f} per datum)"
     )

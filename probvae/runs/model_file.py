@@ -1,4 +1,4 @@
-"""A model file: one public function from an event shape to a VAE, loaded by path."""
+"""Model files: Python files with one public function that returns a VAE for a shape of data."""
 
 import inspect
 import sys
@@ -16,11 +16,11 @@ from probvae.variant import Variant
 
 KINDS = (bool, int, float, str, tuple[int, ...], tuple[float, ...])
 EXAMPLE = "def my_vae(event_shape, *, latent_dim: int = 16): return VAE(...)"
-OWN_WORDS = (ValueError, TypeError, OSError, KeyboardInterrupt)  # passed on as they are
+CLEAR_ERRORS = (ValueError, TypeError, OSError, KeyboardInterrupt)  # pass through, with a note
 
 
 class ModelFileError(ValueError):
-    """A model file that is not what it should be; the message names the file."""
+    """A model file that cannot be used. The message names the file."""
 
 
 class Option(NamedTuple):
@@ -32,7 +32,7 @@ class Option(NamedTuple):
 
 
 class ModelFile(NamedTuple):
-    """A file at ``path``, its text (``source``), and its one public ``function``."""
+    """A file at ``path``, its text (``source``), and its public ``function``."""
 
     path: Path
     source: str
@@ -46,30 +46,30 @@ class ModelFile(NamedTuple):
     @property
     def summary(self) -> str:
         """The first line of the file's docstring, or of its function's."""
-        found = self.function.__globals__.get("__doc__") or self.function.__doc__ or ""
-        return found.strip().split("\n\n")[0].replace("\n", " ")
+        docstring = self.function.__globals__.get("__doc__") or self.function.__doc__ or ""
+        return docstring.strip().split("\n\n")[0].replace("\n", " ")
 
     @property
     def options(self) -> tuple[Option, ...]:
-        """The keyword-only parameters that have a kind which can be written in a command line."""
-        only = [p for p in _parameters(self.function) if p.kind is p.KEYWORD_ONLY]
-        found = [Option(p.name, _kind(p), p.default) for p in only]
-        return tuple(option for option in found if option.kind is not None)
+        """The keyword-only parameters of a kind that the command line can express."""
+        parameters = [p for p in _parameters(self.function) if p.kind is p.KEYWORD_ONLY]
+        options = [Option(p.name, _kind(p), p.default) for p in parameters]
+        return tuple(option for option in options if option.kind is not None)
 
     def build(self, event_shape: Shape, **arguments: Any) -> Variant:
-        """Call the function; raise unless it returns a VAE or a Variant."""
+        """Call the function. Raise ``ModelFileError`` unless it returns a VAE or a Variant."""
         with _name_failing_line(self.path):
-            made = self.function(event_shape, **arguments)
-        if isinstance(made, VAE):
-            return Variant(made)
-        if isinstance(made, Variant) and isinstance(made.vae, VAE):
+            variant = self.function(event_shape, **arguments)
+        if isinstance(variant, VAE):
+            return Variant(variant)
+        if isinstance(variant, Variant) and isinstance(variant.vae, VAE):
             for name in ("epochs", "batch_size"):
-                if getattr(made, name) is not None:
-                    check_positive_integer(f"{self.path}: Variant({name}=...)", getattr(made, name))
-            return made
+                if (size := getattr(variant, name)) is not None:
+                    check_positive_integer(f"{self.path}: Variant({name}=...)", size)
+            return variant
         raise ModelFileError(
-            f"{self.path}: {self.name} expected to return a probvae.VAE or a probvae.Variant; got "
-            f"{made!r}. End it with `return VAE(...)`."
+            f"{self.path}: {self.name} must return a probvae.VAE or a probvae.Variant; got "
+            f"{variant!r}. End it with `return VAE(...)`."
         )
 
 
@@ -77,13 +77,13 @@ def load_model_file(path: str | Path, *, stem: str | None = None) -> ModelFile:
     """Load a model file.
 
     Args:
-        path: the file; running it is running its code.
-        stem: of the name that it had, where this is a copy: its functions, which a checkpoint knows
-            by name, are then the same.
+        path: the file. Its code is executed.
+        stem: the stem of the original file, if this one is a copy. A checkpoint refers to functions by
+            the name of their module, and the copy then has the same one.
 
     Raises:
-        FileNotFoundError: if there is no such file.
-        ModelFileError: if it does not run, or has not exactly one public function.
+        FileNotFoundError: if the file does not exist.
+        ModelFileError: if its code fails, or does not define exactly one public function.
     """
     path = Path(path)
     if not path.is_file():
@@ -94,27 +94,27 @@ def load_model_file(path: str | Path, *, stem: str | None = None) -> ModelFile:
     module = ModuleType(f"probvae_model_{stem or path.stem}")
     module.__file__ = str(path)
     with _name_failing_line(path):
-        source = path.read_text(encoding="utf-8-sig")  # Windows editors begin a file with a mark
+        source = path.read_text(encoding="utf-8-sig")  # some editors write a byte-order mark
         sys.modules[module.__name__] = module
-        exec(compile(source, str(path), "exec"), module.__dict__)  # no bytecode is left on disk
-        return ModelFile(path, source, _one_function(path, module))
+        exec(compile(source, str(path), "exec"), module.__dict__)  # writes no bytecode to disk
+        return ModelFile(path, source, _find_function(path, module))
 
 
-def _one_function(path: Path, module: ModuleType) -> Callable[..., Any]:
-    found = {
+def _find_function(path: Path, module: ModuleType) -> Callable[..., Any]:
+    functions = {
         name: value
         for name, value in vars(module).items()
         if isinstance(value, FunctionType)
         and value.__module__ == module.__name__
         and not name.startswith("_")
     }
-    if len(found) != 1:
-        got = f"{len(found)}: {', '.join(found)}" if found else "none"
-        fix = "Begin the names of helpers with an underscore" if found else f"Example: {EXAMPLE}"
+    if len(functions) != 1:
+        got = f"{len(functions)}: {', '.join(functions)}" if functions else "none"
+        fix = "Start the names of helpers with an underscore" if functions else f"Example: {EXAMPLE}"
         raise ModelFileError(
             f"{path}: expected exactly one public function that returns a VAE; got {got}. {fix}."
         )
-    return _check_signature(path, next(iter(found.values())))
+    return _check_signature(path, next(iter(functions.values())))
 
 
 def _check_signature(path: Path, function: Callable[..., Any]) -> Callable[..., Any]:
@@ -128,7 +128,8 @@ def _check_signature(path: Path, function: Callable[..., Any]) -> Callable[..., 
     raise ModelFileError(
         f"{path}: expected {function.__name__}(event_shape, *, name: kind = default, ...), kinds "
         f"int, float, bool, str, tuple[int, ...]; got {function.__name__}"
-        f"{inspect.signature(function)}. Write the asterisk after event_shape, and give defaults."
+        f"{inspect.signature(function)}. Write an asterisk after event_shape, and a default or a kind "
+        "for each parameter after it."
     )
 
 
@@ -137,7 +138,7 @@ def _parameters(function: Callable[..., Any]) -> list[inspect.Parameter]:
 
 
 def _kind(parameter: inspect.Parameter) -> Any:
-    """Return a parameter's kind, by its annotation or else its default; None if it has none."""
+    """Return the kind of a parameter, from its annotation or its default. None if neither says it."""
     if parameter.annotation in KINDS:
         return parameter.annotation
     return type(parameter.default) if type(parameter.default) in KINDS else None
@@ -145,28 +146,28 @@ def _kind(parameter: inspect.Parameter) -> Any:
 
 @contextmanager
 def _name_failing_line(path: Path) -> Iterator[None]:
-    """Name the file and the line in what goes wrong while its code runs."""
+    """Name the file and the line in an error of its code."""
     try:
         yield
     except SyntaxError as error:
         line = f", line {error.lineno}" if error.filename == str(path) else ""
         raise ModelFileError(f"{path}{line}: {error.msg}. Expected a Python file.") from error
     except ImportError as error:
-        fix = "Install it, or write that part into this file: a model file stands alone"
+        fix = "Install it, or copy that code into this file: a model file cannot import its neighbours"
         raise ModelFileError(f"{path}{_line(path, error)}: {error}. {fix}.") from error
     except UnicodeDecodeError as error:
         raise ModelFileError(f"{path}: expected Python source in UTF-8; got {error}.") from error
-    except OWN_WORDS as error:
+    except CLEAR_ERRORS as error:
         error.add_note(f"(In {path}{_line(path, error)}.)")
         raise
     except SystemExit as stop:
         raise ModelFileError(
-            f"{path}{_line(path, stop)}: it ends the program (SystemExit: {stop}); expected one "
-            "function that returns a VAE. Take that line out."
+            f"{path}{_line(path, stop)}: this line ends the program (SystemExit: {stop}). Remove it. A "
+            "model file defines one function that returns a VAE."
         ) from stop
     except Exception as error:
-        what = f"{type(error).__name__}: {error}"
-        raise ModelFileError(f"{path}{_line(path, error)}: {what}. Mend that line.") from error
+        problem = f"{type(error).__name__}: {error}"
+        raise ModelFileError(f"{path}{_line(path, error)}: {problem}. Correct that line.") from error
 
 
 def _line(path: Path, error: BaseException) -> str:

@@ -1,4 +1,4 @@
-"""A run that is there: its folder, its configuration, the fitted VAE, its data."""
+"""A finished run: its folder, its configuration, the fitted VAE, its data."""
 
 import os
 from collections.abc import Callable
@@ -12,20 +12,20 @@ from probvae.data import Data, load
 from probvae.fitted import Fitted
 from probvae.fitted import load as load_fitted
 from probvae.runs import folder as files
+from probvae.runs.context import add_label_context, add_query_context
 from probvae.runs.model_file import load_model_file
-from probvae.runs.record import DIGESTS, check_digests, digests
-from probvae.runs.settings import add_label_context, add_query_context
+from probvae.runs.record import DATA_DIGESTS, check_digests, digest_data
 from probvae.variant import Variant
 
 MOVED = (
-    "(If the data of this run have moved: --data PATH, or --data-dir DIR for a known data set; from "
-    "Python, data=PATH or data_dir=DIR.)"
+    "(If the data of this run have moved, use --data PATH, or --data-dir DIR for a known data set. In "
+    "Python, use data=PATH or data_dir=DIR.)"
 )
 
 
 @dataclass(frozen=True, eq=False)
 class Run:
-    """A run: its ``folder``, ``config`` and ``fitted`` VAE; ``load_data`` is called at most once."""
+    """A run: its ``folder``, ``config`` and ``fitted`` VAE. ``load_data`` is called at most once."""
 
     folder: Path
     config: dict[str, Any]
@@ -34,7 +34,7 @@ class Run:
 
     @cached_property
     def data(self) -> Data:
-        """The data, as they were when the run was made.
+        """The data of the run.
 
         Raises:
             ValueError: if they have changed since.
@@ -43,7 +43,7 @@ class Run:
 
     @property
     def seed(self) -> int:
-        """The seed that all of the run's keys derive from."""
+        """The seed of all the run's keys."""
         return self.config["training"]["seed"]
 
     @property
@@ -59,112 +59,117 @@ def open_run(
     data: str | os.PathLike | None = None,
     data_dir: str | None = None,
 ) -> Run:
-    """Open a run's folder: the VAE from its model.py, checked against the arrays that were saved.
+    """Open a run's folder: build the VAE from its model.py and load the fitted parameters.
 
     Args:
         directory: the folder.
-        data: path or name of the run's data now, if they have moved since training. Other data raise
-            an error when ``Run.data`` is read, since the run's record holds a digest of its data.
-        data_dir: where known data sets lie now, if elsewhere than in training.
+        data: path or name of the run's data, if they have moved since training. The run's record has a
+            digest of its data, so other data raise an error when you read ``Run.data``.
+        data_dir: folder of the known data sets, if it has moved since training.
 
     Raises:
-        FileNotFoundError: if it is no run's folder, or one whose training did not end.
-        ValueError: if model.py, its arguments and the arrays do not fit each other, or a file is
-            damaged.
+        FileNotFoundError: if the folder has no run, or one whose training did not end.
+        ValueError: if model.py, its arguments and the saved arrays contradict each other, or if a file
+            is damaged.
     """
     directory = Path(directory)
-    config = config_of(directory, needs=(files.CONFIG, files.MODEL, files.FITTED))
+    config = read_config(directory, needs=(files.CONFIG, files.MODEL, files.FITTED))
     file = load_model_file(directory / files.MODEL)
-    shape = tuple(config["data"]["event_shape"])
-    arguments = {k: argument(v) for k, v in config["model"]["arguments"].items()}
-    variant = file.build(shape, **arguments)
+    arguments = {k: restore_argument(v) for k, v in config["model"]["arguments"].items()}
+    variant = file.build(tuple(config["data"]["event_shape"]), **arguments)
     try:
         fitted = load_fitted(directory / files.FITTED, variant.vae)
     except ValueError as error:
         error.add_note(
-            f"{directory / files.MODEL} or the arguments in {files.CONFIG} have changed since the "
-            "run; put back what they were, or train anew."
+            f"{directory / files.MODEL} or the arguments in {files.CONFIG} have changed since the run "
+            f"(it was made by {_name_version(config)}). Restore them, or train again."
         )
         raise
     check_digests(directory, config, file.source)
-    return Run(
-        directory,
-        config,
-        fitted,
-        lambda: add_query_context(variant, _load_data(variant, config["data"], data, data_dir)),
-    )
+
+    def load_data() -> Data:
+        return add_query_context(variant, _load_data(variant, config["data"], data, data_dir))
+
+    return Run(directory, config, fitted, load_data)
 
 
-def config_of(directory: Path, *, needs: tuple[str, ...]) -> dict[str, Any]:
-    """Return a run's configuration; raise where one of the files that it needs is not there."""
+def _name_version(config: dict[str, Any]) -> str:
+    return f"probvae {dict(config.get('versions') or {}).get('probvae', 'of an unknown version')}"
+
+
+def read_config(directory: Path, *, needs: tuple[str, ...]) -> dict[str, Any]:
+    """Read a run's configuration.
+
+    Args:
+        directory: the run's folder.
+        needs: names of files that must be there.
+
+    Raises:
+        FileNotFoundError: if a file is missing.
+        ValueError: if the folder is that of a sweep, or the configuration is damaged.
+    """
+    expected = f"{directory}: expected the folder of a run that `probvae train` has made"
     if (best := directory / files.BEST).is_file():
         raise ValueError(
-            f"{directory}: expected the folder of a run that `probvae train` has made; got that of a "
-            f"sweep. Its best training, from Python: probvae.load({str(best)!r}, vae)."
+            f"{expected}; got that of a sweep. Load its best training in Python: "
+            f"probvae.load({str(best)!r}, vae)."
         )
     missing = [name for name in needs if not (directory / name).is_file()]
     if missing:
-        what = "no such folder" if not directory.is_dir() else f"no {', '.join(missing)} there"
-        raise FileNotFoundError(
-            f"{directory}: expected the folder of a run that `probvae train` has made; got {what}."
-        )
+        found = f"no {', '.join(missing)} there" if directory.is_dir() else "no such folder"
+        raise FileNotFoundError(f"{expected}; got {found}.")
     try:
         config = files.read_json(directory / files.CONFIG)
         _check_form(config)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(
-            f"{directory / files.CONFIG} is damaged ({type(error).__name__}: {error}); expected "
-            "what `probvae train` wrote. Put it back, or train anew."
+            f"{directory / files.CONFIG} is damaged ({type(error).__name__}: {error}). Restore the "
+            "file that `probvae train` wrote, or train again."
         ) from error
     return config
 
 
 def _check_form(config: dict[str, Any]) -> None:
-    """Raise for a configuration of another form: plain words, numbers and lists of them, by name."""
+    """Raise unless the entries that are read later are there, and of the right kind."""
     data, model, training = (dict(config[name]) for name in ("data", "model", "training"))
     check_kind("event_shape", tuple(data["event_shape"]), tuple[int, ...])
-    check_kind("source", data["source"], str)
-    check_kind("sha256", data["sha256"], str)
-    check_kind("data_dir", data["data_dir"], str | None)
-    check_kind("binarize", data["binarize"], str | None)
-    check_kind("name", data["name"], str)
-    check_kind("description", data["description"], str)
-    check_kind("test size", dict(data["sizes"])["test"], int)
     check_kind("range", tuple(data["range"]), tuple[float, ...])
+    check_kind("test size", dict(data["sizes"])["test"], int)
+    for name in ("name", "description", "source", "sha256"):
+        check_kind(name, data[name], str)
+    for name in ("data_dir", "binarize"):
+        check_kind(name, data[name], str | None)
     check_kind("arguments", model["arguments"], dict)
     check_kind("statement", model["statement"], str)
     check_kind("seed", training["seed"], int)
     check_kind("evaluation", config["evaluation"], dict)
 
 
-def argument(value: Any) -> Any:
-    """Return an argument as it was given, before it was written as JSON."""
+def restore_argument(value: Any) -> Any:
+    """Return an argument as the model function expects it: JSON turns tuples into lists."""
     return tuple(value) if isinstance(value, list) else value
 
 
 def _load_data(
-    variant: Variant, config: dict[str, Any], path: str | os.PathLike | None, data_dir: str | None
+    variant: Variant, record: dict[str, Any], path: str | os.PathLike | None, data_dir: str | None
 ) -> Data:
-    """Load a run's data, from another place if one is given; raise unless they are the same."""
-    source = config["source"] if path is None else path
+    source = record["source"] if path is None else path
     try:
-        data = load(source, binarize=config["binarize"], data_dir=data_dir or config["data_dir"])
+        data = load(source, binarize=record["binarize"], data_dir=data_dir or record["data_dir"])
     except FileNotFoundError as error:
         error.add_note(MOVED)
         raise
     data = add_label_context(variant, data)
-    check_unchanged(data, config, source)
+    check_same_data(data, record, source)
     return data
 
 
-def check_unchanged(data: Data, config: dict[str, Any], source: str | os.PathLike) -> None:
-    """Raise unless the data from ``source`` are those of a run, by the digests in its record."""
-    now = digests(data)
-    odd = [name for name, digest in now.items() if config.get(name, digest) != digest]
-    if odd:
-        expected, got = config[odd[0]][:12], now[odd[0]][:12]
-        raise ValueError(
-            f"{source}: expected the data that the run was made with, got other data, or data that "
-            f"have changed since the run ({DIGESTS[odd[0]]}: expected digest {expected}, got {got}). "
-            "Put them back, or train anew."
-        )
+def check_same_data(data: Data, record: dict[str, Any], source: str | os.PathLike) -> None:
+    """Raise ``ValueError`` unless the data from ``source`` have the digests in a run's record."""
+    for name, digest in digest_data(data).items():
+        if record.get(name, digest) != digest:
+            raise ValueError(
+                f"{source}: expected the data that the run was made with; got other data, or data that "
+                f"have changed since the run ({DATA_DIGESTS[name]}: expected digest "
+                f"{record[name][:12]}, got {digest[:12]}). Restore them, or train again."
+            )

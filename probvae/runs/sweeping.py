@@ -7,52 +7,39 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from math import prod
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import optax
 
 from probvae import plots
 from probvae.checks import check_positive_integer
-from probvae.column_checks import describe_unscaled_columns
-from probvae.data import Data
 from probvae.evidence import explain_no_density
 from probvae.fitted import Sweep
 from probvae.objectives import ELBO
 from probvae.objectives.swept_weights import with_swept
 from probvae.runs import figures
 from probvae.runs import folder as files
-from probvae.runs.evaluation import batch, keys
-from probvae.runs.model_file import ModelFile, load_model_file
-from probvae.runs.record import add_digests, record
-from probvae.runs.settings import (
-    Settings,
-    add_query_context,
-    assemble,
-    check_seed,
-    check_settings,
-    keep_best,
-    protocol,
-    recovery,
-    sizes,
-    stopping,
-)
-from probvae.training import sweep as trained
+from probvae.runs.evaluation import derive_keys
+from probvae.runs.plan import RunPlan, resolve
+from probvae.runs.record import add_digests, make_record
+from probvae.runs.settings import Settings, check_seed
+from probvae.training import sweep as train_sweep
 from probvae.training.sweeps.sweep import sweepable
-from probvae.variant import Variant
 
-SHOWN = 20  # combinations in the short table
+MAX_ROWS = 20  # combinations in the printed table
 RATE = "learning_rate"
+BOUNDS = ("elbo", "log_likelihood", "kl")
 Over = Mapping[str, Sequence[float]]
 
 
 class SweptError(ValueError):
-    """A sweep over something that cannot be swept; the message says what can."""
+    """A sweep over a number that cannot be swept. The message lists those that can."""
 
 
 def sweep(
     settings: Settings,
-    over: Mapping[str, Sequence[float]] | None = None,
+    over: Over | None = None,
     *,
     num_seeds: int = 3,
     at_once: int | None = None,
@@ -60,277 +47,231 @@ def sweep(
     say: Callable[[str], Any] = print,
     progress: bool = False,
 ) -> Sweep:
-    """Train a model file once for each seed and combination of numbers; write what was found.
+    """Train a model file once for each seed and combination of numbers, and write the results.
 
-    The training of a seed is that of ``train`` with it. The folder has the configuration, a row for
-    each training (``sweep.csv``), their picture (``sweep.png``) and the parameters of the one with the
-    highest validation ELBO (``best.safetensors``; ``probvae.load`` reads it). An interrupt (Ctrl-C)
-    ends a sweep as in ``probvae.sweep``, and what is trained by then is written; a second one at once,
-    and nothing is.
+    Each training is that of ``train`` with the same seed. The folder has the configuration, a row per
+    training (``sweep.csv``), their picture (``sweep.png``) and the parameters with the highest
+    validation ELBO (``best.safetensors``, which ``probvae.load`` reads). An interrupt (Ctrl-C) ends a
+    sweep as in ``probvae.sweep``, and the results so far are written. A second interrupt at once
+    writes nothing.
 
     Args:
-        settings: what to do, as for ``train``; ``seed`` is the first.
-        over: by name, the values of weights of the model's objective, and of ``"learning_rate"``,
-            which Adam has then, whatever the model file's optimizer.
-        num_seeds: how many trainings each combination has: seeds ``seed``, ``seed + 1``, ...
+        settings: as for ``train``. ``seed`` is the first seed.
+        over: values by name: a weight of the model's objective, or ``"learning_rate"``. A learning rate
+            is that of Adam, which replaces the model file's optimizer.
+        num_seeds: trainings of each combination, with the seeds ``seed``, ``seed + 1``, ...
         at_once: as in ``probvae.sweep``.
-        command: the command that asked for it, for the record.
-        say: is given each line of the account.
+        command: the command line, for the record.
+        say: a function that prints a line.
         progress: show a bar.
 
     Returns:
-        every training, its keys those of the seeds.
+        every training. Its keys are those of the seeds.
 
     Raises:
-        SweptError: for a name that cannot be swept, or numbers that it cannot have.
-        TypeError, ValueError, OSError: before training, and nothing stays on disk.
+        SweptError: for a name that cannot be swept, or values that it cannot have.
+        TypeError, ValueError, OSError: before training. Nothing stays on disk.
     """
-    seeds, over = _check_seeds(settings, num_seeds, at_once), dict(over or {})
-    file = load_model_file(settings.model)
-    variant, data, binarize = assemble(file, settings)
-    check_sweep(over, variant, settings)
-    _check_compared(variant, data)
-    name = f"sweep-{file.path.stem}-{Path(data.name).stem}"
-    with files.new_folder(settings.out, name=name) as folder:
-        for line in describe_sweep(settings, over, seeds, variant, data):
-            say(line)
-        config = _record(settings, over, seeds, file, variant, data, binarize, command)
-        files.write_json(folder / files.CONFIG, config)
-        files.write_text(folder / files.MODEL, file.source)
-        begun = time.perf_counter()
-        options = {"at_once": at_once, "progress": progress}
-        found = _train_sweep(settings, over, seeds, variant, data, **options)
-        say(describe_outcome(found, time.perf_counter() - begun))
-        try:
-            _write(folder, found, seeds, say)
-        except KeyboardInterrupt as stop:
-            if not (folder / files.BEST).exists():
-                raise
-            raise type(stop)(f"after training: what was found is kept in {folder}") from None
-    return found
-
-
-def _check_seeds(settings: Settings, num_seeds: Any, at_once: Any) -> range:
-    """Return the seeds; raise for settings and numbers that would only fail later."""
-    check_settings(settings)
     check_positive_integer("seeds", num_seeds)
     if at_once is not None:
         check_positive_integer("at_once", at_once)
-    if recovery(settings) is not None:
-        raise ValueError(
-            "a sweep takes no skip_batches and no halve_rate: a training whose loss is not finite is "
-            "over, with its last good epoch. Train that one by `probvae train`."
-        )
     check_seed(settings.seed + num_seeds - 1)
-    return range(settings.seed, settings.seed + num_seeds)
-
-
-def _check_compared(variant: Variant, data: Data) -> None:
-    """Raise unless trainings have a validation ELBO to be compared by."""
-    if data.valid is None:
-        raise ValueError(
-            f"a sweep compares trainings by validation data, and {data.name} has none. Give data with "
-            "an array `valid`, or without splits of their own: they are then split 80 / 10 / 10."
+    seeds, over = range(settings.seed, settings.seed + num_seeds), dict(over or {})
+    plan = resolve(settings)
+    _check_over(plan, over)
+    _check_comparable(plan)
+    name = f"sweep-{plan.file.path.stem}-{Path(plan.data.name).stem}"
+    with files.new_folder(settings.out, name=name) as folder:
+        for line in [*plan.describe(), *_describe_trainings(plan, over, seeds)]:
+            say(line)
+        files.write_json(folder / files.CONFIG, _make_sweep_record(plan, over, seeds, command))
+        files.write_text(folder / files.MODEL, plan.file.source)
+        start = time.perf_counter()
+        result = train_sweep(
+            plan.variant.vae,
+            **plan.fit_options(),
+            optimizer=_choose_optimizer(plan, over),
+            over=over,
+            rng_keys=[derive_keys(seed).fit for seed in seeds],
+            at_once=at_once,
+            progress=progress,
         )
-    if reason := explain_no_density(variant.vae):
+        say(_describe_duration(result, time.perf_counter() - start))
+        try:
+            _write_results(folder, result, seeds, say)
+        except KeyboardInterrupt as stop:
+            if not (folder / files.BEST).exists():
+                raise
+            raise type(stop)(f"after training: the results so far are saved in {folder}") from None
+    return result
+
+
+# Before the training: can these numbers be swept, and can the trainings be compared?
+
+
+def _choose_optimizer(plan: RunPlan, over: Over) -> Any:
+    """Return the optimizer of a sweep. If its rate is swept, it is Adam with the rate in its state."""
+    if RATE in over:
+        return optax.inject_hyperparams(optax.adam)(float(over[RATE][0]))
+    return plan.optimizer
+
+
+def _check_over(plan: RunPlan, over: Over) -> None:
+    objective = ELBO() if plan.variant.objective is None else plan.variant.objective
+    weights, hyperparameters = sweepable(objective, _choose_optimizer(plan, over))
+    rates = ", ".join(dict.fromkeys([RATE, *hyperparameters]))
+    choices = f"You can sweep numbers of the optimizer ({rates})"
+    if weights:
+        choices += f" and the weights of {type(objective).__name__} ({', '.join(weights)})"
+
+    def error(problem: str) -> SweptError:
+        return SweptError(f"{problem} {choices}.")
+
+    if RATE in over and plan.settings.learning_rate is not None:
+        raise error(f"{RATE} is both swept and set to one number. Choose one of the two.")
+    for name, values in over.items():
+        if name not in {*weights, *hyperparameters}:
+            raise error(f"Cannot sweep {name!r}: this training has no such number.")
+        if not values or not all(math.isfinite(value) for value in values):
+            raise error(f"{name} expects one or more finite numbers; got {tuple(values)!r}.")
+        if len(set(values)) < len(values):
+            raise error(f"{name} expects each number once; got {tuple(values)!r}.")
+        if name == RATE and min(values) <= 0:
+            raise error(f"{name} expects positive numbers; got {tuple(values)!r}.")
+    try:
+        with_swept(objective, {name: over[name] for name in over if name in weights})
+    except (ValueError, TypeError) as cause:
+        raise error(str(cause)) from cause
+
+
+def _check_comparable(plan: RunPlan) -> None:
+    """Raise ``ValueError`` unless the trainings have a validation ELBO, and run without recovery."""
+    if plan.recovery is not None:
         raise ValueError(
-            f"a sweep compares trainings by the validation ELBO, and there is none here: {reason} "
-            "Train each by `probvae train`."
+            "A sweep does not support skip_batches and halve_rate: a training whose loss is not finite "
+            "ends with its last good epoch. Use `probvae train` for such a training."
+        )
+    if plan.data.valid is None:
+        raise ValueError(
+            f"A sweep compares trainings by validation data; {plan.data.name} has none. Add an array "
+            "`valid`, or remove the splits: the data are then split 80 / 10 / 10."
+        )
+    if reason := explain_no_density(plan.variant.vae):
+        raise ValueError(
+            f"A sweep compares trainings by the validation ELBO; this model has none: {reason} Train "
+            "each one with `probvae train`."
         )
 
 
-def _record(
-    settings: Settings,
-    over: Over,
-    seeds: range,
-    file: ModelFile,
-    variant: Variant,
-    data: Data,
-    binarize: str | None,
-    command: str,
-) -> dict[str, Any]:
-    """Return a sweep's configuration: a run's, with what is swept in place of what only a run has."""
-    config = record(settings, file, variant, data, binarize, command)
-    kept = {name: held for name, held in config.items() if name not in ("evaluation", "settings")}
-    training = {name: held for name, held in config["training"].items() if name != "seed"}
-    swept = {"optimizer": "optax.adam"} if RATE in over else {}
-    kept["training"] = {**training, **swept, "seeds": list(seeds)}
-    kept["swept"] = {name: list(values) for name, values in over.items()}
-    return add_digests(kept, file.source)
+def _make_sweep_record(plan: RunPlan, over: Over, seeds: range, command: str) -> dict[str, Any]:
+    """Return a run's configuration, with the swept numbers instead of the entries of a single run."""
+    config = make_record(plan, command)
+    for name in ("evaluation", "settings"):
+        del config[name]
+    del config["training"]["seed"]
+    if RATE in over:
+        config["training"]["optimizer"] = "optax.adam"
+    config["training"]["seeds"] = list(seeds)
+    config["swept"] = {name: list(values) for name, values in over.items()}
+    return add_digests(config, plan.file.source)
 
 
-def _train_sweep(
-    settings: Settings, over: Over, seeds: range, variant: Variant, data: Data, **options: Any
-) -> Sweep:
-    epochs, batch_size = sizes(settings, variant, data)
-    return trained(
-        variant.vae,
-        batch(variant.vae, data, "train"),
-        validation=batch(variant.vae, add_query_context(variant, data), "valid"),
-        rng_keys=[keys(seed).fit for seed in seeds],
-        over=over,
-        observation=data.observation,
-        objective=variant.objective,
-        optimizer=sweep_optimizer(over, variant, settings),
-        epochs=epochs,
-        batch_size=batch_size,
-        init_params=variant.init_params,
-        early_stopping=stopping(settings),
-        keep_best=keep_best(settings),
-        **options,
-    )
+def _describe_trainings(plan: RunPlan, over: Over, seeds: range) -> list[str]:
+    lines = []
+    if RATE in over and plan.variant.optimizer is not None:
+        lines.append(f"note: to sweep {RATE}, Adam replaces the model file's optimizer")
+    total = len(seeds) * prod(map(len, over.values()))
+    trainings = "1 training" if total == 1 else f"{total} trainings"
+    epochs = f"{plan.epochs} epochs{' at most' if plan.early_stopping else ''}"
+    which = f"seed {seeds[0]}" if len(seeds) == 1 else f"seeds {seeds[0]} to {seeds[-1]}"
+    numbers = [f"{name}={','.join(f'{v:g}' for v in values)}" for name, values in over.items()]
+    each = f" for each of {', '.join(numbers)}" if numbers else ""
+    return [*lines, f"{trainings} of {epochs}: {which}{each}"]
 
 
-def _write(folder: Path, found: Sweep, seeds: range, say: Callable[[str], Any]) -> None:
-    """Write the best training, the table, the picture; say what there is."""
-    best_line = describe_best(found, seeds)
-    found.best().save(folder / files.BEST)
-    files.write_text(folder / files.SWEEP, csv_text(found, seeds))
-    for line in [*describe_rows(found), best_line]:
+# After the training: the table, the best training, and the files.
+
+
+def _describe_duration(result: Sweep, seconds: float) -> str:
+    counts = [fitted.history.num_epochs for fitted in result.fitted]
+    low, high = min(counts), max(counts)
+    epochs = f"{high} epochs" if low == high else f"{low} to {high} epochs"
+    cut = ", interrupted" if result.interrupted else ""
+    times = "once" if len(counts) == 1 else f"{len(counts)} times"
+    return f"trained {times}, {epochs}{cut}, in {seconds:.1f} s"
+
+
+def _write_results(folder: Path, result: Sweep, seeds: range, say: Callable[[str], Any]) -> None:
+    best_line = describe_best(result, seeds)
+    result.best().save(folder / files.BEST)
+    files.write_text(folder / files.SWEEP, sweep_to_csv(result, seeds))
+    for line in [*describe_combinations(result), best_line]:
         say(line)
-    if figures.available():
+    if figures.can_draw():
         path = folder / f"{Path(files.SWEEP).stem}.png"
-        say(f"picture: {figures.save(plots.sweep(found, names=seeds), path)}")
+        say(f"picture: {figures.save_figure(plots.sweep(result, names=seeds), path)}")
     else:
         say(f"no picture: {figures.HINT}")
     say(f"every training: {folder / files.SWEEP}; the best: {folder / files.BEST}")
 
 
-def describe_sweep(
-    settings: Settings, over: Over, seeds: range, variant: Variant, data: Data
-) -> list[str]:
-    """Return what is done with the data, the model, and how many trainings of it there will be."""
-    note = describe_unscaled_columns(variant.vae.likelihood, data.train)
-    lines = [protocol(data, settings, variant), *([note] if note else []), str(variant.vae)]
-    if RATE in over and variant.optimizer is not None:
-        lines.append(f"note: {RATE} is swept: that of Adam, in place of the model file's optimizer")
-    epochs, _ = sizes(settings, variant, data)
-    total = len(seeds) * prod(map(len, over.values()))
-    most = " at most" if stopping(settings) else ""
-    which = f"seed {seeds[0]}" if len(seeds) == 1 else f"seeds {seeds[0]} to {seeds[-1]}"
-    numbers = (f"{name}={','.join(f'{v:g}' for v in values)}" for name, values in over.items())
-    each = f" for each of {', '.join(numbers)}" if over else ""
-    times = "1 training" if total == 1 else f"{total} trainings"
-    return [*lines, f"{times} of {epochs} epochs{most}: {which}{each}"]
+def sweep_to_csv(result: Sweep, seeds: Sequence[int]) -> str:
+    """Return sweep.csv, a row per training with validation means in nats per datum.
 
-
-def describe_outcome(found: Sweep, seconds: float) -> str:
-    """Return how many trainings there were, how long they went on, and how long that took."""
-    counts = [one.history.num_epochs for one in found.fitted]
-    low, high = min(counts), max(counts)
-    epochs = f"{high} epochs" if low == high else f"{low} to {high} epochs"
-    cut = ", interrupted" if found.interrupted else ""
-    times = "once" if len(counts) == 1 else f"{len(counts)} times"
-    return f"trained {times}, {epochs}{cut}, in {seconds:.1f} s"
-
-
-def csv_text(found: Sweep, seeds: Sequence[int]) -> str:
-    """Return sweep.csv: a row for each training; its validation means are in nats per datum.
-
-    They are those of the epoch that is kept, counted from 1 (0: no epoch was finite): see
-    ``keep_best`` of ``probvae.sweep``.
+    They are those of the kept epoch, which counts from 1. It is 0 if no epoch was finite.
     """
-    columns, text = found.columns(), io.StringIO()
+    columns, text = result.columns(), io.StringIO()
     table = csv.writer(text, lineterminator="\n")
-    bounds = ("elbo", "log_likelihood", "kl")
-    measured = [f"validation_{name}" for name in bounds]
-    table.writerow([*found.over, "seed", "epochs", "kept_epoch", *measured])
-    for at in np.ndindex(found.shape):
+    means = [f"validation_{name}" for name in BOUNDS]
+    table.writerow([*result.over, "seed", "epochs", "kept_epoch", *means])
+    for at in np.ndindex(result.shape):
         epochs, kept = int(columns["epochs"][at]), int(columns["kept_epoch"][at]) + 1
-        numbers = [f"{columns[name][at]:.8g}" for name in bounds]
-        table.writerow([*_numbers(found, at), seeds[at[0]], epochs, kept, *numbers])
+        bounds = [f"{columns[name][at]:.8g}" for name in BOUNDS]
+        table.writerow([*_format_numbers(result, at[1:]), seeds[at[0]], epochs, kept, *bounds])
     return text.getvalue()
 
 
-def describe_rows(found: Sweep) -> list[str]:
-    """Return a row for each combination of numbers, the best first: means over its trainings."""
-    columns = found.columns()
-    rows = [_row(found, columns, where) for where in np.ndindex(found.shape[1:])]
-    rows.sort(key=lambda row: -np.inf if np.isnan(row[0]) else row[0], reverse=True)
-    head = [*found.over, "trainings", "validation ELBO (nats)", "log-likelihood", "KL"]
-    told = [head, *(cells for _, cells in rows[:SHOWN])]
-    widths = [max(map(len, column)) for column in zip(*told, strict=True)]
-    more = [f"and {len(rows) - SHOWN} more"] if len(rows) > SHOWN else []
-    shown = ["  ".join(map(str.rjust, cells, widths)) for cells in told]
-    return [*shown, *more]
+class _Row(NamedTuple):
+    elbo: float  # nan if no training of the combination is finite
+    cells: list[str]
 
 
-def describe_best(found: Sweep, seeds: Sequence[int]) -> str:
-    """Return which training has the highest validation ELBO, and what that is."""
-    fitted = found.best()
-    at = [int(i) for i in np.unravel_index(found.fitted.index(fitted), found.shape)]
-    numbers = zip(found.over, _numbers(found, at), strict=True)
-    which = ", ".join([f"seed {seeds[at[0]]}", *(f"{name} {value}" for name, value in numbers)])
+def describe_combinations(result: Sweep) -> list[str]:
+    """Return a table with a line per combination of numbers, best first: means over its trainings."""
+    columns = result.columns()
+    rows = [_make_row(result, columns, at) for at in np.ndindex(result.shape[1:])]
+    rows.sort(key=lambda row: -np.inf if np.isnan(row.elbo) else row.elbo, reverse=True)
+    head = [*result.over, "trainings", "validation ELBO (nats)", "log-likelihood", "KL"]
+    table = [head, *(row.cells for row in rows[:MAX_ROWS])]
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    lines = ["  ".join(map(str.rjust, cells, widths)) for cells in table]
+    return [*lines, *([f"and {len(rows) - MAX_ROWS} more"] if len(rows) > MAX_ROWS else [])]
+
+
+def _make_row(result: Sweep, columns: dict[str, np.ndarray], at: tuple[int, ...]) -> _Row:
+    bounds = [columns[name][(slice(None), *at)] for name in BOUNDS]  # each of shape (seeds,)
+    finite = np.isfinite(bounds[0])
+    n, total = int(finite.sum()), len(finite)
+    cells = [*_format_numbers(result, at), str(n) if n == total else f"{n} of {total}"]
+    if not n:
+        return _Row(np.nan, [*cells, "not finite", "", ""])
+    elbo, likelihood, kl = (values[finite] for values in bounds)
+    error = f" +- {elbo.std(ddof=1) / np.sqrt(n):.2f}" if n > 1 else ""
+    cells += [f"{elbo.mean():.2f}{error}", f"{likelihood.mean():.2f}", f"{kl.mean():.2f}"]
+    return _Row(float(elbo.mean()), cells)
+
+
+def describe_best(result: Sweep, seeds: Sequence[int]) -> str:
+    """Return the training with the highest validation ELBO, in one line."""
+    fitted = result.best()
+    seed, *at = (int(i) for i in np.unravel_index(result.fitted.index(fitted), result.shape))
+    numbers = zip(result.over, _format_numbers(result, at), strict=True)
+    which = ", ".join([f"seed {seeds[seed]}", *(f"{name} {value}" for name, value in numbers)])
     kept = fitted.history.kept_epoch
-    elbo, likelihood, kl = (
-        fitted.history.validation[name][kept] for name in ("elbo", "log_likelihood", "kl")
-    )
+    elbo, likelihood, kl = (fitted.history.validation[name][kept] for name in BOUNDS)
     bound = f"validation ELBO {elbo:.2f} = log-likelihood {likelihood:.2f} - KL {kl:.2f} nats"
     return f"best: {which}; {bound}, epoch {kept + 1}"
 
 
-def _numbers(found: Sweep, at: Sequence) -> list[str]:
-    return [f"{values[i]:.8g}" for values, i in zip(found.over.values(), at[1:], strict=True)]
-
-
-def _row(found: Sweep, columns: dict[str, np.ndarray], where: tuple) -> tuple[float, list[str]]:
-    """Return a combination's mean ELBO, and its cells: +- is the standard error over trainings."""
-    here = {name: values[(slice(None), *where)] for name, values in columns.items()}
-    known = np.isfinite(here["elbo"])
-    n, all_of_them = int(known.sum()), len(known)
-    count = str(n) if n == all_of_them else f"{n} of {all_of_them}"
-    numbers = _numbers(found, (0, *where))
-    if not n:
-        return np.nan, [*numbers, count, "not finite", "", ""]
-    elbo, likelihood, kl = (here[name][known] for name in ("elbo", "log_likelihood", "kl"))
-    error = f" +- {elbo.std(ddof=1) / np.sqrt(n):.2f}" if n > 1 else ""
-    cells = [count, f"{elbo.mean():.2f}{error}", f"{likelihood.mean():.2f}", f"{kl.mean():.2f}"]
-    return float(elbo.mean()), [*numbers, *cells]
-
-
-def sweep_optimizer(over: Over, variant: Variant, settings: Settings) -> Any:
-    """Return the optimizer of a sweep: Adam, its numbers told later, where its rate is swept."""
-    if RATE in over:
-        return optax.inject_hyperparams(optax.adam)(float(over[RATE][0]))
-    rate = settings.learning_rate
-    return variant.optimizer if rate is None else optax.adam(rate)
-
-
-def check_sweep(over: Over, variant: Variant, settings: Settings) -> None:
-    """Raise unless each name can be swept, over numbers that it can have.
-
-    Raises:
-        SweptError: if not.
-    """
-    objective = ELBO() if variant.objective is None else variant.objective
-    weights, held = sweepable(objective, sweep_optimizer(over, variant, settings))
-    can = f"What can be swept here: {_list_values(weights, held, objective)}."
-    if RATE in over and settings.learning_rate is not None:
-        raise SweptError(f"{RATE} is swept, and told as one number, too: give one of the two. {can}")
-    for name, values in over.items():
-        if name not in {*weights, *held}:
-            raise SweptError(f"cannot sweep {name!r}: no such number of this model's training. {can}")
-        _check_numbers(name, values, can)
-    _check_weights({name: over[name] for name in over if name in weights}, objective, can)
-
-
-def _list_values(weights: Sequence[str], held: Sequence[str], objective: Any) -> str:
-    rates = ", ".join(dict.fromkeys([RATE, *held]))
-    of = f"the weights of {type(objective).__name__} ({', '.join(weights)}), " if weights else ""
-    return f"{of}numbers of the optimizer ({rates})"
-
-
-def _check_numbers(name: str, values: Sequence[float], can: str) -> None:
-    if not values or not all(math.isfinite(value) for value in values):
-        raise SweptError(f"{name} expects finite numbers, one or more; got {tuple(values)!r}. {can}")
-    if len(set(values)) < len(values):
-        raise SweptError(f"{name} has a number twice: {tuple(values)!r}; name each once. {can}")
-    if name == RATE and min(values) <= 0:
-        raise SweptError(f"{name} expects positive numbers; got {tuple(values)!r}. {can}")
-
-
-def _check_weights(over: Over, objective: Any, can: str) -> None:
-    try:
-        with_swept(objective, over)
-    except (ValueError, TypeError) as error:
-        raise SweptError(f"{error} {can}") from error
+def _format_numbers(result: Sweep, at: Sequence[int]) -> list[str]:
+    return [f"{values[i]:.8g}" for values, i in zip(result.over.values(), at, strict=True)]
