@@ -248,7 +248,7 @@ def describe_combinations(result: Sweep) -> list[str]:
     return [*lines, *([f"and {len(rows) - MAX_ROWS} more"] if len(rows) > MAX_ROWS else [])]
 
 
-def _make_row(result: Sweep, columns: dict[str, np.ndarray], at: tuple[int, ...]) -> _Row:
+def _make_row(result: Sweep, columns: dict[str, np.ndarray], at: tuple) -> _Row:
     bounds = [columns[name][(slice(None), *at)] for name in BOUNDS]  # each of shape (seeds,)
     finite = np.isfinite(bounds[0])
     n, total = int(finite.sum()), len(finite)
