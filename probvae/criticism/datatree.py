@@ -1,4 +1,4 @@
-"""A fitted VAE and data in ArviZ's form."""
+"""The ArviZ tree of a fitted VAE: draws, predictions, log densities and data."""
 
 import math
 from collections.abc import Sequence
@@ -9,14 +9,18 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from numpyro import handlers
-from numpyro.distributions import Independent, biject_to
+from numpyro.distributions import Independent, biject_to, constraints
 
 from probvae.checks import check_draw_arguments
 from probvae.compilation import compile_program
 from probvae.criticism.datatree_variables import (
+    Dataset,
+    DataTree,
+    Variable,
+    build_column_variables,
     build_variables,
     entries_dataset,
-    find_columns,
+    import_xarray,
     unit_names,
 )
 from probvae.criticism.posterior.pareto import LEAST_PARTICLES, from_log_weights
@@ -26,65 +30,66 @@ from probvae.fitted.fitted import check_fitted
 from probvae.fitted.sweep import Sweep
 from probvae.objectives import terms
 from probvae.objectives.terms import trace_programs
-from probvae.typing import RngKey
+from probvae.typing import DataLike, Params, RngKey
+from probvae.vae import VAE
 
-MAX_VALUES = 10_000_000  # of each predictive group, 40 MB: larger events keep every k-th draw
-MIN_PREDICTIVE = 25  # draws of each chain are kept all the same: plots show 50 draws
-GIVEN_Z = "_given_z"  # ends the names in log_likelihood: none is a namesake of an observed variable
+MAX_VALUES = 10_000_000  # in each predictive group, 40 MB: larger events keep every k-th draw
+MIN_PREDICTIVE = 25  # draws that each chain keeps in any case: plots show 50 draws
+GIVEN_Z = "_given_z"  # suffix in log_likelihood, so that no name equals that of an observed variable
 NOT_FOR_LOO = "not_for_loo_use_probvae_criticism_elpd"
 DRAWS = ("chain", "draw")
 
 
 def to_datatree(
     fitted: Fitted | Sweep,
-    x: Any,
+    x: DataLike,
     *,
     rng_key: RngKey,
     num_samples: int = 250,
     num_chains: int = 4,
     column_names: Sequence[str] | None = None,
     per_entry: bool = False,
-) -> Any:
-    """Return draws of q(z|x) and what belongs to them as an ``xarray.DataTree``, ArviZ's own form.
+) -> DataTree:
+    """Return draws of q(z|x), predictions and log densities as an ``xarray.DataTree`` for ArviZ.
 
-    ArviZ's functions take the tree without a keyword. ``docs/arviz.md`` lists them, with those that
-    make no sense here. Groups:
+    You can pass the tree to ArviZ's functions as it is. ``docs/arviz.md`` lists these functions, and
+    those that have no meaning here. Groups:
 
     - ``posterior``: independent draws of the guide's sites, with dimensions ``chain``, ``draw``,
       ``datum``, ``latent``. Sites other than ``"z"`` have a dimension of their own, as ``y_latent``.
-      If there is one site of real numbers, ``z_mean`` is its mean over rows and units.
+      If the only site holds real numbers, ``z_mean`` is its mean over rows and units.
     - ``unconstrained_posterior``: the same in R^n, for sites on a simplex or in an interval.
-    - ``posterior_predictive``: x ~ p(x|z) at each draw. ``prior`` and ``prior_predictive``: as many
-      draws of the model.
+    - ``posterior_predictive``: x ~ p(x|z) at each draw.
+    - ``prior`` and ``prior_predictive``: the same number of draws from the model.
     - ``observed_data``: x, with NaN where the mask says that an entry is missing.
     - ``constant_data``: the context, as ``context_0`` and so on, and a mask for each observed variable,
       such as ``x_0_mask``, true where it is observed.
-    - ``log_prior``: log p(z) of each site, per row. ``log_likelihood``: log p(x|z) per row, as
-      ``x_given_z``, or with ``per_entry`` per entry. Nats. ArviZ's ``psense`` functions sum both
-      over rows, and the other rows add noise: ``psense_per_row`` takes each row by itself.
-      ``arviz_stats.loo`` refuses the tree, because p(x|z) is not the predictive density of a row.
-      Use ``elpd``, which integrates z out.
-    - ``sample_stats``: ``log_weight``, log p(x, z) - log q(z|x), ``kl``, ``elpd``'s ``k_hat`` per row
-      from 100 draws on, and ``elbo``, log p(x|z) - kl. Nats.
+    - ``log_prior``: log p(z) of each site, per row, in nats.
+    - ``log_likelihood``: log p(x|z) per row as ``x_given_z``, in nats, or per entry with
+      ``per_entry``. ArviZ's ``psense`` functions sum both over rows, so the other rows add noise. Use
+      ``psense_per_row``. ``arviz_stats.loo`` rejects the tree, because p(x|z) is not the predictive
+      density of a row. Use ``elpd``, which integrates z out.
+    - ``sample_stats``, in nats: ``log_weight``, log p(x, z) - log q(z|x); ``kl``; ``elbo``,
+      log p(x|z) - kl. With at least 100 draws also ``k_hat`` per row, as in ``elpd``.
 
-    Data of one axis with at most 20 columns have a variable for each column. Larger data have one flat
-    variable ``x`` (``x_<block>`` for each block of a ``Joint``). ``events`` gives the arrays back.
+    Data with one axis and at most 20 columns have one variable per column. Other data have one flat
+    variable ``x`` (``x_<block>`` for each block of a ``Joint``). ``events`` returns the arrays.
     Predictive groups of large events keep every k-th draw, so that each has about 10^7 values.
 
     Args:
-        fitted: a fitted VAE. For a sweep, every member's tree side by side, along ``member``.
+        fitted: a fitted VAE, or a sweep: its tree has the members along a dimension ``member``.
         x: data ``(n, *event_shape)``, or a ``Batch(x, context, mask)``. If the likelihood adds noise
-            (``Spread``), all groups are about one noisy draw of them.
+            (``Spread``), all groups describe one noisy draw of the data.
         rng_key: a typed key.
         num_samples: draws of z per row and chain.
-        num_chains: chains. Draws are independent within and between them, and ArviZ's rank plots
-            need at least two.
-        column_names: a name for each column of x. A data frame has names already.
-        per_entry: give log p(x|z) per entry. The likelihood must factorise.
+        num_chains: the number of chains. Draws are independent within and between chains. ArviZ's rank
+            plots need at least two chains.
+        column_names: one name per column of x. By default those of a data frame.
+        per_entry: return log p(x|z) per entry. The likelihood must factorise over entries.
 
     Raises:
-        ImportError: without ``xarray``: ``pip install 'probvae[arviz]'``.
-        ValueError: if a part is no density, because there are no log weights then.
+        ImportError: without ``xarray``. Run ``pip install 'probvae[arviz]'``.
+        ValueError: if a part is not a density, because it has no log weights.
     """
     if isinstance(fitted, Sweep):
         from probvae.criticism.sweep_datatree import stack_trees
@@ -93,123 +98,113 @@ def to_datatree(
         options |= {"num_chains": num_chains, "column_names": column_names, "per_entry": per_entry}
         return stack_trees(fitted, partial(to_datatree, x=x, **options))
     check_fitted(fitted)
-    _check_xarray()
+    import_xarray("to_datatree")
     vae = fitted.vae
     check_density(vae)
     check_draw_arguments(rng_key, num_samples=num_samples, num_chains=num_chains)
     if per_entry and not vae.likelihood.factorises:
         raise ValueError(
-            f"per_entry needs a likelihood that factorises over entries, and "
-            f"{type(vae.likelihood).__name__} does not. Leave per_entry=False."
+            f"per_entry expects a likelihood that factorises over entries; got "
+            f"{type(vae.likelihood).__name__}. Leave per_entry=False."
         )
     variables = build_variables(vae, column_names or _frame_columns(x))
     data = fitted.check_data(x)
     data = data._replace(x=vae.observe(jax.random.fold_in(rng_key, num_samples), data.x))
-    thin = _thinning(num_samples, num_chains * len(data.x) * math.prod(vae.event_shape))
-    run = partial(_draws, vae.eval(), fitted.values, data=data, num_samples=num_samples)
+    thin = _choose_thinning(num_samples, num_chains * len(data.x) * math.prod(vae.event_shape))
+    run = partial(_draw_groups, vae.eval(), fitted.values, data=data, num_samples=num_samples)
     keys = jax.random.split(rng_key, num_chains)
     chains = [jax.device_get(run(key, thin=thin, per_entry=per_entry)) for key in keys]
-    arrays = jax.tree.map(lambda *draws: np.stack(draws), *chains)
-    return _tree(arrays, Batch(*map(_as_numpy, data)), variables, vae.event_shape, thin)
+    groups = jax.tree.map(lambda *draws: np.stack(draws), *chains)
+    arrays = Batch(*(None if array is None else np.asarray(array) for array in data))
+    return _build_tree(groups, arrays, variables, vae.event_shape, thin)
 
 
-def _check_xarray() -> None:
-    try:
-        import xarray  # noqa: F401
-    except ImportError as error:
-        raise ImportError("to_datatree needs xarray: pip install 'probvae[arviz]'.") from error
-
-
-def _frame_columns(x: Any) -> list[str] | None:
-    """Return the names of a data frame's columns; None for anything else."""
+def _frame_columns(x: DataLike) -> list[str] | None:
+    """Return the column names of a data frame, or None for other data."""
     columns = getattr(x.x if isinstance(x, Batch) else x, "columns", None)
     if columns is None or not all(isinstance(name, str) for name in columns):
         return None
     return list(columns)
 
 
-def _as_numpy(array: Any) -> np.ndarray | None:
-    return None if array is None else np.asarray(array)
+def _choose_thinning(num_samples: int, values_per_draw: int) -> int:
+    """Return k such that every k-th draw of x gives at most ``MAX_VALUES`` values."""
+    max_draws = max(MIN_PREDICTIVE, MAX_VALUES // values_per_draw)
+    return -(-num_samples // max_draws)
 
 
-def _thinning(num_samples: int, values_per_draw: int) -> int:
-    """Return k, where the predictive groups keep every k-th draw."""
-    most = max(MIN_PREDICTIVE, MAX_VALUES // values_per_draw)
-    return -(-num_samples // most)
-
-
-class _Drawn(NamedTuple):
-    """Draws by variable, with axes draw and datum first."""
+class _Groups(NamedTuple):
+    """Draws by variable, with leading axes draw and row (after stacking: chain, draw and row)."""
 
     posterior: dict[str, Any]
     unconstrained: dict[str, Any]
     prior: dict[str, Any]
     log_prior: dict[str, Any]
-    log_likelihood: Any  # of rows, or of entries
+    log_likelihood: Any  # per row or per entry
     sample_stats: dict[str, Any]
     posterior_predictive: Any
     prior_predictive: Any
 
 
 @partial(compile_program, static_argnames=("vae", "num_samples", "thin", "per_entry"))
-def _draws(
-    vae: Any,
-    values: Any,
+def _draw_groups(
+    vae: VAE,
+    values: Params,
     rng_key: RngKey,
     data: Batch,
     *,
     num_samples: int,
     thin: int,
     per_entry: bool,
-) -> _Drawn:
-    """Return draws of all groups, x of every ``thin``-th one only."""
+) -> _Groups:
+    """Return draws for all groups, with x of every ``thin``-th draw only."""
 
-    def draw(key: RngKey) -> _Drawn:
+    def draw(key: RngKey) -> _Groups:
         posterior_key, prior_key, *x_keys = jax.random.split(key, 4)
-        read = terms(posterior_key, values, vae.model, vae.guide, *data)
+        bound_terms = terms(posterior_key, values, vae.model, vae.guide, *data)
         guide, model = trace_programs(posterior_key, values, vae.model, vae.guide, tuple(data), {})
         prior = handlers.substitute(handlers.seed(vae.model, prior_key), values)
-        drawn = handlers.trace(prior).get_trace(*data)
-        return _Drawn(
-            posterior=_with_mean({name: guide[name]["value"] for name in read.kl}),
-            unconstrained=_unconstrained({name: guide[name] for name in read.kl}),
-            prior=_with_mean({name: drawn[name]["value"] for name in read.kl}),
-            log_prior=read.log_prior,
-            log_likelihood=_entry_log_prob(model["x"]) if per_entry else read.log_likelihood,
+        prior_sites = handlers.trace(prior).get_trace(*data)
+        return _Groups(
+            posterior=_add_mean({name: guide[name]["value"] for name in bound_terms.kl}),
+            unconstrained=_unconstrain({name: guide[name] for name in bound_terms.kl}),
+            prior=_add_mean({name: prior_sites[name]["value"] for name in bound_terms.kl}),
+            log_prior=bound_terms.log_prior,
+            log_likelihood=_entry_log_prob(model["x"]) if per_entry else bound_terms.log_likelihood,
             sample_stats={
-                "log_weight": read.log_weight,
-                "elbo": read.log_likelihood - read.total_kl,
-                "kl": read.total_kl,
+                "log_weight": bound_terms.log_weight,
+                "elbo": bound_terms.log_likelihood - bound_terms.total_kl,
+                "kl": bound_terms.total_kl,
             },
             posterior_predictive=model["x"]["fn"].sample(x_keys[0]),
-            prior_predictive=drawn["x"]["fn"].sample(x_keys[1]),
+            prior_predictive=prior_sites["x"]["fn"].sample(x_keys[1]),
         )
 
-    def draw_several(keys: jax.Array) -> _Drawn:
-        several = jax.lax.map(draw, keys)
-        return several._replace(
-            posterior_predictive=several.posterior_predictive[0],
-            prior_predictive=several.prior_predictive[0],
+    def draw_run(keys: jax.Array) -> _Groups:
+        run = jax.lax.map(draw, keys)
+        return run._replace(
+            posterior_predictive=run.posterior_predictive[0],
+            prior_predictive=run.prior_predictive[0],
         )
 
-    # x of all draws would not fit in memory for large events. So draws come in runs of `thin`,
+    # For large events, x of all draws would exceed memory. So draws come in runs of `thin` draws,
     # and only the first draw of each run keeps its x.
     keys = jax.random.split(rng_key, num_samples)
-    runs = -(-num_samples // thin)
-    index = jnp.minimum(jnp.arange(runs * thin), num_samples - 1).reshape(runs, thin)
-    drawn = jax.lax.map(draw_several, keys[index])
-    joined = jax.tree.map(lambda a: a.reshape(-1, *a.shape[2:])[:num_samples], drawn)
-    return joined._replace(
-        posterior_predictive=drawn.posterior_predictive, prior_predictive=drawn.prior_predictive
+    num_runs = -(-num_samples // thin)
+    index = jnp.minimum(jnp.arange(num_runs * thin), num_samples - 1)
+    runs = jax.lax.map(draw_run, keys[index.reshape(num_runs, thin)])  # (num_runs, thin, n, ...)
+    draws = jax.tree.map(lambda a: a.reshape(-1, *a.shape[2:])[:num_samples], runs)
+    return draws._replace(
+        posterior_predictive=runs.posterior_predictive, prior_predictive=runs.prior_predictive
     )
 
 
-def _with_mean(sites: dict[str, jax.Array]) -> dict[str, jax.Array]:
-    """Return the values of sites; of a single site of real numbers, with their mean.
+def _add_mean(sites: dict[str, jax.Array]) -> dict[str, jax.Array]:
+    """Return the values of sites, with their mean if the only site holds real numbers.
 
-    ArviZ's power-scaling plots need a second variable: ``arviz_base.extract`` returns an array, not a
-    dataset, for a posterior that has only one, and the plots then fail. The mean adds one panel to a
-    plot. A number per row would add as many as there are rows, and ArviZ 1 stops at 40 panels.
+    ArviZ's power-scaling plots need a second variable. For a posterior with only one,
+    ``arviz_base.extract`` returns an array instead of a dataset, and the plots fail. The mean adds one
+    panel to a plot. A number per row would add one panel per row, and ArviZ 1 stops at 40 panels.
     """
     if len(sites) > 1:
         return sites
@@ -218,9 +213,9 @@ def _with_mean(sites: dict[str, jax.Array]) -> dict[str, jax.Array]:
     return {**sites, f"{name}_mean": z.mean()} if real else sites
 
 
-def _unconstrained(sites: dict[str, dict]) -> dict[str, jax.Array]:
-    """Return the values of constrained sites in R^n, of those that a bijection takes there."""
-    found = {}
+def _unconstrain(sites: dict[str, dict]) -> dict[str, jax.Array]:
+    """Map the values of constrained sites to R^n, for sites with such a bijection."""
+    values = {}
     for name, site in sites.items():
         support = site["fn"].support
         base = support
@@ -230,50 +225,52 @@ def _unconstrained(sites: dict[str, dict]) -> dict[str, jax.Array]:
             transform = biject_to(support)
         except (NotImplementedError, TypeError):  # discrete states, or a sphere
             continue
-        if type(base).__name__ != "_Real":
-            found[name] = transform.inv(site["value"])
-    return found
+        if base is not constraints.real:
+            values[name] = transform.inv(site["value"])
+    return values
 
 
 def _entry_log_prob(site: dict) -> jax.Array:
-    """Return log p(x_j|z) of each entry; 0 where it is missing."""
+    """Return log p(x_j|z) of each entry j. It is 0 for missing entries."""
     p = site["fn"]
     while isinstance(p, Independent):
         p = p.base_dist
     return p.log_prob(site["value"])
 
 
-def _tree(drawn: _Drawn, data: Batch, variables: list, event_shape: tuple, thin: int) -> Any:
+def _build_tree(
+    draws: _Groups, data: Batch, variables: list[Variable], event_shape: tuple, thin: int
+) -> DataTree:
     import xarray as xr
 
-    coordinates = {"chain": np.arange(len(drawn.log_likelihood))}
-    num_draws = next(iter(drawn.posterior.values())).shape[1]
+    coordinates = {"chain": np.arange(len(draws.log_likelihood))}
+    num_draws = next(iter(draws.posterior.values())).shape[1]
     coordinates["draw"] = np.arange(num_draws)
-    kept = {**coordinates, "draw": np.arange(0, num_draws, thin)}
+    thinned = {**coordinates, "draw": np.arange(0, num_draws, thin)}
     masked = data.x if data.mask is None else np.where(data.mask, data.x, np.nan)
     groups = {
-        "posterior": _site_dataset(drawn.posterior, coordinates),
-        "unconstrained_posterior": _site_dataset(drawn.unconstrained, coordinates),
-        "prior": _site_dataset(drawn.prior, coordinates),
-        "log_prior": _row_dataset(drawn.log_prior, coordinates),
-        "log_likelihood": _log_likelihood(drawn.log_likelihood, variables, coordinates, event_shape),
-        "sample_stats": _row_dataset(drawn.sample_stats, coordinates),
+        "posterior": _site_dataset(draws.posterior, coordinates),
+        "unconstrained_posterior": _site_dataset(draws.unconstrained, coordinates),
+        "prior": _site_dataset(draws.prior, coordinates),
+        "log_prior": _row_dataset(draws.log_prior, coordinates),
+        "log_likelihood": _log_likelihood(draws.log_likelihood, variables, coordinates, event_shape),
+        "sample_stats": _row_dataset(draws.sample_stats, coordinates),
         "posterior_predictive": entries_dataset(
-            variables, drawn.posterior_predictive, kept, event_shape
+            variables, draws.posterior_predictive, thinned, event_shape
         ),
-        "prior_predictive": entries_dataset(variables, drawn.prior_predictive, kept, event_shape),
+        "prior_predictive": entries_dataset(variables, draws.prior_predictive, thinned, event_shape),
         "observed_data": entries_dataset(variables, masked, {}, event_shape),
         "constant_data": _constant_data(data, variables, event_shape),
     }
-    log_weight = drawn.sample_stats["log_weight"]
+    log_weight = draws.sample_stats["log_weight"]
     log_weight = log_weight.reshape(-1, log_weight.shape[-1])
     if len(log_weight) >= LEAST_PARTICLES:
         groups["sample_stats"]["k_hat"] = ("datum", from_log_weights(log_weight).k_hat)
     return xr.DataTree.from_dict({name: group for name, group in groups.items() if group.data_vars})
 
 
-def _row_dataset(arrays: dict[str, np.ndarray], coordinates: dict[str, Any]) -> Any:
-    """Return numbers per row, ``(chain, draw, n)``."""
+def _row_dataset(arrays: dict[str, np.ndarray], coordinates: dict[str, Any]) -> Dataset:
+    """Return a dataset of numbers per row, ``(chain, draw, n)``."""
     import xarray as xr
 
     n = next(iter(arrays.values())).shape[2]
@@ -284,8 +281,8 @@ def _row_dataset(arrays: dict[str, np.ndarray], coordinates: dict[str, Any]) -> 
     )
 
 
-def _site_dataset(arrays: dict[str, np.ndarray], coordinates: dict[str, Any]) -> Any:
-    """Return values of sites, ``(chain, draw, n, units)``."""
+def _site_dataset(arrays: dict[str, np.ndarray], coordinates: dict[str, Any]) -> Dataset:
+    """Return a dataset of the values of sites, ``(chain, draw, n, units)``."""
     import xarray as xr
 
     variables: dict[str, Any] = {}
@@ -299,14 +296,14 @@ def _site_dataset(arrays: dict[str, np.ndarray], coordinates: dict[str, Any]) ->
 
 
 def _log_likelihood(
-    values: np.ndarray, variables: list, coordinates: dict[str, Any], event_shape: tuple
-) -> Any:
-    """Return log p(x|z), with a second variable of zeros.
+    values: np.ndarray, variables: list[Variable], coordinates: dict[str, Any], event_shape: tuple
+) -> Dataset:
+    """Return a dataset of log p(x|z), with a second variable of zeros that makes ``loo`` raise.
 
-    ``arviz_stats.loo`` takes one variable only. It would score a row by p(x|z) at codes that were
-    inferred from that very row, which is no predictive density. Power scaling sums the variables of
-    the group, and needs p(x|z), so the group cannot be left out. The second variable makes ``loo``
-    raise, and its name, which the message shows, says what to use.
+    ``arviz_stats.loo`` accepts one variable only. It would score a row by p(x|z) at codes that were
+    inferred from that same row, which is not a predictive density. Power scaling needs this group and
+    sums its variables, so zeros do no harm. The message of ``loo`` shows the variable's name, which
+    says what to use.
     """
     dims = [*DRAWS, "datum"]
     if values.ndim == 3:
@@ -319,14 +316,15 @@ def _log_likelihood(
     return dataset.assign({NOT_FOR_LOO: (dims, np.zeros((*values.shape[:2], n), values.dtype))})
 
 
-def _constant_data(data: Batch, variables: list, event_shape: tuple) -> Any:
-    """Return the context, a variable for each of its columns where they are few, and the mask."""
+def _constant_data(data: Batch, variables: list[Variable], event_shape: tuple) -> Dataset:
+    """Return a dataset of the context, by column if it has few, and of the mask."""
     import xarray as xr
 
     datasets = []
     if data.context is not None:
         shape = data.context.shape[1:]
-        datasets.append(entries_dataset(find_columns("context", shape), data.context, {}, shape))
+        columns = build_column_variables("context", shape)
+        datasets.append(entries_dataset(columns, data.context, {}, shape))
     if data.mask is not None:
         real = [variable._replace(discrete=False) for variable in variables]
         masks = entries_dataset(real, data.mask, {}, event_shape)

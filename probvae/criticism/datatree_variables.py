@@ -1,54 +1,71 @@
-"""How the entries of a datum become ArviZ's variables, and how to get the events back."""
+"""ArviZ variables of data: columns or flat blocks of entries, and the way back to arrays."""
 
 import math
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from probvae.data_remedies import list_blocks
+from probvae.interfaces import AbstractLikelihood
 from probvae.typing import Shape
+from probvae.vae import VAE
 
-MAX_COLUMNS = 20  # a plot has a panel for each variable, and 20 panels can still be read
+if TYPE_CHECKING:
+    from xarray import Dataset, DataTree
+else:  # xarray is optional, and the annotations below must exist without it
+    Dataset = DataTree = Any
+
+MAX_COLUMNS = 20  # a plot has one panel per variable, and 20 panels are still readable
 DATA_GROUPS = ("observed_data", "posterior_predictive", "prior_predictive")
 
 
 class Variable(NamedTuple):
-    """A variable of ``observed_data``, and its namesake in the predictive groups.
+    """A variable of ``observed_data`` and of the predictive groups.
 
-    ``places`` are the positions of its entries in a flattened datum. ``flat`` says that all entries of
-    all rows share one dimension, because ArviZ's PIT plot takes variables of one dimension only.
+    ``places`` are the positions of its entries in a flattened row. If ``flat``, all entries of all rows
+    share one dimension, because ArviZ's PIT plot accepts variables of one dimension only.
     """
 
     name: str
     places: np.ndarray
     discrete: bool
     flat: bool
-    labels: list[str] | None = None  # of the places, where the columns have names
+    labels: list[str] | None = None  # names of the columns at these places
 
     @property
     def dim(self) -> str:
-        """Its dimension besides chain and draw."""
+        """The dimension besides chain and draw."""
         return f"{self.name}_entry" if self.flat else "datum"
 
 
-def find_columns(name: str, shape: Shape) -> list[Variable]:
-    """Return a variable for each column of an array of real numbers, or one if they are too many."""
+def import_xarray(caller: str) -> ModuleType:
+    """Return the module ``xarray``, or raise ImportError with the command that installs it."""
+    try:
+        import xarray
+    except ImportError as error:
+        raise ImportError(f"{caller} needs xarray: pip install 'probvae[arviz]'.") from error
+    return xarray
+
+
+def build_column_variables(name: str, shape: Shape) -> list[Variable]:
+    """Return one variable per column of an array of real numbers, or one flat variable for many."""
     places = np.arange(math.prod(shape))
     if len(shape) == 1 and shape[0] <= MAX_COLUMNS:
         return [Variable(f"{name}_{i}", places[i : i + 1], discrete=False, flat=False) for i in places]
     return [Variable(name, places, discrete=False, flat=True)]
 
 
-def build_variables(vae: Any, column_names: Sequence[str] | None = None) -> list[Variable]:
-    """Return a variable for each column of a short vector, or else one for each block of entries.
+def build_variables(vae: VAE, column_names: Sequence[str] | None = None) -> list[Variable]:
+    """Return one variable per column of a short vector, or one per block of entries.
 
-    Columns have units of their own, so pooling them in one plot says nothing. Images and long vectors
-    have too many entries for a plot each: one flat variable ``"x"``, or one for each block of a
+    Columns have different units, so a plot that pools them means nothing. Images and long vectors have
+    too many entries for one plot each. They become one flat variable ``"x"``, or one per block of a
     ``Joint``.
 
     Raises:
-        ValueError: unless there are as many different names as columns.
+        ValueError: unless ``column_names`` holds one distinct name per column.
     """
     shape = vae.event_shape
     names = None if column_names is None else _check_names(column_names, shape)
@@ -66,8 +83,8 @@ def build_variables(vae: Any, column_names: Sequence[str] | None = None) -> list
     ]
 
 
-def _blocks(likelihood: Any, shape: Shape) -> list[tuple[str, np.ndarray, bool]]:
-    """Return the name, the places and the kind (discrete or not) of each block of entries."""
+def _blocks(likelihood: AbstractLikelihood, shape: Shape) -> list[tuple[str, np.ndarray, bool]]:
+    """Return the name, the places and ``is_discrete`` of each block of entries."""
     places = np.arange(math.prod(shape)).reshape(shape)
     return [
         (
@@ -80,27 +97,27 @@ def _blocks(likelihood: Any, shape: Shape) -> list[tuple[str, np.ndarray, bool]]
 
 
 def _check_names(column_names: Sequence[str], shape: Shape) -> list[str]:
-    names = [str(name).replace("/", "_") for name in column_names]  # "/" is the tree's own separator
+    names = [str(name).replace("/", "_") for name in column_names]  # "/" separates groups
     if len(shape) != 1 or len(names) != shape[0] or len(set(names)) < len(names):
         raise ValueError(
-            f"column_names expects {shape[0]} different names, one for each column of x; got "
+            f"column_names expects {shape[0]} different names, one per column of x; got "
             f"{list(column_names)}."
             if len(shape) == 1
-            else f"column_names are for data with one axis, and a datum has shape {shape}."
+            else f"column_names expects rows with one axis; got rows of shape {shape}. Leave it out."
         )
     return names
 
 
 def entries_dataset(
     variables: list[Variable], x: np.ndarray, leading: dict[str, Any], event_shape: Shape
-) -> Any:
+) -> Dataset:
     """Return values ``(*leading, n, *event_shape)`` as a dataset of the variables.
 
     Args:
-        variables: as ``variables_of`` returns them.
+        variables: from ``build_variables``.
         x: the values.
-        leading: coordinates of the axes before the datum's, by name.
-        event_shape: the shape of a datum.
+        leading: coordinates of the axes before the row axis, by name.
+        event_shape: the shape of a row.
     """
     import xarray as xr
 
@@ -120,7 +137,7 @@ def entries_dataset(
 
 
 def _coordinates(variable: Variable, n: int, event_shape: Shape) -> dict[str, Any]:
-    """Say of each entry of a flat variable which row it is of, and where in the datum it is."""
+    """Return the coordinates of a variable: for a flat one, the row and the place of each entry."""
     if not variable.flat:
         return {"datum": np.arange(n)}
     count = len(variable.places)
@@ -134,25 +151,26 @@ def _coordinates(variable: Variable, n: int, event_shape: Shape) -> dict[str, An
 
 
 def unit_names(count: int) -> list[str]:
-    """Return the names of the units of a code, in an order that sorting keeps."""
+    """Return the names of a code's units, padded with zeros so that they sort in order."""
     width = len(str(count - 1))
     return [f"unit {i:0{width}}" for i in range(count)]
 
 
-def events(group: Any) -> np.ndarray:
-    """Return data of a tree's group as they were, ``(chain, draw, n, *event_shape)``.
+def events(group: DataTree) -> np.ndarray:
+    """Return the data of a tree's group as one array ``(chain, draw, n, *event_shape)``.
 
-    Example: ``events(tree["posterior_predictive"])``. ``observed_data`` has no chain and no draw.
+    Example: ``events(tree["posterior_predictive"])``. ``observed_data`` has no axes for chain and draw.
 
     Args:
         group: ``observed_data``, ``posterior_predictive`` or ``prior_predictive`` of ``to_datatree``.
     """
     shape = tuple(int(size) for size in np.atleast_1d(group.attrs["event_shape"]))
     size = math.prod(shape)
-    names = list(group.data_vars)
+    names = [str(name) for name in group.data_vars]
     first = group[names[0]]
     lead = first.shape[:-1]
     flat_names = [name for name in names if first.dims[-1] != "datum"]
+    # Flat variables hold n * size entries together. Without one, every variable has an axis "datum".
     n = sum(group.sizes[f"{name}_entry"] for name in flat_names) // size or group.sizes["datum"]
     x = np.empty((*lead, n, size), np.result_type(*(group[name].dtype for name in names)))
     for name in names:
@@ -166,27 +184,27 @@ def events(group: Any) -> np.ndarray:
     return x.reshape(*lead, n, *shape)
 
 
-def drop_missing(tree: Any) -> Any:
-    """Return a tree without the missing entries of ``observed_data``, for predictive plots.
+def drop_missing(tree: DataTree) -> DataTree:
+    """Drop the missing entries of ``observed_data``, for predictive plots.
 
-    ArviZ's PIT plots compare draws with the data by ``<=``, which is false for NaN. So a missing entry
-    counts as one below all draws. Here each observed variable, and its namesake in the predictive
-    groups, has a dimension of its own with the observed entries only.
+    ArviZ's PIT plots compare draws with the data by ``<=``, which is false for NaN. So they count a
+    missing entry as one below all draws. In the new tree each observed variable, also in the predictive
+    groups, has its own dimension with the observed entries only.
 
     Args:
-        tree: what ``to_datatree`` returned.
+        tree: from ``to_datatree``.
     """
     import xarray as xr
 
     groups = {name: node.to_dataset() for name, node in tree.children.items()}
     observed = groups["observed_data"]
-    kept = {name: np.isfinite(variable.to_numpy()) for name, variable in observed.data_vars.items()}
-    kept = {name: present for name, present in kept.items() if present.any()}
+    finite = {name: np.isfinite(values.to_numpy()) for name, values in observed.data_vars.items()}
+    finite = {name: present for name, present in finite.items() if present.any()}
     for group in DATA_GROUPS:
         arrays = {}
-        for name, present in kept.items():
+        for name, present in finite.items():
             array = groups[group][name]
-            place = array.dims[-1]
+            place = str(array.dims[-1])
             array = array.isel({place: present}).drop_vars(place)
             arrays[name] = array.rename({place: f"{name}_observed"})
         groups[group] = xr.Dataset(arrays)

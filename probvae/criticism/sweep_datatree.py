@@ -1,30 +1,30 @@
-"""The members of a sweep side by side, in ArviZ's form."""
+"""The ArviZ tree of a sweep: the members' trees along a dimension ``member``."""
 
 from collections.abc import Callable
 from itertools import product
-from typing import Any
 
 import numpy as np
 
-from probvae.fitted.sweep import Sweep
+from probvae.criticism.datatree_variables import Dataset, DataTree
+from probvae.fitted import Fitted, Sweep
 
-OF_THE_DATA = ("observed_data", "constant_data")  # groups that all members share
+SHARED_GROUPS = ("observed_data", "constant_data")  # the same for all members
 
 
-def stack_trees(sweep: Sweep, tree_of: Callable[..., Any]) -> Any:
+def stack_trees(sweep: Sweep, build_tree: Callable[[Fitted], DataTree]) -> DataTree:
     """Return the trees of all members along a dimension ``member``.
 
-    A member has coordinates: ``key``, the number of its key, and a coordinate for each swept value.
-    Codes of members are not draws of one distribution, because each key's codes are rotated in a way
-    of their own. So members are no chains, and no R-hat compares them.
+    Each member has a coordinate ``key``, the number of its key, and one for each swept value. The
+    members are not chains, and R-hat cannot compare them: each key leads to codes with a rotation of
+    their own.
 
     Args:
-        sweep: the members.
-        tree_of: makes the tree of one of them.
+        sweep: the fitted members.
+        build_tree: returns the tree of one member.
     """
     import xarray as xr
 
-    trees = [tree_of(fitted) for fitted in sweep.fitted]
+    trees = [build_tree(fitted) for fitted in sweep.fitted]
     places = list(product(range(sweep.num_keys), *sweep.over.values()))
     names = ("key", *sweep.over)
     columns = {
@@ -36,12 +36,12 @@ def stack_trees(sweep: Sweep, tree_of: Callable[..., Any]) -> Any:
     for name in trees[0].children:
         datasets = [tree[name].to_dataset() for tree in trees]
         groups[name] = datasets[0]
-        if name not in OF_THE_DATA:
+        if name not in SHARED_GROUPS:
             groups[name] = xr.concat(datasets, "member").assign_coords(coordinates)
-            groups[name] = _sample_dimensions_first(groups[name])
+            groups[name] = _move_sample_dimensions_first(groups[name])
     return xr.DataTree.from_dict(groups)
 
 
-def _sample_dimensions_first(dataset: Any) -> Any:
+def _move_sample_dimensions_first(dataset: Dataset) -> Dataset:
     first = [name for name in ("chain", "draw", "member") if name in dataset.dims]
     return dataset.transpose(*first, ...)

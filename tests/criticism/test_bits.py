@@ -23,5 +23,5 @@ def test_fair_coins_take_one_bit_and_more_nats_are_fewer_bits():
 @pytest.mark.parametrize("wrong", [{"levels": 0}, {"levels": 2.5}, {"event_shape": (0,)}])
 def test_wrong_input(wrong):
     options = {"event_shape": (2,), "levels": 1} | wrong
-    with pytest.raises((ValueError, TypeError), match=r"levels|Type"):
+    with pytest.raises((ValueError, TypeError), match="levels|event_shape"):
         bits_per_dimension(0.0, options["event_shape"], levels=options["levels"])

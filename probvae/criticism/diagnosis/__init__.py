@@ -1,1 +1,1 @@
-"""Diagnosis: measures of a fit, and the rules that judge them."""
+"""Diagnosis of a fit: measurements, and rules that turn them into findings with remedies."""

@@ -1,16 +1,17 @@
-"""What a diagnosis may cost."""
+"""Budgets of a diagnosis: numbers of rows, draws and gradient steps."""
 
 from typing import NamedTuple
 
 
 class Budget(NamedTuple):
-    """What a diagnosis may cost: counts, of data and of draws for each.
+    """The numbers of rows and draws in a diagnosis. Larger numbers cost more time.
 
-    ``num_data`` is for what needs a pass or some (units, surgery, codes, predictive checks, bounds);
-    ``num_local`` for the best local guides, which take ``num_steps`` gradients each, and for the tree,
-    which draws 100 x from p(x|z) for each, and as many from the model. A bound takes
-    ``num_particles`` draws of z for each datum, a predictive check ``num_replicates`` data sets, the
-    calibration ``num_simulations`` data drawn from the model.
+    ``num_data`` rows enter the cheaper measures: active units, ELBO decomposition, prior gap,
+    predictive checks and bounds on log p(x). ``num_local`` rows enter the expensive ones: the best
+    local guides, with ``num_steps`` gradient steps per row, and the ArviZ tree.
+
+    Bounds on log p(x) use ``num_particles`` draws of z per row. Predictive checks use
+    ``num_replicates`` data sets, and calibration uses ``num_simulations`` rows drawn from the model.
     """
 
     num_data: int = 500

@@ -1,4 +1,4 @@
-"""Whether a fit was over when it ended: read off its history."""
+"""Convergence of a fit: the trend of the ELBO at the end of its history."""
 
 import math
 from typing import NamedTuple
@@ -9,52 +9,55 @@ from probvae.criticism.short_repr import short_repr
 from probvae.fitted import Fitted
 from probvae.fitted.fitted import check_fitted
 
-TAIL = 0.2  # of the epochs, at least 5: what the trend is read off
+TAIL_SHARE, MIN_EPOCHS = 0.2, 5  # the trend is that of a fifth of the epochs, at least 5
 
 
 @short_repr
 class Convergence(NamedTuple):
-    """The trend at the end, in nats per datum, of the validation ELBO (of the training's, without one).
+    """The trend of the ELBO at the end of training, in nats per row.
 
-    ``gain`` is what a straight line through the last fifth of the epochs (at least five) rises by over
-    them, and ``gain_error`` its standard error; ``lost`` what the last epoch (mean of three) is below
-    the best mean of three; ``best_epoch`` where that was. ``kl_weight`` is
-    (log_likelihood - bound) / kl of the epoch that was kept: 1 for the ELBO, beta where the KL is
-    weighted by it; nan where the history does not say. ``is_validation`` tells whose ELBO it is,
-    ``num_epochs`` how many there were.
-    ``is_best_kept`` says that the fit has the parameters of the best epoch, so that nothing is lost.
+    ``gain`` is the rise of a straight line through the last fifth of the epochs (at least five), and
+    ``gain_error`` its standard error. ``drop`` is the best mean of three consecutive epochs minus the
+    mean of the last three. ``best_epoch`` is the middle one of the best three, counted from 1.
+
+    ``kl_weight`` is (log_likelihood - bound) / kl at the epoch whose parameters the fit has: 1 for the
+    ELBO, beta for a beta-VAE, NaN if the history lacks one of them. ``num_epochs`` is the length of the
+    history. ``is_validation`` is false if the ELBO is that of the training data, for lack of
+    validation data. ``has_best_parameters`` is true if the fit has the parameters of the best epoch.
     """
 
     gain: float
     gain_error: float
-    lost: float
+    drop: float
     best_epoch: int
     kl_weight: float
     num_epochs: int
     is_validation: bool
-    is_best_kept: bool = False
+    has_best_parameters: bool = False
 
 
 def convergence(fitted: Fitted) -> Convergence:
-    """Return whether the ELBO was still rising, or past its best, when the fit ended.
+    """Measure whether the ELBO was still rising, or past its best, at the end of training.
 
     Args:
-        fitted: a fitted VAE, with its history.
+        fitted: a fitted VAE with its history.
 
     Raises:
-        ValueError: for a history of fewer than 5 epochs, or without an ELBO (NumPyro's own objectives
-            record the loss alone).
+        ValueError: for a history of fewer than 5 epochs, or without an ELBO. NumPyro's own objectives
+            record only the loss.
     """
     check_fitted(fitted)
     history = fitted.history
-    found = "elbo" in history.validation
-    elbo = np.asarray((history.validation if found else history.train).get("elbo", ()), float)
-    if len(elbo) < 5:
+    is_validation = "elbo" in history.validation
+    record = history.validation if is_validation else history.train
+    elbo = np.asarray(record.get("elbo", ()), float)
+    if len(elbo) < MIN_EPOCHS:
         raise ValueError(
-            f"convergence expects a history with the ELBO of at least 5 epochs; got {len(elbo)}. "
-            "Train on, by an objective of this package: NumPyro's own record the loss alone."
+            f"convergence expects a history with the ELBO of at least {MIN_EPOCHS} epochs; got "
+            f"{len(elbo)}. Train longer, with an objective of this package: NumPyro's own record only "
+            "the loss."
         )
-    tail = max(5, round(TAIL * len(elbo)))
+    tail = max(MIN_EPOCHS, round(TAIL_SHARE * len(elbo)))
     slope, slope_error = _fit_line(elbo[-tail:])
     smooth = np.convolve(elbo, np.full(3, 1 / 3), mode="valid")
     return Convergence(
@@ -64,7 +67,7 @@ def convergence(fitted: Fitted) -> Convergence:
         int(smooth.argmax()) + 2,
         _kl_weight(history.train, -1 if history.best_epoch is None else history.best_epoch),
         len(elbo),
-        found,
+        is_validation,
         history.best_epoch is not None,
     )
 

@@ -1,109 +1,96 @@
-"""What counts as a fault or a limit of q(z|x): rules as in ``rules``, on the guide's side."""
-
-from typing import Any
+"""Rules that find faults and limits of the guide q(z|x), in the form of those in ``rules``."""
 
 import numpy as np
 
+from probvae.criticism.diagnosis.measurements import Measurements
 from probvae.criticism.diagnosis.verdict import Finding, Kind
 from probvae.criticism.posterior.pareto import EFFECT
 
 NARROW = 0.5  # of the best local guide's scale
-GAP, GAP_SHARE = 1.0, 0.2  # nats, and of the KL: the larger counts
-WEIGHT = 0.5  # of the KL, in what was maximised
-CALIBRATED = 0.2  # posterior standard deviations, and of the logarithm of their ratio
+GAP, GAP_SHARE = 1.0, 0.2  # nats, and share of the KL: the larger one is the threshold
+MIN_KL_WEIGHT = 0.5  # in the objective
+CALIBRATED = 0.2  # standard deviations of q, and logarithm of the ratio of spreads
 CREMER = "Cremer et al. 2018, arXiv:1801.03558"
+REFIT_GUIDE = 'fit(..., init_params=fitted.values, freeze=("decoder", "prior", "likelihood"))'
 
 
-def find_narrow_guide(m: Any) -> Finding | None:
-    """The guide is narrower than the best of its own family, on every side."""
+def find_narrow_guide(m: Measurements) -> Finding | None:
+    """Find a guide that is narrower than the best guide of its own family."""
     if m.gap is None:
         return None
     ratio = float(np.median(m.gap.scale_ratio))
     if ratio >= NARROW:
         return None
-    weight = m.convergence.kl_weight if m.convergence else 1.0
+    kl_weight = m.convergence.kl_weight if m.convergence else 1.0
     evidence = (
-        f"the encoder's standard deviations are {ratio:.2f} (median) of those of the best local "
-        "guide of "
-        f"the same family; the ELBO loses {_mean(m.gap.amortization):.3g} nats by it."
+        f"The encoder's standard deviations are {ratio:.2f} times those of the best local guide of the "
+        f"same family (median). The ELBO loses {_mean(m.gap.amortization):.3g} nats because of this."
     )
-    source = "half the best local scale, by convention; the local guide: " + CREMER
-    if weight < WEIGHT:
-        return Finding(
-            Kind.FAULT,
-            "KL underweighted",
-            f"{evidence} The objective counted {weight:.2g} of the KL.",
-            ratio,
-            NARROW,
-            source,
-            "objectives.ELBO() with beta=1, at least at the end. With a lower beta this is an "
-            "autoencoder: "
-            "neither its prior nor its q(z|x) means what it says.",
+    if kl_weight < MIN_KL_WEIGHT:
+        name = "KL underweighted"
+        evidence += f" The objective gave the KL a weight of {kl_weight:.2g}."
+        remedy = (
+            "Use objectives.ELBO() with beta=1, at least at the end of training. With a lower beta the "
+            "model is an autoencoder: its prior and q(z|x) do not have their usual meaning."
         )
-    return Finding(
-        Kind.FAULT,
-        "guide too narrow",
-        evidence,
-        ratio,
-        NARROW,
-        source,
-        "Fit the guide alone to the model as it stands: fit(..., init_params=fitted.values, "
-        'freeze=("decoder", "prior", "likelihood")), with objectives.ELBO().',
-    )
+    else:
+        name = "guide too narrow"
+        remedy = f"Train the guide alone, with objectives.ELBO() and the model fixed: {REFIT_GUIDE}."
+    source = f"half the best local scale (a convention); the local guide: {CREMER}"
+    return Finding(Kind.FAULT, name, evidence, ratio, NARROW, source, remedy)
 
 
-def find_lagging_encoder(m: Any) -> Finding | None:
-    """The encoder is far from the best local guide, on the data that it was trained on too."""
+def find_lagging_encoder(m: Measurements) -> Finding | None:
+    """Find an encoder that is far from the best local guide, also on its training data."""
     gap = m.train_gap if m.train_gap is not None else m.gap
     if gap is None or find_narrow_guide(m) or find_overfitted_encoder(m):
         return None
-    nats, error, threshold = _mean(gap.amortization), _error(gap.amortization), _threshold(m)
-    large = nats > threshold
+    nats, error, threshold = _mean(gap.amortization), _error(gap.amortization), _gap_threshold(m)
+    is_fault = nats > threshold
     if not nats - 2 * error > min(GAP, threshold):
         return None
-    where = "training" if m.train_gap is not None else "held-out"
     return Finding(
-        Kind.FAULT if large else Kind.LIMIT,
-        "lagging encoder" if large else "amortization gap",
-        f"on {where} data the best local guide of the same family has an ELBO {nats:.3g} +- "
-        f"{error:.2g} nats "
-        "above the encoder's.",
+        Kind.FAULT if is_fault else Kind.LIMIT,
+        "lagging encoder" if is_fault else "amortization gap",
+        f"On {'held-out' if m.train_gap is None else 'training'} data, the best local guide of the same "
+        f"family has an ELBO {nats:.3g} +- {error:.2g} nats higher than the encoder's.",
         nats,
-        threshold if large else GAP,
-        f"a fifth of the KL, at least 1 nat, is a fault; 1 nat a limit, by convention; {CREMER} report "
-        "some nats on digits",
-        "A larger encoder, more of its steps (fit(..., init_params=fitted.values, "
-        'freeze=("decoder", "prior", "likelihood"))), or guides.SemiAmortized(...).',
+        threshold if is_fault else GAP,
+        "a fault at a fifth of the KL, at least 1 nat; a limit at 1 nat (conventions); "
+        f"{CREMER}, report a few nats on digits",
+        f"Use a larger encoder or guides.SemiAmortized(...), or train the encoder for longer with the "
+        f"model fixed: {REFIT_GUIDE}.",
     )
 
 
-def find_overfitted_encoder(m: Any) -> Finding | None:
-    """The encoder is good on the training data, and not on others."""
+def find_overfitted_encoder(m: Measurements) -> Finding | None:
+    """Find an encoder that is good on the training data, but not on other data."""
     if m.gap is None or m.train_gap is None or find_narrow_guide(m):
         return None
-    more = _mean(m.gap.amortization) - _mean(m.train_gap.amortization)
-    error = float(np.hypot(_error(m.gap.amortization), _error(m.train_gap.amortization)))
-    threshold = _threshold(m)
-    if not (more > threshold and more > 2 * error):
+    held_out, train = m.gap.amortization, m.train_gap.amortization
+    excess = _mean(held_out) - _mean(train)
+    error = float(np.hypot(_error(held_out), _error(train)))
+    threshold = _gap_threshold(m)
+    if not (excess > threshold and excess > 2 * error):
         return None
     return Finding(
         Kind.FAULT,
         "overfitted encoder",
-        f"the encoder loses {_mean(m.gap.amortization):.3g} nats to the best local guide on held-out "
-        "data, and "
-        f"{_mean(m.train_gap.amortization):.3g} on training data: {more:.3g} +- {error:.2g} more.",
-        more,
+        f"The encoder's ELBO is {_mean(held_out):.3g} nats below that of the best local guide on "
+        f"held-out data, and {_mean(train):.3g} nats below it on training data. The difference is "
+        f"{excess:.3g} +- {error:.2g} nats.",
+        excess,
         threshold,
-        "a fifth of the KL, at least 1 nat, by convention; the comparison: Wu et al. 2017, "
+        "a fifth of the KL, at least 1 nat (a convention); the comparison: Wu et al. 2017, "
         "arXiv:1611.04273",
-        "Dropout or noise in the encoder (nets.MLP(dropout=0.2)), fewer epochs, more data, or an "
-        "encoder "
-        'fitted to draws of the model: fit(vae, fitted.sample(...).x, freeze=("decoder", ...)).',
+        "Add dropout or noise to the encoder (nets.MLP(dropout=0.2)), train for fewer epochs, or use "
+        "more data. You can also train the encoder on draws from the model: "
+        'fit(vae, fitted.sample(...).x, freeze=("decoder", ...)).',
     )
 
 
-def find_unreliable_weights(m: Any) -> Finding | None:
-    """The importance-weighted log p(x) is a bound of unknown slack, which may matter."""
+def find_unreliable_weights(m: Measurements) -> Finding | None:
+    """Find rows whose importance-weighted log p(x) is a bound that may be far too low."""
     if m.pareto is None:
         return None
     doubtful = m.pareto.doubtful
@@ -116,22 +103,22 @@ def find_unreliable_weights(m: Any) -> Finding | None:
     return Finding(
         Kind.LIMIT,
         "k-hat above its threshold",
-        f"for {doubtful.sum()} of {len(doubtful)} data the importance weights' tail is too heavy "
-        f"(median k-hat {k_hat:.2f} of these, {m.pareto.num_particles} particles), and the "
-        f"weights matter: they move log p(x) of these by {effect:.3g} nats (median). Their "
-        "log p(x) is a lower bound of unknown slack. Over all data it exceeds the ELBO by "
+        f"For {doubtful.sum()} of {len(doubtful)} rows, the estimate of log p(x) may be too low by an "
+        "unknown amount. The importance weights of these rows have a tail that is too heavy (median "
+        f"k-hat {k_hat:.2f}, {m.pareto.num_particles} particles), and change log p(x) by {effect:.3g} "
+        "nats (median). Over all rows, log p(x) exceeds the ELBO by "
         f"{m.log_prob.mean - m.elbo.mean:.3g} nats.",
         k_hat,
         m.pareto.threshold,
-        f"min(1 - 1/log10 S, 0.7), Vehtari et al. 2024, arXiv:1507.02646, where the weights move "
-        f"log p(x) by {EFFECT} nats or more, by convention",
-        "Compare models by criticism.annealed_log_prob(...), or take a guide that comes closer: "
-        "guides.FullRank(), guides.Flow(...), objectives.IWAE(...).",
+        "min(1 - 1/log10 S, 0.7) for S particles, Vehtari et al. 2024, arXiv:1507.02646, if the "
+        f"weights change log p(x) by at least {EFFECT} nats (a convention)",
+        "Compare models with criticism.annealed_log_prob(...), or use a guide that is closer to the "
+        "posterior: guides.FullRank(), guides.Flow(...), or training with objectives.IWAE(...).",
     )
 
 
-def find_approximation_gap(m: Any) -> Finding | None:
-    """The guide's family is what costs."""
+def find_approximation_gap(m: Measurements) -> Finding | None:
+    """Find a guide's family that is too restrictive for the posterior."""
     if m.gap is None:
         return None
     nats, error = _mean(m.gap.approximation), _error(m.gap.approximation)
@@ -140,13 +127,39 @@ def find_approximation_gap(m: Any) -> Finding | None:
     return Finding(
         Kind.LIMIT,
         "approximation gap",
-        f"log p(x) is at least {nats:.3g} +- {error:.2g} nats above the ELBO of the best local "
-        "guide: the "
-        "family is too small for the posterior.",
+        "The guide's family is too restrictive for the posterior. log p(x) is at least "
+        f"{nats:.3g} +- {error:.2g} nats above the ELBO of the best local guide of this family.",
         nats,
         GAP,
-        f"1 nat, by convention; the split: {CREMER}",
-        "guides.FullRank(), guides.LowRank(...) or guides.Flow(...).",
+        f"1 nat (a convention); the decomposition: {CREMER}",
+        "Use a richer guide: guides.FullRank(), guides.LowRank(...) or guides.Flow(...).",
+    )
+
+
+def find_miscalibration(m: Measurements) -> Finding | None:
+    """Find units whose true codes, in simulated data, are not distributed as draws of q(z|x)."""
+    if m.calibration is None:
+        return None
+    sites = m.calibration.sites.values()
+    shift, spread = (np.concatenate([getattr(s, f) for s in sites]) for f in ("shift", "spread"))
+    tolerance = CALIBRATED + 2 / np.sqrt(m.calibration.num_data)  # two standard errors of the shift
+    log_spread = np.abs(np.log(np.maximum(spread, 1e-3)))
+    miscalibrated = (np.abs(shift) > tolerance) | (log_spread > tolerance)
+    if not miscalibrated.any():
+        return None
+    return Finding(
+        Kind.LIMIT,
+        "q(z|x) miscalibrated",
+        f"In {m.calibration.num_data} rows drawn from the model, {miscalibrated.sum()} of {len(shift)} "
+        "units of the code are miscalibrated. On average, the true code lies up to "
+        f"{np.nanmax(np.abs(shift)):.2f} standard deviations of q from the mean of q. Its spread is "
+        f"{np.nanmin(spread):.2f} to {np.nanmax(spread):.2f} times that of q. Above 1, q is too narrow.",
+        float(spread[int(np.nanargmax(log_spread))]),
+        1 + CALIBRATED,
+        "0.2 standard deviations, and 0.2 in the logarithm of the spread (conventions); ranks: Talts "
+        "et al. 2018, arXiv:1804.06788",
+        "Do not use q(z|x) as the posterior. guides.FullRank() or guides.Flow(...) come closer to it. "
+        "For a few rows, draw from the posterior itself by NUTS on fitted.model.",
     )
 
 
@@ -158,39 +171,6 @@ def _error(nats: np.ndarray) -> float:
     return float(np.std(nats, ddof=1) / np.sqrt(len(nats))) if len(nats) > 1 else float("nan")
 
 
-def _threshold(m: Any) -> float:
-    kl = sum(float(kl.sum(1).mean()) for kl in m.units.kl.values())
+def _gap_threshold(m: Measurements) -> float:
+    kl = sum(float(kl.sum(1).mean()) for kl in m.units.kl.values()) if m.units else 0.0
     return max(GAP, GAP_SHARE * kl)
-
-
-def find_miscalibration(m: Any) -> Finding | None:
-    """Codes that made the data do not lie in q(z|x) as its draws do."""
-    if m.calibration is None:
-        return None
-    sites = m.calibration.sites.values()
-    shift, spread = (np.concatenate([getattr(s, f) for s in sites]) for f in ("shift", "spread"))
-    noise = 2 / np.sqrt(m.calibration.num_data)
-    width = np.abs(np.log(np.maximum(spread, 1e-3)))
-    off = (np.abs(shift) > CALIBRATED + noise) | (width > CALIBRATED + noise)
-    if not off.any():
-        return None
-    worst = int(np.nanargmax(width))
-    return Finding(
-        Kind.LIMIT,
-        "q(z|x) off the posterior",
-        f"for data drawn from the model, {off.sum()} of {len(off)} units are off: the true code lies "
-        "up to "
-        f"{np.nanmax(np.abs(shift)):.2f} standard deviations of q from its mean on average, and its "
-        "spread "
-        f"about it is {np.nanmin(spread):.2f} to {np.nanmax(spread):.2f} times q's "
-        f"({m.calibration.num_data} "
-        "simulations; above 1: q is too narrow).",
-        float(spread[worst]),
-        1 + CALIBRATED,
-        "0.2 standard deviations, and 0.2 in the logarithm of the spread, by convention; ranks: "
-        "Talts et "
-        "al. 2018, arXiv:1804.06788",
-        "Do not read q(z|x) as the posterior. guides.FullRank() or guides.Flow(...) come closer; "
-        "NUTS on "
-        "fitted.model gives the posterior itself for a few data.",
-    )

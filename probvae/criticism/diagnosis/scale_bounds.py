@@ -1,10 +1,10 @@
-"""Whether a bound on a scale holds the fit back: what the ELBO gains where the bound is looser."""
+"""Bounds on log scales: what the ELBO gains if a bound is looser."""
 
 import copy
 import math
 from collections.abc import Iterable, Iterator
 from dataclasses import fields, is_dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -16,43 +16,48 @@ from probvae.evidence import Batch, elbo
 from probvae.fitted import Fitted
 from probvae.fitted.fitted import check_fitted
 from probvae.interfaces import AbstractLikelihood
-from probvae.typing import RngKey
+from probvae.typing import DataLike, RngKey
+from probvae.vae import VAE
 
 ROLES = ("likelihood", "posterior", "prior")
-MATTERS = 0.1  # nats that all bounds together must cost before each is measured by itself
-HELD = 0.5  # of the nat that a bound is looser by: a scale that follows so far is at the bound
-LEAST_LOSS = 1.1  # nats, see BoundGain: 0.5 for a Gaussian likelihood, 1.07 for Laplace
-ROOM = 6.0  # nats between the scale of the data, or the old bound, and the bound that is advised
+MIN_GAIN = 0.1  # nats: if all bounds together cost less, they are not measured one by one
+AT_BOUND = 0.5  # a scale is at its bound if it changes by more than this for a bound one nat looser
+MIN_LOSS = 1.1  # nats, see BoundGain: 0.5 for a Gaussian likelihood, 1.07 for Laplace
+ROOM = 6.0  # nats between the advised bound and the scale of the data, or the current bound
+
+Part = TypeVar("Part")
+Step = int | str  # an index or a field name on the path to a bound
 
 
 @short_repr
 class BoundGain(NamedTuple):
-    """A bound on a log scale, and what it costs.
+    """A bound on a log scale, and its cost in nats per row.
 
-    ``part`` is the class that holds the bound, ``field`` the bound's name there, ``block`` the name of
-    a ``Joint``'s block or "". ``bound`` is its value, ``looser`` the one that was tried, and
-    ``advised`` one that leaves room, all in nats.
+    ``part`` is the class that holds the bound, ``field`` the bound's name there, and ``block`` the name
+    of a ``Joint``'s block or "". ``bound`` is its value, ``looser_bound`` a value that was tried, and
+    ``advised_bound`` one that leaves room, all on the log scale.
 
-    ``gain`` is the mean over data of what the ELBO gains by the looser bound, in nats, all weights as
-    they are, and ``gain_error`` its standard error. ``held`` is how many of ``entries`` of x have a
-    scale that the bound keeps above that of the data. ``lost`` is about what these cost, in nats:
-    log(scale / scale of the data) - 1.1 each, the least that a normal of the data's own mean and scale
-    gains. Weights that were never fit, since they saw such a scale, show there only. ``units`` tells
-    whether the units of x can be chosen: x has no fixed range.
+    ``gain`` is the mean gain of the ELBO under the looser bound, with the same weights, and
+    ``gain_error`` its standard error. ``num_at_bound`` of ``num_entries`` entries of x have a scale
+    that the bound keeps above that of the data. ``loss`` estimates their cost:
+    log(scale / scale of the data) - 1.1 for each, the least that a normal with the data's mean and
+    scale gains. It also shows bounds whose effect ``gain`` misses: weights that never saw a smaller
+    scale are not accurate enough to profit from it. ``can_rescale`` is true if x has no fixed range, so
+    that you can change its units.
     """
 
     part: str
     field: str
     block: str
     bound: float
-    looser: float
-    advised: float
+    looser_bound: float
+    advised_bound: float
     gain: float
     gain_error: float
-    held: int
-    entries: int
-    lost: float
-    units: bool
+    num_at_bound: int
+    num_entries: int
+    loss: float
+    can_rescale: bool
 
     def __str__(self) -> str:
         block = f' of block "{self.block}"' if self.block else ""
@@ -61,12 +66,12 @@ class BoundGain(NamedTuple):
 
 @short_repr
 class ScaleBounds(NamedTuple):
-    """What bounds on log scales cost, in nats per datum.
+    """The cost of all bounds on log scales, in nats per row.
 
-    ``gain`` is the mean over data of what the ELBO gains where every bound is looser by one nat, a
-    factor of e of the scale, and all weights stay as they are. ``gain_error`` is its standard error. A
-    bound that no scale is near costs nothing. ``bounds`` holds each bound by itself, by name. It is
-    empty where all together gain less than 0.1 nats, and no scale is held above that of the data.
+    ``gain`` is the mean gain of the ELBO if every bound is looser by one nat (a factor of e in the
+    scale) and all weights stay the same. ``gain_error`` is its standard error. A bound costs nothing if
+    no scale is near it. ``bounds`` holds the cost of each bound by name. It is empty if all bounds
+    together gain less than 0.1 nats and keep no scale above that of the data.
     """
 
     gain: float
@@ -75,42 +80,48 @@ class ScaleBounds(NamedTuple):
 
 
 class _DeclaredBound(NamedTuple):
-    """A field that bounds a log scale: the way to it from the VAE, and the part that holds it."""
+    """A field that bounds a log scale, with the path to it from the VAE and the part that holds it."""
 
-    way: tuple[Any, ...]
-    part: Any
+    path: tuple[Step, ...]
+    part: object
     looser: float
-    likelihood: Any = None  # whose scale it is, with the name of its block
+    likelihood: AbstractLikelihood | None = None  # the likelihood that the scale belongs to
     block: str = ""
 
     @property
+    def field(self) -> str:
+        return str(self.path[-1])
+
+    @property
     def bound(self) -> float:
-        return float(getattr(self.part, self.way[-1]))
+        return float(getattr(self.part, self.field))
 
     @property
     def name(self) -> str:
-        return "_".join(word for word in (self.way[0], self.block, self.way[-1]) if word)
+        return "_".join(str(word) for word in (self.path[0], self.block, self.field) if word)
 
     @property
-    def units(self) -> bool:
-        """Whether it bounds a scale in units of x that can be chosen."""
+    def can_rescale(self) -> bool:
+        """Whether the bounded scale is in units of x that the user can choose."""
         return self.likelihood is not None and not np.isfinite(self.likelihood.data_range).any()
 
 
-def scale_bounds(fitted: Fitted, x: Any, *, rng_key: RngKey, num_particles: int = 20) -> ScaleBounds:
-    """Return what the bounds on log scales cost: with looser ones, less as it is.
+def scale_bounds(
+    fitted: Fitted, x: DataLike, *, rng_key: RngKey, num_particles: int = 20
+) -> ScaleBounds:
+    """Measure what the bounds on log scales cost: the ELBO with looser bounds minus the ELBO.
 
-    The bounds are the fields that parts declare by ``probvae.checks.scale_bound``: ``min_log`` of a
-    likelihood's scale, ``log_bound`` of a guide or a prior. All take the same draws.
+    The bounds are the fields that parts declare with ``probvae.checks.scale_bound``, such as
+    ``min_log`` of a likelihood's scale or ``log_bound`` of a guide. All ELBOs use the same draws.
 
     Args:
         fitted: a fitted VAE.
         x: data ``(n, *event_shape)``, n >= 2, or a ``Batch(x, context, mask)``.
         rng_key: a typed key.
-        num_particles: draws of z per datum.
+        num_particles: draws of z per row.
 
     Raises:
-        ValueError: for data that do not fit or are too few, or a part that is no density.
+        ValueError: for incompatible data, fewer than two rows, or a part that is not a density.
     """
     check_fitted(fitted)
     check_positive_integer("num_particles", num_particles)
@@ -119,102 +130,110 @@ def scale_bounds(fitted: Fitted, x: Any, *, rng_key: RngKey, num_particles: int 
     if not declared:
         return ScaleBounds(0.0, 0.0, {})
 
-    def value(vae: Any) -> np.ndarray:
+    def evaluate(vae: VAE) -> np.ndarray:
         return elbo(vae, fitted.values, data, rng_key=rng_key, num_particles=num_particles).value
 
-    as_it_is = value(fitted.vae)
+    current_elbo = evaluate(fitted.vae)
 
-    def gain(*some: _DeclaredBound) -> tuple[float, float]:
-        more = value(_loosen_bound(fitted.vae, some)) - as_it_is
-        return float(more.mean()), float(more.std(ddof=1) / math.sqrt(len(more)))
+    def measure_gain(*bounds: _DeclaredBound) -> tuple[float, float]:
+        gains = evaluate(_loosen_bounds(fitted.vae, bounds)) - current_elbo
+        return float(gains.mean()), float(gains.std(ddof=1) / math.sqrt(len(gains)))
 
-    total, lost = gain(*declared), _bound_losses(fitted, data, declared, rng_key)
-    if not (total[0] > MATTERS or lost.any()):
+    total, losses = measure_gain(*declared), _entry_losses(fitted, data, declared, rng_key)
+    if not (total[0] > MIN_GAIN or losses.any()):
         return ScaleBounds(*total, {})
-    single = [total if len(declared) == 1 else gain(each) for each in declared]
-    measured = zip(declared, single, strict=True)
-    bounds = {each.name: _bound_gain(fitted, each, *pair, lost, data) for each, pair in measured}
+    single = [total] if len(declared) == 1 else [measure_gain(bound) for bound in declared]
+    bounds = {
+        bound.name: _bound_gain(fitted, bound, gain, error, losses, data)
+        for bound, (gain, error) in zip(declared, single, strict=True)
+    }
     return ScaleBounds(*total, bounds)
 
 
-def _bound_losses(
+def _entry_losses(
     fitted: Fitted, data: Batch, declared: list[_DeclaredBound], rng_key: RngKey
 ) -> np.ndarray:
-    """Return what each entry of x loses in nats, where its scale is at a bound and above the data's."""
-    lower = [each for each in declared if each.units and each.looser < each.bound]
-    own = entry_scales(data)
+    """Return the loss in nats of each entry whose scale is at a lower bound and above the data's."""
+    lower = [bound for bound in declared if bound.can_rescale and bound.looser < bound.bound]
+    data_scales = entry_scales(data)
     if not lower:
-        return np.zeros(own.shape)
-    _, scale = estimate_outputs(fitted.vae, fitted.values, data, rng_key=rng_key)
-    excess = np.nan_to_num(np.log(scale / own) - LEAST_LOSS, nan=0.0)
+        return np.zeros(data_scales.shape)
+    _, scales = estimate_outputs(fitted.vae, fitted.values, data, rng_key=rng_key)
+    excess = np.nan_to_num(np.log(scales / data_scales) - MIN_LOSS, nan=0.0)
     if not (excess > 0).any():
-        return np.zeros(own.shape)
-    _, looser = estimate_outputs(_loosen_bound(fitted.vae, lower), fitted.values, data, rng_key=rng_key)
-    return np.where((excess > 0) & (np.log(scale / looser) > HELD), excess, 0.0)
+        return np.zeros(data_scales.shape)
+    loosened = _loosen_bounds(fitted.vae, lower)
+    _, looser_scales = estimate_outputs(loosened, fitted.values, data, rng_key=rng_key)
+    return np.where((excess > 0) & (np.log(scales / looser_scales) > AT_BOUND), excess, 0.0)
 
 
 def _bound_gain(
-    fitted: Fitted, at: _DeclaredBound, gain: float, error: float, lost: np.ndarray, data: Batch
+    fitted: Fitted, bound: _DeclaredBound, gain: float, error: float, losses: np.ndarray, data: Batch
 ) -> BoundGain:
     blocks = fitted.vae.likelihood.named_blocks
-    columns = blocks[at.block].columns if at.block else slice(None)
-    own = lost[..., columns] if at.units else np.zeros(())
+    columns = blocks[bound.block].columns if bound.block else slice(None)
+    entry_losses = losses[..., columns] if bound.can_rescale else np.zeros(())
     scales = entry_scales(data)[..., columns]
-    anchor = min(at.bound, math.log(scales.min())) if at.units else at.bound
+    anchor = min(bound.bound, math.log(scales.min())) if bound.can_rescale else bound.bound
     return BoundGain(
-        type(at.part).__name__,
-        at.way[-1],
-        at.block,
-        at.bound,
-        at.looser,
-        float(math.floor(anchor + math.copysign(ROOM, at.looser - at.bound))),
+        type(bound.part).__name__,
+        bound.field,
+        bound.block,
+        bound.bound,
+        bound.looser,
+        float(math.floor(anchor + math.copysign(ROOM, bound.looser - bound.bound))),
         gain,
         error,
-        int((own > 0).sum()),
+        int((entry_losses > 0).sum()),
         scales.size,
-        float(own.sum()),
-        at.units,
+        float(entry_losses.sum()),
+        bound.can_rescale,
     )
 
 
-def _loosen_bound(vae: Any, some: Iterable[_DeclaredBound]) -> Any:
-    for each in some:
-        vae = _replace_field(vae, each.way, each.looser)
+def _loosen_bounds(vae: Part, bounds: Iterable[_DeclaredBound]) -> Part:
+    for bound in bounds:
+        vae = _replace_field(vae, bound.path, bound.looser)
     return vae
 
 
-def _find_bounds(vae: Any) -> Iterator[_DeclaredBound]:
-    """Find the bounds of a VAE's parts, and of the parts that these hold."""
+def _find_bounds(vae: object) -> Iterator[_DeclaredBound]:
+    """Find the declared bounds of a VAE's parts, and of the parts inside them."""
     for role in ROLES:
-        yield from _below(getattr(vae, role), (role,))
+        yield from _walk_bounds(getattr(vae, role), (role,))
 
 
-def _below(
-    part: Any, way: tuple[Any, ...], likelihood: Any = None, block: str = ""
+def _walk_bounds(
+    part: object,
+    path: tuple[Step, ...],
+    likelihood: AbstractLikelihood | None = None,
+    block: str = "",
 ) -> Iterator[_DeclaredBound]:
+    # `likelihood` and `block` are those of the closest enclosing parts: they give a bound its units
+    # and its columns.
     if isinstance(part, tuple):
         name = part[0] if part and isinstance(part[0], str) else ""  # a block of a Joint
-        inner = ".".join(word for word in (block, name) if word)
+        inner_block = ".".join(word for word in (block, name) if word)
         for i, item in enumerate(part):
-            yield from _below(item, (*way, i), likelihood, inner)
+            yield from _walk_bounds(item, (*path, i), likelihood, inner_block)
     if not is_dataclass(part) or isinstance(part, type):
         return
     likelihood = part if isinstance(part, AbstractLikelihood) else likelihood
     for field in fields(part):
-        value, inside = getattr(part, field.name), (*way, field.name)
+        value, inner_path = getattr(part, field.name), (*path, field.name)
         if LOOSER in field.metadata:
-            yield _DeclaredBound(inside, part, value + field.metadata[LOOSER], likelihood, block)
+            yield _DeclaredBound(inner_path, part, value + field.metadata[LOOSER], likelihood, block)
         else:
-            yield from _below(value, inside, likelihood, block)
+            yield from _walk_bounds(value, inner_path, likelihood, block)
 
 
-def _replace_field(part: Any, way: tuple[Any, ...], value: Any) -> Any:
-    """Return a part with another value at the end of a way; parts are checked already."""
-    if not way:
+def _replace_field(part: Any, path: tuple[Step, ...], value: float) -> Any:
+    """Return a copy of a part with another value at the end of a path, without checking it again."""
+    if not path:
         return value
-    first, rest = way[0], way[1:]
+    first, rest = path[0], path[1:]
     if isinstance(part, tuple):
         return (*part[:first], _replace_field(part[first], rest, value), *part[first + 1 :])
-    same = copy.copy(part)
-    object.__setattr__(same, first, _replace_field(getattr(part, first), rest, value))
-    return same
+    changed = copy.copy(part)
+    object.__setattr__(changed, first, _replace_field(getattr(part, first), rest, value))
+    return changed

@@ -1,17 +1,21 @@
-"""What was found: faults, limits and notes, each with its evidence and its remedy."""
+"""Findings of a diagnosis, each with its evidence and remedy, and the verdict that lists them."""
 
 from enum import StrEnum
 from typing import NamedTuple
 
-CAUSES = {  # findings that others may be consequences of: what to do first
-    "unlike the training range": "The data are unlike those of training: convert them first.",
-    "not converged": "The fit was not over: train on first.",
-    "scale at its bound": "A scale is at its bound: free it first.",
+CAUSES = {  # findings that can cause others, with the first thing to do
+    "outside the training range": "The data lie outside the training range. Convert them first.",
+    "not converged": "The model had not converged. Train longer first.",
+    "scale at its bound": "A scale is at its bound. Loosen the bound first.",
 }
 
 
 class Kind(StrEnum):
-    """A *fault* is broken: mend it. A *limit* is a number not to rely on. A *note* helps."""
+    """The severity of a finding.
+
+    A *fault* is something broken, which you should repair. A *limit* is a number that you should not
+    rely on. A *note* is information.
+    """
 
     FAULT = "fault"
     LIMIT = "limit"
@@ -19,10 +23,11 @@ class Kind(StrEnum):
 
 
 class Finding(NamedTuple):
-    """One finding: its name, the number against its threshold with the source, and what to do.
+    """One finding of a diagnosis: its name, its evidence, and what to do.
 
-    ``kind`` says how bad it is, ``value`` and ``threshold`` are in the unit that ``evidence`` says, and
-    ``remedy`` is code where there is some.
+    ``kind`` is its severity. ``value`` is the measured number and ``threshold`` its limit, in the unit
+    that ``evidence`` gives. ``source`` says where the threshold comes from. ``remedy`` says what to do,
+    with code if possible.
     """
 
     kind: Kind
@@ -39,15 +44,15 @@ class Finding(NamedTuple):
 
 
 class Verdict(tuple[Finding, ...]):
-    """The findings, faults first; prints as what to read."""
+    """The findings of a diagnosis, faults first. It prints as a report."""
 
     __slots__ = ()
 
     def of(self, kind: Kind | str) -> list[Finding]:
-        """Return the findings of a kind, such as ``Kind.FAULT`` or ``"fault"``.
+        """Return the findings of one kind, such as ``Kind.FAULT`` or ``"fault"``.
 
         Raises:
-            ValueError: for a kind that does not exist.
+            ValueError: for an unknown kind.
         """
         if kind not in list(Kind):
             kinds = ", ".join(f'Kind.{each.name} ("{each}")' for each in Kind)
@@ -63,13 +68,13 @@ class Verdict(tuple[Finding, ...]):
         counts = [f"{(n := len(self.of(kind)))} {kind}{'s' * (n != 1)}" for kind in Kind]
         head = f"Verdict: {', '.join(counts)}."
         if not self.of(Kind.FAULT):
-            head += " No fault found: of those that are looked for, at these sample sizes."
+            head += " No fault found among those that diagnose checks for, at these sample sizes."
         causes = [CAUSES[name] for name in self.names if name in CAUSES]
         if causes and len(self.names) > len(causes):
-            head += f" {' '.join(causes)} The rest may follow from that."
+            head += f" {' '.join(causes)} The other findings may be consequences."
         return "\n\n".join([head, *(str(finding) for finding in self)])
 
 
-def verdict(findings: list[Finding]) -> Verdict:
-    """Return findings in the order of their kinds."""
+def sort_findings(findings: list[Finding]) -> Verdict:
+    """Return the verdict of these findings, sorted by kind."""
     return Verdict(sorted(findings, key=lambda finding: list(Kind).index(finding.kind)))

@@ -1,1 +1,1 @@
-"""Latent space: active units, ELBO decomposition, disentanglement."""
+"""Measures of the latent space: active units, ELBO decomposition, prior gap, disentanglement."""

@@ -1,4 +1,4 @@
-"""Codes of data against draws of the prior: can a classifier tell them apart?"""
+"""Gap between the prior and the codes of the data, by the accuracy of a classifier."""
 
 from functools import partial
 from typing import Any, NamedTuple
@@ -15,30 +15,31 @@ from probvae.evidence import Batch
 from probvae.fitted import Fitted
 from probvae.fitted.fitted import check_fitted
 from probvae.objectives.terms import latent_sites, trace_guide, trace_model
-from probvae.typing import Params, RngKey
+from probvae.typing import DataLike, Params, RngKey
+from probvae.vae import VAE
 
 
 @short_repr
 class PriorGap(NamedTuple):
-    """How well codes z ~ q(z|x_n) and draws z ~ p(z) are told apart by a classifier.
+    """How well a classifier distinguishes codes z ~ q(z|x_n) from draws z ~ p(z).
 
-    ``accuracy`` is on data that it has not seen, 1/2 for equal distributions. ``transported`` =
-    max(2 accuracy - 1, 0) is at most the total variation between the two, the share of the prior's mass
-    that would have to be moved; ``standard_error`` is that of 2 accuracy - 1,
-    of ``num_data`` codes and as many draws.
+    ``accuracy`` is measured on held-out codes and draws. It is 1/2 for equal distributions.
+    ``total_variation`` = max(2 accuracy - 1, 0) is a lower bound on the total variation between the
+    two: the share of the prior's mass that lies elsewhere. ``standard_error`` is that of
+    2 accuracy - 1. ``num_data`` is the number of codes, and that of draws.
     """
 
     accuracy: float
-    transported: float
+    total_variation: float
     standard_error: float
     num_data: int
 
 
-def prior_gap(fitted: Fitted, x: Any, *, rng_key: RngKey) -> PriorGap:
-    """Return how far the population of codes is from the prior, by a classifier's accuracy.
+def prior_gap(fitted: Fitted, x: DataLike, *, rng_key: RngKey) -> PriorGap:
+    """Measure how far the population of codes is from the prior, by a classifier's accuracy.
 
-    One draw of q(z|x_n) for each datum, one of p(z) (under the datum's context), all sites together;
-    boosted trees see half of both. Few data tell little: take several hundred.
+    Each row gives one draw of q(z|x_n) and one of p(z), with the row's context and all sites together.
+    Boosted trees are trained on half of both. You need several hundred rows for a precise result.
 
     Args:
         fitted: a fitted VAE.
@@ -46,28 +47,28 @@ def prior_gap(fitted: Fitted, x: Any, *, rng_key: RngKey) -> PriorGap:
         rng_key: a typed key.
 
     Raises:
-        ValueError: for fewer than 50 data, or a part that is no density.
+        ValueError: for fewer than 50 rows, or a part that is not a density.
 
     Reference: Lopez-Paz and Oquab 2017, arXiv:1610.06545.
     """
     check_fitted(fitted)
     data = apply_noise(fitted, x, rng_key, least=50)
-    codes = map_blocks(partial(_codes, fitted.vae.eval(), fitted.values), data, rng_key)
-    found = two_sample_test(*codes, rng_key=rng_key, classifier=boosted_trees())
-    transported = max(2 * found.accuracy - 1, 0.0)
-    return PriorGap(found.accuracy, transported, 2 * found.standard_error, len(data.x))
+    samples = map_blocks(partial(_draw_codes, fitted.vae.eval(), fitted.values), data, rng_key)
+    test = two_sample_test(*samples, rng_key=rng_key, classifier=make_boosted_trees())
+    total_variation = max(2 * test.accuracy - 1, 0.0)
+    return PriorGap(test.accuracy, total_variation, 2 * test.standard_error, len(data.x))
 
 
-def boosted_trees() -> Any:
-    """Return a classifier that sees any difference of shape, in a second or so."""
+def make_boosted_trees() -> Any:
+    """Return a classifier that detects differences of any shape, and trains in about a second."""
     from sklearn.ensemble import HistGradientBoostingClassifier
 
     return HistGradientBoostingClassifier(max_iter=60, random_state=0)
 
 
 @partial(compile_program, static_argnames=("vae",))
-def _codes(vae: Any, params: Params, rows: Rows) -> tuple[jax.Array, jax.Array]:
-    """Return a draw of q(z|x_n) and one of p(z) for each datum, sites side by side."""
+def _draw_codes(vae: VAE, params: Params, rows: Rows) -> tuple[jax.Array, jax.Array]:
+    """Return one draw of q(z|x_n) and one of p(z) per row, with all sites in one vector."""
 
     def one_datum(key: RngKey, datum: Batch) -> tuple[jax.Array, ...]:
         batch = tuple(jax.tree.map(lambda a: a[None], datum))
