@@ -101,7 +101,7 @@ def measured(fitted: Fitted, x: np.ndarray, particles: int) -> Measured:
     keys = jax.random.split(jax.random.key(99), 3)
     found = active_units(fitted, x, rng_key=keys[0])
     return Measured(
-        float(sum(active.sum() for active in found.active().values())),
+        float(sum(active.sum() for active in found.active_mask().values())),
         float(sum(kl.sum(1).mean() for kl in found.kl.values())),
         elbo_surgery(fitted, x, rng_key=keys[1], num_samples=1).mutual_information,
         fitted.log_prob(x, rng_key=keys[2], num_particles=particles).mean,

@@ -117,7 +117,7 @@ def scores(fitted: Fitted, held_out: Drawn) -> Scores:
         factor_vae_score(q.mean, held_out.factors, rng_key=keys[0]).score,
         float(found.kl["z"].sum(1).mean()),
         float(fit_of),
-        float(found.active()["z"].sum()),
+        float(found.active_mask()["z"].sum()),
     )
 
 

@@ -25,7 +25,7 @@ PLANTED: dict[Callable[[int, Settings], Case], str] = {
     faults.collapsed: "posterior collapse",
     faults.lagging: "lagging encoder",
     faults.overfitted_encoder: "overfitted encoder",
-    faults.scale_to_zero: "scale running to 0",
+    faults.scale_to_zero: "scale shrinking to 0",
     faults.gaussian_on_counts: "wrong likelihood",
     faults.bernoulli_on_grey: "wrong likelihood",
     faults.hole_in_the_prior: "hole in the prior",

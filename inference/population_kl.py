@@ -43,7 +43,7 @@ from probvae.criticism import (
     sample_quality,
     two_sample_test,
 )
-from probvae.criticism.latents.prior_gap import boosted_trees
+from probvae.criticism.latents.prior_gap import make_boosted_trees
 from probvae.data import load
 from probvae.plots.canvas import BLUE, GREY, ORANGE, new_figure, tidy
 
@@ -130,7 +130,7 @@ def measured(fitted: Fitted, x: np.ndarray, particles: int) -> Measured:
     quality = sample_quality(fitted, x, rng_key=keys[1], num_permutations=1)
     if not fitted.vae.posterior.is_density:
         draws = fitted.sample(len(x), rng_key=keys[2]).z
-        told = two_sample_test(z, draws, rng_key=keys[3], classifier=boosted_trees())
+        told = two_sample_test(z, draws, rng_key=keys[3], classifier=make_boosted_trees())
         off = max(2 * told.accuracy - 1, 0.0)
         nan = (math.nan,) * 4
         return Measured(*nan, off, log_likelihood, math.nan, quality.frechet)
@@ -140,7 +140,7 @@ def measured(fitted: Fitted, x: np.ndarray, particles: int) -> Measured:
         surgery.mutual_information,
         surgery.population_kl,
         prior_holes(fitted, x, rng_key=keys[3], num_samples=2000, ratio=RATIO).share,
-        prior_gap(fitted, x, rng_key=keys[4]).transported,
+        prior_gap(fitted, x, rng_key=keys[4]).total_variation,
         log_likelihood,
         fitted.log_prob(x, rng_key=keys[5], num_particles=particles).mean,
         quality.frechet,

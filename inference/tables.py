@@ -115,7 +115,7 @@ def criticised(fitted: Any, test: np.ndarray, key: jax.Array, particles: int) ->
     keys = jax.random.split(key, 5)
     bound = fitted.log_prob(test, rng_key=keys[0], num_particles=particles, progress=True)
     tails = criticism.pareto_shape(fitted, test[:TAILS], rng_key=keys[1], num_particles=particles)
-    active = criticism.active_units(fitted, test[:TAILS], rng_key=keys[2]).active()
+    active = criticism.active_units(fitted, test[:TAILS], rng_key=keys[2]).active_mask()
     return {
         "log_prob": bound.mean,
         "standard_error_over_images": bound.mean_standard_error,

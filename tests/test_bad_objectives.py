@@ -176,9 +176,9 @@ SCORES = (mutual_information_gap, lambda codes, factors: factor_vae_score(codes,
 @pytest.mark.parametrize(
     ("factors", "message"),
     [
-        (np.arange(18).reshape(9, 2), "codes have 10 rows and factors 9: expected one row"),
+        (np.arange(18).reshape(9, 2), "same rows in the same order; got 10 and 9 rows"),
         (np.arange(10), r"factors expects an array \(n, factors\); got shape \(10,\)"),
-        (np.full((10, 2), 3), r"factors \[0, 1\] have one value in all 10 rows"),
+        (np.full((10, 2), 3), r"columns \[0, 1\] have one value in all 10 rows"),
         (np.full((10, 2), np.nan), "factors holds values that are NaN"),
     ],
     ids=["length", "vector", "constant", "nan"],

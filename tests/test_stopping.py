@@ -182,7 +182,7 @@ def test_the_best_epoch_is_saved_and_nothing_is_lost_by_what_came_after(stopped,
     stopped.save(tmp_path / "fit.safetensors")
     back = load(tmp_path / "fit.safetensors", state_vae()).history
     assert back.best_epoch == stopped.history.best_epoch
-    assert convergence(stopped).is_best_kept
+    assert convergence(stopped).has_best_parameters
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import numpy as np
 from probvae import plots
 from probvae.criticism import Budget, Diagnosis, diagnose
 from probvae.criticism.diagnosis.budgets import QUICK, THOROUGH, USUAL
-from probvae.criticism.diagnosis.diagnose import LEAST, spread
+from probvae.criticism.diagnosis.diagnose import MIN_DATA, spread_rows
 from probvae.criticism.diagnosis.diagnosis_tree import check_arviz
 from probvae.data import Data
 from probvae.evidence import Batch
@@ -78,7 +78,7 @@ def diagnose_run(run: Run, *, rng_key: RngKey, budget: Budget, say: Callable[[An
     check_installed()
     vae, data = run.fitted.vae, run.data
     test = select_held_out(vae, data, say)
-    train = select_batch(vae, data, "train", spread(len(data.train), budget.num_local))
+    train = select_batch(vae, data, "train", spread_rows(len(data.train), budget.num_local))
     train = train._replace(x=np.asarray(data.observation(jax.random.fold_in(rng_key, 0), train.x)))
     diagnosis = diagnose(run.fitted, test, train=train, rng_key=rng_key, budget=budget, say=say)
     stem = files.free_stem(run.folder, "diagnosis", suffixes=("", *SUFFIXES))
@@ -107,16 +107,16 @@ def select_held_out(vae: VAE, data: Data, say: Callable[[Any], None]) -> Batch:
     No gradient came from either, so a small file with a tenth of its rows for test can be diagnosed.
     """
     test = select_batch(vae, data, "test")
-    if len(test.x) >= LEAST or data.valid is None:
+    if len(test.x) >= MIN_DATA or data.valid is None:
         return test
     valid = select_batch(vae, data, "valid")
-    say(f"held out: {len(test.x)} test data (fewer than {LEAST}) and {len(valid.x)} validation data")
+    say(f"held out: {len(test.x)} test data (fewer than {MIN_DATA}) and {len(valid.x)} validation data")
     return jax.tree.map(lambda *parts: np.concatenate(parts), test, valid)
 
 
 def draw_diagnosis_figures(diagnosis: Diagnosis) -> Iterator[figures.RunFigure]:
     """Yield a figure for each measurement of a diagnosis."""
-    m = diagnosis.measured
+    m = diagnosis.measurements
     if m.units is not None:
         yield figures.RunFigure("unit_use", UNIT_USE, plots.unit_use(m.units))
     if m.pareto is not None:

@@ -34,16 +34,16 @@ def found():
 
 def test_the_oracle_has_no_fault(found):
     assert not found.verdict.of(Kind.FAULT)
-    assert not found.measured.missing
-    assert np.all(found.measured.pareto.k_hat == -np.inf)
-    assert abs(found.measured.gap.amortization.mean()) < 0.05
+    assert not found.measurements.missing
+    assert np.all(found.measurements.pareto.k_hat == -np.inf)
+    assert abs(found.measurements.gap.amortization.mean()) < 0.05
 
 
 def test_the_tree_holds_what_was_measured_and_found(found, tmp_path):
     found.tree.to_netcdf(tmp_path / "tree.nc")
     numbers = found.tree["diagnostics"]
-    np.testing.assert_allclose(numbers["units_kl_z"], found.measured.units.kl["z"])
-    assert float(numbers["surgery_kl"]) == found.measured.surgery.kl
+    np.testing.assert_allclose(numbers["units_kl_z"], found.measurements.units.kl["z"])
+    assert float(numbers["surgery_kl"]) == found.measurements.surgery.kl
     assert found.tree["verdict"].sizes["finding"] == len(found.verdict)
     assert found.tree["posterior"]["z"].dims == ("chain", "draw", "datum", "latent")
     assert found.tree["posterior"].sizes["datum"] == BUDGET.num_local  # the dear measures' data
@@ -52,7 +52,7 @@ def test_the_tree_holds_what_was_measured_and_found(found, tmp_path):
 
 def test_it_prints_the_verdict_and_says_what_each_measure_cost(found):
     assert str(found).startswith("Verdict: 0 faults")
-    assert set(found.measured.seconds) >= {"elbo", "gap", "train_gap", "calibration", "predictive"}
+    assert set(found.measurements.seconds) >= {"elbo", "gap", "train_gap", "calibration", "predictive"}
 
 
 def test_what_is_not_to_be_had_is_a_note():
@@ -60,7 +60,7 @@ def test_what_is_not_to_be_had_is_a_note():
     fitted = exact()
     silent = Fitted(fitted.vae, fitted.values, History({}, {"loss": np.ones(9)}, {}))
     made = diagnose(silent, X, rng_key=KEY, budget=BUDGET)
-    assert "convergence" in made.measured.missing
+    assert "convergence" in made.measurements.missing
     assert "convergence not measured" in [note.name for note in made.verdict.of(Kind.NOTE)]
 
 
@@ -70,10 +70,12 @@ def test_data_in_other_units_are_a_finding_that_comes_first_and_no_warning():
     fitted = replace(exact(), data=describer.description())
     few = Budget(60, 100, 20, 8, 20, 60)
     verdict = diagnose(fitted, 255 * X, rng_key=KEY, budget=few).verdict
-    assert verdict[0].name == "unlike the training range"
+    assert verdict[0].name == "outside the training range"
     assert verdict[0].kind == Kind.FAULT
     assert "same units" in verdict[0].evidence
-    assert "unlike the training range" not in diagnose(fitted, X, rng_key=KEY, budget=few).verdict.names
+    assert (
+        "outside the training range" not in diagnose(fitted, X, rng_key=KEY, budget=few).verdict.names
+    )
 
 
 def test_bad_input_is_refused_before_anything_is_measured():
@@ -116,5 +118,7 @@ def test_every_kind_of_vae_is_diagnosed(parts):
         vae, told, rng_key=KEY, epochs=6, batch_size=40, optimizer=optax.adam(1e-2), progress=False
     )
     made = diagnose(fitted, told, train=told, rng_key=KEY, budget=BUDGET)
-    assert {"units", "surgery", "prior_gap"} <= set(made.measured.seconds) - set(made.measured.missing)
+    assert {"units", "surgery", "prior_gap"} <= set(made.measurements.seconds) - set(
+        made.measurements.missing
+    )
     assert str(made.verdict)

@@ -102,10 +102,10 @@ def test_votes_follow_the_key():
 @pytest.mark.parametrize(
     ("codes", "factors", "message"),
     [
-        pytest.param(ALIGNED, FACTORS[:-1], "codes have 600 rows and factors 599", id="rows"),
+        pytest.param(ALIGNED, FACTORS[:-1], "same rows in the same order; got 600 and 599", id="rows"),
         pytest.param(ALIGNED[:, 0], FACTORS, r"codes expects an array \(n, units\)", id="vector"),
-        pytest.param(ALIGNED * np.nan, FACTORS, "codes holds values that are NaN", id="nan"),
-        pytest.param(ALIGNED, 0 * FACTORS, r"factors \[0, 1, 2\] have one value", id="constant"),
+        pytest.param(ALIGNED * np.nan, FACTORS, "codes expects finite numbers; got NaN", id="nan"),
+        pytest.param(ALIGNED, 0 * FACTORS, r"columns \[0, 1, 2\] have one value", id="constant"),
         pytest.param(ALIGNED[:0], FACTORS[:0], "codes expects an array", id="empty"),
     ],
 )  # fmt: skip

@@ -12,7 +12,7 @@ from scipy import integrate, stats
 from probvae import VAE, Batch, Fitted, History, likelihoods, nets, plots
 from probvae import data as sources
 from probvae.criticism import predictive_checks
-from probvae.criticism.diagnosis.diagnosis_tree import numbers_of
+from probvae.criticism.diagnosis.diagnosis_tree import flatten_numbers
 from probvae.criticism.samples.coverage import Ranks, coverage
 from probvae.criticism.samples.marginal import (
     MOST_POINTS,
@@ -294,10 +294,10 @@ def test_each_block_is_checked_as_a_data_set_of_its_own():
         assert kind.marginal.tail_share > 0.02
     joined = np.concatenate([one.coverage.by_entry for one in whole.blocks.values()], axis=-1)
     np.testing.assert_array_equal(joined, whole.coverage.by_entry)
-    numbers = numbers_of(checks)
+    numbers = flatten_numbers(checks)
     of_block = numbers["posterior_blocks_rest.b_statistics_mean_tail_share"]
     assert of_block == checks.posterior.blocks["rest.b"].statistics["mean"].tail_share
-    assert list(numbers_of({"blocks": {"income/year": 1.0}})) == ["blocks_income_year"]
+    assert list(flatten_numbers({"blocks": {"income/year": 1.0}})) == ["blocks_income_year"]
     left, right = plots.predictions(checks).axes
     shown = [label.get_text() for label in left.get_yticklabels()]
     assert shown[:2] == ["a: mean", "a: standard deviation"]

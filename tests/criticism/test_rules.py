@@ -19,7 +19,11 @@ from probvae.criticism import (
 )
 from probvae.criticism.diagnosis import guide_rules, rules
 from probvae.criticism.diagnosis.diagnose import RULES, apply_rules
-from probvae.criticism.diagnosis.verdict import CAUSES, verdict
+from probvae.criticism.diagnosis.measurements import Measurements
+from probvae.criticism.diagnosis.verdict import CAUSES, sort_findings
+from probvae.criticism.samples.coverage import Coverage
+from probvae.criticism.samples.marginal import Marginal
+from probvae.criticism.samples.predictive import Check, Predictive
 
 PAGE = Path(__file__).parents[2] / "docs" / "diagnosis.md"
 ONE = np.ones(20)
@@ -40,20 +44,13 @@ def pareto(k_hat=0.3 * ONE, effective=300.0, gain=1.0):
 
 def healthy(**changes):
     """Numbers of a fit that nothing is wrong with; each test changes what its fault changes."""
-    check = Fake(deviations=ONE[:1], observed=ONE[0], replicates=ONE)
-    posterior = Fake(
-        marginal=Fake(distance=0.02, replicates=0.01 * ONE),
-        statistics={"mean": check},
-        coverage=Fake(levels=np.array([0.9]), share=np.array([0.9]), standard_error=np.array([0.01])),
-        blocks={},
-    )
     numbers = {
         "num_data": 20,
         "elbo": Fake(mean=-25.0),
         "log_prob": Fake(mean=-24.0),
         "units": ActiveUnits({"z": np.full((20, 2), 2.0)}, {"z": np.array([0.9, 0.8])}),
         "surgery": Fake(population_kl=0.2, kl=4.0),
-        "prior_gap": Fake(accuracy=0.52, transported=0.04, standard_error=0.02),
+        "prior_gap": Fake(accuracy=0.52, total_variation=0.04, standard_error=0.02),
         "scale_bounds": ScaleBounds(0.01, 0.01, {}),
         "response": DecoderResponse(0.3, 0.3, 0.1, 0.5, 0.6, 0.2),
         "convergence": Convergence(0.01, 0.01, 0.0, 99, 1.0, 100, True),  # noqa: FBT003
@@ -61,11 +58,11 @@ def healthy(**changes):
         "gap": gap(),
         "train_gap": gap(),
         "calibration": Fake(num_data=1000, sites={"z": Fake(shift=np.zeros(2), spread=np.ones(2))}),
-        "predictive": Fake(posterior=posterior),
+        "predictive": predictive(),
         "departure": None,
         "missing": {},
     }
-    return Fake(**{**numbers, **changes})
+    return Measurements(**{**numbers, **changes})
 
 
 def named(**changes):
@@ -77,9 +74,9 @@ def response(**changes):
 
 
 def bounds(**changes):
-    usual = {"part": "LearnedScale", "field": "min_log", "block": "", "bound": -6.0, "looser": -7.0,
-             "advised": -12.0, "gain": 0.0, "gain_error": 0.1, "held": 0, "entries": 5, "lost": 0.0,
-             "units": True}  # fmt: skip
+    usual = {"part": "LearnedScale", "field": "min_log", "block": "", "bound": -6.0, "looser_bound": -7.0,
+             "advised_bound": -12.0, "gain": 0.0, "gain_error": 0.1, "num_at_bound": 0, "num_entries": 5, "loss": 0.0,
+             "can_rescale": True}  # fmt: skip
     return ScaleBounds(1.0, 0.1, {"likelihood_min_log": BoundGain(**{**usual, **changes})})
 
 
@@ -87,38 +84,39 @@ def convergence(**changes):
     return healthy().convergence._replace(**changes)
 
 
-def predictive(distance=0.02, share=0.9):
-    found = healthy().predictive
-    found.posterior.marginal.distance = distance
-    found.posterior.coverage.share = np.array([share])
-    return found
-
-
-def blocks(**named):
-    """Checks of a Joint: each block by what is wrong with it."""
-    found = healthy().predictive
-    found.posterior.blocks = {name: predictive(**changes).posterior for name, changes in named.items()}
-    return found
+def predictive(distance=0.02, share=0.9, blocks=None):
+    """Predictive checks of x, and of the blocks of a Joint by name."""
+    check = Check(ONE[0], ONE, tail_share=ONE[0], difference=ONE[0], deviations=ONE[:1])
+    level, error = np.array([0.9]), np.array([0.01])
+    posterior = Predictive(
+        {"mean": check},
+        Marginal(distance, 0.01 * ONE, 1.0),
+        Coverage(level, np.array([share]), error, np.array([[share]])),
+        {name: predictive(**changes).posterior for name, changes in (blocks or {}).items()},
+    )
+    return Fake(posterior=posterior)
 
 
 DEAD = ActiveUnits({"z": np.zeros((20, 2))}, {"z": np.array([1e-3, -1e-3])})
-WIDE = Fake(accuracy=0.9, transported=0.8, standard_error=0.05)
-NEAR = Fake(accuracy=0.65, transported=0.3, standard_error=0.05)
+WIDE = Fake(accuracy=0.9, total_variation=0.8, standard_error=0.05)
+NEAR = Fake(accuracy=0.65, total_variation=0.3, standard_error=0.05)
 CASES = {
-    "unlike the training range": {
+    "outside the training range": {
         "departure": Fake(share_outside=0.9, in_words="{} is unlike.".format)
     },
     "posterior collapse": {"units": DEAD},
-    "dead decoder": {"response": response(moved_ratio=1e-8), "units": DEAD},
-    "scale running to 0": {"response": response(least_ratio=0.008)},
+    "dead decoder": {"response": response(sensitivity_ratio=1e-8), "units": DEAD},
+    "scale shrinking to 0": {"response": response(min_ratio=0.008)},
     "scale at its bound": {"scale_bounds": bounds(gain=3.0)},
     "wrong likelihood": {"predictive": predictive(distance=0.3)},
     "predictive intervals too narrow": {"predictive": predictive(share=0.7)},
     "not converged": {"convergence": convergence(gain=1.0, gain_error=0.1)},
-    "overfitted": {"convergence": convergence(gain=-1.0, lost=3.0)},
-    "trained past its best": {"convergence": convergence(gain=-1.0, lost=3.0, is_best_kept=True)},
+    "overfitted": {"convergence": convergence(gain=-1.0, drop=3.0)},
+    "trained past the best epoch": {
+        "convergence": convergence(gain=-1.0, drop=3.0, has_best_parameters=True)
+    },
     "hole in the prior": {"prior_gap": WIDE},
-    "prior off the population of codes": {"prior_gap": NEAR},
+    "prior mismatch": {"prior_gap": NEAR},
     "guide too narrow": {"gap": gap(3.0, ratio=0.3)},
     "KL underweighted": {"gap": gap(3.0, ratio=0.3), "convergence": convergence(kl_weight=0.001)},
     "lagging encoder": {"gap": gap(5.0), "train_gap": gap(5.0)},
@@ -130,7 +128,7 @@ CASES = {
     "overfitted encoder": {"gap": gap(5.0), "train_gap": gap(0.2)},
     "k-hat above its threshold": {"pareto": pareto(k_hat=0.8 * ONE)},
     "approximation gap": {"gap": gap(approximation=2.0)},
-    "q(z|x) off the posterior": {
+    "q(z|x) miscalibrated": {
         "calibration": Fake(
             num_data=1000, sites={"z": Fake(shift=np.zeros(2), spread=np.array([1.0, 1.5]))}
         )
@@ -169,7 +167,7 @@ def test_a_rule_is_silent_where_nothing_was_measured():
 
 def test_noise_is_no_finding():
     assert not named(convergence=convergence(gain=1.0, gain_error=0.8))
-    assert not named(prior_gap=Fake(accuracy=0.6, transported=0.2, standard_error=0.09))
+    assert not named(prior_gap=Fake(accuracy=0.6, total_variation=0.2, standard_error=0.09))
     assert guide_rules.find_overfitted_encoder(healthy(train_gap=None, gap=gap(9.0))) is None
 
 
@@ -179,21 +177,21 @@ def test_noise_is_no_finding():
         ({"gain": 0.7, "gain_error": 0.05}, True),
         ({"gain": 0.7, "gain_error": 0.2}, False),
         ({"gain": 0.4, "gain_error": 0.0}, False),
-        ({"gain": -9.0, "gain_error": 0.6, "lost": 0.6, "held": 5}, True),
-        ({"gain": -9.0, "gain_error": 0.6, "lost": 0.4, "held": 5}, False),
+        ({"gain": -9.0, "gain_error": 0.6, "loss": 0.6, "num_at_bound": 5}, True),
+        ({"gain": -9.0, "gain_error": 0.6, "loss": 0.4, "num_at_bound": 5}, False),
     ],
 )
 def test_a_bound_is_a_fault_where_it_costs_half_a_nat(changes, limited):
     assert named(scale_bounds=bounds(**changes)) == ["scale at its bound"] * limited
-    running = {"scale_bounds": bounds(**changes), "response": response(least_ratio=0.005)}
-    assert named(**running) == ["scale running to 0"]  # a lower bound would let it run on
+    running = {"scale_bounds": bounds(**changes), "response": response(min_ratio=0.005)}
+    assert named(**running) == ["scale shrinking to 0"]  # a lower bound would let it run on
 
 
 @pytest.mark.parametrize("cause", CAUSES)
-def test_a_cause_is_told_first_as_the_rest_may_follow_from_it(cause):
+def test_a_cause_comes_first_in_the_verdict(cause):
     found = apply_rules(healthy(**{"units": DEAD, **CASES[cause]}))
     assert found.names[0] == cause
-    assert f"{CAUSES[cause]} The rest may follow" in str(found).splitlines()[0]
+    assert f"{CAUSES[cause]} The other findings may be" in str(found).splitlines()[0]
     assert CAUSES[cause] not in str(apply_rules(healthy(**CASES[cause])))
 
 
@@ -220,16 +218,18 @@ def test_a_heavy_tail_is_a_limit_where_the_weights_move_the_bound(changes, limit
     [({"distance": 0.3}, "wrong likelihood"), ({"share": 0.7}, "predictive intervals too narrow")],
 )
 def test_a_block_of_a_joint_that_is_off_is_named(changes, name):
-    (found,) = apply_rules(healthy(predictive=blocks(income={}, age=changes, owner={})))
+    (found,) = apply_rules(
+        healthy(predictive=predictive(blocks={"income": {}, "age": changes, "owner": {}}))
+    )
     assert found.name == name
-    assert found.evidence.startswith('in block "age", ')
-    assert not named(predictive=blocks(income={}, age={}))
+    assert found.evidence.startswith('In block "age", ')
+    assert not named(predictive=predictive(blocks={"income": {}, "age": {}}))
 
 
 def test_only_data_that_are_moved_are_counted():
     effective = np.where(np.arange(20) < 3, 200.0, 999.0)
     (found,) = apply_rules(healthy(pareto=pareto(0.9 * ONE, effective, gain=0.001)))
-    assert found.evidence.startswith("for 3 of 20 data")
+    assert found.evidence.startswith("For 3 of 20 rows")
     assert f"{0.5 * np.log(5):.3g} nats (median)" in found.evidence
 
 
@@ -239,13 +239,13 @@ def test_some_unused_units_are_a_note():
     assert (found.kind, found.name) == (Kind.NOTE, "unused units")
 
 
-def test_the_verdict_prints_faults_first_and_says_what_it_did_not_look_at():
+def test_the_verdict_prints_faults_first_and_limits_what_it_claims():
     made = [Finding(kind, str(kind), "e.", 1.0, 0.5, "s", "r.") for kind in reversed(Kind)]
-    found = verdict(made)
+    found = sort_findings(made)
     assert [each.kind for each in found] == list(Kind)
     assert str(found).startswith("Verdict: 1 fault, 1 limit, 1 note.\n\nFAULT  fault")
     assert found.names == ["fault", "limit"]
-    assert "of those that are looked for" in str(Verdict())
+    assert "among those that diagnose checks for" in str(Verdict())
     (note,) = apply_rules(healthy(missing={"gap": "no local guide."}))
     assert (note.kind, note.name, note.evidence) == (Kind.NOTE, "gap not measured", "no local guide.")
 
@@ -257,7 +257,7 @@ def test_a_verdict_lists_its_findings_by_kind_or_by_its_name(kind):
         [Finding(make(each), str(each), "e.", 1.0, 0.5, "s", "r.") for each in Kind]
         for make in (Kind, str)
     )
-    for found in (Verdict(made), verdict(read[::-1])):
+    for found in (Verdict(made), sort_findings(read[::-1])):
         assert [each.name for each in found.of(kind)] == [str(kind)]
         assert found.of(str(kind)) == found.of(kind)
         assert found.names == ["fault", "limit"]
@@ -270,14 +270,14 @@ def test_a_kind_that_does_not_exist_is_refused(kind):
         Verdict().of(kind)
 
 
-def test_a_fit_that_was_not_over_is_told_first_as_the_rest_may_follow_from_it():
+def test_an_unconverged_fit_comes_first_in_the_verdict():
     rising = {"convergence": convergence(gain=1.0, gain_error=0.1)}
     found = apply_rules(
         healthy(**rising, units=ActiveUnits({"z": np.zeros((20, 2))}, {"z": np.zeros(2)}))
     )
     assert found.names == ["not converged", "posterior collapse"]
-    assert "train on first" in str(found).splitlines()[0]
-    assert "train on first" not in str(apply_rules(healthy(**rising)))
+    assert "Train longer first" in str(found).splitlines()[0]
+    assert "Train longer first" not in str(apply_rules(healthy(**rising)))
 
 
 def test_thresholds_are_relative_where_data_are_large():
@@ -290,5 +290,5 @@ def test_thresholds_are_relative_where_data_are_large():
 
 def test_the_page_names_every_finding():
     page = PAGE.read_text().replace("\\|", "|")
-    milder = {"amortization gap", "prior off the population of codes"}  # limits of rows that are there
+    milder = {"amortization gap", "prior mismatch"}  # limits of rows that are there
     assert all(name in page for name in set(CASES) - milder)

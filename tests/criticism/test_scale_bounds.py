@@ -14,7 +14,8 @@ from test_predictive import constant
 from probvae import Batch, Fitted, History, criticism, guides, likelihoods
 from probvae.criticism import scale_bounds
 from probvae.criticism.diagnosis import rules
-from probvae.criticism.diagnosis.scale_bounds import _find_bounds, _loosen_bound
+from probvae.criticism.diagnosis.measurements import Measurements
+from probvae.criticism.diagnosis.scale_bounds import _find_bounds, _loosen_bounds
 
 KEY = jax.random.key(0)
 X = oracle.dataset(200)
@@ -38,12 +39,14 @@ def oracle_in(unit, raw=-40.0, shift=0.0, variance=VARIANCE, width=1.0, **parts)
 
 def finding(fitted, x):
     """Return what the rule says of a fit."""
-    measured = SimpleNamespace(
+    measurements = Measurements(
+        num_data=len(X),
+        elbo=SimpleNamespace(mean=-20.0),
+        log_prob=None,
         scale_bounds=scale_bounds(fitted, x, rng_key=KEY),
         response=criticism.decoder_response(fitted, x, rng_key=KEY),
-        elbo=SimpleNamespace(mean=-20.0),
     )
-    return rules.find_scale_at_bound(measured)
+    return rules.find_scale_at_bound(measurements)
 
 
 def test_the_gain_of_a_looser_bound_is_its_closed_form():
@@ -52,7 +55,12 @@ def test_the_gain_of_a_looser_bound_is_its_closed_form():
     found = scale_bounds(oracle_in(unit), unit * X, rng_key=KEY)
     exact = 10 * (1 - 0.5 * np.expm1(2) * unit**2 * VARIANCE / LOW**2)
     bound = found.bounds["likelihood_min_log"]
-    assert (bound.part, bound.bound, bound.looser, bound.held) == ("LearnedScale", -6.0, -7.0, 0)
+    assert (bound.part, bound.bound, bound.looser_bound, bound.num_at_bound) == (
+        "LearnedScale",
+        -6.0,
+        -7.0,
+        0,
+    )
     assert bound.gain == pytest.approx(exact, abs=4 * bound.gain_error)
     assert bound.gain_error < 0.05
     assert abs(found.bounds["posterior_log_bound"].gain) < 0.05
@@ -75,8 +83,8 @@ def test_weights_that_are_noise_at_the_scale_of_the_data_do_not_hide_the_bound()
     fitted = oracle_in(unit, shift=0.5 * LOW)
     bound = scale_bounds(fitted, unit * X, rng_key=KEY).bounds["likelihood_min_log"]
     assert bound.gain < 0
-    assert (bound.held, bound.entries) == (10, 10)
-    assert bound.lost == pytest.approx((np.log(LOW / (unit * X.std(0))) - 1.1).sum(), rel=1e-3)
+    assert (bound.num_at_bound, bound.num_entries) == (10, 10)
+    assert bound.loss == pytest.approx((np.log(LOW / (unit * X.std(0))) - 1.1).sum(), rel=1e-3)
     found = finding(fitted, unit * X)
     assert found.name == "scale at its bound"
     assert "10 of 10 entries" in found.evidence
@@ -141,6 +149,6 @@ def test_every_bound_of_a_part_is_declared(role):
         assert len(found) == asked - layers, name
         for each in found:
             (loose,) = [
-                other for other in _find_bounds(_loosen_bound(vae, [each])) if other.way == each.way
+                other for other in _find_bounds(_loosen_bounds(vae, [each])) if other.path == each.path
             ]
             assert loose.bound == each.looser

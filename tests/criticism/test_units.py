@@ -37,14 +37,14 @@ def test_kl_and_activity_are_the_closed_forms(scale):
     kl = 0.5 * (mean**2 + variance - 1 - np.log(variance))
     np.testing.assert_allclose(found.kl["z"], kl, rtol=2e-3, atol=1e-3)
     np.testing.assert_allclose(found.variance["z"], mean.var(0, ddof=1), rtol=0.02)
-    assert found.active()["z"].all()
-    assert not found.collapsed()["z"].any()
+    assert found.active_mask()["z"].all()
+    assert not found.collapsed_mask()["z"].any()
 
 
 def test_a_dead_unit_is_neither_active_nor_anything_but_collapsed():
     found = active_units(fitted(DEAD), X, rng_key=KEY)
-    assert found.active()["z"].tolist() == [True, True, False]
-    assert found.collapsed()["z"].tolist() == [False, False, True]
+    assert found.active_mask()["z"].tolist() == [True, True, False]
+    assert found.collapsed_mask()["z"].tolist() == [False, False, True]
     np.testing.assert_allclose(found.kl["z"][:, 2], 0, atol=1e-5)
     assert abs(found.variance["z"][2]) < 0.004  # 0, where draws of z itself would say 1 / samples
 
@@ -65,8 +65,10 @@ def test_the_noise_of_a_dead_unit_is_what_is_said():
     assert found.std() == pytest.approx(2 / (10 * np.sqrt(len(X))), rel=0.2)
     np.testing.assert_allclose([one.noise["z"] for one in each], 2 / (10 * np.sqrt(len(X))), rtol=0.4)
     passed = next(one for one in each if (one.variance["z"] > 0.01).any())
-    with pytest.warns(UserWarning, match=r"[123] of the units .* may be dead.*Take more num_samples"):
-        passed.active()
+    with pytest.warns(
+        UserWarning, match=r"[123] of the active units may be dead.*Use more num_samples"
+    ):
+        passed.active_mask()
 
 
 def test_collapse_counts_the_data():
@@ -74,8 +76,8 @@ def test_collapse_counts_the_data():
     kl = np.zeros((50, 1))
     kl[0] = 1.0
     found = criticism.ActiveUnits({"z": kl}, {"z": np.zeros(1)})
-    assert not found.collapsed(delta=0.01)["z"][0]
-    assert found.collapsed(delta=0.05)["z"][0]
+    assert not found.collapsed_mask(delta=0.01)["z"][0]
+    assert found.collapsed_mask(delta=0.05)["z"][0]
 
 
 @pytest.mark.parametrize("guide", ["TwoLevelTopDown", "Bernoulli", "FullRank"])

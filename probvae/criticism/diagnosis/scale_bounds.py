@@ -231,7 +231,8 @@ def _replace_field(part: Any, path: tuple[Step, ...], value: float) -> Any:
     """Return a copy of a part with another value at the end of a path, without checking it again."""
     if not path:
         return value
-    first, rest = path[0], path[1:]
+    first: Any = path[0]
+    rest = path[1:]
     if isinstance(part, tuple):
         return (*part[:first], _replace_field(part[first], rest, value), *part[first + 1 :])
     changed = copy.copy(part)
