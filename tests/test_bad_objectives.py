@@ -179,7 +179,7 @@ SCORES = (mutual_information_gap, lambda codes, factors: factor_vae_score(codes,
         (np.arange(18).reshape(9, 2), "same rows in the same order; got 10 and 9 rows"),
         (np.arange(10), r"factors expects an array \(n, factors\); got shape \(10,\)"),
         (np.full((10, 2), 3), r"columns \[0, 1\] have one value in all 10 rows"),
-        (np.full((10, 2), np.nan), "factors holds values that are NaN"),
+        (np.full((10, 2), np.nan), "factors expects finite numbers; got NaN"),
     ],
     ids=["length", "vector", "constant", "nan"],
 )

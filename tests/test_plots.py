@@ -285,7 +285,7 @@ def test_a_sweep_says_what_is_not_shown():
     rates = {"learning_rate": (1e-3, 2e-3, 3e-3, 1.0, 2.0)}
     bad = {1.0: -1e6, 2.0: np.nan}
     figure = plots.sweep(sweep_of(rates, 1, lambda _, rate: bad.get(rate, -90.0 + 1e3 * rate)))
-    assert "1 far below are off the scale; 1 not finite from the start" in drawn(figure)
+    assert "1 far below the others (off the scale); 1 not finite from the start" in drawn(figure)
     low, high = figure.axes[0].get_ylim()
     assert -100 < low < -89
     assert high > -87

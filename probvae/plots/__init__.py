@@ -1,4 +1,4 @@
-"""Figures of a fitted VAE, as matplotlib `Figure` objects (`pip install 'probvae[plots]'`)."""
+"""Figures of a fitted VAE, as matplotlib ``Figure`` objects (``pip install 'probvae[plots]'``)."""
 
 from probvae.plots.comparison import comparison
 from probvae.plots.curves import curves

@@ -1,33 +1,38 @@
-"""What all figures share: an empty figure without global state, and data side by side in it."""
+"""Building blocks of figures: an empty figure, axes with labels, and data side by side."""
 
 import importlib
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
 from probvae.typing import ArrayLike
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+else:  # matplotlib is optional, and the annotations below must exist without it
+    Axes = Figure = Any
+
 WIDTH = 7.2  # inches
 Limits: TypeAlias = tuple[float, float]
 Groups: TypeAlias = dict[str, ArrayLike]
 BLUE, ORANGE, GREY = "#0b5fa5", "#d9730d", "#8a8f98"
-PANELS = 8  # vectors shown side by side
+MAX_PANELS = 8  # vectors side by side
 
 
-def new_figure(*, height: float, width: float = WIDTH) -> Any:
-    """Return an empty matplotlib ``Figure``, sizes in inches; pyplot is not involved."""
+def new_figure(*, height: float, width: float = WIDTH) -> Figure:
+    """Return an empty matplotlib ``Figure`` without pyplot's global state. Sizes are in inches."""
     try:
         figure_class = importlib.import_module("matplotlib.figure").Figure
     except ImportError:
         raise ImportError(
-            "figures are drawn by matplotlib, which is not installed. Install it: "
-            "pip install 'probvae[plots]'."
+            "figures need matplotlib, which is not installed: pip install 'probvae[plots]'."
         ) from None
     return figure_class(figsize=(width, height), layout="constrained", facecolor="white")
 
 
-def tidy(axes: Any, *, title: str = "", x: str = "", y: str = "") -> Any:
-    """Give axes their words, and take away the frame's upper and right line."""
+def tidy(axes: Axes, *, title: str = "", x: str = "", y: str = "") -> Axes:
+    """Set the labels of axes, and remove the frame's upper and right line."""
     axes.set_title(title, fontsize=10, loc="left")
     axes.set_xlabel(x, fontsize=9)
     axes.set_ylabel(y, fontsize=9)
@@ -38,18 +43,18 @@ def tidy(axes: Any, *, title: str = "", x: str = "", y: str = "") -> Any:
 
 def side_by_side(
     groups: Groups, *, title: str, item: str, limits: Limits | None = None, columns: int = 10
-) -> Any:
-    """Return a figure of several groups of data, ``(n, *event)`` each, item by item.
+) -> Figure:
+    """Draw several groups of data, ``(n, *event)`` each, item by item.
 
-    Images ``(h, w)`` and ``(h, w, 1 or 3)`` are tiles, a row for each group; other data are lines,
-    a panel for each item with the groups over one another, for at most ``PANELS`` evenly spaced.
+    Images ``(h, w)`` and ``(h, w, 1 or 3)`` become tiles, with one row per group. Other data become
+    lines, with one panel per item and all groups in it, for at most ``MAX_PANELS`` evenly spread items.
 
     Args:
-        groups: the data of each group, by what it is.
-        title: of the figure.
-        item: what each item is, for the axis.
-        limits: lowest and highest value of an image; by default those of the data.
-        columns: tiles in a row.
+        groups: the data of each group, by its label.
+        title: the title of the figure.
+        item: the name of one item, for the axis label.
+        limits: the lowest and highest value of an image. By default those of the data.
+        columns: the number of tiles in a row.
     """
     arrays = {name: np.asarray(group, float) for name, group in groups.items()}
     limits = limits or _limits(arrays)
@@ -59,7 +64,7 @@ def side_by_side(
 
 
 def is_image(event_shape: tuple[int, ...]) -> bool:
-    """Tell whether a datum is shown as an image."""
+    """Return whether data of this shape are drawn as images."""
     return len(event_shape) == 2 or (len(event_shape) == 3 and event_shape[-1] in (1, 3))
 
 
@@ -67,21 +72,23 @@ def _limits(arrays: dict[str, np.ndarray]) -> Limits:
     return min(float(a.min()) for a in arrays.values()), max(float(a.max()) for a in arrays.values())
 
 
-def _tiles(arrays: dict[str, np.ndarray], title: str, item: str, limits: Limits, columns: int) -> Any:
+def _tiles(
+    arrays: dict[str, np.ndarray], title: str, item: str, limits: Limits, columns: int
+) -> Figure:
     blocks = _blocks(arrays, columns)
     picture, middles = _mosaic(blocks, min(columns, len(blocks[0][0])), limits)
     height = 0.76 * WIDTH * picture.shape[0] / picture.shape[1]
     figure = new_figure(height=min(height, 10.0) + 0.75)
     axes = tidy(figure.add_subplot(), x=f"each column: {item}" if len(arrays) > 1 else f"each: {item}")
-    figure.set_layout_engine("compressed")  # made for axes whose sides keep their proportion
+    figure.set_layout_engine("compressed")  # for axes with a fixed aspect ratio
     figure.suptitle(title, fontsize=10, x=0.01, ha="left")
-    shown = axes.imshow(picture, cmap="gray", vmin=limits[0], vmax=limits[1])
+    image = axes.imshow(picture, cmap="gray", vmin=limits[0], vmax=limits[1])
     axes.spines[:].set_visible(False)
     axes.set_yticks(middles, list(arrays) * len(blocks) if len(arrays) > 1 else [""] * len(middles))
     axes.set_xticks([])
     axes.tick_params(length=0)
     if picture.ndim == 2:
-        bar = figure.colorbar(shown, ax=axes, fraction=0.03, pad=0.01)
+        bar = figure.colorbar(image, ax=axes, fraction=0.03, pad=0.01)
         bar.set_label("value of x", fontsize=8)
         bar.ax.tick_params(labelsize=8)
         bar.ax.locator_params(nbins=4)
@@ -89,7 +96,7 @@ def _tiles(arrays: dict[str, np.ndarray], title: str, item: str, limits: Limits,
 
 
 def _blocks(arrays: dict[str, np.ndarray], columns: int) -> list[list[np.ndarray]]:
-    """Return blocks of rows: in each block a row of every group."""
+    """Return blocks of rows, with one row of each group in a block."""
     n = len(next(iter(arrays.values())))
     starts = range(0, n, columns)
     return [[a[start : start + columns] for a in arrays.values()] for start in starts]
@@ -98,7 +105,7 @@ def _blocks(arrays: dict[str, np.ndarray], columns: int) -> list[list[np.ndarray
 def _mosaic(
     blocks: list[list[np.ndarray]], columns: int, limits: Limits
 ) -> tuple[np.ndarray, list[float]]:
-    """Return one image of all, grey or RGB in [0, 1], and the middle of each row in it."""
+    """Return one image of all blocks, grey or RGB in [0, 1], and the vertical middle of each row."""
     height, width = blocks[0][0].shape[1:3]
     gap = max(height // 16, 1)
     strips: list[np.ndarray] = []
@@ -107,8 +114,9 @@ def _mosaic(
         for row in block:
             middles.append(sum(map(len, strips)) + height / 2 - 0.5)
             strips += [_strip(row, columns, gap), _blank(gap, columns * (width + gap), row)]
+        # A wider gap separates blocks of several groups.
         strips.append(_blank(gap * (len(block) > 1), columns * (width + gap), row))
-    picture = np.concatenate(strips[:-2])[:, :-gap]
+    picture = np.concatenate(strips[:-2])[:, :-gap]  # without the gaps after the last row and column
     if picture.ndim == 3:
         low, high = limits
         unit = (np.clip(picture, low, high) - low) / ((high - low) or 1.0)
@@ -117,7 +125,7 @@ def _mosaic(
 
 
 def _strip(row: np.ndarray, columns: int, gap: int) -> np.ndarray:
-    """Return images side by side, each with a gap to its right."""
+    """Return the images of a row side by side, each with a gap to its right."""
     height, width, *channels = row.shape[1:]
     channels = [] if channels == [1] else channels
     strip = np.full((height, columns, width + gap, *channels), np.nan)
@@ -131,18 +139,20 @@ def _blank(height: int, width: int, row: np.ndarray) -> np.ndarray:
     return np.full((height, width, *channels), np.nan)
 
 
-def _lines(arrays: dict[str, np.ndarray], title: str, item: str, limits: Limits, columns: int) -> Any:
+def _lines(
+    arrays: dict[str, np.ndarray], title: str, item: str, limits: Limits, columns: int
+) -> Figure:
     n = len(next(iter(arrays.values())))
-    shown = np.linspace(0, n - 1, min(n, PANELS)).round().astype(int)
-    columns = min(len(shown), 4)
-    rows = -(-len(shown) // columns)
+    items = np.linspace(0, n - 1, min(n, MAX_PANELS)).round().astype(int)
+    columns = min(len(items), 4)
+    rows = -(-len(items) // columns)
     figure = new_figure(height=1.7 * rows + 1.1)
     panels = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).ravel()
-    for axes, at in zip(panels, shown, strict=False):
+    for axes, index in zip(panels, items, strict=False):
         tidy(axes)
         for (name, group), colour in zip(arrays.items(), (GREY, ORANGE, BLUE), strict=False):
-            _profile(axes, group[at].ravel(), name, colour)
-    for axes in panels[len(shown) :]:
+            _profile(axes, group[index].ravel(), name, colour)
+    for axes in panels[len(items) :]:
         axes.set_visible(False)
     figure.suptitle(title, fontsize=10, x=0.01, ha="left")
     figure.supxlabel(f"entry of x (each panel: {item})", fontsize=9, x=0.06, ha="left")
@@ -153,6 +163,6 @@ def _lines(arrays: dict[str, np.ndarray], title: str, item: str, limits: Limits,
     return figure
 
 
-def _profile(axes: Any, values: np.ndarray, name: str, colour: str) -> None:
-    few = values.size <= 60
-    axes.plot(values, color=colour, lw=1.2, marker="o" if few else "", ms=2.5, label=name)
+def _profile(axes: Axes, values: np.ndarray, name: str, colour: str) -> None:
+    marker = "o" if values.size <= 60 else ""
+    axes.plot(values, color=colour, lw=1.2, marker=marker, ms=2.5, label=name)

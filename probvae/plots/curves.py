@@ -1,15 +1,15 @@
-"""A run's curves over epochs."""
+"""Figure of training curves: ELBO, its parts and scales over the epochs."""
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from probvae.fitted import History
-from probvae.plots.canvas import BLUE, ORANGE, new_figure, tidy
+from probvae.plots.canvas import BLUE, ORANGE, Axes, Figure, new_figure, tidy
 
 
 class Panel(NamedTuple):
-    """One quantity: its name in the history, its title and its unit."""
+    """A quantity of the history: its name, title and unit."""
 
     name: str
     title: str
@@ -17,7 +17,7 @@ class Panel(NamedTuple):
 
 
 NATS = "nats per datum"
-DWARFED = 20  # times
+DWARFED = 20  # the first epochs are off the scale if their range is this many times larger
 BOUNDS = (
     Panel("elbo", "ELBO (higher is better)", NATS),
     Panel("log_likelihood", r"log-likelihood $E_q[\log p(x|z)]$", NATS),
@@ -30,18 +30,18 @@ SCALES = (
 )
 
 
-def curves(history: History) -> Any:
-    """Return curves of the ELBO, its two parts and the two scales: training and validation.
+def curves(history: History) -> Figure:
+    """Draw the ELBO, its two parts and the two scales over the epochs, for training and validation.
 
-    Training values are means over an epoch, while the parameters move; validation values are those
-    at its end. An objective that reports its loss alone gets the loss in place of the ELBO.
+    Training values are means over an epoch, while the parameters change. Validation values are those at
+    its end. If the objective reports only its loss, the loss takes the place of the ELBO.
 
     Args:
         history: ``fitted.history``.
     """
     figure = new_figure(height=5.0, width=7.8)
-    seen = {**history.train, **history.validation}
-    bounds = (LOSS, *BOUNDS[1:]) if "elbo" not in seen and "loss" in seen else BOUNDS
+    record = {**history.train, **history.validation}
+    bounds = (LOSS, *BOUNDS[1:]) if "elbo" not in record and "loss" in record else BOUNDS
     words = "training: mean over the epoch; validation: at its end"
     figure.suptitle(f"Curves ({words})", fontsize=10, x=0.01, ha="left")
     for part, panels in zip(figure.subfigures(2, 1), (bounds, SCALES), strict=True):
@@ -52,34 +52,29 @@ def curves(history: History) -> Any:
     return figure
 
 
-def _panel(axes: Any, panel: Panel, history: History) -> None:
+def _panel(axes: Axes, panel: Panel, history: History) -> None:
     tidy(axes, title=panel.title, x="epoch", y=panel.unit)
-    given = (
-        ("training", history.train.get(panel.name), BLUE),
-        ("validation", history.validation.get(panel.name), ORANGE),
-    )
-    drawn = [
-        (name, values, colour)
-        for name, values, colour in given
-        if values is not None and not np.isnan(values).all()  # a scale that the distribution knows not
-    ]
-    for name, values, colour in drawn:
-        marker = "o" if len(values) < 5 else ""
-        axes.plot(
-            np.arange(1, len(values) + 1), values, color=colour, lw=1.4, marker=marker, label=name
-        )
-    if not drawn:
+    records = (("training", history.train, BLUE), ("validation", history.validation, ORANGE))
+    series = []
+    for name, record, colour in records:
+        values = record.get(panel.name)
+        if values is None or np.isnan(values).all():  # NaN: a distribution without a known scale
+            continue
+        series.append(values)
+        epochs, marker = np.arange(1, len(values) + 1), "o" if len(values) < 5 else ""
+        axes.plot(epochs, values, color=colour, lw=1.4, marker=marker, label=name)
+    if not series:
         axes.text(
             0.5, 0.5, "not recorded, or not known", ha="center", transform=axes.transAxes, fontsize=9
         )
         return
-    _without_the_start(axes, [values for _, values, _ in drawn])
+    _cut_start(axes, series)
     axes.grid(visible=True, alpha=0.25)
-    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.locator_params(axis="x", integer=True)
 
 
-def _without_the_start(axes: Any, series: list[np.ndarray]) -> None:
-    """Leave the first tenth of the epochs off the scale, and say so, where it dwarfs what follows."""
+def _cut_start(axes: Axes, series: list[np.ndarray]) -> None:
+    """Limit the scale to the epochs after the first tenth if those before dwarf them, and say so."""
     finite = [np.where(np.isfinite(values), values, np.nan) for values in series]
     late = np.concatenate([values[-(-len(values) // 10) :] for values in finite])
     if np.isnan(late).all():
@@ -88,5 +83,5 @@ def _without_the_start(axes: Any, series: list[np.ndarray]) -> None:
     extent = np.nanmax(np.concatenate(finite)) - np.nanmin(np.concatenate(finite))
     if high > low and extent > DWARFED * (high - low):
         axes.set_ylim(low - 0.05 * (high - low), high + 0.05 * (high - low))
-        words = "the first epochs are off the scale"
-        axes.text(0.98, 0.03, words, ha="right", transform=axes.transAxes, fontsize=7)
+        note = "the first epochs are off the scale"
+        axes.text(0.98, 0.03, note, ha="right", transform=axes.transAxes, fontsize=7)

@@ -1,14 +1,13 @@
-"""What a fitted VAE says in the space of the data."""
+"""Figures in the space of the data: reconstructions, samples, interpolations, pseudo-inputs."""
 
 from collections.abc import Callable
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from probvae.fitted import Fitted, latent_paths
-from probvae.plots.canvas import Limits, side_by_side
+from probvae.plots.canvas import Figure, Limits, side_by_side
 from probvae.typing import ArrayLike, RngKey
 
 PSEUDO_INPUTS = "prior$pseudo_inputs"
@@ -21,21 +20,21 @@ def reconstructions(
     context: ArrayLike | None = None,
     rng_key: RngKey | None = None,
     limits: Limits | None = None,
-) -> Any:
-    """Return originals beside the means of p(x|z), z the mean of q(z|x) or, given a key, a draw.
+) -> Figure:
+    """Draw data beside the means of p(x|z), at the mean of q(z|x) or, with a key, at a draw.
 
     Args:
         fitted: the fitted VAE.
         x: data ``(n, *event_shape)``.
         context: ``(n, *context_shape)``.
-        rng_key: for a draw of z; a guide that is a program needs it.
-        limits: lowest and highest value shown.
+        rng_key: a typed key to draw z. Guides that are programs need it.
+        limits: the lowest and highest value of the color scale.
     """
     means = fitted.reconstruct(x, rng_key=rng_key, context=context)
-    at = "the mean of q(z|x)" if rng_key is None else "a draw of q(z|x)"
+    code = "the mean of q(z|x)" if rng_key is None else "a draw of q(z|x)"
     return side_by_side(
         {"x": x, "E[x|z]": means},
-        title=f"Data x, and the mean of p(x|z) at {at}",
+        title=f"Data x, and the mean of p(x|z) at {code}",
         item="one datum",
         limits=limits or _range(fitted, x),
     )
@@ -47,21 +46,21 @@ def samples(
     *,
     rng_key: RngKey,
     context: ArrayLike | None = None,
-    most: int = 40,
+    max_items: int = 40,
     limits: Limits | None = None,
-) -> Any:
-    """Return draws of the model, x ~ p(x|z), each with the mean of the p(x|z) it was drawn from.
+) -> Figure:
+    """Draw samples of the model, x ~ p(x|z), each with the mean of its p(x|z).
 
     Args:
         fitted: the fitted VAE.
-        num_samples: how many; with a context, one for each of its rows.
+        num_samples: the number of samples. With a context, one sample per row of it.
         rng_key: a typed key.
         context: ``(rows, *context_shape)``.
-        most: how many of them are shown.
-        limits: lowest and highest value shown.
+        max_items: the largest number of samples in the figure.
+        limits: the lowest and highest value of the color scale.
     """
-    drawn = fitted.sample(num_samples if context is None else 1, rng_key=rng_key, context=context)
-    x, mean = ((a if context is None else a[0])[:most] for a in (drawn.x, drawn.mean))
+    draws = fitted.sample(num_samples if context is None else 1, rng_key=rng_key, context=context)
+    x, mean = ((a if context is None else a[0])[:max_items] for a in (draws.x, draws.mean))
     return side_by_side(
         {"x ~ p(x|z)": x, "E[x|z]": mean},
         title="Samples: z ~ p(z), then x ~ p(x|z), and the mean of that p(x|z)",
@@ -78,16 +77,16 @@ def interpolation(
     num_points: int = 10,
     path: Callable = latent_paths.straight,
     limits: Limits | None = None,
-) -> Any:
-    """Return a path between two data: averages of their values, and E[x|z] along their codes.
+) -> Figure:
+    """Draw a path between two rows: averages of their values, and E[x|z] along their codes.
 
     Args:
         fitted: the fitted VAE.
-        start: a datum, of shape ``event_shape``.
-        end: another.
-        num_points: points on the path, ends included.
-        path: ``latent_paths.straight`` or ``latent_paths.spherical``, or any ``(a, b, t) -> z``.
-        limits: lowest and highest value shown.
+        start: a row of shape ``event_shape``.
+        end: another row.
+        num_points: the number of points on the path, with both ends.
+        path: ``latent_paths.straight``, ``latent_paths.spherical`` or another ``(a, b, t) -> z``.
+        limits: the lowest and highest value of the color scale.
     """
     a, b = jnp.asarray(start, float), jnp.asarray(end, float)
     pixels = jax.vmap(lambda t: (1 - t) * a + t * b)(jnp.linspace(0.0, 1.0, num_points))
@@ -101,34 +100,34 @@ def interpolation(
     )
 
 
-def pseudo_inputs(fitted: Fitted, *, most: int = 50, limits: Limits | None = None) -> Any:
-    """Return the learned pseudo-inputs of a VampPrior, the first ``most`` of them.
+def pseudo_inputs(fitted: Fitted, *, max_items: int = 50, limits: Limits | None = None) -> Figure:
+    """Draw the first ``max_items`` learned pseudo-inputs of a VampPrior.
 
     Args:
         fitted: the fitted VAE.
-        most: how many are shown.
-        limits: lowest and highest value shown.
+        max_items: the largest number of pseudo-inputs in the figure.
+        limits: the lowest and highest value of the color scale.
 
     Raises:
-        ValueError: if the prior has none.
+        ValueError: if the prior has no pseudo-inputs.
     """
     if PSEUDO_INPUTS not in fitted.params:
         raise ValueError(
-            f"pseudo_inputs expects a fitted VAE with a parameter {PSEUDO_INPUTS!r}, such as one "
-            f"with priors.VampPrior; got the prior {type(fitted.vae.prior).__name__}."
+            "pseudo_inputs expects a fitted VAE with pseudo-inputs, such as one with priors.VampPrior; "
+            f"got the prior {type(fitted.vae.prior).__name__}."
         )
     u = np.asarray(fitted.params[PSEUDO_INPUTS])
-    some = f"{min(most, len(u))} of {len(u)}"
+    count = f"{min(max_items, len(u))} of {len(u)}"
     return side_by_side(
-        {"u": u[:most]},
-        title=f"Pseudo-inputs u, {some}: p(z) is the mixture of their q(z|u)",
+        {"u": u[:max_items]},
+        title=f"Pseudo-inputs u, {count}: p(z) is the mixture of their q(z|u)",
         item="one pseudo-input",
         limits=limits or _range(fitted, u),
     )
 
 
 def _range(fitted: Fitted, x: ArrayLike) -> Limits:
-    """Return the likelihood's range of data where it is finite, else that of ``x``."""
+    """Return the likelihood's data range if it is finite, or else the range of ``x``."""
     low, high = fitted.vae.likelihood.data_range
     if np.isfinite(low) and np.isfinite(high):
         return float(low), float(high)

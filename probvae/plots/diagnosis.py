@@ -1,44 +1,43 @@
-"""Figures of a diagnosis: each shows one of its measures against what it should be."""
-
-from typing import Any
+"""Figures of a diagnosis: one measure each, with its threshold or ideal value."""
 
 import numpy as np
 
-from probvae.plots.canvas import BLUE, GREY, ORANGE, new_figure, tidy
+from probvae.criticism import ActiveUnits, InferenceGap, ParetoShape, PredictiveChecks
+from probvae.plots.canvas import BLUE, GREY, ORANGE, Figure, new_figure, tidy
 
-MOST_STATISTICS = 18  # in one figure, of a Joint with many blocks
-SHOWN = 80  # units in one figure: more are told by the numbers alone
+MAX_STATISTICS = 18  # in one figure, for a Joint with many blocks
+MAX_UNITS = 80  # in one figure
 
 
-def unit_use(units: Any) -> Any:
-    """Return the KL and the activity of every unit of ``units`` (``criticism.ActiveUnits``), by rank."""
+def unit_use(units: ActiveUnits) -> Figure:
+    """Draw the KL and the activity of each unit of the code, by rank."""
     kl = np.concatenate([value.mean(0) for value in units.kl.values()])
     variance = np.concatenate([np.maximum(v, 1e-6) for v in units.variance.values()])
-    part = "unit" if len(kl) == len(variance) else "site"  # a sampled KL has no parts by unit
+    part = "unit" if len(kl) == len(variance) else "site"  # a sampled KL is not split into units
     figure = new_figure(height=2.8)
     left, right = figure.subplots(1, 2)
     tidy(left, title=f"KL of each {part}, mean over data", x=f"{part}, by rank", y="nats")
-    left.bar(np.arange(1, len(kl) + 1)[:SHOWN], np.sort(kl)[::-1][:SHOWN], color=BLUE)
+    left.bar(np.arange(1, len(kl) + 1)[:MAX_UNITS], np.sort(kl)[::-1][:MAX_UNITS], color=BLUE)
     tidy(
         right,
         title=r"activity: variance over data of $E_q[z|x]$",
         x="unit, by rank",
         y="units of z squared",
     )
-    ranked = np.sort(variance)[::-1][:SHOWN]
+    ranked = np.sort(variance)[::-1][:MAX_UNITS]
     right.semilogy(np.arange(1, len(ranked) + 1), ranked, "o", ms=3.5, color=BLUE)
     right.axhline(0.01, color=ORANGE, lw=1.2, label="0.01: below, inactive")
     right.legend(fontsize=8, frameon=False)
     for axes, count in ((left, len(kl)), (right, len(variance))):
-        axes.set_xlim(0, min(count, SHOWN) + 1)
-        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.set_xlim(0, min(count, MAX_UNITS) + 1)
+        axes.locator_params(axis="x", integer=True)
     return figure
 
 
-def tails(pareto: Any) -> Any:
-    """Return k-hat of every datum in ``pareto`` (``criticism.ParetoShape``), sorted; -inf at foot."""
+def tails(pareto: ParetoShape) -> Figure:
+    """Draw the k-hat of each row, sorted. Values of -inf are at the bottom."""
     k_hat = np.sort(np.nan_to_num(pareto.k_hat, nan=np.inf, neginf=-0.5))
-    shown = np.minimum(k_hat, 3.0)
+    heights = np.minimum(k_hat, 3.0)
     figure = new_figure(height=2.8)
     axes = tidy(
         figure.add_subplot(),
@@ -46,18 +45,18 @@ def tails(pareto: Any) -> Any:
         x="datum, by rank",
         y="k-hat (no unit)",
     )
-    axes.plot(np.arange(1, len(shown) + 1), shown, ".", ms=4, color=BLUE)
+    axes.plot(np.arange(1, len(heights) + 1), heights, ".", ms=4, color=BLUE)
     axes.axhline(pareto.threshold, color=ORANGE, lw=1.2, label=f"threshold {pareto.threshold:.2f}")
     axes.legend(fontsize=8, frameon=False)
     return figure
 
 
-def gaps(gap: Any, train_gap: Any = None) -> Any:
-    """Return the two parts of log p(x) - ELBO over data.
+def gaps(gap: InferenceGap, train_gap: InferenceGap | None = None) -> Figure:
+    """Draw the two parts of log p(x) - ELBO over rows, and the scales of the guide.
 
     Args:
-        gap: ``criticism.InferenceGap`` of held-out data.
-        train_gap: the same of training data, or None.
+        gap: the inference gap on held-out data.
+        train_gap: the inference gap on training data.
     """
     figure = new_figure(height=2.8)
     left, right = figure.subplots(1, 2)
@@ -82,8 +81,8 @@ def gaps(gap: Any, train_gap: Any = None) -> Any:
     return figure
 
 
-def calibration(u: np.ndarray) -> Any:
-    """Return the ECDF of ranks in [0, 1], less the diagonal, with the band of a uniform sample.
+def calibration(u: np.ndarray) -> Figure:
+    """Draw the ECDF of ranks in [0, 1] minus the diagonal, with the band for uniform ranks.
 
     Args:
         u: ranks of true codes among draws of the guide, ``(simulations, units)``.
@@ -96,7 +95,7 @@ def calibration(u: np.ndarray) -> Any:
         y="ECDF less the diagonal",
     )
     at = np.linspace(0, 1, 201)
-    for column in u.T[:SHOWN]:
+    for column in u.T[:MAX_UNITS]:
         ecdf = np.searchsorted(np.sort(column), at, side="right") / len(column)
         axes.plot(at, ecdf - at, color=BLUE, lw=0.8, alpha=0.6)
     band = 1.36 / np.sqrt(len(u))  # Kolmogorov's 95 % bound
@@ -105,37 +104,36 @@ def calibration(u: np.ndarray) -> Any:
     return figure
 
 
-def predictions(checks: Any) -> Any:
-    """Return data beside posterior predictive draws: ``checks`` are ``criticism.PredictiveChecks``.
+def predictions(checks: PredictiveChecks) -> Figure:
+    """Draw test statistics and interval coverage of the data under posterior predictive draws.
 
-    Of a ``Joint``, the statistics are those of its blocks, the furthest ones where they are many, and
-    the intervals of each block are a line.
+    For a ``Joint``, the statistics are those of its blocks, and each block has a line of its own for
+    the intervals. If there are many statistics, the figure has the most deviating ones.
     """
     blocks = checks.posterior.blocks or {"": checks.posterior}
-    off = {
-        f"{name}: {statistic.replace('_', ' ')}".removeprefix(": "): float(np.mean(each.deviations))
-        for name, one in blocks.items()
-        for statistic, each in one.statistics.items()
+    deviations = {
+        f"{name}: {statistic.replace('_', ' ')}".removeprefix(": "): float(np.mean(check.deviations))
+        for name, block in blocks.items()
+        for statistic, check in block.statistics.items()
     }
-    furthest = sorted(off, key=lambda name: -abs(off[name]))[:MOST_STATISTICS]
-    names = [name for name in off if name in furthest]
+    largest = sorted(deviations, key=lambda name: -abs(deviations[name]))[:MAX_STATISTICS]
+    names = [name for name in deviations if name in largest]
     figure = new_figure(height=max(2.9, 0.22 * len(names) + 1.0))
     left, right = figure.subplots(1, 2)
-    off_by = "standard deviations from draws' mean (20 at most)"
-    tidy(left, title="test statistics of the data", x=off_by)
-    left.barh(range(len(names)), [np.clip(off[name], -20, 20) for name in names], color=BLUE)
+    unit = "standard deviations from draws' mean (20 at most)"
+    tidy(left, title="test statistics of the data", x=unit)
+    left.barh(range(len(names)), [np.clip(deviations[name], -20, 20) for name in names], color=BLUE)
     left.set_yticks(range(len(names)), names, fontsize=8)
     left.axvspan(-2, 2, color=GREY, alpha=0.25, lw=0)
     tidy(right, title="central predictive intervals", x="nominal mass", y="share of entries inside")
     levels = checks.posterior.coverage.levels
     right.plot([0, 1], [0, 1], color=GREY, lw=0.8)
     for name, colour in (("prior", ORANGE), ("posterior", BLUE)):
-        kind = getattr(checks, name)
-        right.plot(
-            levels, kind.coverage.share, "o-", ms=4, lw=1.2, color=colour, label=f"{name} predictive"
-        )
-        for i, block in enumerate(kind.blocks.values()):
-            label = "each block" if i == 0 and name == "posterior" else None
-            right.plot(levels, block.coverage.share, ":", lw=1.0, color=colour, label=label)
+        side = getattr(checks, name)
+        share, label = side.coverage.share, f"{name} predictive"
+        right.plot(levels, share, "o-", ms=4, lw=1.2, color=colour, label=label)
+        for i, block in enumerate(side.blocks.values()):
+            block_label = "each block" if i == 0 and name == "posterior" else None
+            right.plot(levels, block.coverage.share, ":", lw=1.0, color=colour, label=block_label)
     right.legend(fontsize=8, frameon=False)
     return figure

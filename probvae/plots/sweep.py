@@ -1,6 +1,5 @@
-"""A sweep: the validation ELBO of its trainings against what was swept."""
+"""Figure of a sweep: the validation ELBO of each member against the swept values."""
 
-import importlib
 from collections.abc import Sequence
 from itertools import product
 from typing import Any
@@ -8,35 +7,36 @@ from typing import Any
 import numpy as np
 
 from probvae.fitted import Sweep
-from probvae.plots.canvas import BLUE, GREY, ORANGE, WIDTH, new_figure, tidy
+from probvae.plots.canvas import BLUE, GREY, ORANGE, WIDTH, Axes, Figure, new_figure, tidy
 
-DECADE = 10.0  # highest over lowest: from here on the axis is logarithmic
-DWARFED = 20.0  # times
-FEW = (BLUE, ORANGE)  # lines of colours of their own
-CLOSE = 0.06  # of the axis: ticks nearer than that would run into each other
+DECADE = 10.0  # a range with at least this ratio has a logarithmic axis
+DWARFED = 20.0  # a low value is off the scale if it makes the range this many times larger
+COLOURS = (BLUE, ORANGE)  # of one or two lines
+MIN_GAP = 0.06  # of the axis: closer ticks would overlap
 
 
-def sweep(found: Sweep, *, names: Sequence[Any] | None = None) -> Any:
-    """Return a figure of the validation ELBO: a dot for each training, a line through means over keys.
+def sweep(result: Sweep, *, names: Sequence[object] | None = None) -> Figure:
+    """Draw the validation ELBO of a sweep: a dot per training, and a line through means over keys.
 
-    The axis is the first name that was swept, logarithmic where its numbers are positive and span a
-    decade; each combination of the others has a line. With nothing swept, the keys are the axis.
+    The horizontal axis is the first swept name. It is logarithmic if its values are positive and span a
+    decade. Each combination of the other swept values has a line. Without swept values, the horizontal
+    axis is the key.
 
     Args:
-        found: as ``probvae.sweep`` returns it.
-        names: of the keys, such as their seeds; by default their numbers.
+        result: from ``probvae.sweep``.
+        names: names of the keys, such as their seeds. By default their numbers.
     """
-    elbo = found.columns()["elbo"]
+    elbo = result.columns()["elbo"]
     figure = new_figure(height=4.0, width=WIDTH)
     axes = figure.add_subplot()
-    if found.over:
-        _lines(axes, found.over, elbo)
-        axes.set_xlabel(next(iter(found.over)))
+    if result.over:
+        _lines(axes, result.over, elbo)
+        axes.set_xlabel(next(iter(result.over)))
     else:
         _keys(axes, elbo, names)
     line = "; line: mean over keys" if elbo.shape[0] > 1 else ""
-    many = f"{elbo.size} training{'s' if elbo.size > 1 else ''}"
-    title = f"Validation ELBO of {many} (higher is better){line}"
+    count = f"{elbo.size} training{'s' if elbo.size > 1 else ''}"
+    title = f"Validation ELBO of {count} (higher is better){line}"
     figure.suptitle(title, fontsize=10, x=0.01, ha="left")
     tidy(axes, x=axes.get_xlabel(), y="nats per datum")
     axes.grid(visible=True, alpha=0.25)
@@ -46,7 +46,7 @@ def sweep(found: Sweep, *, names: Sequence[Any] | None = None) -> Any:
     return figure
 
 
-def _keys(axes: Any, elbo: np.ndarray, names: Sequence[Any] | None) -> None:
+def _keys(axes: Axes, elbo: np.ndarray, names: Sequence[object] | None) -> None:
     at = np.arange(len(elbo))
     axes.plot(at, elbo, "o", color=BLUE, ms=5)
     if np.isfinite(elbo).any():
@@ -55,48 +55,49 @@ def _keys(axes: Any, elbo: np.ndarray, names: Sequence[Any] | None) -> None:
     if names is not None:
         axes.set_xticks(at, [str(name) for name in names])
     else:
-        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.locator_params(axis="x", integer=True)
 
 
-def _lines(axes: Any, over: dict[str, tuple[float, ...]], elbo: np.ndarray) -> None:
+def _lines(axes: Axes, over: dict[str, tuple[float, ...]], elbo: np.ndarray) -> None:
     first, *others = over
     order = np.argsort(over[first])
     x = np.asarray(over[first], float)[order]
     combinations = list(product(*(over[name] for name in others)))
-    for at, (numbers, colour) in enumerate(zip(combinations, _colours(len(combinations)), strict=True)):
-        y = elbo.reshape(*elbo.shape[:2], -1)[:, order, at]
-        named = (f"{name} = {value:g}" for name, value in zip(others, numbers, strict=True))
+    colours = _colours(len(combinations))
+    for index, (values, colour) in enumerate(zip(combinations, colours, strict=True)):
+        y = elbo.reshape(*elbo.shape[:2], -1)[:, order, index]  # (keys, x)
+        label = ", ".join(f"{name} = {value:g}" for name, value in zip(others, values, strict=True))
         axes.plot(np.broadcast_to(x, y.shape).ravel(), y.ravel(), "o", color=colour, ms=4, alpha=0.6)
-        axes.plot(x, _mean(y), color=colour, lw=1.6, label=", ".join(named))
+        axes.plot(x, _finite_mean(y), color=colour, lw=1.6, label=label)
     _ticks(axes, x)
 
 
 def _colours(n: int) -> list[Any]:
-    if n <= len(FEW):
-        return list(FEW[:n])
-    return list(importlib.import_module("matplotlib").colormaps["viridis"](np.linspace(0.0, 0.85, n)))
+    from matplotlib import colormaps
+
+    return list(COLOURS[:n] if n <= len(COLOURS) else colormaps["viridis"](np.linspace(0.0, 0.85, n)))
 
 
-def _mean(y: np.ndarray) -> np.ndarray:
-    """Return means over the trainings that have a number."""
+def _finite_mean(y: np.ndarray) -> np.ndarray:
+    """Return means over the keys whose training has a finite ELBO."""
     known = np.isfinite(y)
     total = np.where(known, y, 0.0).sum(0)
     return np.where(known.any(0), total / np.maximum(known.sum(0), 1), np.nan)
 
 
-def _ticks(axes: Any, x: np.ndarray) -> None:
-    """Make the axis logarithmic where that serves; mark the numbers themselves where there is room."""
+def _ticks(axes: Axes, x: np.ndarray) -> None:
+    """Make the axis logarithmic if the values span a decade, and label the values if they fit."""
     logarithmic = len(x) > 1 and x[0] > 0 and x[-1] >= DECADE * x[0]
     if logarithmic:
         axes.set_xscale("log")
     at = np.log(x) if logarithmic else x
-    if len(x) == 1 or np.diff(at).min() > CLOSE * (at[-1] - at[0]):
+    if len(x) == 1 or np.diff(at).min() > MIN_GAP * (at[-1] - at[0]):
         axes.set_xticks(x, [f"{value:g}" for value in x])
         axes.minorticks_off()
 
 
-def _limit_scale(axes: Any, elbo: np.ndarray) -> None:
-    """Leave trainings off the scale that dwarf the others' differences; say how many are not seen."""
+def _limit_scale(axes: Axes, elbo: np.ndarray) -> None:
+    """Limit the scale if a few low values dwarf the other differences, and say how many are hidden."""
     known = np.sort(elbo[np.isfinite(elbo)])
     notes = []
     if len(known) > 1:
@@ -104,7 +105,7 @@ def _limit_scale(axes: Any, elbo: np.ndarray) -> None:
         if known[-1] - known[0] > DWARFED * spread > 0:
             low = known[-1] - 3.0 * spread
             axes.set_ylim(low, known[-1] + 0.2 * spread)
-            notes.append(f"{(known < low).sum()} far below are off the scale")
+            notes.append(f"{(known < low).sum()} far below the others (off the scale)")
     if missing := elbo.size - len(known):
         notes.append(f"{missing} not finite from the start")
     if notes:
