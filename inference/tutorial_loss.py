@@ -34,5 +34,5 @@ class TutorialLoss(AbstractObjective):
 
     def bound(self, read: Terms, step: jax.Array | None) -> jax.Array:
         """Return the loss with its sign turned, for each datum."""
-        log_scale, kl = read.seen
+        log_scale, kl = read.extra
         return (read.log_likelihood + log_scale / 2 - self.weight * kl).mean(0)

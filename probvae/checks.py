@@ -35,13 +35,17 @@ WORDS = {
 
 @dataclass(frozen=True)
 class Requirement:
-    """What a value of the right kind must satisfy, with the words that an error uses."""
+    """What a value of the right kind must satisfy, with the words that an error uses.
+
+    Without ``holds`` every value of the kind is right: the words only replace the name of the kind.
+    """
 
     words: str
-    holds: Callable[[Any], bool]
+    holds: Callable[[Any], bool] = lambda value: True
 
 
 PositiveInt = Annotated[int, Requirement("a positive integer", lambda n: n >= 1)]
+IntAboveOne = Annotated[int, Requirement("an integer >= 2", lambda n: n >= 2)]
 NonNegativeInt = Annotated[int, Requirement("an integer >= 0", lambda n: n >= 0)]
 PositiveFloat = Annotated[float, Requirement("a finite number > 0", lambda v: 0 < v < np.inf)]
 NonNegativeFloat = Annotated[float, Requirement("a finite number >= 0", lambda v: 0 <= v < np.inf)]
@@ -242,15 +246,6 @@ def to_shape(name: str, value: Any) -> tuple[int, ...]:
 
 def _is_size(n: Any) -> bool:
     return isinstance(n, int | np.integer) and not isinstance(n, bool) and bool(n > 0)
-
-
-def check_components(prior: Any) -> None:
-    """Raise unless ``prior.components`` is a positive integer."""
-    if not isinstance(prior.components, int) or prior.components < 1:
-        raise ValueError(
-            f"{type(prior).__name__}(components=...) expects a positive integer; "
-            f"got {prior.components!r}."
-        )
 
 
 def check_key(rng_key: Any) -> None:

@@ -93,7 +93,7 @@ def linear_vae(case):
 def fits_its_codes(case):
     """The prior lies where codes are: they are likelier under it than under the standard normal."""
     z = read(case.fitted, case.data.valid, look=lambda guide, *_: guide["z"]["value"])
-    normal = -0.5 * (jnp.square(z.seen) + np.log(2 * np.pi)).sum(-1)
+    normal = -0.5 * (jnp.square(z.extra) + np.log(2 * np.pi)).sum(-1)
     assert z.log_prior["z"].mean() > normal.mean() + 0.05
 
 
@@ -255,7 +255,7 @@ def ladder(case):
 
     found = read(case.fitted, case.data.valid, look=look)
     assert set(found.kl) == {"z3", "z2", "z1"}
-    assert all((ratio < 1 + 1e-5).all() for ratio in found.seen.values())
+    assert all((ratio < 1 + 1e-5).all() for ratio in found.extra.values())
     kl = {name: float(values.sum(-1).mean()) for name, values in found.kl.items()}
     assert kl["z3"] > 0.05
 

@@ -87,7 +87,7 @@ def test_the_discriminator_is_moved_by_its_loss_alone_in_every_setting(start, sl
 
     def loss(phi):
         told = {**params, "objective$params": phi}
-        return objective(1.0, 1.0, 0.0).read(KEY, told, *programs, X).seen.discriminator_loss.sum()
+        return objective(1.0, 1.0, 0.0).read(KEY, told, *programs, X).extra.discriminator_loss.sum()
 
     want = jax.jit(jax.grad(loss))(params["objective$params"])
     assert np.abs(want["logit"]["kernel"]).max() > 1e-2
@@ -98,7 +98,7 @@ def test_the_discriminator_is_moved_by_its_loss_alone_in_every_setting(start, sl
 def test_each_player_plays_to_win(start, slopes):
     """A small step down the decoder's part of the game fools D more; one of D's own tells better."""
     programs, params = start
-    judged = jax.jit(lambda p: objective(1.0, 1.0, 0.0).read(KEY, p, *programs, X).seen)
+    judged = jax.jit(lambda p: objective(1.0, 1.0, 0.0).read(KEY, p, *programs, X).extra)
     game = jax.tree.map(jnp.subtract, slopes[0.0, 1.0, 1.0][1], slopes[0.0, 0.0, 1.0][1])
     before = judged(params)
 

@@ -204,7 +204,7 @@ def test_objective_with_guide(objective, guide):
     asked = registry.ASKS.get(objective, {})
     vae = joined(registry.first_prior(guide), registry.GUIDES[guide](), **asked)
     x, objective = rows(vae.likelihood), registry.OBJECTIVES[objective]()
-    context = objective.drawn_context(jax.random.key(1), jnp.asarray(x), None)
+    context = objective.draw_context(jax.random.key(1), jnp.asarray(x), None)
     told = (x,) if context is None else (x, context)
     programs = objective.programs(vae.model, vae.guide)
     params, state = (values_in(*programs, *told, kind=kind) for kind in ("param", "mutable"))

@@ -68,4 +68,4 @@ def test_a_fit_has_one_dtype_and_no_warning():
 
 
 def test_multi_rates_context_is_in_double_precision():
-    assert MultiRate().asked_context(None, 3).dtype == np.float64
+    assert MultiRate().query_context(None, 3).dtype == np.float64

@@ -93,7 +93,7 @@ def test_each_player_has_its_own_gradient(trained):
     model, guide, params, _ = trained
     read = FactorVAE(1.0, discriminator=NET).read(KEY, params, model, guide, X)
     cost = float(three[0] - zero[0]) / 3 / len(X)
-    assert cost == pytest.approx(float(read.seen[0].mean()), rel=1e-3), "TC lowers the bound"
+    assert cost == pytest.approx(float(read.extra[0].mean()), rel=1e-3), "TC lowers the bound"
 
 
 def test_the_discriminators_gradient_is_that_of_its_loss_alone(trained):
@@ -101,11 +101,11 @@ def test_the_discriminators_gradient_is_that_of_its_loss_alone(trained):
     found = slopes(trained, FactorVAE(2.0, discriminator=NET))[1]["objective$params"]
     objective = FactorVAE(2.0, discriminator=NET)
     read = objective.read(KEY, params, *trained[:2], X)
-    assert read.seen[1].shape == (1, len(X))
+    assert read.extra[1].shape == (1, len(X))
 
     def loss(phi):
         told = {**params, "objective$params": phi}
-        return objective.read(KEY, told, *trained[:2], X).seen[1].sum()
+        return objective.read(KEY, told, *trained[:2], X).extra[1].sum()
 
     for a, b in zip(
         *map(jax.tree.leaves, (found, jax.jit(jax.grad(loss))(params["objective$params"]))), strict=True

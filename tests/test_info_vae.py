@@ -80,7 +80,7 @@ def test_neutral_setting_is_the_elbo_and_weights_meet_their_terms():
     read = jax.jit(lambda: InfoVAE().read(KEY, params, VAE.model, VAE.guide, X))()
     for alpha, lam in ((1.0, 10.0), (0.4, 3.0)):
         want = (
-            read.log_likelihood[0] - (1 - alpha) * read.total_kl[0] - (alpha + lam - 1) * read.seen[0]
+            read.log_likelihood[0] - (1 - alpha) * read.total_kl[0] - (alpha + lam - 1) * read.extra[0]
         )
         np.testing.assert_allclose(InfoVAE(alpha, lam=lam).bound(read, None), want, rtol=1e-5)
 

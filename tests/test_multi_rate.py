@@ -47,7 +47,7 @@ def test_in_one_model_the_kl_falls_as_beta_rises(fitted):
 
 
 def test_each_datum_draws_its_beta_uniformly_on_the_log_scale():
-    drawn = MultiRate(0.1, 10.0).drawn_context(KEY, jnp.zeros((4000, 4)), jnp.ones((4000, 2)))
+    drawn = MultiRate(0.1, 10.0).draw_context(KEY, jnp.zeros((4000, 4)), jnp.ones((4000, 2)))
     assert drawn.shape == (4000, 3)
     assert (drawn[:, :2] == 1).all()
     u = (drawn[:, 2] - np.log(0.1)) / (np.log(10.0) - np.log(0.1))
@@ -59,7 +59,7 @@ def test_each_datum_draws_its_beta_uniformly_on_the_log_scale():
 def test_the_range_of_one_is_the_elbo_and_each_datum_has_its_weight(fitted):
     told = (KEY, fitted.params, VAE_.model, VAE_.guide)
     one = MultiRate(1.0, 1.0)
-    ones = one.drawn_context(KEY, jnp.asarray(X), None)
+    ones = one.draw_context(KEY, jnp.asarray(X), None)
     for got, want in zip(
         *(
             jax.tree.leaves(
@@ -88,7 +88,7 @@ def test_the_datas_own_context_comes_first():
     assert np.isfinite(fitted.history.steps["loss"]).all()
     context = np.random.default_rng(0).normal(size=(len(X), 3)).astype(np.float32)
     read = MultiRate().read(KEY, fitted.params, vae.model, vae.guide, X, context)
-    np.testing.assert_allclose(read.seen, np.exp(context[:, 2]), rtol=1e-6)  # beta is the last entry
+    np.testing.assert_allclose(read.extra, np.exp(context[:, 2]), rtol=1e-6)  # beta is the last entry
     with pytest.raises(ValueError, match="one entry longer|expected .*3"):
         fitted.encode(X, batch.context)
 

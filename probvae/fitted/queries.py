@@ -233,7 +233,7 @@ def _impute(
     def particle(key: RngKey, datum: Batch) -> tuple[jax.Array, jax.Array]:
         batch = jax.tree.map(lambda a: a[None], datum)
         found = terms(key, values, vae.model, vae.guide, *batch, look=_draw_x)
-        return found.log_weight[0], found.seen[0]
+        return found.log_weight[0], found.extra[0]
 
     def one_datum(key: RngKey, datum: Batch) -> tuple[jax.Array, jax.Array]:
         choice, particle_key = jax.random.split(key)

@@ -1,4 +1,4 @@
-"""Guides: the family of q(z|x)."""
+"""Guides q(z|x): the families of the approximate posterior."""
 
 from probvae.guides.bernoulli import Bernoulli
 from probvae.guides.categorical import Categorical

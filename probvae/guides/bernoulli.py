@@ -1,4 +1,4 @@
-"""The guide of independent bits."""
+"""A guide of independent bits."""
 
 from dataclasses import dataclass
 
@@ -12,9 +12,11 @@ from probvae.typing import Shape
 
 @dataclass(frozen=True)
 class Bernoulli(AbstractDistributionGuide):
-    """q(z|x) = prod_i Bernoulli(z_i; sigmoid(l_i(x))), z a vector of bits (floats 0 and 1).
+    r"""Independent bits: z is a vector of zeros and ones, as floats.
 
-    Up to 10 bits ``objectives.ELBO`` sums over all 2^D codes exactly; beyond, take
+    $q(z|x) = \prod_i \mathrm{Bernoulli}(z_i; \sigma(l_i(x)))$, with the logits l from the encoder.
+
+    For up to 10 bits, ``objectives.ELBO`` sums over all 2^D codes exactly. For more bits, use
     ``numpyro.infer.TraceGraph_ELBO`` (score function).
 
     Reference: Mnih and Gregor 2014, arXiv:1402.0030.

@@ -1,4 +1,4 @@
-"""The guide that chooses one of K."""
+"""A guide over K classes, as one-hot codes."""
 
 from dataclasses import dataclass
 
@@ -12,11 +12,13 @@ from probvae.typing import Shape
 
 @dataclass(frozen=True)
 class Categorical(AbstractDistributionGuide):
-    """q(z = e_k | x) = softmax(l(x))_k, z one-hot of length K = ``latent_dim``.
+    r"""One of K classes: z is one-hot, of length K = ``latent_dim``.
 
-    ``objectives.ELBO`` sums over the K codes exactly.
+    $q(z = e_k | x) = \mathrm{softmax}(l(x))_k$, with the logits l from the encoder. ``objectives.ELBO``
+    sums over the K codes exactly.
 
-    Reference: Kingma et al. 2014, arXiv:1406.5298 (the class variable of M2, there summed over too).
+    Reference: Kingma et al. 2014, arXiv:1406.5298. The class variable of their model M2 is summed over,
+    too.
     """
 
     def output_shape(self, latent_dim: int) -> Shape:

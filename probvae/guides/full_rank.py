@@ -1,4 +1,4 @@
-"""The normal guide with a full covariance."""
+"""A normal guide with a full covariance matrix."""
 
 from dataclasses import dataclass
 
@@ -6,31 +6,29 @@ import jax
 import jax.numpy as jnp
 import numpyro.distributions as dist
 
-from probvae.checks import scale_bound
-from probvae.distributions import bound_scale, check_bound
+from probvae.checks import PositiveFloat, scale_bound
+from probvae.distributions import bound_scale
 from probvae.interfaces import AbstractDistributionGuide, Scope
 from probvae.typing import Shape
 
 
 @dataclass(frozen=True)
 class FullRank(AbstractDistributionGuide):
-    """q(z|x) = Normal(z; m(x), L(x) L(x)^T), L = diag(s) (I + B / n), B strictly lower triangular.
+    r"""A normal with a full covariance.
 
-    The encoder gives, in this order, m (n), r (n) with log s = b tanh(r / 2b) as in ``MeanField``, and
-    the n (n - 1) / 2 entries of B, row by row. They count in units of s / n: as entries of L itself a
-    net's random start would be noise of variance n in every unit, which collapses units (measured on
-    binarized MNIST with 40 units: 20 nats).
+    $q(z|x) = \mathrm{Normal}(z; m(x), L(x) L(x)^T)$, with $L = \mathrm{diag}(s) (I + B / n)$ and B
+    strictly lower triangular.
+
+    The encoder returns, in this order, m (n), r (n) with $\log s = b \tanh(r / 2b)$ as in
+    ``MeanField``, and the n (n - 1) / 2 entries of B, row by row.
 
     Args:
-        log_bound: b, the bound on |log s|, in nats of the code's units.
+        log_bound: b, the bound on $|\log s|$, in nats.
 
     Reference: Kingma and Welling 2019, arXiv:1906.02691, section 2.5.1.
     """
 
-    log_bound: float = scale_bound(10.0, looser=1.0)
-
-    def __post_init__(self) -> None:
-        check_bound(self, self.log_bound)
+    log_bound: PositiveFloat = scale_bound(10.0, looser=1.0)
 
     def output_shape(self, latent_dim: int) -> Shape:
         return (latent_dim * (latent_dim + 3) // 2,)
@@ -39,6 +37,9 @@ class FullRank(AbstractDistributionGuide):
         n = scope.latent_dim
         m, r, below = outputs[..., :n], outputs[..., n : 2 * n], outputs[..., 2 * n :]
         s = bound_scale(r, self.log_bound)[..., None]
+        # B counts in units of s / n. If the encoder returned entries of L itself, a net's random start
+        # would add noise of variance n to every unit, and units would collapse: on binarized MNIST with
+        # 40 units that costs 20 nats.
         rows, columns = jnp.tril_indices(n, -1)
         unit = jnp.broadcast_to(jnp.eye(n), (*m.shape, n)).at[..., rows, columns].set(below / n)
         return dist.MultivariateNormal(m, scale_tril=s * unit)

@@ -1,4 +1,4 @@
-"""The normal guide with a covariance of low rank plus a diagonal."""
+"""A normal guide whose covariance is a diagonal plus a matrix of low rank."""
 
 from dataclasses import dataclass
 
@@ -6,36 +6,30 @@ import jax
 import jax.numpy as jnp
 import numpyro.distributions as dist
 
-from probvae.checks import scale_bound
-from probvae.distributions import bound_scale, check_bound
+from probvae.checks import PositiveFloat, PositiveInt, scale_bound
+from probvae.distributions import bound_scale
 from probvae.interfaces import AbstractDistributionGuide, Scope
 from probvae.typing import Shape
 
 
 @dataclass(frozen=True)
 class LowRank(AbstractDistributionGuide):
-    """q(z|x) = Normal(z; m(x), diag(s(x)^2) + C(x) C(x)^T), C of shape n x ``rank``.
+    r"""A normal whose covariance is a diagonal plus a matrix of low rank.
 
-    The encoder gives, for each unit, m, r with log s = b tanh(r / 2b) as in ``MeanField``, and a row
-    of C: between ``MeanField`` (rank 0) and ``FullRank`` in cost and in what it can be.
+    $q(z|x) = \mathrm{Normal}(z; m(x), \mathrm{diag}(s(x)^2) + C(x) C(x)^T)$, C of shape (n, ``rank``).
+
+    For each unit the encoder returns m, r with $\log s = b \tanh(r / 2b)$ as in ``MeanField``, and one
+    row of C. In cost and flexibility the guide lies between ``MeanField`` (rank 0) and ``FullRank``.
 
     Args:
-        rank: columns of C.
-        log_bound: b, the bound on |log s|, in nats of the code's units.
+        rank: the number of columns of C.
+        log_bound: b, the bound on $|\log s|$, in nats.
 
-    Raises:
-        ValueError: for a rank below 1, or a bound that is not positive.
-
-    Reference: Ong, Nott and Smith 2018, arXiv:1701.03208 (the family; there not amortized).
+    Reference: Ong, Nott and Smith 2018, arXiv:1701.03208 (the same family, without an encoder).
     """
 
-    rank: int = 2
-    log_bound: float = scale_bound(10.0, looser=1.0)
-
-    def __post_init__(self) -> None:
-        check_bound(self, self.log_bound)
-        if not isinstance(self.rank, int) or self.rank < 1:
-            raise ValueError(f"LowRank(rank=...) expects a positive integer; got {self.rank!r}.")
+    rank: PositiveInt = 2
+    log_bound: PositiveFloat = scale_bound(10.0, looser=1.0)
 
     def output_shape(self, latent_dim: int) -> Shape:
         return (latent_dim, 2 + self.rank)

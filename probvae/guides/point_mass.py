@@ -1,4 +1,4 @@
-"""A deterministic encoder: no density."""
+"""A guide for deterministic encoders, without a density."""
 
 from dataclasses import dataclass
 
@@ -11,15 +11,17 @@ from probvae.typing import Shape
 
 @dataclass(frozen=True)
 class PointMass(AbstractDistributionGuide):
-    """z = m(x): all mass on the encoder's output. With ``ELBO(beta=0)`` a plain autoencoder.
+    r"""A deterministic encoder, $z = m(x)$. With ``ELBO(beta=0)`` the VAE is a plain autoencoder.
 
-    The loss is then -log p(x|m(x)): squared error for ``Gaussian(FixedScale())``, cross-entropy for
-    ``Bernoulli()``. A KL from a point mass to a density is infinite; what is read in its place is -log
-    p(z), a price on codes that the prior finds unlikely: with ``beta > 0`` a regularised autoencoder,
-    with ``InfoVAE(1.0)`` the Wasserstein autoencoder. Bounds on log p(x) are refused, and so are the
-    objectives that need a rate. To generate, fit a prior to the codes (``probvae.refit``).
+    The loss is then $-\log p(x|m(x))$: squared error for ``Gaussian(FixedScale())``, cross-entropy for
+    ``Bernoulli()``.
 
-    Reference: Ghosh et al. 2020, arXiv:1903.12436; Tolstikhin et al. 2018, arXiv:1711.01558.
+    The KL from a point mass to a density is infinite. In its place objectives use $-\log p(z)$, which
+    penalises codes that are unlikely under the prior. ``ELBO`` with ``beta > 0`` gives a regularised
+    autoencoder, and ``InfoVAE(1.0)`` the Wasserstein autoencoder. Bounds on log p(x), and objectives
+    that need a rate, raise an error. To generate data, fit a prior to the codes (``probvae.refit``).
+
+    Reference: Ghosh et al. 2020, arXiv:1903.12436. Tolstikhin et al. 2018, arXiv:1711.01558.
     """
 
     is_density = False

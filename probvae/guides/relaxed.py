@@ -1,31 +1,32 @@
-"""Relaxed discrete codes as guides."""
+"""Guides of relaxed discrete codes: binary concrete, and concrete on the log scale."""
 
 from dataclasses import dataclass
 
 import jax
 import numpyro.distributions as dist
 
-from probvae.distributions import ExpConcrete, check_temperature
+from probvae.checks import PositiveFloat
+from probvae.distributions import ExpConcrete
 from probvae.interfaces import AbstractDistributionGuide, Scope
 from probvae.typing import Shape
 
 
 @dataclass(frozen=True)
 class RelaxedBernoulli(AbstractDistributionGuide):
-    """q(z_i|x) = Logistic(z_i; l_i(x) / t, 1 / t): sigmoid(z) is a relaxed bit (binary concrete).
+    r"""Relaxed bits: sigmoid(z) is a relaxed bit (binary concrete).
 
-    The encoder's outputs are those of ``guides.Bernoulli``: the parameters of one start the other.
+    $q(z_i|x) = \mathrm{Logistic}(z_i; l_i(x) / t, 1 / t)$, with the logits l from the encoder.
+
+    The encoder's outputs are those of ``guides.Bernoulli``, so that the parameters of one guide can
+    start the other.
 
     Args:
-        temperature: t; low ones are near bits, and give gradients of high variance.
+        temperature: t. At low values codes are nearly bits, and gradients have a high variance.
 
-    Reference: Maddison, Mnih and Teh 2017, arXiv:1611.00712 (2/3 is theirs).
+    Reference: Maddison, Mnih and Teh 2017, arXiv:1611.00712, from which the default 2/3 comes.
     """
 
-    temperature: float = 2 / 3
-
-    def __post_init__(self) -> None:
-        check_temperature(self)
+    temperature: PositiveFloat = 2 / 3
 
     def output_shape(self, latent_dim: int) -> Shape:
         return (latent_dim,)
@@ -39,18 +40,17 @@ class RelaxedBernoulli(AbstractDistributionGuide):
 
 @dataclass(frozen=True)
 class RelaxedCategorical(AbstractDistributionGuide):
-    """q(z|x) = ExpConcrete(z; l(x), t): exp(z) is a relaxed one of K = ``latent_dim``.
+    r"""A relaxed class: exp(z) is a relaxed one-hot vector of length K = ``latent_dim``.
+
+    $q(z|x) = \mathrm{ExpConcrete}(z; l(x), t)$, with the logits l from the encoder.
 
     Args:
         temperature: t.
 
-    Reference: Maddison, Mnih and Teh 2017, arXiv:1611.00712; Jang, Gu and Poole 2017, arXiv:1611.01144.
+    Reference: Maddison, Mnih and Teh 2017, arXiv:1611.00712. Jang, Gu and Poole 2017, arXiv:1611.01144.
     """
 
-    temperature: float = 2 / 3
-
-    def __post_init__(self) -> None:
-        check_temperature(self)
+    temperature: PositiveFloat = 2 / 3
 
     def output_shape(self, latent_dim: int) -> Shape:
         return (latent_dim,)

@@ -1,4 +1,4 @@
-"""Likelihoods: the family of p(x|z), normalising constant included."""
+"""Likelihoods p(x|z): families for data of many kinds, each with its normalising constant."""
 
 from probvae.likelihoods.autoregressive import Autoregressive
 from probvae.likelihoods.bernoulli import Bernoulli

@@ -1,4 +1,4 @@
-"""Binary data."""
+"""A likelihood of binary data: independent Bernoulli entries."""
 
 from dataclasses import dataclass
 
@@ -13,9 +13,11 @@ from probvae.typing import Shape
 
 @dataclass(frozen=True)
 class Bernoulli(AbstractLikelihood):
-    """p(x|z) = prod_d Bernoulli(x_d; sigmoid(f_d(z))), for x in {0, 1}.
+    r"""Independent binary entries, x in {0, 1}.
 
-    The decoder gives logits: no probability is ever clipped.
+    $p(x|z) = \prod_d \mathrm{Bernoulli}(x_d; \sigma(f_d(z)))$.
+
+    The decoder returns logits f(z), so no probability is ever clipped.
 
     Reference: Kingma and Welling 2014, arXiv:1312.6114, appendix C.1.
     """

@@ -1,4 +1,4 @@
-"""Shares strictly between 0 and 1."""
+"""A likelihood of proportions strictly between 0 and 1: independent Beta entries."""
 
 from dataclasses import dataclass
 
@@ -13,19 +13,23 @@ from probvae.interfaces import AbstractLikelihood, Scope
 from probvae.likelihoods.scales import bound_log_scale
 from probvae.typing import Shape
 
-MOST_LOGIT = 30.0  # of mu: beyond, mu phi or (1 - mu) phi would be no ordinary number of float32
+MAX_LOGIT = 30.0  # of mu: beyond it, mu phi or (1 - mu) phi underflows in float32
 
 
 @dataclass(frozen=True)
 class Beta(AbstractLikelihood):
-    """p(x|z) = prod_d Beta(x_d; mu_d phi_d, (1 - mu_d) phi_d), mu = sigmoid(f(z)), for 0 < x < 1.
+    r"""Independent entries strictly between 0 and 1, each with a Beta distribution.
 
-    The mean is mu, the variance mu (1 - mu) / (1 + phi). The density is 0 or infinite at the ends, so
-    0 and 1 themselves are refused: with n data, (x (n - 1) + 1/2) / n moves them inside (Smithson and
-    Verkuilen 2006). log phi = g(z), softly bounded on both sides. So is f(z), beyond 30.
+    $p(x|z) = \prod_d \mathrm{Beta}(x_d; \mu_d \phi_d, (1 - \mu_d) \phi_d)$, with
+    $\mu = \sigma(f(z))$ and $\log \phi = g(z)$.
+
+    The mean is $\mu$, and the variance is $\mu (1 - \mu) / (1 + \phi)$. The density is 0 or infinite at
+    the ends, so values of exactly 0 or 1 raise an error. For n data, $(x (n - 1) + 1/2) / n$ moves them
+    inside (Smithson and Verkuilen 2006). g(z) is softly bounded on both sides, and so is f(z), beyond
+    30.
 
     Args:
-        min_log: the lower bound on log phi. The upper one is 40.
+        min_log: the lower bound on $\log \phi$. The upper bound is 40.
 
     Reference: Ferrari and Cribari-Neto 2004, Journal of Applied Statistics 31:799, equation 4.
     """
@@ -39,7 +43,7 @@ class Beta(AbstractLikelihood):
         return (*event_shape, 2)
 
     def distribution(self, outputs: jax.Array, scope: Scope) -> dist.Distribution:
-        f = soft_clip(outputs[..., 0], -MOST_LOGIT, MOST_LOGIT)
+        f = soft_clip(outputs[..., 0], -MAX_LOGIT, MAX_LOGIT)
         log_phi = bound_log_scale(outputs[..., 1], self.min_log)
         a = jnp.exp(jax.nn.log_sigmoid(f) + log_phi)
         b = jnp.exp(jax.nn.log_sigmoid(-f) + log_phi)

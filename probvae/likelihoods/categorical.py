@@ -1,4 +1,4 @@
-"""Entries that take one of K levels."""
+"""A likelihood of entries that take one of K levels."""
 
 from dataclasses import dataclass
 
@@ -6,6 +6,7 @@ import jax
 import numpyro.distributions as dist
 from numpyro.distributions import constraints
 
+from probvae.checks import IntAboveOne
 from probvae.distributions import CategoricalLevels
 from probvae.interfaces import AbstractLikelihood, Scope
 from probvae.typing import Shape
@@ -13,26 +14,23 @@ from probvae.typing import Shape
 
 @dataclass(frozen=True)
 class Categorical(AbstractLikelihood):
-    """p(x|z) = prod_d softmax(f_d(z))_(x_d), for x_d in {0, ..., K - 1}.
+    r"""Independent entries with K levels, $x_d \in \{0, \ldots, K - 1\}$.
 
-    The nets see the level as a number. Levels may be names without an order, so ``reconstruct`` gives
-    the most probable one, and ``fitted.probabilities(x)`` that of each. For ordered levels the mean is
-    ``fitted.decode(z).mean``.
+    $p(x|z) = \prod_d \mathrm{softmax}(f_d(z))_{x_d}$.
+
+    The nets see the level as a number. Levels may be names without an order. ``reconstruct`` therefore
+    returns the most probable level, and ``fitted.probabilities(x)`` the probability of each. If your
+    levels are ordered, ``fitted.decode(z).mean`` is their mean.
 
     Args:
         levels: K.
 
-    Raises:
-        ValueError: for fewer than two levels.
-
     Reference: van den Oord et al. 2016, arXiv:1601.06759, section 3.3.
     """
 
-    levels: int
+    levels: IntAboveOne
 
     def __post_init__(self) -> None:
-        if not isinstance(self.levels, int) or self.levels < 2:
-            raise ValueError(f"Categorical(levels=...) expects at least 2; got {self.levels!r}.")
         object.__setattr__(self, "support", constraints.integer_interval(0, self.levels - 1))
         object.__setattr__(self, "data_range", (0.0, float(self.levels - 1)))
 

@@ -1,4 +1,4 @@
-"""Grey levels in [0, 1]."""
+"""A likelihood of grey levels in [0, 1]: independent continuous Bernoulli entries."""
 
 from dataclasses import dataclass
 
@@ -13,10 +13,13 @@ from probvae.typing import Shape
 
 @dataclass(frozen=True)
 class ContinuousBernoulli(AbstractLikelihood):
-    """p(x|z) = prod_d C(lambda_d) lambda_d^x_d (1 - lambda_d)^(1 - x_d), lambda = sigmoid(f(z)).
+    r"""Independent entries in [0, 1], each with a continuous Bernoulli distribution.
 
-    For x in [0, 1]: the Bernoulli likelihood that is often given grey values, with the constant C
-    that makes it a density there.
+    $p(x|z) = \prod_d C(\lambda_d) \lambda_d^{x_d} (1 - \lambda_d)^{1 - x_d}$, with
+    $\lambda = \sigma(f(z))$.
+
+    The Bernoulli formula is often used for grey levels, where it does not integrate to 1. The constant
+    $C(\lambda)$ makes it a density.
 
     Reference: Loaiza-Ganem and Cunningham 2019, arXiv:1907.06845.
     """

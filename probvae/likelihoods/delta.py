@@ -1,4 +1,4 @@
-"""A deterministic decoder: no density until noise is added."""
+"""A deterministic decoder, without a density until ``Spread`` adds noise."""
 
 from dataclasses import dataclass
 
@@ -11,7 +11,7 @@ from probvae.typing import Shape
 
 @dataclass(frozen=True)
 class Delta(AbstractLikelihood):
-    """x = f(z): a point mass at the decoder's output, for ``Spread`` alone (it has no density).
+    """A point mass at the decoder's output, $x = f(z)$. Use it inside ``Spread``: it has no density.
 
     Reference: Zhang et al. 2020, Spread divergence, arXiv:1811.08968, section 4 (delta-VAE).
     """

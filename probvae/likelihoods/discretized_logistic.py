@@ -1,4 +1,4 @@
-"""Images of 8 bits, as levels."""
+"""Likelihoods of 8-bit images: one discretized logistic per entry, or a mixture of them."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpyro.distributions as dist
 
 from probvae import distributions
-from probvae.checks import scale_bound
+from probvae.checks import IntAboveOne, PositiveInt, scale_bound
 from probvae.distributions.discretized_logistic import levels
 from probvae.interfaces import AbstractLikelihood, Scope
 from probvae.likelihoods.scales import bound_log_scale
@@ -18,25 +18,28 @@ MIN_LOG = -7.0  # the bound on log(2 s), as in arXiv:1701.05517
 
 @dataclass(frozen=True)
 class DiscretizedLogistic(AbstractLikelihood):
-    """P(x|z) = prod_d mass of Logistic(m_d, s_d) within half a level of x_d = k / (n - 1).
+    r"""Independent entries with ``num_levels`` levels in [0, 1], such as the bytes of an image.
 
-    A probability of levels, so log P(x) is in nats of the bytes themselves (/ (log 2 D) for bits per
-    dimension), with no dequantisation. Bytes are given as k / 255: ``data.Rescale(255)``. The end
-    levels take the tails. m = (1 + f(z)) / 2, log(2 s) = g(z), softly bounded on both sides.
+    $P(x|z) = \prod_d P(|y - x_d| < 1 / (2 (n - 1)))$ for $y \sim \mathrm{Logistic}(m_d, s_d)$: the mass
+    within half a level of $x_d = k / (n - 1)$. The end levels receive the tails.
+
+    This is a probability of levels, so log P(x) is in nats of the bytes themselves, without
+    dequantisation. Divide by $\log(2) D$ for bits per dimension. Bytes enter as k / 255
+    (``data.Rescale(255)``). $m = (1 + f(z)) / 2$ and $\log(2 s) = g(z)$, softly bounded on both sides.
 
     Args:
         num_levels: n.
-        min_log: the bound on log(2 s), the scale in units of half the range.
+        min_log: the lower bound on $\log(2 s)$, the scale in units of half the range.
 
-    Reference: Kingma et al. 2016, arXiv:1606.04934; Salimans et al. 2017, arXiv:1701.05517.
+    Reference: Kingma et al. 2016, arXiv:1606.04934. Salimans et al. 2017, arXiv:1701.05517.
     """
 
     data_range = (0.0, 1.0)
-    num_levels: int = 256
+    num_levels: IntAboveOne = 256
     min_log: float = scale_bound(MIN_LOG, looser=-1.0)
 
     def __post_init__(self) -> None:
-        check_levels(self)
+        object.__setattr__(self, "support", levels(self.num_levels))
 
     def output_shape(self, event_shape: Shape) -> Shape:
         return (*event_shape, 2)
@@ -50,33 +53,27 @@ class DiscretizedLogistic(AbstractLikelihood):
 
 @dataclass(frozen=True)
 class DiscretizedLogisticMixture(AbstractLikelihood):
-    """P(x|z) = prod_d sum_k w_dk(z) (mass of Logistic(m_dk, s_dk) within half a level of x_d).
+    r"""Independent entries, each a mixture of K discretized logistics.
 
-    As ``DiscretizedLogistic``, with K components per entry, of weights softmax over k. Entries are
-    independent given z: channels are not coupled as in the paper.
+    $P(x|z) = \prod_d \sum_k w_{dk}(z) P_{dk}(x_d)$, where $P_{dk}$ is the mass within half a level, as
+    in ``DiscretizedLogistic``. The weights are a softmax over k. Channels are independent given z, and
+    not coupled as in the paper.
 
     Args:
         components: K.
         num_levels: n.
-        min_log: the bound on log(2 s), as there.
-
-    Raises:
-        ValueError: for fewer than one component or two levels.
+        min_log: the lower bound on $\log(2 s)$, as in ``DiscretizedLogistic``.
 
     Reference: Salimans et al. 2017, arXiv:1701.05517, equations 1 and 2.
     """
 
     data_range = (0.0, 1.0)
-    components: int = 5
-    num_levels: int = 256
+    components: PositiveInt = 5
+    num_levels: IntAboveOne = 256
     min_log: float = scale_bound(MIN_LOG, looser=-1.0)
 
     def __post_init__(self) -> None:
-        check_levels(self)
-        if not isinstance(self.components, int) or self.components < 1:
-            raise ValueError(
-                f"DiscretizedLogisticMixture expects components >= 1; got {self.components!r}."
-            )
+        object.__setattr__(self, "support", levels(self.num_levels))
 
     def output_shape(self, event_shape: Shape) -> Shape:
         return (*event_shape, 3, self.components)
@@ -96,16 +93,6 @@ class DiscretizedLogisticMixture(AbstractLikelihood):
 def logistic(
     likelihood: DiscretizedLogistic | DiscretizedLogisticMixture, f: jax.Array, g: jax.Array
 ) -> dist.Distribution:
-    """Return the distribution of m = (1 + f) / 2, log(2 s) = g, softly bounded on both sides."""
+    """Return the distribution with m = (1 + f) / 2 and log(2 s) = g, softly bounded on both sides."""
     log_scale = bound_log_scale(g, likelihood.min_log) - jnp.log(2.0)
     return distributions.DiscretizedLogistic((1 + f) / 2, log_scale, num_levels=likelihood.num_levels)
-
-
-def check_levels(likelihood: DiscretizedLogistic | DiscretizedLogisticMixture) -> None:
-    """Raise unless there are two levels or more; set the support, which depends on their number."""
-    if not isinstance(likelihood.num_levels, int) or likelihood.num_levels < 2:
-        raise ValueError(
-            f"{type(likelihood).__name__}(num_levels=...) expects at least 2; got "
-            f"{likelihood.num_levels!r}."
-        )
-    object.__setattr__(likelihood, "support", levels(likelihood.num_levels))

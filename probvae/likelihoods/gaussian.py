@@ -1,4 +1,4 @@
-"""Real-valued data."""
+"""A likelihood of real-valued data: independent normal entries."""
 
 from dataclasses import dataclass, field
 
@@ -6,25 +6,24 @@ import jax
 import numpyro.distributions as dist
 
 from probvae.interfaces import AbstractLikelihood, Scope
-from probvae.likelihoods.scales import AbstractScale, LearnedScale, check_scale
+from probvae.likelihoods.scales import LearnedScale, Scale
 from probvae.typing import Shape
 
 
 @dataclass(frozen=True)
 class Gaussian(AbstractLikelihood):
-    """p(x|z) = prod_d Normal(x_d; f_d(z), sigma_d^2), sigma as the component ``scale`` says.
+    r"""Independent normal entries. The component ``scale`` supplies the standard deviation sigma.
+
+    $p(x|z) = \prod_d \mathrm{Normal}(x_d; f_d(z), \sigma_d^2)$.
 
     Args:
         scale: one of ``FixedScale``, ``LearnedScale``, ``PixelScale``, ``OptimalScale``.
 
-    Reference: Kingma and Welling 2014, arXiv:1312.6114; for sigma, Rybkin, Daniilidis and Levine
-    2021, arXiv:2006.13202.
+    Reference: Kingma and Welling 2014, arXiv:1312.6114. For sigma: Rybkin, Daniilidis and Levine 2021,
+    arXiv:2006.13202.
     """
 
-    scale: AbstractScale = field(default_factory=LearnedScale)
-
-    def __post_init__(self) -> None:
-        check_scale(self, optimal=True)
+    scale: Scale = field(default_factory=LearnedScale)
 
     def output_shape(self, event_shape: Shape) -> Shape:
         return (*event_shape, 1 + self.scale.num_outputs)

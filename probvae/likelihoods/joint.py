@@ -1,4 +1,4 @@
-"""Tables whose columns are of different kinds."""
+"""A likelihood of tables whose columns are of different kinds."""
 
 import math
 from collections.abc import Callable, Mapping
@@ -11,6 +11,7 @@ import numpy as np
 import numpyro.distributions as dist
 from numpyro import handlers
 
+from probvae.checks import format_value
 from probvae.distributions import Blocks
 from probvae.distributions.column_blocks import column_blocks, split_columns
 from probvae.interfaces import AbstractLikelihood, Block, InitialValues, Scope
@@ -20,17 +21,19 @@ from probvae.typing import Shape
 
 @dataclass(frozen=True, init=False)
 class Joint(AbstractLikelihood):
-    """p(x|z) = prod_b p_b(x_b | z): one likelihood for each named block of columns of x.
+    r"""One likelihood for each named block of columns of x.
 
-    The blocks follow each other along the last axis of x. Their parameters are named by block, as
-    ``"likelihood$income$likelihood$log_scale"``. A block's score is in its own units: densities of
-    real columns and masses of counts add up to a density whose value depends on the units.
+    $p(x|z) = \prod_b p_b(x_b | z)$.
+
+    Blocks follow each other along the last axis of x. Their parameters are named by block, as
+    ``"likelihood$income$likelihood$log_scale"``. Densities of real columns and masses of counts
+    multiply to a density whose value depends on the units of the columns.
 
     Example: ``Joint(income=(2, Gaussian()), owner=(1, Bernoulli()), children=(1, Poisson()))``, or
     ``Joint({"income": ..., ...})``.
 
     Args:
-        blocks: by name, (number of columns, likelihood).
+        blocks: (number of columns, likelihood) by name.
 
     Reference: Nazabal et al. 2020, arXiv:1807.03653 (HI-VAE).
     """
@@ -44,20 +47,20 @@ class Joint(AbstractLikelihood):
     ) -> None:
         if blocks is not None and not isinstance(blocks, Mapping):
             raise TypeError(
-                "Joint expects its blocks by name, as income=(2, Gaussian()) or in a dictionary; got "
-                f"{blocks!r}."
+                "Joint expects its blocks by name, as income=(2, Gaussian()); got "
+                f"{format_value(blocks)}."
             )
-        given = {**(blocks or {}), **named}
-        for name, block in given.items():
+        block_of = {**(blocks or {}), **named}
+        for name, block in block_of.items():
             _check_block(name, block)
-        if not given:
+        if not block_of:
             raise ValueError("Joint expects at least one block, as income=(2, Gaussian()); got none.")
-        object.__setattr__(self, "blocks", tuple((name, *block) for name, block in given.items()))
+        object.__setattr__(self, "blocks", tuple((name, *block) for name, block in block_of.items()))
         parts = [part for _, _, part in self.blocks]
         object.__setattr__(self, "support", column_blocks(tuple(p.support for p in parts), self.sizes))
         ranges = {part.data_range for part in parts}
-        whole = ranges.pop() if len(ranges) == 1 else (-math.inf, math.inf)
-        object.__setattr__(self, "data_range", whole)
+        data_range = ranges.pop() if len(ranges) == 1 else (-math.inf, math.inf)
+        object.__setattr__(self, "data_range", data_range)
 
     @property
     def sizes(self) -> Shape:
@@ -65,27 +68,33 @@ class Joint(AbstractLikelihood):
         return tuple(size for _, size, _ in self.blocks)
 
     @property
-    def named_blocks(self) -> dict[str, Block]:
-        """The blocks by name. One that is a ``Joint`` itself gives its own, as ``"outer.inner"``."""
-        found, start = {}, 0
-        for name, size, part in self.blocks:
-            whole = Block(slice(start, start + size), part)
-            for inner, block in part.named_blocks.items() or [("", whole)]:
-                columns = block.columns if block is whole else _shift_columns(block.columns, start)
-                found[f"{name}.{inner}" if inner else name] = Block(columns, block.likelihood)
-            start += size
-        return found
+    def _names(self) -> tuple[str, ...]:
+        return tuple(name for name, _, _ in self.blocks)
 
     @property
-    def fill(self) -> Any:  # type: ignore[override]
-        """What stands in for a missing entry, by column."""
+    def named_blocks(self) -> dict[str, Block]:
+        """The blocks by name. A block that is a ``Joint`` returns its own, as ``"outer.inner"``."""
+        blocks, start = {}, 0
+        for name, size, part in self.blocks:
+            inner_blocks = part.named_blocks
+            if not inner_blocks:
+                blocks[name] = Block(slice(start, start + size), part)
+            for inner, (columns, likelihood) in inner_blocks.items():
+                columns = slice(columns.start + start, columns.stop + start)
+                blocks[f"{name}.{inner}"] = Block(columns, likelihood)
+            start += size
+        return blocks
+
+    @property
+    def fill(self) -> jax.Array:  # type: ignore[override]
+        """The placeholder of a missing entry, by column."""
         return jnp.concatenate([jnp.full(size, part.fill) for _, size, part in self.blocks])
 
     def output_shape(self, event_shape: Shape) -> Shape:
         if event_shape[-1] != sum(self.sizes):
             raise ValueError(
-                f"{self} has {sum(self.sizes)} columns, and the last axis of event_shape={event_shape} "
-                f"has {event_shape[-1]}. Give each column to a block."
+                f"Joint({self}) expects {sum(self.sizes)} columns; got event_shape={event_shape}. Assign "
+                "each column of the last axis to a block."
             )
         return (sum(math.prod(shape) for shape in self._output_shapes(event_shape)),)
 
@@ -95,59 +104,59 @@ class Joint(AbstractLikelihood):
 
     def distribution(self, outputs: jax.Array, scope: Scope) -> dist.Distribution:
         shapes = self._output_shapes(scope.event_shape)
-        cuts = split_columns(outputs, tuple(math.prod(shape) for shape in shapes))
+        # The decoder returns one vector per datum. Each block receives its piece, in its own shape, and
+        # a scope that shows only its columns. The prefix separates the parameters of two blocks of one
+        # family. Plates are not renamed: all blocks share the plate of the data.
+        pieces = split_columns(outputs, tuple(math.prod(shape) for shape in shapes))
         parts = []
         for i, (name, _, part) in enumerate(self.blocks):
-            raw = cuts[i].reshape(len(outputs), *shapes[i])
+            raw = pieces[i].reshape(len(outputs), *shapes[i])
             with handlers.scope(prefix=f"likelihood${name}", divider="$", hide_types=["plate"]):
-                p = part.distribution(raw, self._scope(scope, i))
+                p = part.distribution(raw, self._block_scope(scope, i))
             parts.append(p)
         return Blocks(tuple(parts))
 
     @property
     def encoder_view(self) -> "_BlockViews | None":
         views = tuple(part.encoder_view for _, _, part in self.blocks)
-        names = tuple(name for name, _, _ in self.blocks)
-        return _BlockViews(names, self.sizes, views) if any(views) else None
+        return _BlockViews(self._names, self.sizes, views) if any(views) else None
 
     @property
     def initial_values(self) -> InitialValues | None:
-        return (
-            self._values_of_blocks if any(part.initial_values for _, _, part in self.blocks) else None
-        )
+        has_values = any(part.initial_values for _, _, part in self.blocks)
+        return self._merge_initial_values if has_values else None
 
-    def _values_of_blocks(
+    def _merge_initial_values(
         self, x: np.ndarray, mask: np.ndarray, context: np.ndarray | None
     ) -> dict[str, Any]:
         values: dict[str, Any] = {}
         ends = np.cumsum(self.sizes)[:-1]
         columns = (np.split(a, ends, axis=-1) for a in (x, mask))
         for (name, _, part), x_b, mask_b in zip(self.blocks, *columns, strict=True):
-            of_block = part.initial_values(x_b, mask_b, context) if part.initial_values else {}
-            values |= {f"likelihood${name}${site}": value for site, value in of_block.items()}
+            own = part.initial_values(x_b, mask_b, context) if part.initial_values else {}
+            values |= {f"likelihood${name}${site}": value for site, value in own.items()}
         return values
 
-    def _scope(self, scope: Scope, i: int) -> Scope:
-        def block(a: jax.Array | None) -> jax.Array | None:
+    def _block_scope(self, scope: Scope, i: int) -> Scope:
+        def own_columns(a: jax.Array | None) -> jax.Array | None:
             return None if a is None else split_columns(a, self.sizes)[i]
 
         event_shape = (*scope.event_shape[:-1], self.sizes[i])
         data_range = self.blocks[i][2].data_range
         return scope._replace(
-            event_shape=event_shape, data_range=data_range, x=block(scope.x), mask=block(scope.mask)
+            event_shape=event_shape,
+            data_range=data_range,
+            x=own_columns(scope.x),
+            mask=own_columns(scope.mask),
         )
 
     def __str__(self) -> str:
         return ", ".join(f"{name} ({size}): {part}" for name, size, part in self.blocks)
 
 
-def _shift_columns(columns: slice, by: int) -> slice:
-    return slice(columns.start + by, columns.stop + by)
-
-
 @dataclass(frozen=True)
 class _BlockViews:
-    """What the encoder sees of each block of columns."""
+    """The encoder's view of each block of columns."""
 
     names: tuple[str, ...]
     sizes: tuple[int, ...]
@@ -163,20 +172,16 @@ class _BlockViews:
 
 
 def _check_block(name: str, block: Any) -> None:
-    well = isinstance(block, tuple) and len(block) == 2 and isinstance(block[0], int)
-    if not (well and block[0] > 0 and isinstance(block[1], AbstractLikelihood)):
+    is_pair = isinstance(block, tuple) and len(block) == 2 and isinstance(block[0], int)
+    if not (is_pair and block[0] > 0 and isinstance(block[1], AbstractLikelihood)):
         raise TypeError(
-            f"Joint expects blocks as {name}=(number of columns, likelihood), such as "
-            f"{name}=(2, Gaussian()); got {block!r}."
+            f"Joint({name}=...) expects (number of columns, likelihood), such as (2, Gaussian()); got "
+            f"{format_value(block)}."
         )
     part = block[1]
-    if not (part.factorises and part.is_density and part.observation is None):
+    has_optimal_scale = isinstance(getattr(part, "scale", None), OptimalScale)
+    if has_optimal_scale or not (part.factorises and part.is_density and part.observation is None):
         raise ValueError(
-            f"Joint's block {name!r} is a {type(part).__name__}; expected one that factorises, "
-            "is a density and adds no noise."
-        )
-    if isinstance(getattr(part, "scale", None), OptimalScale):
-        raise ValueError(
-            f"Joint's block {name!r} has OptimalScale, whose training-set value is kept for a whole "
-            "likelihood only. Take LearnedScale()."
+            f"Joint({name}=...) expects a density that factorises, without noise and without "
+            f"OptimalScale; got {part!r}. For a Gaussian, use scale=LearnedScale()."
         )

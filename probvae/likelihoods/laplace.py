@@ -1,4 +1,4 @@
-"""Real-valued data with heavier tails than the Gaussian's."""
+"""A likelihood of real-valued data with the absolute error: independent Laplace entries."""
 
 from dataclasses import dataclass, field
 
@@ -6,27 +6,26 @@ import jax
 import numpyro.distributions as dist
 
 from probvae.interfaces import AbstractLikelihood, Scope
-from probvae.likelihoods.scales import AbstractScale, LearnedScale, check_scale
+from probvae.likelihoods.scales import LearnedScale, NonOptimalScale
 from probvae.typing import Shape
 
 
 @dataclass(frozen=True)
 class Laplace(AbstractLikelihood):
-    """p(x|z) = prod_d exp(-|x_d - f_d(z)| / b_d) / (2 b_d), b as the component ``scale`` says.
+    r"""Independent Laplace entries: the absolute error, with its normalising constant.
 
-    Its location is a median: the absolute error with its constant. The standard deviation is
-    sqrt(2) b. Where x = f(z) the gradient is taken as 0.
+    $p(x|z) = \prod_d \exp(-|x_d - f_d(z)| / b_d) / (2 b_d)$. The component ``scale`` supplies b.
+
+    The location is a median, and the standard deviation is $\sqrt{2} b$. Where $x = f(z)$ the gradient
+    is 0.
 
     Args:
-        scale: b in the data's units: one of ``FixedScale``, ``LearnedScale``, ``PixelScale``.
+        scale: b in the data's units: ``FixedScale``, ``LearnedScale`` or ``PixelScale``.
 
     Reference: Kingma and Welling 2014, arXiv:1312.6114, section 2.4.
     """
 
-    scale: AbstractScale = field(default_factory=LearnedScale)
-
-    def __post_init__(self) -> None:
-        check_scale(self)
+    scale: NonOptimalScale = field(default_factory=LearnedScale)
 
     def output_shape(self, event_shape: Shape) -> Shape:
         return (*event_shape, 1 + self.scale.num_outputs)

@@ -1,37 +1,39 @@
-"""Distance in the features of a net: no density."""
+"""A distance in the features of a fixed function, in place of a likelihood: not a density."""
 
-import math
 from collections.abc import Callable
 from dataclasses import KW_ONLY, dataclass
-from typing import Any
+from typing import Annotated
 
 import jax
 import numpyro.distributions as dist
 
+from probvae.checks import PositiveFloat, Requirement
 from probvae.distributions import FeatureDistance
 from probvae.interfaces import AbstractLikelihood, Scope
 from probvae.typing import Shape
 
+Features = Annotated[Callable, Requirement("a function of data `(batch, *event_shape)`")]
+
 
 @dataclass(frozen=True)
 class PerceptualDistance(AbstractLikelihood):
-    """-|phi(x) - phi(f(z))|^2 / (2 sigma^2) in place of log p(x|z): f(z) should look like x to phi.
+    r"""A distance between the features of x and of f(z), in place of log p(x|z).
 
-    **No density** (two x with the same features score alike, and nothing normalises it): bounds on log
-    p(x) and comparisons refuse it by name. With phi(x) = x it is ``Gaussian(FixedScale(sigma))`` up to
-    that one's constant. phi is any fixed function of data; to use a net with weights, close over it:
+    $-|\phi(x) - \phi(f(z))|^2 / (2 \sigma^2)$, for any fixed function $\phi$ of the data.
+
+    **This is not a density.** Two x with the same features have the same score, and nothing normalises
+    it. Bounds on log p(x) and comparisons therefore raise an error. With $\phi(x) = x$ it equals
+    ``Gaussian(FixedScale(sigma))`` up to a constant. To use a net with weights, close over it:
 
         likelihoods.PerceptualDistance(lambda x: net(x), scale=0.1)
 
-    A function is equal to itself alone: keep the one object if fits are to share a compiled program.
+    Python compares functions by identity. Keep one function object if several fits should share a
+    compiled program.
 
     Args:
-        features: phi, from data ``(batch, *event_shape)`` to an array with a row for each, or a tree of
-            such (several layers: their distances add up).
-        scale: sigma, in the features' units: the weight 1 / (2 sigma^2) of the distance against the KL.
-
-    Raises:
-        TypeError, ValueError: for features that are no function, or a scale that is not positive.
+        features: phi, from data ``(batch, *event_shape)`` to an array with one row per datum, or to a
+            tree of such arrays. For a tree (several layers), the distances add up.
+        scale: sigma, in the features' units. It sets the weight of the distance against the KL.
 
     Reference: Hou et al. 2017, arXiv:1610.00291 (deep feature consistent VAE).
     """
@@ -39,20 +41,9 @@ class PerceptualDistance(AbstractLikelihood):
     is_density = False
     factorises = False
 
-    features: Callable
+    features: Features
     _: KW_ONLY
-    scale: float = 1.0
-
-    def __post_init__(self) -> None:
-        if not callable(self.features):
-            raise TypeError(
-                "PerceptualDistance(features=...) expects a function of data `(batch, *event_shape)`; got "
-                f"{self.features!r}."
-            )
-        if not (math.isfinite(self.scale) and self.scale > 0):
-            raise ValueError(
-                f"PerceptualDistance(scale=...) expects a positive number; got {self.scale!r}."
-            )
+    scale: PositiveFloat = 1.0
 
     def output_shape(self, event_shape: Shape) -> Shape:
         return event_shape
@@ -67,18 +58,16 @@ class PerceptualDistance(AbstractLikelihood):
 
 
 def _check_features(features: Callable, x: jax.Array) -> None:
-    """Raise unless the features have a row for each datum: they are traced, abstractly."""
+    """Raise unless the features have a row for each datum. They are traced, without arithmetic."""
+    name = "PerceptualDistance(features=...)"
     try:
-        found: Any = jax.eval_shape(features, x)
-        rows = [leaf.shape[:1] for leaf in jax.tree.leaves(found)]
+        shapes = [leaf.shape for leaf in jax.tree.leaves(jax.eval_shape(features, x))]
     except Exception as error:
         raise ValueError(
-            f"PerceptualDistance(features=...) expects a function of data of shape {x.shape}; {features!r} "
-            f"failed on them: {error}"
+            f"{name} expects a function of data of shape {x.shape}; {features!r} failed: {error}"
         ) from error
-    if not rows or any(row != x.shape[:1] for row in rows):
+    if not shapes or any(shape[:1] != x.shape[:1] for shape in shapes):
         raise ValueError(
-            f"PerceptualDistance(features=...) expects features with a row for each of {len(x)} data; got the "
-            f"shapes {[leaf.shape for leaf in jax.tree.leaves(found)]} from {features!r}. Keep the "
-            "first axis, and sum over no data."
+            f"{name} expects features with one row per datum ({len(x)}); got the shapes {shapes} from "
+            f"{features!r}. Keep the first axis."
         )

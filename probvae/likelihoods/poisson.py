@@ -1,4 +1,4 @@
-"""Counts whose variance is their mean."""
+"""A likelihood of counts whose variance equals their mean: independent Poisson entries."""
 
 from dataclasses import dataclass
 
@@ -13,15 +13,17 @@ from probvae.typing import Shape
 
 @dataclass(frozen=True)
 class Poisson(AbstractCounts):
-    """p(x|z) = prod_d mu_d^x_d exp(-mu_d) / x_d!, log mu_d = m_d + f_d(z).
+    r"""Independent Poisson counts, whose variance equals their mean $\mu$.
 
-    m is learned, one number per entry (``"likelihood$log_mean"``), and ``fit`` starts it at the log of
-    the data's mean. The encoder sees log(1 + x), unless it is ``nets.InputTransform``.
+    $p(x|z) = \prod_d \mu_d^{x_d} \exp(-\mu_d) / x_d!$, with $\log \mu_d = m_d + f_d(z)$.
+
+    m has one learned number per entry (``"likelihood$log_mean"``). ``fit`` starts it at the log of the
+    data's mean. The encoder sees log(1 + x), unless it is ``nets.InputTransform``.
 
     Args:
-        mean: ``FreeMean()``, or ``LibrarySize()`` where the context holds the log library size.
+        mean: ``FreeMean()``, or ``LibrarySize()`` if the context holds the log library size.
 
-    Reference: Lopez et al. 2018, Nature Methods 15:1053, whose negative binomial it is the limit of.
+    Reference: Lopez et al. 2018, Nature Methods 15:1053. This is the limit of their negative binomial.
     """
 
     def output_shape(self, event_shape: Shape) -> Shape:

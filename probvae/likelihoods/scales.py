@@ -1,72 +1,59 @@
-"""Where the scale of a likelihood comes from: four answers, each a component."""
+"""Components for the scale sigma of a likelihood: fixed, learned, per pixel, or optimal."""
 
 import abc
 import math
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Annotated, ClassVar
 
 import jax
 import jax.numpy as jnp
 import numpyro
 from numpyro.primitives import mutable
 
-from probvae.checks import Checked, scale_bound
+from probvae.checks import Checked, PositiveFloat, Requirement, scale_bound
 from probvae.distributions import soft_clip
 from probvae.interfaces import Scope
 
-MAX_LOG = 40.0  # of a log scale, in the data's units: its square is still an ordinary number of float32
+MAX_LOG = 40.0  # of a log scale, in the data's units: its square is still finite in float32
 
 
 class AbstractScale(Checked, abc.ABC):
-    """sigma of p(x|z), in the data's units.
+    """The scale sigma of p(x|z), in the data's units.
 
-    ``num_outputs`` is how many outputs it takes of the decoder for each entry of x.
+    ``num_outputs`` is the number of decoder outputs that the scale reads for each entry of x.
     """
 
     num_outputs: ClassVar[int] = 0
 
     @abc.abstractmethod
     def __call__(self, loc: jax.Array, raw: jax.Array, scope: Scope) -> jax.Array:
-        """Return sigma, broadcastable to ``loc`` of shape ``(batch, *event)``."""
+        """Return sigma, broadcastable to ``loc`` of shape ``(batch, *event)``.
 
-
-def check_scale(likelihood: Any, *, optimal: bool = False) -> None:
-    """Raise unless a likelihood's scale is a component, and one that is right for its family."""
-    name, scale = type(likelihood).__name__, likelihood.scale
-    if not isinstance(scale, AbstractScale):
-        raise TypeError(
-            f"{name}(scale=...) expects a scale component such as FixedScale(0.1) or "
-            f"LearnedScale(); got {scale!r}."
-        )
-    if isinstance(scale, OptimalScale) and not optimal:
-        raise ValueError(
-            f"OptimalScale is the maximum-likelihood sigma of a Gaussian alone, not of {name}. Take "
-            "LearnedScale(), PixelScale() or FixedScale(...)."
-        )
+        Args:
+            loc: the location f(z), ``(batch, *event)``.
+            raw: the decoder's outputs for the scale, ``(batch, *event, num_outputs)``.
+            scope: the VAE's scope.
+        """
 
 
 def bound_log_scale(raw: jax.Array, low: float) -> jax.Array:
-    """Return a log scale, bounded smoothly on both sides: a wild output must not break the fit.
+    """Bound a log scale smoothly on both sides, so that an extreme output cannot break the fit.
 
-    Below it is low + softplus(raw - low) (arXiv:2006.13202). Above ``MAX_LOG`` it is a soft clip: a
-    scale of e^40 of the data's units is wider than any data, and all others are left as they are.
+    The lower bound is low + softplus(raw - low) (arXiv:2006.13202). The upper bound is a soft clip at
+    ``MAX_LOG``: a scale of e^40 exceeds any data. Values in between stay unchanged.
     """
     return soft_clip(low + jax.nn.softplus(raw - low), -math.inf, MAX_LOG)
 
 
 @dataclass(frozen=True)
 class FixedScale(AbstractScale):
-    """sigma = value, one number for all entries.
+    """A fixed sigma: one number for all entries.
 
-    Raises:
-        ValueError: for a value that is not finite and positive.
+    Args:
+        value: sigma, in the data's units.
     """
 
-    value: float = 1.0
-
-    def __post_init__(self) -> None:
-        if not (math.isfinite(self.value) and self.value > 0):
-            raise ValueError(f"FixedScale expects a positive number; got {self.value!r}.")
+    value: PositiveFloat = 1.0
 
     def __call__(self, loc: jax.Array, raw: jax.Array, scope: Scope) -> jax.Array:
         return jnp.full((), self.value, loc.dtype)
@@ -77,29 +64,31 @@ class FixedScale(AbstractScale):
 
 @dataclass(frozen=True)
 class LearnedScale(AbstractScale):
-    """log sigma = one learned number, softly bounded on both sides.
+    """A learned sigma: one number for all entries. Its logarithm is softly bounded on both sides.
 
     Args:
-        start: sigma at the start, in the data's units.
-        min_log: the lower bound on log sigma. The upper one is 40.
+        start: initial value of sigma, in the data's units.
+        min_log: the lower bound on log sigma. The upper bound is 40.
 
     Raises:
         ValueError: for a start at or below exp(min_log).
     """
 
-    start: float = 1.0
+    start: PositiveFloat = 1.0
     min_log: float = scale_bound(-6.0, looser=-1.0)
 
     def __post_init__(self) -> None:
-        if not (self.start > 0 and math.log(self.start) > self.min_log):
+        if math.log(self.start) <= self.min_log:
             raise ValueError(
                 f"LearnedScale(start=...) expects a number above exp(min_log) = "
                 f"{math.exp(self.min_log):.3g}; got {self.start!r}."
             )
 
     def __call__(self, loc: jax.Array, raw: jax.Array, scope: Scope) -> jax.Array:
-        above = math.log(self.start) - self.min_log
-        unbounded = self.min_log + math.log(math.expm1(above)) if above < 30 else math.log(self.start)
+        # The parameter that `bound_log_scale` maps to log(start): the inverse of its softplus, or
+        # log(start) itself where the softplus is the identity in floating point.
+        excess = math.log(self.start) - self.min_log
+        unbounded = self.min_log + math.log(math.expm1(excess)) if excess < 30 else math.log(self.start)
         log_scale = numpyro.param("likelihood$log_scale", jnp.full((), unbounded))
         return jnp.exp(bound_log_scale(log_scale, self.min_log))
 
@@ -109,12 +98,12 @@ class LearnedScale(AbstractScale):
 
 @dataclass(frozen=True)
 class PixelScale(AbstractScale):
-    """log sigma_d = g_d(z) from the decoder, softly bounded on both sides.
+    r"""A sigma per entry from the decoder: $\log \sigma_d = g_d(z)$, softly bounded on both sides.
 
-    It wins the likelihood and often loses the samples: see arXiv:2006.13202, table 3.
+    It often gives the best likelihood and worse samples: see arXiv:2006.13202, table 3.
 
     Args:
-        min_log: the lower bound on log sigma. The upper one is 40.
+        min_log: the lower bound on log sigma. The upper bound is 40.
     """
 
     num_outputs: ClassVar[int] = 1
@@ -129,14 +118,16 @@ class PixelScale(AbstractScale):
 
 @dataclass(frozen=True)
 class OptimalScale(AbstractScale):
-    """sigma^2 = mean of (x - f(z))^2 over data and entries: the maximum-likelihood value.
+    r"""The maximum-likelihood sigma of a Gaussian: the root mean squared error.
 
-    In training it is the batch's; the running state gathers the mean over a pass through the training
-    set, which serves evaluation and generation, so that log p(x|z) of a datum never depends on its
-    company. ``fit`` makes that pass with the final parameters.
+    $\sigma^2$ is the mean of $(x - f(z))^2$ over data and entries.
+
+    In training the mean is over the batch. After training, ``fit`` makes one pass through the training
+    set with the final parameters and stores its mean. Evaluation and generation use the stored value,
+    so that log p(x|z) of a datum does not depend on the rest of the batch.
 
     Args:
-        min_log: the least log sigma (a hard bound, so that above it sigma is the exact optimum).
+        min_log: the lower bound on log sigma. It is a hard bound: above it, sigma is exactly optimal.
 
     Reference: Rybkin, Daniilidis and Levine 2021, arXiv:2006.13202, equation 6 (sigma-VAE).
     """
@@ -144,6 +135,10 @@ class OptimalScale(AbstractScale):
     min_log: float = scale_bound(-6.0, looser=-1.0)
 
     def __call__(self, loc: jax.Array, raw: jax.Array, scope: Scope) -> jax.Array:
+        # In training, sigma is the batch's and has a gradient. With the optimum inserted, log p(x|z) is
+        # -D/2 log(mean square) up to a constant: the decoder's loss is the log of the squared error.
+        # The running mean over all batches since the state was reset, weighted by their observed rows,
+        # has no gradient. It is what remains once training is over.
         zero = jnp.zeros((), loc.dtype)
         state = mutable("likelihood$state", {"mean_square": zero + 1.0, "count": zero})
         if scope.training and scope.x is not None:
@@ -161,8 +156,21 @@ class OptimalScale(AbstractScale):
         return "sigma^2 = mean squared error on the training set"
 
 
+Scale = Annotated[
+    AbstractScale, Requirement("a scale component such as FixedScale(0.1) or LearnedScale()")
+]
+NonOptimalScale = Annotated[
+    AbstractScale,
+    Requirement(
+        "FixedScale(...), LearnedScale() or another scale component (OptimalScale is Gaussian only)",
+        lambda scale: not isinstance(scale, OptimalScale),
+    ),
+]
+
+
 def _mean_square(loc: jax.Array, x: jax.Array, mask: jax.Array | None) -> tuple[jax.Array, jax.Array]:
     """Return the mean of (x - f(z))^2 over the observed entries, and the number of data."""
     square = (x - loc) ** 2
-    seen = jnp.ones_like(square) if mask is None else mask.astype(square.dtype)
-    return (square * seen).sum() / jnp.maximum(seen.sum(), 1.0), seen.sum() / seen[0].size
+    observed = jnp.ones_like(square) if mask is None else mask.astype(square.dtype)
+    mean = (square * observed).sum() / jnp.maximum(observed.sum(), 1.0)
+    return mean, observed.sum() / observed[0].size

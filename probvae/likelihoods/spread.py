@@ -1,12 +1,13 @@
-"""Data and model under the same noise."""
+"""A likelihood of noisy data: the same noise on data and model (Spread divergence)."""
 
 from dataclasses import KW_ONLY, dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import jax
 import jax.numpy as jnp
 import numpyro.distributions as dist
 
+from probvae.checks import Requirement, format_value
 from probvae.interfaces import AbstractLikelihood, Scope
 from probvae.likelihoods.scales import OptimalScale
 from probvae.typing import Shape
@@ -14,43 +15,43 @@ from probvae.typing import Shape
 
 @dataclass(frozen=True)
 class Spread(AbstractLikelihood):
-    """p(y|z) = int p(x|z) k(y - x) dx: the density of the noisy datum y = x + e, e ~ k.
+    r"""The density of a noisy datum y under the model with the same noise.
 
-    On noisy data an ordinary VAE, whose bounds are on log p(y), in nats; p(y) is a density even where
-    p(x) is none (data on a line, a deterministic decoder), and the model that matches the noisy data
-    matches the data. Known pairs: Gaussian with Gaussian noise (variances add), a point mass with any
-    noise. ``fit`` adds the noise to the training data anew at each step; the programs and
-    ``fitted.encode`` take y (for plain SVI, ``vae.observe``); ``fitted.sample`` gives x.
+    $p(y|z) = \int p(x|z) k(y - x) dx$, for $y = x + e$, $e \sim k$.
+
+    On noisy data the VAE is an ordinary one, and its bounds are on log p(y), in nats. p(y) is a density
+    even where p(x) is not one, as for data on a line or a deterministic decoder. The model that matches
+    the noisy data also matches the data.
+
+    Two combinations are implemented: Gaussian with Gaussian noise (variances add), and a point mass
+    with any noise. ``fit`` adds new noise to the training data at each step. The programs and
+    ``fitted.encode`` expect y (for plain SVI, use ``vae.observe``). ``fitted.sample`` returns x.
 
     Args:
         base: p(x|z): ``Gaussian(...)`` or ``Delta()``.
         noise: ``data.GaussianNoise(scale)`` or ``data.LaplaceNoise(scale)``, in the data's units.
 
     Raises:
-        TypeError, ValueError: for a base that is no likelihood, a noise that is none, or an optimal
-            scale.
+        TypeError: for a noise that has no distribution.
+        ValueError: for an optimal scale.
 
     Reference: Zhang, Hayes, Bird, Habib and Barber 2020, Spread divergence, arXiv:1811.08968.
     """
 
-    base: AbstractLikelihood
+    base: Annotated[AbstractLikelihood, Requirement("a likelihood such as Gaussian() or Delta()")]
     _: KW_ONLY
     noise: Any
 
     def __post_init__(self) -> None:
-        if not isinstance(self.base, AbstractLikelihood):
-            raise TypeError(
-                f"Spread expects a likelihood such as Gaussian() or Delta(); got {self.base!r}."
-            )
         if not isinstance(getattr(self.noise, "distribution", None), dist.Distribution):
             raise TypeError(
                 "Spread(noise=...) expects a noise component such as data.GaussianNoise(0.5); got "
-                f"{self.noise!r}."
+                f"{format_value(self.noise)}."
             )
         if isinstance(getattr(self.base, "scale", None), OptimalScale):
             raise ValueError(
-                "Spread and OptimalScale do not fit: the mean squared error on noisy data holds the "
-                "noise's variance. Take Gaussian(scale=LearnedScale()) as the base."
+                "Spread(base=...) expects a base without OptimalScale, whose squared error on noisy data "
+                f"contains the noise; got {self.base!r}. Use Gaussian(scale=LearnedScale())."
             )
 
     @property
@@ -71,9 +72,8 @@ class Spread(AbstractLikelihood):
         if isinstance(p, dist.Delta):
             return type(noise)(p.v, noise.scale)
         raise ValueError(
-            f"the base {type(self.base).__name__} and the noise {type(self.noise).__name__} do not "
-            "fit: the density of their sum is not known here. Gaussian() goes with GaussianNoise, "
-            "Delta() with GaussianNoise or LaplaceNoise."
+            "Spread expects Gaussian() with GaussianNoise, or Delta() with GaussianNoise or "
+            f"LaplaceNoise; got {type(self.base).__name__} with {type(self.noise).__name__}."
         )
 
     def __str__(self) -> str:

@@ -1,4 +1,4 @@
-"""Objectives: what SVI minimises. NumPyro's own are accepted wherever they are right."""
+"""Objectives: the bounds that ``fit`` and NumPyro's SVI maximise. NumPyro's own objectives work, too."""
 
 from probvae.objectives.adversarial import AdversarialELBO, Discriminator
 from probvae.objectives.beta_tc import AbstractSampling, BetaTC, MinibatchStratified, MinibatchWeighted

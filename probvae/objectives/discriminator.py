@@ -1,4 +1,4 @@
-"""What objectives with a player of their own share: its weights, its loss, and who gets a gradient."""
+"""The discriminator of ``FactorVAE`` and ``AdversarialELBO``: its weights, its loss, its gradient."""
 
 from typing import Any
 
@@ -10,13 +10,13 @@ from probvae.typing import Shape
 SITE = "objective$params"
 
 
-def register(recipe: nets.Recipe, in_shape: Shape, out_shape: Shape) -> None:
+def register_discriminator(recipe: nets.Recipe, in_shape: Shape, out_shape: Shape) -> None:
     """Register the weights of a net without running state at ``"objective$params"``."""
-    nets.function(recipe, in_shape, out_shape)
+    nets.function(recipe, in_shape, out_shape)  # raises for a net with running state or dropout
     nets.register("objective", recipe, in_shape, out_shape)
 
 
-def weights(objective: Any, model_trace: dict) -> Any:
+def discriminator_weights(objective: object, model_trace: dict) -> dict[str, Any]:
     """Return the discriminator's weights, which the objective's programs register.
 
     Raises:
@@ -24,17 +24,17 @@ def weights(objective: Any, model_trace: dict) -> Any:
     """
     if SITE not in model_trace:
         raise ValueError(
-            f"{type(objective).__name__} has a discriminator, whose weights its programs register: "
-            "pass `*objective.programs(vae.model, vae.guide)` to SVI (`fit` does so by itself)."
+            f"{type(objective).__name__} expects programs that register its discriminator; got others. "
+            "Pass `*objective.programs(vae.model, vae.guide)` to SVI (`fit` does this for you)."
         )
     return model_trace[SITE]["value"]
 
 
 def log_loss(logit: jax.Array, *, real: bool) -> jax.Array:
-    """Return -log D where what was judged is real, -log (1 - D) where not; logit = log D / (1 - D)."""
+    """Return -log D for real inputs, -log (1 - D) for others, from logit = log D / (1 - D)."""
     return jax.nn.softplus(-logit if real else logit)
 
 
-def for_gradient(value: jax.Array) -> jax.Array:
-    """Return zeros with the gradient of ``value``: what moves a player and is no part of the bound."""
+def gradient_only(value: jax.Array) -> jax.Array:
+    """Return zeros with the gradient of ``value``, for a loss that is not part of the bound."""
     return value - jax.lax.stop_gradient(value)

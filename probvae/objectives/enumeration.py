@@ -1,5 +1,6 @@
-"""Exact expectations over a discrete site of few states: no draws of it, and no funsor."""
+"""Exact sums over a discrete latent site of few states, in place of draws."""
 
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 import jax
@@ -14,8 +15,8 @@ from probvae.objectives.terms import Terms, latent_sites, terms, trace_guide
 from probvae.typing import Params, RngKey, Shape
 
 
-class EnumeratedTerms(NamedTuple):
-    """The discrete site of a guide, and whether other latent sites are drawn beside it."""
+class DiscreteSite(NamedTuple):
+    """The discrete site of a guide, and whether it is the guide's only latent site."""
 
     name: str
     values: np.ndarray  # its states
@@ -24,57 +25,61 @@ class EnumeratedTerms(NamedTuple):
 
 
 def find_discrete_site(
-    rng_key: RngKey, params: Params, guide: Any, *args: Any, **kwargs: Any
-) -> EnumeratedTerms | None:
-    """Return the site that is summed over; None where no site is discrete.
+    rng_key: RngKey, params: Params, guide: Callable, *args: Any, **kwargs: Any
+) -> DiscreteSite | None:
+    """Return the site to sum over, or None if no site is discrete.
 
     Raises:
-        ValueError: if its states are too many, or there are several.
+        ValueError: if there are several discrete sites, or too many states.
     """
-    found = _latent_sites(rng_key, params, guide, args, kwargs)
-    discrete = [name for name, fn in found.items() if fn.support.is_discrete]
+    sites = _latent_distributions(rng_key, params, guide, args, kwargs)
+    discrete = [name for name, fn in sites.items() if fn.support.is_discrete]
     if not discrete:
         return None
-    check_one(discrete)
-    fn = found[discrete[0]]
+    check_count(discrete)
+    fn = sites[discrete[0]]
     support = name_support(fn.support)
     values = states(support, fn.event_shape)
     if values is None:
-        raise ValueError(refusal(discrete[0], support, fn.event_shape))
-    return EnumeratedTerms(discrete[0], values, fn.batch_shape + fn.event_shape, len(found) == 1)
+        raise ValueError(explain_refusal(discrete[0], support, fn.event_shape))
+    return DiscreteSite(discrete[0], values, fn.batch_shape + fn.event_shape, len(sites) == 1)
 
 
 def enumerate_site(
     rng_key: RngKey,
-    site: EnumeratedTerms,
+    site: DiscreteSite,
     params: Params,
-    model: Any,
-    guide: Any,
+    model: Callable,
+    guide: Callable,
     *args: Any,
     closed_form: bool = True,
-    look: Any = None,
+    look: Callable | None = None,
     **kwargs: Any,
 ) -> Terms:
-    """Return terms that are expectations under q of the discrete site, summed over all its states.
+    r"""Return terms that are expectations under q of the discrete site, summed over all its states.
 
-    E_q[f(x, y)] = sum_y q(y|x) f(x, y), with gradients through the weights: exact, where a draw of y
-    has none. Other sites are drawn, given each state of y, with the same noise; y's own KL is summed.
-    In rows where y is known (``PartlyObserved``) all states are the same, and weigh the same.
+    $E_q[f(x, y)] = \sum_y q(y|x) f(x, y)$. The sum is exact, and its gradient reaches the weights
+    q(y|x), for which a draw of y has no gradient. Other sites are drawn given each state of y, with the
+    same noise. The KL of y is summed, too.
 
     Raises:
         ValueError: if a running state depends on the site.
     """
+    # vmap runs guide and model once per state y, with the site substituted. So every term gets a leading
+    # axis of states, which the weights q(y|x) reduce. In a row where the label is known
+    # (`PartlyObserved`), substitution has no effect: all states are equal there, log q is 0 for each, and
+    # the softmax gives them equal weights. So the sum is the term at the label.
     options = {"closed_form": closed_form, "look": look, **kwargs}
 
-    def at(value: jax.Array) -> Terms:
-        y = jnp.broadcast_to(value, site.shape)
-        here = handlers.substitute(guide, data={site.name: y})
-        return terms(rng_key, params, model, here, *args, **options)
+    def terms_at(state: jax.Array) -> Terms:
+        y = jnp.broadcast_to(state, site.shape)
+        substituted = handlers.substitute(guide, data={site.name: y})
+        return terms(rng_key, params, model, substituted, *args, **options)
 
-    read = jax.vmap(at)(jnp.asarray(site.values, jnp.zeros(()).dtype))
+    read = jax.vmap(terms_at)(jnp.asarray(site.values, jnp.zeros(()).dtype))  # (states, batch)
     check_state(read.state)
     log_q, log_p = read.log_guide[site.name], read.log_prior[site.name]
-    weight = jax.nn.softmax(log_q, axis=0)  # q itself, and uniform where it is masked
+    weight = jax.nn.softmax(log_q, axis=0)  # q itself, or uniform where the label is known
     read = read._replace(kl={**read.kl, site.name: log_q - log_p})
 
     def expectation(term: Any) -> Any:
@@ -92,52 +97,50 @@ def enumerate_site(
         scale_z=read.scale_z.mean(0),
         plate_scale=read.plate_scale[0],
         state=jax.tree.map(lambda a: a[0], read.state),  # the same for all states
-        seen=expectation(read.seen),
+        extra=expectation(read.extra),
     )
 
 
-def refusal(name: str, support: str, event_shape: Shape) -> str:
-    """Say why a discrete site is not enumerated, and what to do."""
+def explain_refusal(name: str, support: str, event_shape: Shape) -> str:
+    """Return why a discrete site has too many states to sum over, and what to do."""
     count = num_states(support, event_shape)
-    has = f"{count} states" if count else f"support {support} and event shape {event_shape}"
+    got = f"{count} states" if count else f"support {support} and event shape {event_shape}"
     return (
-        "ELBO enumerates a discrete code where its states are at most 1024 (10 bits, or one of 1024), "
-        f'and site "{name}" has {has}. Take numpyro.infer.TraceGraph_ELBO(), or a shorter code.'
+        f'ELBO expects a discrete code of at most 1024 states (10 bits, or one of 1024); site "{name}" '
+        f"has {got}. Use a shorter code, or numpyro.infer.TraceGraph_ELBO()."
     )
 
 
-SUMS = "ELBO runs the decoder once for each state of the discrete code, so that the"
-
-
-def check_state(state: Any, why: str = SUMS, how: str = "weighted by q") -> None:
-    """Raise if a running state depends on the code: its update would not be weighted as the bound."""
-    odd = sorted(name for name in state if not name.startswith(("encoder", "objective")))
-    if odd:
+def check_state(state: Iterable[str], objective: str = "ELBO") -> None:
+    """Raise if a running state depends on the code, so that its update would be weighted wrongly."""
+    dependent = sorted(name for name in state if not name.startswith(("encoder", "objective")))
+    if dependent:
         raise ValueError(
-            f"{why} running state {odd} would not be {how}. Take parts without state (LayerNorm "
-            "instead of BatchNorm; a learned scale instead of the optimal one)."
+            f"{objective} runs the decoder several times per datum and expects parts without running "
+            f"state; got {dependent}. Use LayerNorm instead of BatchNorm, and a learned scale instead of "
+            "the optimal one."
         )
 
 
-def check_one(discrete: list[str], whose: str = "the guide") -> None:
-    """Raise unless one site alone is to be summed over."""
+def check_count(discrete: list[str], guide_name: str = "the guide") -> None:
+    """Raise if there are several discrete sites to sum over."""
     if len(discrete) > 1:
         raise ValueError(
-            f"ELBO enumerates one discrete site, and {whose} draws {discrete} without gradients. Take "
+            f"ELBO sums over one discrete site; {guide_name} draws {discrete} without gradients. Use "
             "numpyro.infer.TraceGraph_ELBO()."
         )
 
 
-def _latent_sites(
-    rng_key: RngKey, params: Params, guide: Any, args: tuple, kwargs: dict
+def _latent_distributions(
+    rng_key: RngKey, params: Params, guide: Callable, args: tuple, kwargs: dict
 ) -> dict[str, Distribution]:
-    """Trace the guide abstractly: no arithmetic is done."""
-    found: dict[str, Distribution] = {}
+    """Trace the guide abstractly, without arithmetic."""
+    distributions: dict[str, Distribution] = {}
 
     def dry_run() -> None:
         trace = trace_guide(rng_key, params, guide, args, kwargs)
-        found.update({name: trace[name]["fn"] for name in latent_sites(trace)})
+        distributions.update({name: trace[name]["fn"] for name in latent_sites(trace)})
 
     with hold_trace_lock():
         jax.eval_shape(dry_run)
-    return found
+    return distributions

@@ -1,4 +1,4 @@
-"""Terms over several draws of z, and the means that bounds take over them."""
+"""Terms of several particles (draws of z), and the power mean that bounds take over them."""
 
 from collections.abc import Callable
 
@@ -10,28 +10,30 @@ from probvae.typing import RngKey
 
 
 def over_particles(
-    read: Callable[..., Terms], rng_key: RngKey, num_particles: int, *told: jax.Array
+    read: Callable[..., Terms], rng_key: RngKey, num_particles: int, *rows: jax.Array
 ) -> Terms:
-    """Read terms with a leading axis of particles; vmap over just one costs 9 % of a step.
+    """Return terms with a leading axis of particles.
 
     Args:
-        read: of a key, and one row of each array told.
+        read: a function of a key, and of one row of each array in ``rows``.
         rng_key: split over the particles, unless there is just one.
-        num_particles: how many.
-        told: arrays with a leading axis of particles.
+        num_particles: the number of particles.
+        rows: arrays with a leading axis of particles.
     """
     if num_particles > 1:
-        return jax.vmap(read)(jax.random.split(rng_key, num_particles), *told)
-    one = read(rng_key, *(rows[0] for rows in told))
-    return jax.tree.map(lambda a: jnp.asarray(a)[None], one)
+        return jax.vmap(read)(jax.random.split(rng_key, num_particles), *rows)
+    # No vmap over a single particle: it would cost 9 % of a step.
+    particle = read(rng_key, *(each[0] for each in rows))
+    return jax.tree.map(lambda a: jnp.asarray(a)[None], particle)
 
 
 def log_power_mean(log_weight: jax.Array, alpha: float) -> jax.Array:
-    """Return log (mean_k w_k^(1 - alpha)) / (1 - alpha) over the first axis; mean log w at alpha = 1.
+    r"""Return $\log(\mathrm{mean}_k w_k^{1 - \alpha}) / (1 - \alpha)$ over the first axis.
 
-    Counted from the largest w (alpha < 1) or the smallest (alpha > 1), by expm1 and log1p: nothing
-    overflows, and nothing cancels as alpha nears 1.
+    At alpha = 1 it is the mean of log w, the limit.
     """
+    # Weights are relative to the largest w (alpha < 1) or the smallest (alpha > 1), so no power
+    # overflows. With expm1 and log1p nothing cancels as alpha approaches 1, where both go to 0.
     if alpha == 1:
         return log_weight.mean(0)
     start = jax.lax.stop_gradient((jnp.max if alpha < 1 else jnp.min)(log_weight, axis=0))

@@ -1,47 +1,51 @@
-"""Weights that many trainings in one program have each of their own."""
+"""Weights that differ between the trainings of a sweep, which run in one compiled program."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any
 
+from jax.typing import ArrayLike
+
 from probvae.objectives.objective import AbstractObjective
 
-NONE: Mapping[str, Any] = MappingProxyType({})
-_TOLD: ContextVar[Mapping[str, Any]] = ContextVar("told", default=NONE)
+_VALUES: ContextVar[Mapping[str, Any]] = ContextVar("swept_weights", default=MappingProxyType({}))
 
 
 @dataclass(frozen=True)
 class SweptWeight:
-    """A weight whose value is told as the program is traced: a schedule that no step changes.
+    """A weight whose value is set while the program is traced: a schedule that no step changes.
 
     Args:
         name: the objective's field.
-        first: its value where none is told, as for the checks before a run.
+        first: its value outside ``set_swept_weights``, as for the checks before a run.
     """
 
     name: str
     first: float
 
-    def __call__(self, step: Any) -> Any:
-        return _TOLD.get().get(self.name, self.first) + 0.0 * step
+    def __call__(self, step: ArrayLike) -> Any:
+        return _VALUES.get().get(self.name, self.first) + 0.0 * step  # type: ignore[operator]
 
 
 @contextmanager
 def set_swept_weights(values: Mapping[str, Any]) -> Iterator[None]:
-    """Give swept weights their values, by name, for what is traced within."""
-    token = _TOLD.set(values)
+    """Set swept weights to these values, by name, for programs that are traced inside."""
+    token = _VALUES.set(values)
     try:
         yield
     finally:
-        _TOLD.reset(token)
+        _VALUES.reset(token)
 
 
-def with_swept(objective: AbstractObjective, values: Mapping[str, Any]) -> AbstractObjective:
-    """Return the objective with the weights named to be told later; each value is checked as one."""
-    for name, those in values.items():
-        for value in those:
+def with_swept(
+    objective: AbstractObjective, values: Mapping[str, Sequence[float]]
+) -> AbstractObjective:
+    """Return the objective with ``SweptWeight`` in the fields named. Check each value as a weight."""
+    for name, candidates in values.items():
+        for value in candidates:
             replace(objective, **{name: value})
-    return replace(objective, **{name: SweptWeight(name, those[0]) for name, those in values.items()})
+    swept = {name: SweptWeight(name, candidates[0]) for name, candidates in values.items()}
+    return replace(objective, **swept)

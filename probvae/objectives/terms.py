@@ -1,4 +1,4 @@
-"""The one reader of traces: every objective and every bound is made of these terms."""
+"""The terms of an objective, read from the traces of guide and model. All bounds use them."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -10,19 +10,23 @@ from numpyro.distributions import Distribution, ExpandedDistribution, Independen
 
 from probvae.typing import Params, RngKey
 
-SHOWN = 8  # data whose scales are reported: all of them at every step would cost time
+NUM_SCALES = 8  # data whose scales are recorded: all of them, at every step, would cost time
 
 
 class Terms(NamedTuple):
-    """What one run of guide and model says, per datum, unscaled, in nats.
+    """The terms of one run of guide and model, per datum, unscaled, in nats.
 
-    ``log_likelihood`` ``(batch,)`` is log p(x|z); ``log_prior`` and ``log_guide`` are log p and log q
-    of the draw, and ``kl`` E_q[log q - log p], per latent site: in closed form, of shape ``(batch,
-    units)`` where it is elementwise, or else the sampled log q - log p of shape ``(batch,)``.
-    ``log_global`` is log p - log q of what belongs to no datum (weights with priors), or minus its KL
-    in closed form. ``scale_x`` and ``scale_z`` are the mean standard deviations of p(x|z) and q(z|x),
-    of the first ``SHOWN`` data; ``plate_scale`` is the plate's size over the batch. ``state`` is
-    running state by site; ``seen`` what else an objective looked up in the traces.
+    - ``log_likelihood`` ``(batch,)``: log p(x|z).
+    - ``log_prior`` and ``log_guide``: log p and log q of the draw, by latent site.
+    - ``kl``: E_q[log q - log p] by latent site. It is ``(batch, units)`` for an elementwise closed form,
+      and ``(batch,)`` for another closed form or the sampled log q - log p.
+    - ``log_global``: log p - log q of sites that all data share (weights with priors), or minus their KL
+      in closed form.
+    - ``scale_x`` and ``scale_z``: mean standard deviations of p(x|z) and q(z|x), over the first
+      ``NUM_SCALES`` data.
+    - ``plate_scale``: the size of the data plate divided by the batch size.
+    - ``state``: running state by site.
+    - ``extra``: what the objective's own ``look`` returns.
     """
 
     log_likelihood: jax.Array
@@ -34,11 +38,11 @@ class Terms(NamedTuple):
     scale_z: jax.Array
     plate_scale: jax.Array
     state: dict[str, Any]
-    seen: Any = None
+    extra: Any = None
 
     @property
     def total_kl(self) -> jax.Array:
-        """The KL summed over sites and units, of the shape of ``log_likelihood``."""
+        """The KL summed over sites and units, in the shape of ``log_likelihood``."""
         shape = self.log_likelihood.shape
         return sum((kl.reshape(*shape, -1).sum(-1) for kl in self.kl.values()), jnp.zeros(shape))
 
@@ -52,19 +56,15 @@ class Terms(NamedTuple):
 def terms(
     rng_key: RngKey,
     params: Params,
-    model: Any,
-    guide: Any,
+    model: Callable,
+    guide: Callable,
     *args: Any,
     closed_form: bool = True,
     traces: Callable | None = None,
     look: Callable | None = None,
     **kwargs: Any,
 ) -> Terms:
-    """Run guide and model once and read their terms (one particle; vmap over keys for more).
-
-    A KL is taken in closed form only where that is exact: NumPyro knows the pair, *and* every latent
-    site drawn before it in the model is drawn before it in the guide too, so that all that p(z_i) is
-    conditioned on is fixed when q(z_i) is integrated over.
+    """Run guide and model once and return their terms, for one particle. (Use vmap for more.)
 
     Args:
         rng_key: split as NumPyro's own objectives split it.
@@ -72,11 +72,15 @@ def terms(
         model: the model program.
         guide: the guide program.
         args: the programs' arguments.
-        closed_form: whether to use closed forms at all.
-        traces: how the two programs are run; by default ``traced``. Gradient estimators differ.
-        look: what else to read, ``(guide_trace, model_trace, rng_key) -> pytree``, kept as ``seen``.
+        closed_form: use the closed form of a KL where it is exact.
+        traces: how to run the two programs, ``trace_programs`` by default. Estimators replace it.
+        look: reads more from the traces, ``(guide_trace, model_trace, rng_key) -> pytree``. The result
+            is ``Terms.extra``.
         kwargs: the programs' keyword arguments.
     """
+    # A closed form is exact only if NumPyro knows the pair *and* the guide draws z_i after every site that
+    # precedes z_i in the model. Then all that p(z_i) depends on is fixed while q(z_i) is integrated over.
+    # For a guide with another order, the KL of z_i is sampled.
     guide_trace, model_trace = (traces or trace_programs)(rng_key, params, model, guide, args, kwargs)
     latents, order = latent_sites(model_trace), latent_sites(guide_trace)
     local = [name for name in latents if in_plate(model_trace[name])]
@@ -86,8 +90,8 @@ def terms(
     if closed_form:
         exact = [name for name in latents if has_exact_closed_form(name, latents, order)]
         kl |= _compute_closed_forms(exact, guide_trace, model_trace)
-    observed = [site for site in model_trace.values() if site["type"] == "sample"]
-    observed = [site for site in observed if site["is_observed"]]
+    sample_sites = [site for site in model_trace.values() if site["type"] == "sample"]
+    observed = [site for site in sample_sites if site["is_observed"]]
     log_global = [-kl[name].sum() for name in latents if name not in local]
     return Terms(
         log_likelihood=sum((site_log_prob(s) for s in observed if in_plate(s)), jnp.zeros(())),
@@ -98,13 +102,13 @@ def terms(
         scale_x=_mean_scale(model_trace["x"]["fn"]),
         scale_z=jnp.stack([_mean_scale(guide_trace[name]["fn"]) for name in local]).mean(),
         plate_scale=_plate_scale(model_trace),
-        state=state_of(guide_trace) | state_of(model_trace),
-        seen=None if look is None else look(guide_trace, model_trace, rng_key),
+        state=running_state(guide_trace) | running_state(model_trace),
+        extra=None if look is None else look(guide_trace, model_trace, rng_key),
     )
 
 
 def trace_programs(
-    rng_key: RngKey, params: Params, model: Any, guide: Any, args: tuple, kwargs: dict
+    rng_key: RngKey, params: Params, model: Callable, guide: Callable, args: tuple, kwargs: dict
 ) -> tuple[dict, dict]:
     """Return the traces of the guide, and of the model replayed against it."""
     model_key, guide_key = jax.random.split(rng_key)
@@ -112,29 +116,29 @@ def trace_programs(
     return guide_trace, trace_model(model_key, params, model, guide_trace, args, kwargs)
 
 
-def trace_guide(rng_key: RngKey, values: Params, guide: Any, args: tuple, kwargs: dict) -> dict:
-    """Run the guide with values put in, by site."""
+def trace_guide(rng_key: RngKey, values: Params, guide: Callable, args: tuple, kwargs: dict) -> dict:
+    """Run the guide with the values substituted, by site, and return its trace."""
     seeded = handlers.seed(guide, rng_key)
     return handlers.trace(handlers.substitute(seeded, values)).get_trace(*args, **kwargs)
 
 
 def trace_model(
-    rng_key: RngKey, params: Params, model: Any, guide_trace: dict, args: tuple, kwargs: dict
+    rng_key: RngKey, params: Params, model: Callable, guide_trace: dict, args: tuple, kwargs: dict
 ) -> dict:
-    """Run the model with the guide's draws."""
-    params = {**params, **state_of(guide_trace)}
+    """Run the model with the guide's draws, and return its trace."""
+    params = {**params, **running_state(guide_trace)}
     replayed = handlers.replay(handlers.seed(model, rng_key), guide_trace)
     return handlers.trace(handlers.substitute(replayed, params)).get_trace(*args, **kwargs)
 
 
 def has_exact_closed_form(name: str, model_order: list[str], guide_order: list[str]) -> bool:
-    """Tell whether all latent sites before ``name`` in the model come before it in the guide."""
-    above = model_order[: model_order.index(name)]
-    return set(above) <= set(guide_order[: guide_order.index(name)])
+    """Return whether all latent sites before ``name`` in the model precede it in the guide, too."""
+    earlier = model_order[: model_order.index(name)]
+    return set(earlier) <= set(guide_order[: guide_order.index(name)])
 
 
 def compute_closed_form_kl(q: Distribution, p: Distribution) -> jax.Array | None:
-    """Return KL(q || p), per unit where it is elementwise; None where NumPyro knows no form."""
+    """Return KL(q || p), per unit if it is elementwise. Return None if NumPyro has no closed form."""
     q, p = unwrap_expanded(q), unwrap_expanded(p)
     if isinstance(q, Independent) and isinstance(p, Independent):
         if q.reinterpreted_batch_ndims == p.reinterpreted_batch_ndims:
@@ -148,50 +152,50 @@ def compute_closed_form_kl(q: Distribution, p: Distribution) -> jax.Array | None
 def _compute_closed_forms(
     names: list[str], guide_trace: dict, model_trace: dict
 ) -> dict[str, jax.Array]:
-    found = {
+    forms = {
         name: compute_closed_form_kl(guide_trace[name]["fn"], model_trace[name]["fn"]) for name in names
     }
     batch = {name: guide_trace[name]["fn"].batch_shape for name in names}
     return {
         name: jnp.broadcast_to(kl, batch[name] + kl.shape[len(batch[name]) :])
-        for name, kl in found.items()
+        for name, kl in forms.items()
         if kl is not None
     }
 
 
 def unwrap_expanded(d: Distribution) -> Distribution:
-    """Return the distribution below a plate's expansion."""
+    """Return the distribution inside a plate's expansion."""
     return d.base_dist if isinstance(d, ExpandedDistribution) else d
 
 
 def site_log_prob(site: dict) -> jax.Array:
-    """Log density of a site's value: per datum inside the plate, one number outside it."""
-    told = (site["intermediates"],) if site["intermediates"] else ()
-    log_prob = site["fn"].log_prob(site["value"], *told)
+    """Return the log density of a site's value: per datum inside the plate, one number outside it."""
+    intermediates = (site["intermediates"],) if site["intermediates"] else ()
+    log_prob = site["fn"].log_prob(site["value"], *intermediates)
     return _per_datum(log_prob) if in_plate(site) else log_prob.sum()
 
 
 def _per_datum(value: jax.Array) -> jax.Array:
-    """Sum over all axes but the last, the data's."""
+    """Sum over all axes but the last, which is that of the data."""
     return value.reshape(-1, value.shape[-1]).sum(0) if value.ndim > 1 else value
 
 
 def in_plate(site: dict) -> bool:
-    """Tell whether a site belongs to the data, one by one."""
+    """Return whether a site is inside the data plate, so that each datum has its own value."""
     return any(frame.name == "data" for frame in site["cond_indep_stack"])
 
 
 def latent_sites(trace: dict) -> list[str]:
-    """Return the names of the latent sites, in order of drawing."""
+    """Return the names of the latent sites, in the order of their draws."""
     return [
         name for name, site in trace.items() if site["type"] == "sample" and not site["is_observed"]
     ]
 
 
 def _mean_scale(d: Distribution) -> jax.Array:
-    """Mean standard deviation; nan where the distribution knows none."""
+    """Return the mean standard deviation, or nan if the distribution has no variance."""
     try:
-        return jnp.sqrt(d.variance[:SHOWN]).mean()
+        return jnp.sqrt(d.variance[:NUM_SCALES]).mean()
     except NotImplementedError:
         return jnp.array(jnp.nan)
 
@@ -201,6 +205,6 @@ def _plate_scale(trace: dict) -> jax.Array:
     return jnp.asarray(size / batch)
 
 
-def state_of(trace: dict) -> dict[str, Any]:
+def running_state(trace: dict) -> dict[str, Any]:
     """Return the running state, by site."""
     return {name: site["value"] for name, site in trace.items() if site["type"] == "mutable"}

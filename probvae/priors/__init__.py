@@ -1,4 +1,4 @@
-"""Priors: p(z)."""
+"""Priors p(z): the distributions of the code before you see any data."""
 
 from probvae.priors.autoregressive_normal import AutoregressiveNormal
 from probvae.priors.bernoulli import Bernoulli

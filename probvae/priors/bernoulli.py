@@ -1,4 +1,4 @@
-"""Independent bits as the prior."""
+"""A prior of independent bits."""
 
 import math
 from dataclasses import dataclass
@@ -7,32 +7,26 @@ import jax.numpy as jnp
 import numpyro
 import numpyro.distributions as dist
 
+from probvae.checks import OpenUnitInterval
 from probvae.distributions import Bits
 from probvae.interfaces import AbstractDistributionPrior, Scope
 
 
 @dataclass(frozen=True)
 class Bernoulli(AbstractDistributionPrior):
-    """p(z) = prod_i p_i^z_i (1 - p_i)^(1 - z_i), z a vector of ``latent_dim`` bits (floats 0 and 1).
+    r"""Independent bits: the code is a vector of ``latent_dim`` zeros and ones, as floats.
+
+    $p(z) = \prod_i p_i^{z_i} (1 - p_i)^{1 - z_i}$.
 
     Args:
-        probability: p_i, or where it starts.
-        learned: learn p_i for each bit.
-
-    Raises:
-        ValueError: for a probability outside (0, 1).
+        probability: $p_i$, or its initial value if it is learned.
+        learned: learn $p_i$ for each bit.
 
     Reference: Mnih and Gregor 2014, arXiv:1402.0030.
     """
 
-    probability: float = 0.5
+    probability: OpenUnitInterval = 0.5
     learned: bool = False
-
-    def __post_init__(self) -> None:
-        if not 0 < self.probability < 1:
-            raise ValueError(
-                f"Bernoulli(probability=...) expects a number in (0, 1); got {self.probability!r}."
-            )
 
     def distribution(self, scope: Scope) -> dist.Distribution:
         start = math.log(self.probability / (1 - self.probability))

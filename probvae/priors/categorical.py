@@ -1,4 +1,4 @@
-"""One of K as the prior."""
+"""A prior over K classes, as one-hot codes."""
 
 from dataclasses import dataclass
 
@@ -12,12 +12,14 @@ from probvae.interfaces import AbstractDistributionPrior, Scope
 
 @dataclass(frozen=True)
 class Categorical(AbstractDistributionPrior):
-    """p(z = e_k) = w_k, z one-hot of length K = ``latent_dim``; w_k = 1/K unless learned.
+    """One of K classes: the code is one-hot, of length K = ``latent_dim``.
+
+    $p(z = e_k) = w_k$, where $w_k = 1/K$ unless you learn it.
 
     Args:
-        learned: learn w.
+        learned: learn the weights w.
 
-    Reference: Jang, Gu and Poole 2017, arXiv:1611.01144 (there one code of many categoricals).
+    Reference: Jang, Gu and Poole 2017, arXiv:1611.01144. Their code consists of many categoricals.
     """
 
     learned: bool = False

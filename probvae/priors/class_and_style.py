@@ -1,4 +1,4 @@
-"""A class that some data are labelled with, and a style, as the prior."""
+"""A prior of a class, which may be labelled, and a style."""
 
 from dataclasses import dataclass, field
 
@@ -6,49 +6,40 @@ import jax
 import jax.numpy as jnp
 import numpyro
 
+from probvae.checks import IntAboveOne
 from probvae.distributions import OneHotCategorical, partly_observed
-from probvae.interfaces import AbstractDistributionPrior, AbstractProgramPrior, Scope
+from probvae.interfaces import AbstractProgramPrior, Scope
 from probvae.priors.standard_normal import StandardNormal
+from probvae.priors.top_down import SinglePrior
 
 
 @dataclass(frozen=True)
 class ClassAndStyle(AbstractProgramPrior):
-    """y ~ Categorical(w), z | y ~ style; the decoder is given (z, y), y one-hot.
+    r"""A class y and a style z, for data of which some have labels. The decoder receives (z, y).
 
-    Sites ``"y"`` of length ``classes`` and ``"z"`` of length ``latent_dim``. With
-    ``VAE(context_shape=(classes,))`` the context is what is known of y: a row is the label, one-hot, or
-    zeros where there is none (no context: nowhere). A label is observed at the site ``"label"``: a
-    labelled datum is scored by log p(x, y), another by log p(x). No net is told the context. Data of a
-    class are drawn by ``fitted.sample(n, context=...)``. The guide is ``guides.ClassAndStyle``.
+    $y \sim \mathrm{Categorical}(w)$, $z | y \sim$ ``style``. The site ``"y"`` is one-hot, of length
+    ``classes``. The site ``"z"`` has length ``latent_dim``.
+
+    With ``VAE(context_shape=(classes,))`` the context holds the labels. A row is the one-hot label, or
+    zeros for a datum without a label. Without a context no datum has a label. Labels are observed at
+    the site ``"label"``, so that a labelled datum scores log p(x, y) and an unlabelled one log p(x).
+    No net sees the context. Use ``fitted.sample(n, context=...)`` to draw data of a given class. The
+    matching guide is ``guides.ClassAndStyle``.
 
     Args:
         classes: K, the number of classes.
-        style: p(z), any prior that is one distribution; one that looks at the context is told y in its
-            place, as ``priors.ConditionalNormal`` for p(z | y).
-        learned: learn w; it is 1/K otherwise.
-
-    Raises:
-        TypeError, ValueError: for fewer than two classes, or a style that is no one distribution.
+        style: p(z), any prior that is one distribution. A prior that reads the context reads y
+            instead: ``priors.ConditionalNormal()`` gives p(z | y).
+        learned: learn the weights w, which are 1/K otherwise.
 
     Reference: Kingma et al. 2014, arXiv:1406.5298 (model M2).
     """
 
     observes_context = True
 
-    classes: int
-    style: AbstractDistributionPrior = field(default_factory=StandardNormal)
+    classes: IntAboveOne
+    style: SinglePrior = field(default_factory=StandardNormal)
     learned: bool = False
-
-    def __post_init__(self) -> None:
-        if not isinstance(self.classes, int) or isinstance(self.classes, bool) or self.classes < 2:
-            raise ValueError(
-                f"ClassAndStyle(classes=...) expects an integer of at least 2; got {self.classes!r}."
-            )
-        if not isinstance(self.style, AbstractDistributionPrior):
-            raise TypeError(
-                "ClassAndStyle(style=...) expects a prior that is one distribution, such as "
-                f"priors.StandardNormal(); got {self.style!r}."
-            )
 
     def code_dim(self, latent_dim: int) -> int:
         return self.style.code_dim(latent_dim) + self.classes
@@ -57,18 +48,20 @@ class ClassAndStyle(AbstractProgramPrior):
         shape = (self.classes,)
         if scope.context_shape not in ((), shape):
             raise ValueError(
-                f"the prior ClassAndStyle({self.classes}) reads labels of its classes from the "
-                f"context, and this VAE has context_shape={scope.context_shape}. Build "
-                f"VAE(..., context_shape={shape})."
+                f"the prior ClassAndStyle({self.classes}) reads labels from the context and expects "
+                f"context_shape={shape}; got {scope.context_shape}. Build the VAE with {shape}."
             )
         logits = jnp.zeros(shape)
         p_y = OneHotCategorical(numpyro.param("prior$class_logits", logits) if self.learned else logits)
-        here = partly_observed(p_y, scope.context)
+        # The site "y" is latent in every row, also where the label is known: NumPyro has no site that
+        # is observed in some rows only. In known rows it holds the label, and log p(y) moves to the
+        # site "label", which is masked to these rows.
+        partial_y = partly_observed(p_y, scope.context)
         if scope.context is not None:
-            numpyro.sample("label", p_y.mask(here.known), obs=scope.context)
-        y = here.filled(numpyro.sample("y", here))
-        told = scope._replace(context=y, context_shape=shape)
-        z = numpyro.sample("z", self.style.distribution(told))
+            numpyro.sample("label", p_y.mask(partial_y.known), obs=scope.context)
+        y = partial_y.filled(numpyro.sample("y", partial_y))
+        style_scope = scope._replace(context=y, context_shape=shape)
+        z = numpyro.sample("z", self.style.distribution(style_scope))
         return jnp.concatenate([self.style.code(z), y], axis=-1)
 
     def __str__(self) -> str:

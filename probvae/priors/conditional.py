@@ -1,4 +1,4 @@
-"""A normal prior that depends on the context."""
+"""A normal prior whose mean and scale depend on the context."""
 
 from dataclasses import dataclass
 
@@ -6,37 +6,34 @@ import jax.numpy as jnp
 import numpyro.distributions as dist
 
 from probvae import nets
-from probvae.checks import scale_bound
-from probvae.distributions import check_bound, diagonal_normal
+from probvae.checks import PositiveFloat, scale_bound
+from probvae.distributions import diagonal_normal
 from probvae.interfaces import AbstractDistributionPrior, Scope
 
 
 @dataclass(frozen=True)
 class ConditionalNormal(AbstractDistributionPrior):
-    """p(z | c) = Normal(z; m(c), diag(s(c)^2)), m and s by a net of the context c.
+    r"""A normal prior whose mean and scale are a net's outputs for the context c.
 
-    log s = b tanh(r / 2b), r the net's second output for each unit. Needs ``VAE(context_shape=...)``.
+    $p(z|c) = \mathrm{Normal}(z; m(c), \mathrm{diag}(s(c)^2))$, with $\log s = b \tanh(r / 2b)$. For
+    each unit the net returns m and r. The prior needs ``VAE(context_shape=...)``.
 
     Args:
         net: a recipe of the net.
-        log_bound: b, the bound on |log s|.
+        log_bound: b, the bound on $|\log s|$.
 
     Reference: Sohn, Lee and Yan 2015, "Learning structured output representation using deep
     conditional generative models".
     """
 
     net: nets.Recipe = nets.MLP((100,))
-    log_bound: float = scale_bound(10.0, looser=1.0)
-
-    def __post_init__(self) -> None:
-        check_bound(self, self.log_bound)
+    log_bound: PositiveFloat = scale_bound(10.0, looser=1.0)
 
     def distribution(self, scope: Scope) -> dist.Distribution:
         if not scope.context_shape:
             raise ValueError(
-                "the prior ConditionalNormal is p(z | context), and this VAE has context_shape=(). Build it "
-                "with VAE(..., context_shape=...), or take a prior without context such as "
-                "priors.StandardNormal()."
+                "the prior ConditionalNormal expects a context; got context_shape=(). Build "
+                "VAE(..., context_shape=...), or use a prior such as priors.StandardNormal()."
             )
         shape = (scope.latent_dim, 2)
         net = nets.register("prior$net", self.net, scope.context_shape, shape, training=scope.training)

@@ -1,4 +1,4 @@
-"""A flow of the standard normal as the prior."""
+"""A prior that is a normalizing flow."""
 
 from dataclasses import dataclass, field
 
@@ -11,17 +11,19 @@ from probvae.interfaces import AbstractDistributionPrior, Scope
 
 @dataclass(frozen=True)
 class Flow(AbstractDistributionPrior):
-    """p(z): z = f^-1(e), e ~ Normal(0, I), f invertible layers; log p(z) = log N(f(z)) + log |df/dz|.
+    r"""A normalizing flow: invertible layers f map the code to a standard normal.
 
-    The layers run in their fast direction when a code is scored.
+    $z = f^{-1}(e)$, $e \sim \mathrm{Normal}(0, I)$, so that
+    $\log p(z) = \log \mathrm{Normal}(f(z); 0, I) + \log |\det df/dz|$. Scoring a code runs the layers
+    in their fast direction.
 
     Args:
-        layer: the kind of layer: ``flows.Coupling()`` (RealNVP), ``flows.SplineCoupling()``,
-            ``flows.Autoregressive()`` (MAF: generation takes ``latent_dim`` passes a layer).
-        depth: how many.
+        layer: the kind of layer: ``flows.Coupling()`` (RealNVP), ``flows.SplineCoupling()``, or
+            ``flows.Autoregressive()`` (MAF, where a draw takes ``latent_dim`` passes per layer).
+        depth: the number of layers.
 
-    Reference: Chen et al. 2017, arXiv:1611.02731 (an autoregressive flow as the prior); for the
-    layers, their own.
+    Reference: Chen et al. 2017, arXiv:1611.02731 (an autoregressive flow as the prior). Each layer
+    names its own paper.
     """
 
     layer: flows.AbstractLayer = field(default_factory=flows.Coupling)

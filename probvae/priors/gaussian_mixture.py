@@ -8,28 +8,28 @@ import numpyro
 import numpyro.distributions as dist
 from numpyro.distributions import constraints
 
-from probvae.checks import check_components
+from probvae.checks import PositiveInt
 from probvae.distributions import mixture
 from probvae.interfaces import AbstractDistributionPrior, Scope
 
 
 @dataclass(frozen=True)
 class GaussianMixture(AbstractDistributionPrior):
-    """p(z) = sum_k w_k Normal(z; m_k, diag(s_k^2)), all learned.
+    r"""A mixture of K normals, with learned weights, means and scales.
 
-    Means start at draws of Normal(0, I) that differ with the key, scales at 1, weights equal.
+    $p(z) = \sum_k w_k \mathrm{Normal}(z; m_k, \mathrm{diag}(s_k^2))$.
+
+    The means start at draws of Normal(0, I) that depend on the key, the scales at 1, and the weights
+    at 1/K.
 
     Args:
-        components: the number K of components.
+        components: K, the number of components.
 
-    Reference: Dilokthanakul et al. 2016, arXiv:1611.02648; the "mixture of Gaussians" prior of
-    Tomczak and Welling 2018, arXiv:1705.07120.
+    Reference: Dilokthanakul et al. 2016, arXiv:1611.02648. It is also the "mixture of Gaussians" prior
+    of Tomczak and Welling 2018, arXiv:1705.07120.
     """
 
-    components: int = 10
-
-    def __post_init__(self) -> None:
-        check_components(self)
+    components: PositiveInt = 10
 
     def distribution(self, scope: Scope) -> dist.Distribution:
         shape = (self.components, scope.latent_dim)

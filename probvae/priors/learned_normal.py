@@ -12,10 +12,12 @@ from probvae.interfaces import AbstractDistributionPrior, Scope
 
 @dataclass(frozen=True)
 class LearnedNormal(AbstractDistributionPrior):
-    """p(z) = Normal(z; m, diag(s^2)), with m and s learned (started at 0 and 1).
+    r"""A normal prior with learned mean m (starts at 0) and scale s (starts at 1).
 
-    With a decoder that ends in no constraint this is the standard normal in other coordinates; it
-    matters where the code's scale means something (committed rates, warm starts, swapped parts).
+    $p(z) = \mathrm{Normal}(z; m, \mathrm{diag}(s^2))$.
+
+    For a decoder whose first layer is affine this is the standard normal in other coordinates. Use it
+    where the scale of the code matters, as in committed rates, warm starts or exchanged parts.
     """
 
     def distribution(self, scope: Scope) -> dist.Distribution:

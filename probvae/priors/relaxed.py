@@ -1,4 +1,4 @@
-"""Relaxed discrete codes as priors."""
+"""Priors of relaxed discrete codes: binary concrete, and concrete on the log scale."""
 
 import math
 from dataclasses import dataclass, field
@@ -7,39 +7,32 @@ import jax
 import jax.numpy as jnp
 import numpyro.distributions as dist
 
-from probvae.distributions import ExpConcrete, check_temperature
+from probvae.checks import OpenUnitInterval, PositiveFloat
+from probvae.distributions import ExpConcrete
 from probvae.interfaces import AbstractDistributionPrior, Scope
 
 
 @dataclass(frozen=True)
 class RelaxedBernoulli(AbstractDistributionPrior):
-    """z_i ~ Logistic(log(p / (1 - p)) / t, 1 / t); the decoder is given sigmoid(z): relaxed bits.
+    r"""Relaxed bits (binary concrete). The decoder receives sigmoid(z).
 
-    The site holds the bits' logits, so that no density is taken at a bit that rounds to 0 or 1; it
-    lives on the real line, and any guide of the plane fits (``guides.RelaxedBernoulli`` the family of
-    the paper). As t goes to 0 the code becomes ``Bernoulli(p)``. The ELBO is that of the relaxed model:
-    to score the discrete one, fit ``Bernoulli`` parts with ``init_params=fitted.params``.
+    $z_i \sim \mathrm{Logistic}(\log(p / (1 - p)) / t, 1 / t)$. As t goes to 0, the code becomes
+    ``Bernoulli(p)``.
+
+    The site holds logits on the real line, so that no density is evaluated at a bit that rounds to 0
+    or 1. Any guide on the real line works. ``guides.RelaxedBernoulli`` is the family of the paper.
+    The ELBO is that of the relaxed model. To score the discrete model, fit ``Bernoulli`` parts with
+    ``init_params=fitted.params``.
 
     Args:
         probability: p.
         temperature: t.
 
-    Raises:
-        ValueError: for a probability outside (0, 1), or a temperature that is not positive.
-
-    Reference: Maddison, Mnih and Teh 2017, arXiv:1611.00712, sections 3.3 and C.3.2 (binary concrete).
+    Reference: Maddison, Mnih and Teh 2017, arXiv:1611.00712, sections 3.3 and C.3.2.
     """
 
-    probability: float = 0.5
-    temperature: float = field(default=0.5, kw_only=True)
-
-    def __post_init__(self) -> None:
-        check_temperature(self)
-        if not 0 < self.probability < 1:
-            raise ValueError(
-                f"RelaxedBernoulli(probability=...) expects a number in (0, 1); got "
-                f"{self.probability!r}."
-            )
+    probability: OpenUnitInterval = 0.5
+    temperature: PositiveFloat = field(default=0.5, kw_only=True)
 
     def distribution(self, scope: Scope) -> dist.Distribution:
         loc = math.log(self.probability / (1 - self.probability)) / self.temperature
@@ -54,19 +47,18 @@ class RelaxedBernoulli(AbstractDistributionPrior):
 
 @dataclass(frozen=True)
 class RelaxedCategorical(AbstractDistributionPrior):
-    """z ~ ExpConcrete(0, t), uniform over K = ``latent_dim`` classes; the decoder is given exp(z).
+    r"""A relaxed class, uniform over K = ``latent_dim``. The decoder receives exp(z).
+
+    $z \sim \mathrm{ExpConcrete}(0, t)$. As t goes to 0, the code becomes ``Categorical()``.
 
     Args:
-        temperature: t; as it goes to 0 the code becomes ``Categorical()``.
+        temperature: t.
 
-    Reference: Maddison, Mnih and Teh 2017, arXiv:1611.00712; Jang, Gu and Poole 2017,
-    arXiv:1611.01144 (there with the categorical KL, which is no bound for the relaxed code).
+    Reference: Maddison, Mnih and Teh 2017, arXiv:1611.00712. Jang, Gu and Poole 2017,
+    arXiv:1611.01144, use the categorical KL, which gives no bound for the relaxed code.
     """
 
-    temperature: float = 0.5
-
-    def __post_init__(self) -> None:
-        check_temperature(self)
+    temperature: PositiveFloat = 0.5
 
     def distribution(self, scope: Scope) -> dist.Distribution:
         return ExpConcrete(jnp.zeros(scope.latent_dim), self.temperature)

@@ -10,7 +10,9 @@ from probvae.interfaces import AbstractDistributionPrior, Scope
 
 @dataclass(frozen=True)
 class StandardNormal(AbstractDistributionPrior):
-    """p(z) = Normal(z; 0, I).
+    r"""A standard normal prior, the default of ``VAE``.
+
+    $p(z) = \mathrm{Normal}(z; 0, I)$.
 
     Reference: Kingma and Welling 2014, arXiv:1312.6114.
     """

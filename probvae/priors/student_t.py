@@ -1,34 +1,32 @@
-"""A heavy-tailed prior."""
+"""A heavy-tailed prior: independent Student t entries."""
 
 from dataclasses import dataclass
 
 import jax.numpy as jnp
 import numpyro.distributions as dist
 
+from probvae.checks import PositiveFloat
 from probvae.interfaces import AbstractDistributionPrior, Scope
 
 
 @dataclass(frozen=True)
 class StudentT(AbstractDistributionPrior):
-    """p(z) = prod_i t_nu(z_i), proportional to (1 + z_i^2 / nu)^(-(nu + 1) / 2), scale 1.
+    r"""A heavy-tailed prior: independent entries with a Student t distribution of scale 1.
 
-    Codes far out cost log z instead of z^2; nu -> infinity is the standard normal. Its KL is sampled.
+    $p(z) = \prod_i t_\nu(z_i)$, where $t_\nu(z) \propto (1 + z^2 / \nu)^{-(\nu + 1) / 2}$.
+
+    A code far from 0 costs about $\log |z|$ instead of $z^2 / 2$. For $\nu \to \infty$ the prior is the
+    standard normal. The KL to a normal guide has no closed form and is sampled.
 
     Args:
-        nu: degrees of freedom, > 0.
+        nu: degrees of freedom.
 
-    Raises:
-        ValueError: for degrees of freedom that are not positive.
-
-    Reference: Kim et al. 2024, arXiv:2312.01133 argue for t priors; theirs is jointly t with the data
-    and trained by another divergence, here the entries are independent and the objective is yours.
+    Reference: Kim et al. 2024, arXiv:2312.01133, argue for t priors. Their prior is jointly t with the
+    data and trained with another divergence. Here the entries are independent, and you choose the
+    objective.
     """
 
-    nu: float = 5.0
-
-    def __post_init__(self) -> None:
-        if not self.nu > 0:
-            raise ValueError(f"StudentT(nu=...) expects a positive number; got {self.nu!r}.")
+    nu: PositiveFloat = 5.0
 
     def distribution(self, scope: Scope) -> dist.Distribution:
         return dist.StudentT(self.nu, jnp.zeros(scope.latent_dim), 1.0).to_event(1)

@@ -1,29 +1,26 @@
-"""What hierarchies of codes share: the top, and the way down from it."""
+"""Sampling of a hierarchy of codes from the top down, shared by ``TwoLevel`` and ``Ladder``."""
 
-from typing import Any
+from typing import Annotated
 
 import jax
 import jax.numpy as jnp
 import numpyro
 
+from probvae.checks import Requirement
 from probvae.interfaces import AbstractDistributionPrior, Scope, TopDown
 
+SinglePrior = Annotated[
+    AbstractDistributionPrior,
+    Requirement("a prior that is one distribution, such as priors.StandardNormal()"),
+]
 
-def sample_top_down(top: AbstractDistributionPrior, down: TopDown, scope: Scope) -> jax.Array:
-    """Issue all sites from the top down; return the last state ``(batch, width)``."""
+
+def sample_top_down(top: AbstractDistributionPrior, hierarchy: TopDown, scope: Scope) -> jax.Array:
+    """Draw all codes from the top down, and return the last state ``(batch, width)``."""
     p_top = top.distribution(scope)
-    conditional, after = down.register()
-    z = numpyro.sample(down.sites[0], p_top)
-    h = after(0, jnp.zeros((*z.shape[:-1], down.width)), z)
-    for i, site in enumerate(down.sites[1:], 1):
-        h = after(i, h, numpyro.sample(site, conditional(i, h)))
+    conditional, update = hierarchy.register()
+    z = numpyro.sample(hierarchy.sites[0], p_top)
+    h = update(0, jnp.zeros((*z.shape[:-1], hierarchy.width)), z)
+    for i, site in enumerate(hierarchy.sites[1:], 1):
+        h = update(i, h, numpyro.sample(site, conditional(i, h)))
     return h
-
-
-def check_top(prior: Any) -> None:
-    """Raise unless a hierarchy's top is one distribution."""
-    if not isinstance(prior.top, AbstractDistributionPrior):
-        raise TypeError(
-            f"{type(prior).__name__}(top=...) expects a prior that is one distribution, such as "
-            f"priors.StandardNormal(); got {prior.top!r}."
-        )

@@ -1,4 +1,4 @@
-"""The uniform distribution on the sphere as the prior."""
+"""A prior that is uniform on the unit sphere."""
 
 from dataclasses import dataclass
 
@@ -10,7 +10,9 @@ from probvae.interfaces import AbstractDistributionPrior, Scope
 
 @dataclass(frozen=True)
 class UniformSphere(AbstractDistributionPrior):
-    """p(z) = Gamma(n/2) / (2 pi^(n/2)) on |z| = 1 in R^n; with ``guides.PowerSpherical``.
+    r"""A uniform distribution on the unit sphere. The matching guide is ``guides.PowerSpherical``.
+
+    $p(z) = \Gamma(n/2) / (2 \pi^{n/2})$ for $|z| = 1$ in $R^n$, n = ``latent_dim``.
 
     Reference: Davidson et al. 2018, arXiv:1804.00891.
     """

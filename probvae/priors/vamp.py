@@ -1,4 +1,4 @@
-"""The variational mixture of posteriors as the prior."""
+"""The VampPrior: a variational mixture of posteriors as the prior."""
 
 import math
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ import numpyro
 import numpyro.distributions as dist
 from numpyro.distributions import constraints
 
-from probvae.checks import check_components
+from probvae.checks import PositiveFloat, PositiveInt
 from probvae.containers import to_numbers
 from probvae.distributions import mixture
 from probvae.interfaces import AbstractDistributionPrior, Scope
@@ -18,43 +18,39 @@ from probvae.typing import ArrayLike, RngKey
 
 @dataclass(frozen=True)
 class VampPrior(AbstractDistributionPrior):
-    """p(z) = sum_k w_k q(z | u_k), with learned pseudo-inputs u_k in the data's range.
+    r"""A mixture of the guide's own posteriors at K learned pseudo-inputs $u_k$.
 
-    The encoder is shared with the guide. In a VAE with context each pseudo-input carries a learned
-    pseudo-context. Pseudo-inputs start at draws of Normal(start_mean, start_scale), put into the
-    data's range; ``start_at`` starts them at given data instead.
+    $p(z) = \sum_k w_k q(z | u_k)$.
+
+    The prior shares the encoder with the guide. In a VAE with context, each pseudo-input has a learned
+    pseudo-context. Pseudo-inputs start at draws of Normal(start_mean, start_scale^2), clipped into the
+    range of the data. Use ``start_at`` to start them at data instead.
 
     Args:
-        components: the number K of pseudo-inputs.
-        learned_weights: learn w_k; otherwise w_k = 1/K, as in the paper.
+        components: K, the number of pseudo-inputs.
+        learned_weights: learn $w_k$. Otherwise $w_k = 1/K$, as in the paper.
         start_mean: mean of the random start, in the data's units.
-        start_scale: standard deviation of the random start, in the data's units.
-
-    Raises:
-        ValueError: for fewer than one component, or a start_scale that is not positive.
+        start_scale: standard deviation of the random start, in the data's units. It must be positive:
+            identical pseudo-inputs receive identical gradients, so they never separate.
 
     Reference: Tomczak and Welling 2018, arXiv:1705.07120, equation 9. The paper's code clips u to
-    [0, 1]; here the range is kept by a smooth bijection, so that no gradient vanishes at a bound.
+    [0, 1]. Here a smooth bijection keeps u in range, so that gradients do not vanish at a bound.
     """
 
-    components: int = 500
+    components: PositiveInt = 500
     learned_weights: bool = False
     start_mean: float = 0.5
-    start_scale: float = 0.1
-
-    def __post_init__(self) -> None:
-        check_components(self)
-        if not self.start_scale > 0:
-            raise ValueError(
-                f"VampPrior(start_scale=...) expects a positive number (equal pseudo-inputs stay "
-                f"equal for ever); got {self.start_scale!r}."
-            )
+    start_scale: PositiveFloat = 0.1
 
     def distribution(self, scope: Scope) -> dist.Distribution:
+        # q(z | u_k) is the guide at the pseudo-inputs, as a distribution with batch shape (K,). It runs
+        # the encoder with the guide's own weights, so gradients of the KL reach the encoder twice: at
+        # the data, and here. It runs in evaluation mode: batch statistics and dropout would make p(z)
+        # depend on the batch.
         shape = (self.components, *scope.event_shape)
         u = numpyro.param(
             "prior$pseudo_inputs",
-            lambda key: self._inside(self._random(key, shape), scope.data_range),
+            lambda key: self._clip(self._draw_start(key, shape), scope.data_range),
             constraint=_range_constraint(*scope.data_range),
         )
         logits = jnp.zeros(self.components)
@@ -67,9 +63,9 @@ class VampPrior(AbstractDistributionPrior):
         """Return ``init_params`` that start the pseudo-inputs at K random rows of ``data``.
 
         Args:
-            data: rows ``(n, *event_shape)`` in the range that the likelihood takes, n >= K.
-            rng_key: which rows, and the noise.
-            noise: standard deviation of the noise added to them, in the data's units.
+            data: rows ``(n, *event_shape)`` in the likelihood's data range, n >= K.
+            rng_key: key for the choice of rows and for the noise.
+            noise: standard deviation of the noise added to the rows, in the data's units.
 
         Raises:
             ValueError: if there are fewer rows than components.
@@ -78,20 +74,20 @@ class VampPrior(AbstractDistributionPrior):
         if len(data) < self.components:
             raise ValueError(
                 f"VampPrior.start_at expects at least components={self.components} rows of data; "
-                f"got {len(data)}. Lower `components`, or give more data."
+                f"got {len(data)}. Use fewer components, or more data."
             )
         row_key, noise_key = jax.random.split(rng_key)
         rows = jax.random.choice(row_key, len(data), (self.components,), replace=False)
         u = jnp.asarray(data)[rows].astype(jnp.zeros(()).dtype)
         u = u + noise * jax.random.normal(noise_key, u.shape)
         low, high = jnp.min(jnp.asarray(data)), jnp.max(jnp.asarray(data))
-        return {"prior$pseudo_inputs": self._inside(u, (float(low), float(high)))}
+        return {"prior$pseudo_inputs": self._clip(u, (float(low), float(high)))}
 
-    def _random(self, key: RngKey, shape: tuple[int, ...]) -> jax.Array:
+    def _draw_start(self, key: RngKey, shape: tuple[int, ...]) -> jax.Array:
         return self.start_mean + self.start_scale * jax.random.normal(key, shape)
 
-    def _inside(self, u: jax.Array, data_range: tuple[float, float]) -> jax.Array:
-        """Clip to the open interval: at a bound the bijection's inverse is infinite."""
+    def _clip(self, u: jax.Array, data_range: tuple[float, float]) -> jax.Array:
+        """Clip into the open interval: the inverse of the bijection is infinite at a bound."""
         low, high = data_range
         margin = 1e-2 * min(high - low, 1.0)
         return jnp.clip(u, low + margin, high - margin)

@@ -77,7 +77,7 @@ def observe_batch(run: Run, rng_key: RngKey, batch: Batch) -> Batch:
     if not isinstance(run.objective, AbstractObjective):
         return batch
     told = (jax.random.fold_in(rng_key, 1), batch.x, batch.context)
-    return batch._replace(context=run.objective.drawn_context(*told))
+    return batch._replace(context=run.objective.draw_context(*told))
 
 
 @partial(compile_program, static_argnames=("run", "guarded"))

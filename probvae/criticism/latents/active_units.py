@@ -102,7 +102,7 @@ def _read_units(vae: VAE, params: Params, rows: Rows, half: int) -> tuple:
     def draw(key: RngKey, datum: Batch) -> tuple[dict, dict]:
         row_terms = datum_terms(vae, params, key, datum, look=_read_codes)
         kl = {site: value.reshape(-1) for site, value in row_terms.kl.items()}
-        return kl, {site: z[0].reshape(-1) for site, z in row_terms.seen.items()}
+        return kl, {site: z[0].reshape(-1) for site, z in row_terms.extra.items()}
 
     def one_datum(key: RngKey, datum: Batch) -> tuple[dict, dict, dict]:
         kl, z = jax.vmap(draw, in_axes=(0, None))(jax.random.split(key, 2 * half), datum)
