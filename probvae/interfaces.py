@@ -30,7 +30,7 @@ class TopDown(NamedTuple):
         width: length of the state.
         register: registers the prior's nets, those of its own ``sample``. Call it once in a program.
             It returns two functions of $i$, the index of a code in ``sites``. ``conditional(i, h)`` is
-            $p(z_i | z_{<i})$, for $i >= 1$. ``after(i, h, z)`` is the state ``(batch, width)`` once
+            $p(z_i | z_{<i})$, for $i >= 1$. ``update(i, h, z)`` is the state ``(batch, width)`` once
             $z_i$ is known.
     """
 

@@ -93,8 +93,8 @@ class Joint(AbstractLikelihood):
     def output_shape(self, event_shape: Shape) -> Shape:
         if event_shape[-1] != sum(self.sizes):
             raise ValueError(
-                f"Joint({self}) expects {sum(self.sizes)} columns; got event_shape={event_shape}. Assign "
-                "each column of the last axis to a block."
+                f"Joint({self}) expects {sum(self.sizes)} columns; got event_shape={event_shape}. "
+                "Assign each column of the last axis to a block."
             )
         return (sum(math.prod(shape) for shape in self._output_shapes(event_shape)),)
 

@@ -50,8 +50,8 @@ class Spread(AbstractLikelihood):
             )
         if isinstance(getattr(self.base, "scale", None), OptimalScale):
             raise ValueError(
-                "Spread(base=...) expects a base without OptimalScale, whose squared error on noisy data "
-                f"contains the noise; got {self.base!r}. Use Gaussian(scale=LearnedScale())."
+                "Spread(base=...) expects a base without OptimalScale, whose squared error would "
+                f"contain the noise; got {self.base!r}. Use Gaussian(scale=LearnedScale())."
             )
 
     @property

@@ -1,4 +1,4 @@
-"""Objectives: the bounds that ``fit`` and NumPyro's SVI maximise. NumPyro's own objectives work, too."""
+"""Objectives: the bounds that ``fit`` and NumPyro's SVI maximise. NumPyro's own work, too."""
 
 from probvae.objectives.adversarial import AdversarialELBO, Discriminator
 from probvae.objectives.beta_tc import AbstractSampling, BetaTC, MinibatchStratified, MinibatchWeighted

@@ -1,6 +1,5 @@
 """VAE-GAN: reconstructions are compared in the features of a discriminator on x."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Annotated, Any, ClassVar, NamedTuple
 
@@ -21,7 +20,7 @@ from probvae.objectives.discriminator import (
 from probvae.objectives.objective import AbstractObjective
 from probvae.objectives.particles import over_particles
 from probvae.objectives.terms import Terms, terms, trace_model
-from probvae.typing import Params, RngKey, Schedule, Shape
+from probvae.typing import Params, Program, RngKey, Schedule, Shape
 
 
 @dataclass(frozen=True)
@@ -119,7 +118,7 @@ class AdversarialELBO(AbstractObjective):
     def __post_init__(self) -> None:
         check_weights(self)
 
-    def programs(self, model: Callable, guide: Callable) -> tuple[Callable, Callable]:
+    def programs(self, model: Program, guide: Program) -> tuple[Program, Program]:
         model, guide = super().programs(model, guide)
 
         def model_with_discriminator(*args: Any, **kwargs: Any) -> Any:
@@ -135,15 +134,15 @@ class AdversarialELBO(AbstractObjective):
         self,
         rng_key: RngKey,
         params: Params,
-        model: Callable,
-        guide: Callable,
+        model: Program,
+        guide: Program,
         *args: Any,
         **kwargs: Any,
     ) -> Terms:
         if kwargs.get("mask", args[2] if len(args) > 2 else None) is not None:
             raise ValueError(
-                "AdversarialELBO expects data without missing entries, which D would recognise; got a mask. "
-                "Use objectives.ELBO()."
+                "AdversarialELBO expects data without missing entries, because D would recognise data "
+                "by them; got a mask. Use objectives.ELBO()."
             )
 
         def read_particle(key: RngKey) -> Terms:
@@ -160,7 +159,7 @@ class AdversarialELBO(AbstractObjective):
         self,
         rng_key: RngKey,
         params: Params,
-        model: Callable,
+        model: Program,
         guide_trace: dict,
         args: tuple,
         kwargs: dict,
@@ -169,8 +168,8 @@ class AdversarialELBO(AbstractObjective):
         stop = jax.lax.stop_gradient
         decoder = {k: v if k.startswith("decoder$") else stop(v) for k, v in params.items()}
         codes = {k: {**site, "value": stop(site["value"])} for k, site in guide_trace.items()}
-        # An empty guide trace replays nothing, so that the model draws z' itself. The keys 0 and 1 of the
-        # particle belong to guide and model, as in `terms`.
+        # An empty guide trace replays nothing, so that the model draws z' itself. `terms` uses the keys
+        # 0 and 1 of the particle.
         traces = (
             trace_model(jax.random.fold_in(rng_key, i), decoder, model, replayed, args, kwargs)
             for i, replayed in ((2, codes), (3, {}))
@@ -182,7 +181,7 @@ class AdversarialELBO(AbstractObjective):
         self, model_trace: dict, reconstruction: jax.Array, sample: jax.Array
     ) -> AdversarialTerms:
         # Who receives which gradient is decided by what is stopped:
-        #   feature_distance     stop(phi), f(z) as the VAE computed it    -> encoder, decoder, likelihood
+        #   feature_distance     stop(phi), f(z) as the VAE computed it    -> encoder and decoder
         #   generator_loss       stop(phi), f(z) and f(z') of `_generate`  -> decoder alone
         #   discriminator_loss   phi, x and stopped f(z), f(z')            -> discriminator alone
         # One step of the optimizer moves all three players, from the same parameters.

@@ -45,9 +45,9 @@ class MinibatchStratified(AbstractSampling):
     num_data: IntAboveOne
 
     def log_weights(self, batch: int) -> jax.Array:
-        # z_i was drawn from q(z|x_i), so the batch is no random sample of components for z_i: its own one
-        # is always present. It is one of N and gets its exact weight 1/N. The other B - 1 are a random
-        # sample of the remaining N - 1, and share the remaining mass (N - 1) / N equally.
+        # z_i was drawn from q(z|x_i), so the batch is not a random sample of components for z_i: it
+        # always contains z_i's own component, which gets its exact weight 1/N. The other B - 1 are a
+        # random sample of the remaining N - 1, and share the remaining mass (N - 1) / N equally.
         if batch > self.num_data:
             raise ValueError(
                 f"MinibatchStratified(num_data=...) expects at least the batch size {batch}; got "

@@ -11,6 +11,7 @@ from numpyro.infer import ELBO, RenyiELBO, Trace_ELBO, TraceGraph_ELBO, TraceMea
 
 from probvae.compilation import hold_trace_lock
 from probvae.distributions.support import states
+from probvae.interfaces import AbstractVAE
 from probvae.objectives.enumeration import check_count, check_state, explain_refusal
 from probvae.objectives.objective import AbstractObjective
 from probvae.objectives.terms import has_exact_closed_form, latent_sites
@@ -89,7 +90,7 @@ def single_latent_site(objective: AbstractObjective, guide_trace: dict) -> str:
     return sites[0]
 
 
-def check_terms(objective: ELBO, vae: Any, batch_size: int) -> None:
+def check_terms(objective: ELBO, vae: AbstractVAE, batch_size: int) -> None:
     """Raise, before a fit starts, if one of our objectives needs terms that a VAE does not have.
 
     The loss is traced abstractly, on a batch of zeros, without arithmetic.
@@ -113,7 +114,7 @@ def check_terms(objective: ELBO, vae: Any, batch_size: int) -> None:
         ) from error
 
 
-def _check_context(objective: AbstractObjective, vae: Any) -> None:
+def _check_context(objective: AbstractObjective, vae: AbstractVAE) -> None:
     """Raise if an objective extends a context from which the prior reads labels."""
     extends_context = objective.data_context_shape(vae.context_shape) != vae.context_shape
     if extends_context and vae.prior.observes_context:
@@ -155,7 +156,7 @@ def check_objective(
     enumerates = no_estimator and getattr(objective, "can_infer_discrete", False)
     if pathwise and score_only and not enumerates:
         raise ValueError(
-            f"{name} expects a reparametrised guide, because it takes gradients through the draws; got "
+            f"{name} takes gradients through draws and expects a reparametrised guide; got "
             f"{guide_name}, whose {score_only} are not. Use objectives.ELBO() without an estimator (it "
             "sums over few states), numpyro.infer.TraceGraph_ELBO(), or a reparametrised guide."
         )
@@ -173,7 +174,7 @@ def check_objective(
     inexact = [site for site in model if not has_exact_closed_form(site, list(model), list(guide))]
     if isinstance(objective, TraceMeanField_ELBO) and inexact:
         raise ValueError(
-            f"TraceMeanField_ELBO expects a guide in whose order the KL at {inexact} has a closed form; "
+            f"TraceMeanField_ELBO expects a guide in whose order the KL at {inexact} is exact; "
             f"got {guide_name}, which draws {list(guide)}, and a model that draws {list(model)}. Use "
             "objectives.ELBO(), which samples this KL, or numpyro.infer.Trace_ELBO()."
         )
@@ -205,7 +206,7 @@ def _check_state(objective: ELBO, name: str, state: Mapping[str, Any] | Sequence
         return
     if isinstance(objective, RenyiELBO | TraceGraph_ELBO) or objective.num_particles > 1:
         raise ValueError(
-            f"{name} with num_particles={objective.num_particles} drops running state and expects parts "
-            f"without it; got {sorted(state)}. Use objectives.ELBO(num_particles=...), or LayerNorm "
-            "instead of BatchNorm and a learned scale instead of the optimal one."
+            f"{name} with num_particles={objective.num_particles} expects parts without running state, "
+            f"which it would drop; got {sorted(state)}. Use objectives.ELBO(num_particles=...), or "
+            "LayerNorm instead of BatchNorm and a learned scale instead of the optimal one."
         )

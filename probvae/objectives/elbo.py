@@ -47,7 +47,7 @@ class ELBO(AbstractObjective):
 
     def __post_init__(self) -> None:
         check_weights(self)
-        check_estimator(self)
+        check_estimator(self, self.estimator, self.order)
 
     def ends_as_evidence(self, num_steps: int) -> bool:
         return abs(self.last_weight(self.beta, num_steps) - 1.0) < TOLERANCE

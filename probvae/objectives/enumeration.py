@@ -12,7 +12,7 @@ from numpyro.distributions import Distribution
 from probvae.compilation import hold_trace_lock
 from probvae.distributions.support import name_support, num_states, states
 from probvae.objectives.terms import Terms, latent_sites, terms, trace_guide
-from probvae.typing import Params, RngKey, Shape
+from probvae.typing import Params, Program, RngKey, Shape
 
 
 class DiscreteSite(NamedTuple):
@@ -25,7 +25,7 @@ class DiscreteSite(NamedTuple):
 
 
 def find_discrete_site(
-    rng_key: RngKey, params: Params, guide: Callable, *args: Any, **kwargs: Any
+    rng_key: RngKey, params: Params, guide: Program, *args: Any, **kwargs: Any
 ) -> DiscreteSite | None:
     """Return the site to sum over, or None if no site is discrete.
 
@@ -49,8 +49,8 @@ def enumerate_site(
     rng_key: RngKey,
     site: DiscreteSite,
     params: Params,
-    model: Callable,
-    guide: Callable,
+    model: Program,
+    guide: Program,
     *args: Any,
     closed_form: bool = True,
     look: Callable | None = None,
@@ -65,10 +65,10 @@ def enumerate_site(
     Raises:
         ValueError: if a running state depends on the site.
     """
-    # vmap runs guide and model once per state y, with the site substituted. So every term gets a leading
-    # axis of states, which the weights q(y|x) reduce. In a row where the label is known
-    # (`PartlyObserved`), substitution has no effect: all states are equal there, log q is 0 for each, and
-    # the softmax gives them equal weights. So the sum is the term at the label.
+    # vmap runs guide and model once per state y, with the site substituted. So every term gets a
+    # leading axis of states, which the weights q(y|x) reduce. In a row where the label is known
+    # (`PartlyObserved`), substitution has no effect: all states give the same terms, log q is 0 for
+    # each, and the softmax gives them equal weights. So the sum is the term at the label.
     options = {"closed_form": closed_form, "look": look, **kwargs}
 
     def terms_at(state: jax.Array) -> Terms:
@@ -117,8 +117,8 @@ def check_state(state: Iterable[str], objective: str = "ELBO") -> None:
     if dependent:
         raise ValueError(
             f"{objective} runs the decoder several times per datum and expects parts without running "
-            f"state; got {dependent}. Use LayerNorm instead of BatchNorm, and a learned scale instead of "
-            "the optimal one."
+            f"state; got {dependent}. Use LayerNorm instead of BatchNorm, and a learned scale instead "
+            "of the optimal one."
         )
 
 
@@ -132,7 +132,7 @@ def check_count(discrete: list[str], guide_name: str = "the guide") -> None:
 
 
 def _latent_distributions(
-    rng_key: RngKey, params: Params, guide: Callable, args: tuple, kwargs: dict
+    rng_key: RngKey, params: Params, guide: Program, args: tuple, kwargs: dict
 ) -> dict[str, Distribution]:
     """Trace the guide abstractly, without arithmetic."""
     distributions: dict[str, Distribution] = {}

@@ -11,7 +11,7 @@ import jax
 from probvae.checks import Checked, Requirement
 from probvae.objectives.particles import over_particles
 from probvae.objectives.terms import Terms, latent_sites, trace_guide, trace_model
-from probvae.typing import Params, RngKey
+from probvae.typing import Params, Program, RngKey
 
 
 class AbstractEstimator(Checked, abc.ABC):
@@ -73,11 +73,11 @@ class DReG(AbstractEstimator):
     def read(
         self, one: Callable[..., Terms], rng_key: RngKey, num_particles: int, alpha: float
     ) -> Terms:
-        # The bound's gradient is sum_k v_k d log w_k. Its score part has the coefficient v_k, which itself
-        # depends on z_k. Reparametrising once more (the "doubly") turns the score into a path gradient
-        # with the coefficient's slope, dv_k / d log w_k = (1 - alpha) v_k (1 - v_k), to be subtracted
-        # from v_k: v_k (alpha + (1 - alpha) v_k). v_k comes from the bound itself, so the draws z_k need
-        # only the rest as factor. The same keys give the same draws in both runs.
+        # The bound's gradient is sum_k v_k d log w_k. Its score part has the coefficient v_k, which
+        # itself depends on z_k. Reparametrising once more (the "doubly") turns the score into a path
+        # gradient with the coefficient's slope, dv_k / d log w_k = (1 - alpha) v_k (1 - v_k), which is
+        # subtracted from v_k: v_k (alpha + (1 - alpha) v_k). The bound itself supplies one v_k, so the
+        # draws z_k need only the rest as factor. The same keys give the same draws in both runs.
         log_w = jax.lax.stop_gradient(over_particles(one, rng_key, num_particles).log_weight)
         v = jax.nn.softmax((1 - alpha) * log_w, axis=0)  # (particles, batch)
 
@@ -90,8 +90,8 @@ class DReG(AbstractEstimator):
 def keep_path_gradient(
     rng_key: RngKey,
     params: Params,
-    model: Callable,
-    guide: Callable,
+    model: Program,
+    guide: Program,
     args: tuple,
     kwargs: dict,
     factor: jax.Array | None = None,

@@ -1,6 +1,5 @@
 """FactorVAE: a penalty on the total correlation, which a discriminator estimates."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
 
@@ -19,7 +18,7 @@ from probvae.objectives.discriminator import (
 )
 from probvae.objectives.objective import AbstractObjective
 from probvae.objectives.terms import Terms
-from probvae.typing import RngKey, Schedule
+from probvae.typing import Program, RngKey, Schedule
 
 TIED = ("sphere", "log-simplex", "one-hot")  # supports whose units cannot be permuted separately
 
@@ -80,7 +79,7 @@ class FactorVAE(AbstractObjective):
     def __post_init__(self) -> None:
         check_weights(self)
 
-    def programs(self, model: Callable, guide: Callable) -> tuple[Callable, Callable]:
+    def programs(self, model: Program, guide: Program) -> tuple[Program, Program]:
         model, guide = super().programs(model, guide)
 
         def model_with_discriminator(*args: Any, **kwargs: Any) -> Any:
@@ -118,8 +117,8 @@ class FactorVAE(AbstractObjective):
         support = name_support(trace[site]["fn"].support)
         if support in TIED:
             raise ValueError(
-                f"FactorVAE permutes each unit separately and expects codes on the real line; got codes on "
-                f"the {support}. Use a guide such as guides.MeanField()."
+                "FactorVAE permutes each unit separately and expects codes on the real line; got codes "
+                f"on the {support}. Use a guide such as guides.MeanField()."
             )
         return site
 

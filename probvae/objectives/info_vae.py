@@ -19,8 +19,8 @@ class InfoVAE(AbstractObjective):
 
     $E_q[\log p(x|z)] - (1 - \alpha) \mathrm{KL}(q(z|x) || p(z)) - (\alpha + \lambda - 1) MMD^2$.
 
-    $MMD^2$ compares the batch's codes, one draw each, with as many draws from the prior. The estimate is
-    unbiased and can be negative. It has no unit, so lambda also sets its price in nats.
+    $MMD^2$ compares the batch's codes, one draw each, with as many draws from the prior. The estimate
+    is unbiased and can be negative. It has no unit, so lambda also sets its price in nats.
 
     With alpha = 1 this is the MMD-VAE, without a KL. **It is not a bound on log p(x)**, except with
     alpha = 0 and lambda = 1, where it is the ELBO. The parameters of a prior receive the gradient of
@@ -57,8 +57,8 @@ class InfoVAE(AbstractObjective):
         start = self.lam(0) if callable(self.lam) else self.lam
         if self.alpha + start < 1:
             raise ValueError(
-                f"InfoVAE expects alpha + lam >= 1; got alpha={self.alpha!r}, lam={start!r}. With less, it "
-                "would reward codes for differing from the prior."
+                f"InfoVAE expects alpha + lam >= 1; got alpha={self.alpha!r}, lam={start!r}. A smaller "
+                "sum would reward codes for differing from the prior."
             )
 
     def min_weight(self, name: str) -> float:

@@ -20,14 +20,14 @@ class IWAE(AbstractObjective):
 
     $\log (1/K) \sum_k w_k$, with $w_k = p(x, z_k) / q(z_k|x)$ and $z_k \sim q(z|x)$.
 
-    With K = 1 it is the ELBO with a sampled KL. It increases with K towards log p(x). It equals NumPyro's
-    ``RenyiELBO(alpha=0)``, which splits its key once more before the particles. The history's other
-    parts are plain means over particles from q.
+    With K = 1 it is the ELBO with a sampled KL. It increases with K towards log p(x). It equals
+    NumPyro's ``RenyiELBO(alpha=0)``, which splits its key once more before the particles. The history's
+    other parts are plain means over particles from q.
 
     Args:
         num_particles: K.
-        estimator: estimator of the gradient in the guide's parameters: ``DReG()``, or None for automatic
-            differentiation, whose signal-to-noise ratio decreases as K grows.
+        estimator: estimator of the gradient in the guide's parameters: ``DReG()``, or None for
+            automatic differentiation, whose signal-to-noise ratio decreases as K grows.
 
     Reference: Burda, Grosse and Salakhutdinov 2016, arXiv:1509.00519, equation 8.
     """
@@ -99,8 +99,8 @@ def check_importance_weights(
     shared = [site for site in latent_sites(model_trace) if not in_plate(model_trace[site])]
     if shared:
         raise ValueError(
-            f"{name} weights the particles of each datum separately and expects latent sites per datum; "
-            f"got {shared}, which all data share. Use objectives.ELBO(), or parts without priors on "
-            "their parameters."
+            f"{name} weights the particles of each datum separately and expects latent sites per "
+            f"datum; got {shared}, which all data share. Use objectives.ELBO(), or parts without "
+            "priors on their parameters."
         )
     check_state(running_state(guide_trace) | running_state(model_trace), name)

@@ -105,16 +105,17 @@ class InverseMultiquadratic(AbstractKernel):
 def mmd(kernel: AbstractKernel, z: jax.Array, other: jax.Array) -> jax.Array:
     r"""Return the unbiased estimate of MMD^2 between two distributions.
 
-    $\mathrm{mean}_{i \ne j} k(z_i, z_j) + \mathrm{mean}_{i \ne j} k(y_i, y_j) - 2 \, \mathrm{mean}_{ij} k(z_i, y_j)$.
+    $\mathrm{mean}_{i \ne j} k(z_i, z_j) + \mathrm{mean}_{i \ne j} k(y_i, y_j)
+    - 2 \, \mathrm{mean}_{ij} k(z_i, y_j)$.
 
     Args:
         kernel: k.
         z: n draws of the first distribution, ``(n, D)``.
         other: n draws y of the second, ``(n, D)``.
     """
-    # One matrix k of all 2n draws has the blocks zz, zy, yz and yy. The width is computed from all draws
-    # together, so that it is the same in each block. Without the diagonals k(z_i, z_i) = 1 the estimate
-    # is unbiased, and can therefore be negative.
+    # One matrix k of all 2n draws has the blocks zz, zy, yz and yy. The width is computed from all
+    # draws together, so that it is the same in each block. Without the diagonals k(z_i, z_i) = 1 the
+    # estimate is unbiased, and can therefore be negative.
     n, units = z.shape
     draws = jnp.concatenate([z, other])  # (2n, D)
     squared = jnp.square(draws[:, None] - draws).sum(-1)  # (2n, 2n)

@@ -1,7 +1,6 @@
 """Multi-rate VAE: one model for every weight beta of the KL, with log beta in its context."""
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +11,7 @@ import numpy as np
 from probvae.checks import PositiveFloat, PositiveInt
 from probvae.objectives.objective import AbstractObjective
 from probvae.objectives.terms import Terms
-from probvae.typing import ArrayLike, Params, RngKey, Shape
+from probvae.typing import ArrayLike, Params, Program, RngKey, Shape
 
 
 @dataclass(frozen=True)
@@ -59,15 +58,15 @@ class MultiRate(AbstractObjective):
     def __post_init__(self) -> None:
         if self.low > self.high:
             raise ValueError(
-                f"MultiRate(low, high) expects 0 < low <= high; got low={self.low!r}, high={self.high!r}."
+                f"MultiRate expects 0 < low <= high; got low={self.low!r}, high={self.high!r}."
             )
 
     def data_context_shape(self, context_shape: Shape) -> Shape:
         if len(context_shape) != 1:
             raise ValueError(
                 "MultiRate expects a context vector with log beta as its last entry; got "
-                f"context_shape={context_shape}. Build VAE(..., context_shape=(1,)), or use the length of "
-                "the data's own context plus one."
+                f"context_shape={context_shape}. Build VAE(..., context_shape=(1,)), or use the length "
+                "of the data's own context plus one."
             )
         (length,) = context_shape
         return (length - 1,) if length > 1 else ()
@@ -96,8 +95,8 @@ class MultiRate(AbstractObjective):
         self,
         rng_key: RngKey,
         params: Params,
-        model: Callable,
-        guide: Callable,
+        model: Program,
+        guide: Program,
         *args: Any,
         **kwargs: Any,
     ) -> Terms:

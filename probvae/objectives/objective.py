@@ -13,7 +13,7 @@ from probvae.checks import Checked
 from probvae.objectives.enumeration import enumerate_site, find_discrete_site
 from probvae.objectives.particles import over_particles
 from probvae.objectives.terms import Terms, terms, trace_programs
-from probvae.typing import ArrayLike, Params, RngKey, Schedule, Shape
+from probvae.typing import ArrayLike, Params, Program, RngKey, Schedule, Shape
 
 STATE = "objective$state"
 PARTS = ("bound", "log_likelihood", "kl", "scale_x", "scale_z")
@@ -25,19 +25,19 @@ class AbstractObjective(Checked, NumPyroELBO):
     A subclass is a frozen dataclass with ``num_particles`` and a method ``bound``. These class
     attributes describe it:
 
-    - ``can_infer_discrete``: the bound is a function of the expectations of the terms. Exact sums over a
-      discrete code may then replace draws.
+    - ``can_infer_discrete``: the bound is a function of the expectations of the terms. Exact sums over
+      a discrete code may then replace draws.
     - ``accepts_all_parts``: its terms exist for every prior and guide. If not, ``look`` or ``bound``
       raise while they are traced, and ``fit`` checks this before it starts.
     - ``accepts_point_guides``: it has a meaning if q(z|x) is a point, with -log p(z) as the KL.
-    - ``scheduled``: the fields that are weights. Before a fit, ``fit`` checks them at every step against
-      ``min_weight``.
+    - ``scheduled``: the fields that are weights. Before a fit, ``fit`` checks them at every step
+      against ``min_weight``.
     - ``reports``: the names of its own parts, in addition to ``PARTS``.
     - ``query_setting``: describes what ``query_context`` adds, such as "beta = 1".
     - ``min_batch_size``: the number of data that it compares with each other.
 
-    The step (for schedules) and the recorded parts live at the mutable site ``"objective$state"``, which
-    ``programs`` adds to the model. ``fit`` calls ``programs`` for you.
+    The step (for schedules) and the recorded parts live at the mutable site ``"objective$state"``,
+    which ``programs`` adds to the model. ``fit`` calls ``programs`` for you.
     """
 
     can_infer_discrete: ClassVar[bool] = False
@@ -93,7 +93,7 @@ class AbstractObjective(Checked, NumPyroELBO):
         """Return the context for queries of a fitted VAE on ``rows`` data, given the data's."""
         return context
 
-    def programs(self, model: Callable, guide: Callable) -> tuple[Callable, Callable]:
+    def programs(self, model: Program, guide: Program) -> tuple[Program, Program]:
         """Return the programs with this objective's own sites registered in them."""
         start = {"step": jnp.zeros((), int), **dict.fromkeys(PARTS + self.reports, jnp.zeros(()))}
 
@@ -107,8 +107,8 @@ class AbstractObjective(Checked, NumPyroELBO):
         self,
         rng_key: RngKey,
         params: Params,
-        model: Callable,
-        guide: Callable,
+        model: Program,
+        guide: Program,
         *args: Any,
         **kwargs: Any,
     ) -> Terms:
@@ -138,8 +138,8 @@ class AbstractObjective(Checked, NumPyroELBO):
         self,
         rng_key: RngKey,
         param_map: Params,
-        model: Callable,
-        guide: Callable,
+        model: Program,
+        guide: Program,
         *args: Any,
         **kwargs: Any,
     ) -> dict[str, Any]:
@@ -164,8 +164,8 @@ class AbstractObjective(Checked, NumPyroELBO):
             return value
         if step is None:
             raise ValueError(
-                f"{type(self).__name__} expects the step for its schedule; got programs without it. Pass "
-                "`*objective.programs(vae.model, vae.guide)` to SVI (`fit` does this for you)."
+                f"{type(self).__name__} expects the step for its schedule; got programs without it. "
+                "Pass `*objective.programs(vae.model, vae.guide)` to SVI (`fit` does this for you)."
             )
         return value(step)
 

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from numpyro import handlers
 from numpyro.distributions import Distribution, ExpandedDistribution, Independent, kl_divergence
 
-from probvae.typing import Params, RngKey
+from probvae.typing import Params, Program, RngKey
 
 NUM_SCALES = 8  # data whose scales are recorded: all of them, at every step, would cost time
 
@@ -18,10 +18,10 @@ class Terms(NamedTuple):
 
     - ``log_likelihood`` ``(batch,)``: log p(x|z).
     - ``log_prior`` and ``log_guide``: log p and log q of the draw, by latent site.
-    - ``kl``: E_q[log q - log p] by latent site. It is ``(batch, units)`` for an elementwise closed form,
-      and ``(batch,)`` for another closed form or the sampled log q - log p.
-    - ``log_global``: log p - log q of sites that all data share (weights with priors), or minus their KL
-      in closed form.
+    - ``kl``: E_q[log q - log p] by latent site. It is ``(batch, units)`` for an elementwise closed
+      form, and ``(batch,)`` for another closed form or the sampled log q - log p.
+    - ``log_global``: log p - log q of sites that all data share (weights with priors), or minus their
+      KL in closed form.
     - ``scale_x`` and ``scale_z``: mean standard deviations of p(x|z) and q(z|x), over the first
       ``NUM_SCALES`` data.
     - ``plate_scale``: the size of the data plate divided by the batch size.
@@ -56,15 +56,15 @@ class Terms(NamedTuple):
 def terms(
     rng_key: RngKey,
     params: Params,
-    model: Callable,
-    guide: Callable,
+    model: Program,
+    guide: Program,
     *args: Any,
     closed_form: bool = True,
     traces: Callable | None = None,
     look: Callable | None = None,
     **kwargs: Any,
 ) -> Terms:
-    """Run guide and model once and return their terms, for one particle. (Use vmap for more.)
+    """Run guide and model once, and return the terms of one particle.
 
     Args:
         rng_key: split as NumPyro's own objectives split it.
@@ -78,9 +78,9 @@ def terms(
             is ``Terms.extra``.
         kwargs: the programs' keyword arguments.
     """
-    # A closed form is exact only if NumPyro knows the pair *and* the guide draws z_i after every site that
-    # precedes z_i in the model. Then all that p(z_i) depends on is fixed while q(z_i) is integrated over.
-    # For a guide with another order, the KL of z_i is sampled.
+    # A closed form is exact only if NumPyro knows the pair *and* the guide draws z_i after every site
+    # that precedes z_i in the model. Then all that p(z_i) depends on is fixed while q(z_i) is
+    # integrated over. For a guide with another order, the KL of z_i is sampled.
     guide_trace, model_trace = (traces or trace_programs)(rng_key, params, model, guide, args, kwargs)
     latents, order = latent_sites(model_trace), latent_sites(guide_trace)
     local = [name for name in latents if in_plate(model_trace[name])]
@@ -108,7 +108,7 @@ def terms(
 
 
 def trace_programs(
-    rng_key: RngKey, params: Params, model: Callable, guide: Callable, args: tuple, kwargs: dict
+    rng_key: RngKey, params: Params, model: Program, guide: Program, args: tuple, kwargs: dict
 ) -> tuple[dict, dict]:
     """Return the traces of the guide, and of the model replayed against it."""
     model_key, guide_key = jax.random.split(rng_key)
@@ -116,14 +116,14 @@ def trace_programs(
     return guide_trace, trace_model(model_key, params, model, guide_trace, args, kwargs)
 
 
-def trace_guide(rng_key: RngKey, values: Params, guide: Callable, args: tuple, kwargs: dict) -> dict:
+def trace_guide(rng_key: RngKey, values: Params, guide: Program, args: tuple, kwargs: dict) -> dict:
     """Run the guide with the values substituted, by site, and return its trace."""
     seeded = handlers.seed(guide, rng_key)
     return handlers.trace(handlers.substitute(seeded, values)).get_trace(*args, **kwargs)
 
 
 def trace_model(
-    rng_key: RngKey, params: Params, model: Callable, guide_trace: dict, args: tuple, kwargs: dict
+    rng_key: RngKey, params: Params, model: Program, guide_trace: dict, args: tuple, kwargs: dict
 ) -> dict:
     """Run the model with the guide's draws, and return its trace."""
     params = {**params, **running_state(guide_trace)}
