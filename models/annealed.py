@@ -1,7 +1,8 @@
 """KL annealing, Bowman et al. 2016, arXiv:1511.06349.
 
-The idea: at the start a code says nothing and its KL costs the same as ever, so that it is given up;
-with a weight that rises from 0 to 1 the decoder first learns to use it. The end is the plain ELBO.
+The idea: the weight of the KL rises from 0 to 1, so that the decoder first learns to use the code.
+With the full KL from the start, a code that carries no information yet costs as much as ever, and
+the model gives it up. The last steps maximise the plain ELBO.
 """
 
 import optax
@@ -16,7 +17,7 @@ def annealed(
     hidden: tuple[int, ...] = (300, 300),
     steps: int = 2000,
 ) -> Variant:
-    """Return the VAE for binary data whose KL has its full weight after ``steps`` steps."""
+    """Return a VAE for binary data whose KL has its full weight after ``steps`` steps."""
     weight = optax.linear_schedule(0.0, 1.0, steps)
     model = VAE(
         event_shape=event_shape,

@@ -1,8 +1,8 @@
-"""The plain autoencoder, as baseline: Ghosh et al. 2020, arXiv:1903.12436, without its regularisers.
+"""The plain autoencoder, after Ghosh et al. 2020, arXiv:1903.12436, without their regularisers.
 
-The idea: a code is one point and costs nothing, so that nothing is lost to noise, and nothing says how
-likely a datum or a code is: log p(x) is refused, and to generate, a prior is fitted to the codes
-afterwards (``probvae.refit``). What the VAE's reconstructions lack against these is the KL's price.
+The idea: a code is one point and has no KL, so the reconstructions show what a VAE loses to its KL.
+There is no density: log p(x) raises an error. To generate data, fit a prior to the codes afterwards
+(``probvae.refit``).
 """
 
 from probvae import VAE, Variant, guides, likelihoods, nets, objectives
@@ -14,7 +14,7 @@ def autoencoder(
     latent_dim: int = 16,
     hidden: tuple[int, ...] = (300, 300),
 ) -> Variant:
-    """Return the autoencoder for binary data: cross-entropy, and no KL."""
+    """Return an autoencoder for binary data: cross-entropy, and no KL."""
     model = VAE(
         event_shape=event_shape,
         latent_dim=latent_dim,

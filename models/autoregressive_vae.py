@@ -1,7 +1,8 @@
 """The PixelVAE of Gulrajani et al. 2017, arXiv:1611.05013, with one level of latents.
 
-The idea: given the code, pixels are not independent but follow each other in a few masked convolutions
-that see f(z), so that the code is left to say what is global. The fewer the layers, the more it says.
+The idea: given the code, each pixel depends on the pixels before it, through a few masked
+convolutions that also see f(z), so that the code need only describe what is global. With fewer
+layers the code holds more information.
 """
 
 from probvae import VAE, Variant, likelihoods, nets
@@ -16,7 +17,7 @@ def autoregressive_vae(
     kernel: int = 5,
     features: int = 4,
 ) -> Variant:
-    """Return the VAE for binary images: a pixel sees ``features`` maps and the pixels before it."""
+    """Return a VAE for binary images. A pixel sees ``features`` maps and the pixels before it."""
     model = VAE(
         event_shape=event_shape,
         latent_dim=latent_dim,

@@ -1,7 +1,7 @@
 """The beta-TCVAE of Chen et al. 2018, arXiv:1802.04942.
 
-The idea: the KL is the information in the code, plus the dependence between its units (total
-correlation), plus what each unit costs alone; only the dependence is charged beta times.
+The idea: the KL is a sum of the information in the code, the dependence between its units (total
+correlation), and a KL per unit, and only the dependence is weighted by beta.
 """
 
 from probvae import VAE, Variant, likelihoods, nets, objectives
@@ -14,7 +14,7 @@ def beta_tc(
     hidden: tuple[int, ...] = (300, 300),
     beta: float = 6.0,
 ) -> Variant:
-    """Return the VAE for binary data with the total correlation weighted by ``beta``."""
+    """Return a VAE for binary data with the total correlation weighted by ``beta``."""
     model = VAE(
         event_shape=event_shape,
         latent_dim=latent_dim,

@@ -1,7 +1,8 @@
 """The beta-VAE of Higgins et al. 2017 (ICLR), explained by Burgess et al. 2018, arXiv:1804.03599.
 
-The idea: a KL that costs beta > 1 times its nats is spent only on what pays most, and codes of
-independent factors pay more. The price is fidelity, and a value that is no longer tight on log p(x).
+The idea: if each nat of the KL costs beta > 1, the model spends nats only where they improve
+reconstructions most, which favours codes of independent factors. The price is less accurate
+reconstructions, and a value that is no longer a tight bound on log p(x).
 """
 
 from probvae import VAE, Variant, likelihoods, nets, objectives
@@ -14,7 +15,7 @@ def beta_vae(
     hidden: tuple[int, ...] = (300, 300),
     beta: float = 4.0,
 ) -> Variant:
-    """Return the VAE for binary data with the KL weighted by ``beta``."""
+    """Return a VAE for binary data with the KL weighted by ``beta``."""
     model = VAE(
         event_shape=event_shape,
         latent_dim=latent_dim,

@@ -1,7 +1,7 @@
 """The VAE with controlled capacity of Burgess et al. 2018, arXiv:1804.03599.
 
-The idea: the KL is held at a capacity C that rises through training, by a price gamma on |KL - C|, so
-that the code takes up one factor after another without losing fidelity as a constant beta does.
+The idea: a price gamma on |KL - C| holds the KL at a capacity C that rises during training, so that
+the code acquires one factor after another without the loss of accuracy that a constant beta causes.
 """
 
 import optax
@@ -18,8 +18,8 @@ def capacity(
     gamma: float = 30.0,
     steps: int = 2000,
 ) -> Variant:
-    """Return the VAE for binary data whose KL rises to ``capacity`` nats in ``steps`` steps."""
-    rising = optax.linear_schedule(0.0, capacity, steps)
+    """Return a VAE for binary data whose KL rises to ``capacity`` nats in ``steps`` steps."""
+    capacity_schedule = optax.linear_schedule(0.0, capacity, steps)
     model = VAE(
         event_shape=event_shape,
         latent_dim=latent_dim,
@@ -28,5 +28,5 @@ def capacity(
         decoder=nets.MLP(hidden),
     )
     return Variant(
-        model, objective=objectives.Capacity(rising, gamma=gamma), epochs=100, batch_size=100
+        model, objective=objectives.Capacity(capacity_schedule, gamma=gamma), epochs=100, batch_size=100
     )

@@ -1,7 +1,7 @@
 """A committed rate, after the delta-VAE of Razavi et al. 2019, arXiv:1901.03416.
 
-The idea: the prior's entries are correlated and the guide's are not, so that no q(z|x) comes closer to
-the prior than delta nats: the code cannot collapse, by construction, under the plain ELBO.
+The idea: the prior's entries are correlated and the guide's are not, so that every q(z|x) is at
+least delta nats away from the prior. The code cannot collapse under the plain ELBO.
 """
 
 from probvae import VAE, Variant, likelihoods, nets, priors
@@ -14,7 +14,7 @@ def committed_rate(
     hidden: tuple[int, ...] = (300, 300),
     delta: float = 5.0,
 ) -> Variant:
-    """Return the VAE for binary data whose KL is at least ``delta`` nats."""
+    """Return a VAE for binary data whose KL is at least ``delta`` nats."""
     model = VAE(
         event_shape=event_shape,
         latent_dim=latent_dim,

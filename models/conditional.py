@@ -1,7 +1,7 @@
-"""The conditional VAE: Sohn, Lee and Yan 2015; with labels also Kingma et al. 2014, arXiv:1406.5298.
+"""The conditional VAE: Sohn, Lee and Yan 2015, and with labels Kingma et al. 2014, arXiv:1406.5298.
 
-The idea: what is known about a datum (here its class, one-hot) is told to encoder and decoder, so that
-the code holds the rest (style) and a datum of any class can be asked for.
+The idea: encoder and decoder see a context (here the class, one-hot), so that the code holds the
+rest (style) and you can generate data of any class.
 """
 
 from probvae import VAE, Variant, likelihoods, nets
@@ -14,7 +14,7 @@ def conditional(
     hidden: tuple[int, ...] = (300, 300),
     classes: int = 10,
 ) -> Variant:
-    """Return the VAE for binary data given one of ``classes``, as a one-hot context."""
+    """Return a VAE for binary data given one of ``classes``, as a one-hot context."""
     model = VAE(
         event_shape=event_shape,
         latent_dim=latent_dim,

@@ -1,7 +1,8 @@
 """The VAE for data in [0, 1] of Loaiza-Ganem and Cunningham 2019, arXiv:1907.06845.
 
-The idea: the Bernoulli formula on grey levels is no density, since it does not integrate to 1; with
-its normalising constant, a function of the decoder's output, it is, and bounds on it mean something.
+The idea: a normalising constant, a function of the decoder's output, turns the Bernoulli formula
+into a density on [0, 1]. Without it, the formula does not integrate to 1 for grey levels, and
+"bounds" on it have no meaning.
 """
 
 from probvae import VAE, Variant, likelihoods, nets
@@ -13,7 +14,7 @@ def continuous_bernoulli(
     latent_dim: int = 16,
     hidden: tuple[int, ...] = (300, 300),
 ) -> Variant:
-    """Return the VAE for grey levels in [0, 1]."""
+    """Return a VAE for grey levels in [0, 1]."""
     model = VAE(
         event_shape=event_shape,
         latent_dim=latent_dim,

@@ -1,8 +1,8 @@
 """Two levels of codes with convolutional nets: Tomczak and Welling 2018, arXiv:1705.07120, section 3.
 
-The idea: as `hierarchical.py`, for images: what is near is seen together, and the weights are shared
-between places. The paper's convolutions are gated, and some keep the size (`nets.GatedConv`);
-here each halves it or doubles it, which is quicker.
+The idea: as `hierarchical.py`, but for images, with nets that share their weights between places.
+In the paper, convolutions are gated, and some keep the size (`nets.GatedConv`). Here each halves or
+doubles it, which is faster.
 """
 
 from probvae import VAE, Variant, guides, likelihoods, nets, priors
@@ -16,7 +16,7 @@ def conv_hierarchical(
     between: tuple[int, ...] = (100,),
     components: int = 50,
 ) -> Variant:
-    """Return the two-level VAE for binary images; ``between`` are the sizes of the nets of z1."""
+    """Return a two-level VAE for binary images. ``between`` are the sizes of the nets of z1."""
     model = VAE(
         event_shape=event_shape,
         latent_dim=latent_dim,

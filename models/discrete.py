@@ -1,7 +1,8 @@
 """A VAE with a code of bits, after Mnih and Gregor 2014, arXiv:1402.0030.
 
-The idea: each datum is a few yes-or-no answers. Draws of bits have no gradient; the paper estimates one
-by the score function, here all 2^D codes (D at most 10) are summed over, weighted by q, without draws.
+The idea: each code is a few bits, and the ELBO sums over all 2^D codes (D at most 10), weighted by
+q. Draws of bits have no gradient, so the paper estimates one with the score function. The sum needs
+no draws.
 """
 
 from probvae import VAE, Variant, guides, likelihoods, nets, priors
@@ -13,7 +14,7 @@ def discrete(
     latent_dim: int = 8,
     hidden: tuple[int, ...] = (300, 300),
 ) -> Variant:
-    """Return the VAE for binary data with ``latent_dim`` bits, each with a learned probability."""
+    """Return a VAE for binary data with ``latent_dim`` bits, each with a learned probability."""
     model = VAE(
         event_shape=event_shape,
         latent_dim=latent_dim,

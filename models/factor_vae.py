@@ -1,8 +1,8 @@
 """The FactorVAE of Kim and Mnih 2018, arXiv:1802.05983.
 
-The idea: codes whose units are independent are worth a price on their dependence alone (the total
-correlation), not on what they say about x; a net that learns to tell codes from codes whose units were
-exchanged between data estimates it. (The paper's has six layers of 1000; its images are larger.)
+The idea: only the dependence between the units of the code (the total correlation) has an extra
+price, and a discriminator estimates it. The discriminator learns to tell codes from codes whose
+units were permuted between data. (The paper's has six layers of 1000, for larger images.)
 """
 
 import jax
@@ -21,7 +21,7 @@ def factor_vae(
     rate: float = 1e-3,
     discriminator_rate: float = 1e-3,
 ) -> Variant:
-    """Return the VAE for binary data with ``gamma`` as the price of total correlation."""
+    """Return a VAE for binary data with ``gamma`` as the price of total correlation."""
     model = VAE(
         event_shape=event_shape,
         latent_dim=latent_dim,

@@ -1,7 +1,7 @@
-"""The VAE with a flow as its prior, Chen et al. 2017, arXiv:1611.02731; couplings, arXiv:1605.08803.
+"""The VAE with a flow as its prior, Chen et al. 2017, arXiv:1611.02731 (couplings: arXiv:1605.08803).
 
-The idea: the prior is learned with the nets, as an invertible map of the standard normal, and takes
-the shape of the codes of all data: less KL, and samples from where codes are.
+The idea: the prior is a learned, invertible map of the standard normal, so it takes the shape of
+the codes of all data. The KL becomes smaller, and samples come from where codes are.
 """
 
 from probvae import VAE, Variant, flows, likelihoods, nets, priors
@@ -15,7 +15,7 @@ def flow_prior(
     depth: int = 4,
     coupling: tuple[int, ...] = (100,),
 ) -> Variant:
-    """Return the VAE for binary data with ``depth`` coupling layers, of hidden sizes ``coupling``."""
+    """Return a VAE for binary data with ``depth`` coupling layers, of hidden sizes ``coupling``."""
     model = VAE(
         event_shape=event_shape,
         latent_dim=latent_dim,

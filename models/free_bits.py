@@ -1,7 +1,7 @@
 """The VAE with free bits, Kingma et al. 2016, arXiv:1606.04934, section 3 and appendix C.8.
 
-The idea: the first lambda nats of each unit's KL are free, so that no unit gains anything from being
-given up before the decoder has learnt to use it.
+The idea: the first lambda nats of each unit's KL are free, so that no unit collapses before the
+decoder has learned to use it.
 """
 
 from probvae import VAE, Variant, likelihoods, nets, objectives
@@ -14,7 +14,7 @@ def free_bits(
     hidden: tuple[int, ...] = (300, 300),
     lam: float = 0.25,
 ) -> Variant:
-    """Return the VAE for binary data with ``lam`` free nats in each unit."""
+    """Return a VAE for binary data with ``lam`` free nats in each unit."""
     model = VAE(
         event_shape=event_shape,
         latent_dim=latent_dim,

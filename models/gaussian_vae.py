@@ -1,7 +1,7 @@
 """A VAE for real-valued data, after Kingma and Welling 2014, arXiv:1312.6114.
 
-The idea: p(x|z) is normal and its scale, one number, is learned with the nets, so that the weight
-of the log-likelihood against the KL is estimated and not chosen.
+The idea: p(x|z) is normal, and its scale, one number, is learned with the nets. The weight of the
+log-likelihood against the KL is therefore estimated, and you need not choose it.
 """
 
 from probvae import VAE, Variant, likelihoods, nets
@@ -14,7 +14,7 @@ def gaussian_vae(
     hidden: tuple[int, ...] = (300, 300),
     start_scale: float = 0.3,
 ) -> Variant:
-    """Return the VAE with one learned scale; it starts at ``start_scale``, in the data's units."""
+    """Return a VAE with one learned scale, which starts at ``start_scale`` in the data's units."""
     model = VAE(
         event_shape=event_shape,
         latent_dim=latent_dim,

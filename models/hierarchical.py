@@ -1,8 +1,8 @@
 """Two levels of codes with a VampPrior on top: Tomczak and Welling 2018, arXiv:1705.07120, section 3.
 
-The idea: p(z1 | z2) is learned, so that the code next to the data need not be normal, and the top one
-is kept in use by a prior that mixes q(z2 | x) over pseudo-inputs. The guide goes top-down (Sonderby et
-al. 2016, arXiv:1602.02282): q(z2 | x) q(z1 | x, z2).
+The idea: p(z1 | z2) is learned, so that the code next to the data need not be normal, and the top
+prior is a mixture of q(z2 | x) at pseudo-inputs, which keeps the top code in use. The guide is
+top-down (Sonderby et al. 2016, arXiv:1602.02282): q(z2 | x) q(z1 | x, z2).
 """
 
 from probvae import VAE, Variant, guides, likelihoods, nets, priors
@@ -16,7 +16,7 @@ def hierarchical(
     between: tuple[int, ...] = (100,),
     components: int = 50,
 ) -> Variant:
-    """Return the two-level VAE for binary data; ``between`` are the sizes of the nets of z1."""
+    """Return a two-level VAE for binary data. ``between`` are the sizes of the nets of z1."""
     model = VAE(
         event_shape=event_shape,
         latent_dim=latent_dim,

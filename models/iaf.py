@@ -1,7 +1,7 @@
 """The VAE with inverse autoregressive flow of Kingma et al. 2016, arXiv:1606.04934.
 
-The idea: a normal draw goes through invertible autoregressive layers that are told about x, so that
-q(z|x) may be correlated and skewed; drawing, and scoring what was drawn, is one pass.
+The idea: a normal draw passes through invertible autoregressive layers that depend on x, so that
+q(z|x) can be correlated and skewed. A draw and its density take one pass.
 """
 
 from probvae import VAE, Variant, flows, guides, likelihoods, nets
@@ -15,7 +15,7 @@ def iaf(
     depth: int = 2,
     made: tuple[int, ...] = (320,),
 ) -> Variant:
-    """Return the VAE for binary data with ``depth`` flow layers of hidden sizes ``made``."""
+    """Return a VAE for binary data with ``depth`` flow layers of hidden sizes ``made``."""
     model = VAE(
         event_shape=event_shape,
         latent_dim=latent_dim,

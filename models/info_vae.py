@@ -1,7 +1,8 @@
 """The InfoVAE (MMD-VAE) of Zhao, Song and Ermon 2019, arXiv:1706.02262.
 
-The idea: a KL for each datum charges the code for what it says about x. Without it (alpha = 1) all
-codes together are held to the prior, by the maximum mean discrepancy, and say what they can.
+The idea: the KL of each datum penalises the information in its code, so the MMD-VAE (alpha = 1)
+drops the KL and matches only the codes of all data together to the prior, by the maximum mean
+discrepancy.
 """
 
 from probvae import VAE, Variant, likelihoods, nets, objectives
@@ -14,7 +15,7 @@ def info_vae(
     hidden: tuple[int, ...] = (300, 300),
     lam: float = 100.0,
 ) -> Variant:
-    """Return the VAE for binary data with the MMD weighted by ``lam``."""
+    """Return a VAE for binary data with the MMD weighted by ``lam``."""
     model = VAE(
         event_shape=event_shape,
         latent_dim=latent_dim,

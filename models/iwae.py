@@ -1,8 +1,8 @@
 """The importance-weighted autoencoder of Burda, Grosse and Salakhutdinov 2016, arXiv:1509.00519.
 
-The idea: the log of a mean of K importance weights is a bound on log p(x) that rises with K, and q has
-to cover the posterior only, not to be it. The encoder's gradient is DReG (arXiv:1810.04152), whose
-signal does not fade as K grows.
+The idea: the log of a mean of K importance weights is a bound on log p(x) that increases with K,
+and q need only cover the posterior, not equal it. The encoder's gradient is DReG
+(arXiv:1810.04152), whose signal does not vanish as K grows.
 """
 
 from probvae import VAE, Variant, likelihoods, nets, objectives
@@ -15,7 +15,7 @@ def iwae(
     hidden: tuple[int, ...] = (300, 300),
     num_particles: int = 10,
 ) -> Variant:
-    """Return the VAE for binary data trained by the bound of ``num_particles`` draws."""
+    """Return a VAE for binary data, trained with the bound of ``num_particles`` draws."""
     bound = objectives.IWAE(num_particles, estimator=objectives.DReG())
     model = VAE(
         event_shape=event_shape,

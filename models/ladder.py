@@ -1,9 +1,9 @@
 """A ladder of codes: Sonderby et al. 2016, arXiv:1602.02282.
 
-The idea: the guide goes up from x without draws, and down again with the prior's own nets: each
-q(z_l | x, z_>l) is p(z_l | z_>l) times what x says. The weight of the KL is raised from 0 to 1 in the
-first ``warm_up`` steps, so that no level is given up early. The residual state is that of Child 2021,
-arXiv:2011.10650.
+The idea: the guide computes features of x from the bottom up, then draws the codes from the top
+down with the prior's own nets. Each q(z_l | x, z_>l) is p(z_l | z_>l) times a message of x. The
+weight of the KL rises from 0 to 1 in the first ``warm_up`` steps, so that no level collapses early.
+The residual state is that of Child 2021, arXiv:2011.10650.
 """
 
 import optax

@@ -1,7 +1,7 @@
 """A VAE with the absolute error, after Kingma and Welling 2014, arXiv:1312.6114, section 2.4.
 
-The idea: under a Laplace p(x|z) the decoder gives a median where the normal gives a mean, so that a
-few wild values move nothing. The L1 loss with its constant and its scale, both in nats.
+The idea: under a Laplace p(x|z) the decoder returns a median instead of a mean, so that a few
+extreme values have little influence. It is the L1 loss with its constant and its scale, in nats.
 """
 
 from probvae import VAE, Variant, likelihoods, nets
@@ -14,7 +14,7 @@ def laplace(
     hidden: tuple[int, ...] = (300, 300),
     start_scale: float = 0.3,
 ) -> Variant:
-    """Return the VAE with one learned scale b; it starts at ``start_scale``, in the data's units."""
+    """Return a VAE with one learned scale b, which starts at ``start_scale`` in the data's units."""
     model = VAE(
         event_shape=event_shape,
         latent_dim=latent_dim,

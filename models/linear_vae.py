@@ -1,7 +1,7 @@
-"""The linear VAE: probabilistic PCA, Tipping and Bishop 1999; Lucas et al. 2019, arXiv:1911.02469.
+"""The linear VAE: probabilistic PCA, Tipping and Bishop 1999, and Lucas et al. 2019, arXiv:1911.02469.
 
 The idea: with affine nets and one learned scale, log p(x) has a closed form and the ELBO no
-spurious maxima, so that what inference gets wrong can be told from what the model cannot do.
+spurious maxima. You can therefore separate errors of inference from limits of the model.
 """
 
 import optax
@@ -15,7 +15,7 @@ def linear_vae(
     latent_dim: int = 2,
     start_scale: float = 0.5,
 ) -> Variant:
-    """Return probabilistic PCA as a VAE; sigma starts at ``start_scale`` in the data's units."""
+    """Return probabilistic PCA as a VAE. sigma starts at ``start_scale`` in the data's units."""
     model = VAE(
         event_shape=event_shape,
         latent_dim=latent_dim,

@@ -1,8 +1,8 @@
 """Clusters by a mixture prior, after Jiang et al. 2017, arXiv:1611.05148 (VaDE).
 
-The idea: p(z) is a learned mixture of normals, its components summed over, so that data fall into
-clusters without labels: ``fitted.responsibilities(x)`` is p(component | x). Unlike in the paper, the
-prior has a learning rate of its own in place of a pretrained start.
+The idea: p(z) is a learned mixture of normals, so that data form clusters without labels.
+``fitted.responsibilities(x)`` is p(component | x). In the paper the prior starts from a pretrained
+model. Here it has its own learning rate instead.
 """
 
 import optax
@@ -18,7 +18,7 @@ def mixture(
     components: int = 10,
     prior_rate: float = 1e-2,
 ) -> Variant:
-    """Return the VAE for binary data with ``components`` clusters."""
+    """Return a VAE for binary data with ``components`` clusters."""
     model = VAE(
         event_shape=event_shape,
         latent_dim=latent_dim,

@@ -1,8 +1,8 @@
 """The multi-rate VAE of Bae et al. 2022, arXiv:2212.03905.
 
-The idea: beta need not be chosen before training: each datum draws one, encoder and decoder are told
-it, and one model answers for every beta, so that a rate-distortion curve costs one fit. In the paper
-log beta gates every layer; here it is one more input of both nets.
+The idea: each datum draws its own beta, which encoder and decoder see, so that one model covers
+every beta and one fit gives a whole rate-distortion curve. In the paper log beta gates every layer.
+Here it is one more input of both nets.
 """
 
 from probvae import VAE, Variant, likelihoods, nets, objectives
@@ -16,7 +16,7 @@ def multi_rate(
     low: float = 0.01,
     high: float = 10.0,
 ) -> Variant:
-    """Return the VAE for binary data whose context is log beta, from log ``low`` to log ``high``."""
+    """Return a VAE for binary data whose context is log beta, from log ``low`` to log ``high``."""
     model = VAE(
         event_shape=event_shape,
         latent_dim=latent_dim,

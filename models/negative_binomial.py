@@ -1,7 +1,8 @@
-"""A VAE for counts, after scVI: Lopez et al. 2018, Nature Methods 15:1053; preprint arXiv:1709.02082.
+"""A VAE for counts, after scVI: Lopez et al. 2018, Nature Methods 15:1053, preprint arXiv:1709.02082.
 
-The idea: counts of one mean vary more than a Poisson's; the negative binomial has that variance as a
-parameter, learned for each entry. The encoder sees log(1 + x). (scVI's library size: ``LibrarySize``.)
+The idea: the variance of counts often exceeds their mean, and the negative binomial has a parameter
+for it, learned for each entry. The encoder sees log(1 + x). (For scVI's library size, use
+``LibrarySize``.)
 """
 
 import jax.numpy as jnp
@@ -15,7 +16,7 @@ def negative_binomial(
     latent_dim: int = 10,
     hidden: tuple[int, ...] = (128,),
 ) -> Variant:
-    """Return the VAE for counts."""
+    """Return a VAE for counts."""
     model = VAE(
         event_shape=event_shape,
         latent_dim=latent_dim,

@@ -1,8 +1,9 @@
 """The deep feature consistent VAE of Hou et al. 2017, arXiv:1610.00291, with fixed features.
 
-The idea: reconstructions are compared as an eye would, by features of neighbourhoods, and not pixel by
-pixel. The paper's are layers of a trained VGG net; here, without a download, where edges are at three
-scales (less than how strong), and what is left. Any function does: ``PerceptualDistance(lambda x: net(x))``.
+The idea: reconstructions are compared by features of neighbourhoods, as an eye would, and not pixel
+by pixel. The paper uses layers of a trained VGG net. To need no download, this model uses the edges
+at three scales, and a coarse image. You can use any function: ``PerceptualDistance(lambda x:
+net(x))``.
 """
 
 import jax
@@ -12,14 +13,14 @@ from probvae import VAE, Variant, likelihoods, nets
 
 
 def _edges(x: jax.Array) -> list[jax.Array]:
-    """Phi: squashed steps down and across (batch, height, width, ...), by scale; the rest."""
-    found = []
+    """Return squashed differences of neighbours down and across at three scales, and a coarse image."""
+    edges = []
     for _ in range(3):
         for steps in (jnp.diff(x, axis=1), jnp.diff(x, axis=2)):
-            found.append(jnp.tanh(4 * steps))
+            edges.append(jnp.tanh(4 * steps))
         x = (x[:, 1:] + x[:, :-1])[:, ::2] / 2
         x = (x[:, :, 1:] + x[:, :, :-1])[:, :, ::2] / 2
-    return [*found, x]
+    return [*edges, x]
 
 
 def perceptual(
@@ -29,7 +30,7 @@ def perceptual(
     hidden: tuple[int, ...] = (300, 300),
     scale: float = 0.6,
 ) -> Variant:
-    """Return the VAE for images whose likelihood is a distance of edges, in units of ``scale``."""
+    """Return a VAE for images whose likelihood is a distance of edges, in units of ``scale``."""
     model = VAE(
         event_shape=event_shape,
         latent_dim=latent_dim,

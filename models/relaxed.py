@@ -1,7 +1,8 @@
-"""A VAE with relaxed bits: Maddison et al. 2017, arXiv:1611.00712; Jang et al. 2017, arXiv:1611.01144.
+"""A VAE with relaxed bits: Maddison et al. 2017, arXiv:1611.00712. Jang et al. 2017, arXiv:1611.01144.
 
-The idea: the sigmoid of a logistic draw, divided by a temperature, is a number in (0, 1) that is nearly
-a bit and has a gradient. Prior and q are densities of the relaxed code, so that the ELBO is its own.
+The idea: a logistic draw divided by a temperature has a sigmoid that is nearly a bit, and that has
+a gradient. Prior and guide are densities of the relaxed code, so the ELBO is exact for the relaxed
+model.
 """
 
 from probvae import VAE, Variant, guides, likelihoods, nets, priors
@@ -15,7 +16,7 @@ def relaxed(
     prior_temperature: float = 0.5,
     temperature: float = 2 / 3,
 ) -> Variant:
-    """Return the VAE for binary data with ``latent_dim`` relaxed bits, at the paper's temperatures."""
+    """Return a VAE for binary data with ``latent_dim`` relaxed bits, at the paper's temperatures."""
     model = VAE(
         event_shape=event_shape,
         latent_dim=latent_dim,

@@ -1,7 +1,7 @@
 """The semi-amortized VAE of Kim et al. 2018, arXiv:1802.02550.
 
-The idea: the encoder's q(z|x) is a first guess; a few gradient steps on the datum's own ELBO improve
-it, and training goes through them, so that what the encoder cannot say is not lost.
+The idea: a few gradient steps on the datum's own ELBO improve the encoder's q(z|x), and training
+differentiates through these steps. What the encoder cannot express is then not lost.
 """
 
 from probvae import VAE, Variant, guides, likelihoods, nets
@@ -14,7 +14,7 @@ def semi_amortized(
     hidden: tuple[int, ...] = (300, 300),
     steps: int = 5,
 ) -> Variant:
-    """Return the VAE for binary data with ``steps`` inner steps for each datum."""
+    """Return a VAE for binary data with ``steps`` inner steps for each datum."""
     model = VAE(
         event_shape=event_shape,
         latent_dim=latent_dim,

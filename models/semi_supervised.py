@@ -1,8 +1,8 @@
 """The semi-supervised VAE (M2): Kingma et al. 2014, arXiv:1406.5298.
 
-The idea: the class is a code of its own beside the style, and a label, where a datum has one, is that
-code observed; elsewhere it is summed over, weighted by q(y|x), which so learns from all data. The
-context is the label, one-hot, or zeros where it is not known; ``fitted.responsibilities(x)`` is q(y|x).
+The idea: the class is a code of its own, which is observed where a datum has a label and summed
+over elsewhere, so that q(y|x) learns from all data. The context is the one-hot label, or zeros
+where it is unknown. ``fitted.responsibilities(x)`` is q(y|x).
 """
 
 from probvae import VAE, Variant, guides, likelihoods, nets, objectives, priors
@@ -17,7 +17,7 @@ def semi_supervised(
     style: tuple[int, ...] = (100,),
     alpha: float = 5.0,
 ) -> Variant:
-    """Return the VAE for binary data: ``alpha`` weighs log q(y|x), ``style`` are sizes of its net."""
+    """Return a VAE for binary data. ``alpha`` weights log q(y|x), ``style`` are sizes of its net."""
     model = VAE(
         event_shape=event_shape,
         latent_dim=latent_dim,

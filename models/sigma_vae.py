@@ -1,7 +1,7 @@
 """The sigma-VAE of Rybkin, Daniilidis and Levine 2021, arXiv:2006.13202.
 
-The idea: the scale of the normal p(x|z) is at each step its maximum-likelihood value, the root mean
-squared error, so that it needs neither tuning nor learning.
+The idea: at each step, the scale of the normal p(x|z) is its maximum-likelihood value, the root
+mean squared error. It needs neither tuning nor learning.
 """
 
 from probvae import VAE, Variant, likelihoods, nets
@@ -13,7 +13,7 @@ def sigma_vae(
     latent_dim: int = 16,
     hidden: tuple[int, ...] = (300, 300),
 ) -> Variant:
-    """Return the VAE with the analytic optimum as its scale."""
+    """Return a VAE with the analytic optimum as its scale."""
     model = VAE(
         event_shape=event_shape,
         latent_dim=latent_dim,

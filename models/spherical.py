@@ -1,7 +1,7 @@
-"""A VAE on the sphere: Davidson et al. 2018, arXiv:1804.00891; power spherical, arXiv:2006.04437.
+"""A VAE on the sphere: Davidson et al. 2018, arXiv:1804.00891 (power spherical: arXiv:2006.04437).
 
-The idea: codes are directions, |z| = 1, with a uniform prior, which has no middle to crowd codes into:
-for data on loops, and where angles are what is compared.
+The idea: codes are directions, |z| = 1, with a uniform prior, which has no centre that attracts all
+codes. This suits data on loops, and comparisons by angle.
 """
 
 from probvae import VAE, Variant, guides, likelihoods, nets, priors
@@ -13,7 +13,7 @@ def spherical(
     latent_dim: int = 16,
     hidden: tuple[int, ...] = (300, 300),
 ) -> Variant:
-    """Return the VAE for binary data with codes on the unit sphere in ``latent_dim`` dimensions."""
+    """Return a VAE for binary data with codes on the unit sphere in ``latent_dim`` dimensions."""
     model = VAE(
         event_shape=event_shape,
         latent_dim=latent_dim,

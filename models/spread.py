@@ -1,7 +1,8 @@
 """The spread VAE of Zhang, Hayes, Bird, Habib and Barber 2020, arXiv:1811.08968.
 
-The idea: a deterministic decoder has no density where data lie on a surface, and its likelihood does
-not exist; the same noise added to data and model gives both one, and only equal models spread equally.
+The idea: the same noise, added to data and model, gives both a density, also for a deterministic
+decoder and data on a surface, where no likelihood exists. The noisy distributions are equal only if
+the distributions are.
 """
 
 from probvae import VAE, Variant, data, likelihoods, nets
@@ -14,7 +15,7 @@ def spread(
     hidden: tuple[int, ...] = (300, 300),
     noise: float = 0.3,
 ) -> Variant:
-    """Return the VAE with a deterministic decoder and noise of scale ``noise``, in the data's units."""
+    """Return a VAE with a deterministic decoder and noise of scale ``noise``, in the data's units."""
     likelihood = likelihoods.Spread(likelihoods.Delta(), noise=data.GaussianNoise(noise))
     model = VAE(
         event_shape=event_shape,

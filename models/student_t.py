@@ -1,7 +1,8 @@
 """A heavy-tailed prior, after Kim et al. 2024, arXiv:2312.01133 (t3VAE).
 
-The idea: a code far out costs log |z| under a t prior and z^2 / 2 under a normal, so that rare data
-keep codes of their own. In the paper p(x, z) is one joint t; here p(z) alone is, entry by entry.
+The idea: a code far from 0 costs log |z| under a t prior and z^2 / 2 under a normal, so that rare
+data keep separate codes. In the paper p(x, z) is one joint t. Here only p(z) is a t, entry by
+entry.
 """
 
 from probvae import VAE, Variant, likelihoods, nets, priors
@@ -15,7 +16,7 @@ def student_t(
     nu: float = 5.0,
     start_scale: float = 0.3,
 ) -> Variant:
-    """Return the VAE for real data with a t prior of ``nu`` degrees of freedom."""
+    """Return a VAE for real data with a t prior of ``nu`` degrees of freedom."""
     model = VAE(
         event_shape=event_shape,
         latent_dim=latent_dim,

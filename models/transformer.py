@@ -1,7 +1,7 @@
 """A VAE of vision transformers, Dosovitskiy et al. 2021, arXiv:2010.11929.
 
-The idea: an image is a sequence of patches that attend to each other; the weights are shared between
-patches, so that the nets grow with what is said about a patch and not with the image.
+The idea: an image is a sequence of patches that attend to each other, with weights that patches
+share. The size of the nets therefore depends on the features per patch, and not on the image.
 """
 
 from probvae import VAE, Variant, likelihoods, nets
@@ -16,7 +16,7 @@ def transformer(
     depth: int = 2,
     heads: int = 4,
 ) -> Variant:
-    """Return the VAE for binary images; ``patch`` divides their sides."""
+    """Return a VAE for binary images. ``patch`` divides their sides."""
     model = VAE(
         event_shape=event_shape,
         latent_dim=latent_dim,

@@ -1,8 +1,8 @@
 """The transformer VAE of faces of a tutorial (Frans, github.com/kvfrans/notes), after arXiv:2010.11929.
 
-The idea: patches that attend to each other read a face into 64 numbers through one learned token and
-write it from them, and the decoder says for each pixel how sure it is beside its mean. The tutorial's
-own loss is no bound; ``inference/celebahq.py`` has it for comparison.
+The idea: patches that attend to each other encode a face as 64 numbers, through one learned token,
+and decode it from them, and the decoder returns a scale for each pixel in addition to its mean. The
+tutorial's own loss is not a bound. ``inference/celebahq.py`` compares with it.
 """
 
 import optax
@@ -19,7 +19,7 @@ def transformer_vae(
     depth: int = 4,
     heads: int = 4,
 ) -> Variant:
-    """Return the VAE for images in [0, 1], 64 x 64 as it stands; ``patch`` divides their sides."""
+    """Return a VAE for images in [0, 1], 64 x 64 by default. ``patch`` divides their sides."""
     model = VAE(
         event_shape=event_shape,
         latent_dim=latent_dim,

@@ -1,7 +1,7 @@
 """The variational autoencoder of Kingma and Welling 2014, arXiv:1312.6114.
 
-The idea: an encoder net gives the parameters of q(z|x) for any datum at once, and both nets climb
-one bound on log p(x) by the gradient of a reparametrised draw of z.
+The idea: an encoder net returns the parameters of q(z|x) for any datum, and both nets maximise one
+bound on log p(x) with the gradient of a reparametrised draw of z.
 """
 
 from probvae import VAE, Variant, likelihoods, nets
@@ -13,7 +13,7 @@ def vae(
     latent_dim: int = 20,
     hidden: tuple[int, ...] = (500,),
 ) -> Variant:
-    """Return the VAE for binary data: ReLU nets, a standard normal prior."""
+    """Return a VAE for binary data: ReLU nets, a standard normal prior."""
     model = VAE(
         event_shape=event_shape,
         latent_dim=latent_dim,

@@ -1,8 +1,9 @@
 """The VAE-GAN of Larsen et al. 2016, arXiv:1512.09300.
 
-The idea: an error per pixel asks for the mean of all that may be there, which is blurred; a net that
-learns to tell data from reconstructions and samples is a judge that blur does not fool, and what it
-looks at, its features, is the space in which reconstructions are compared. No bound on log p(x).
+The idea: the features of a discriminator, which learns to tell data from reconstructions and
+samples, replace the pixels in the comparison of reconstructions. An error per pixel favours the
+mean of all plausible images, which is blurred, and a discriminator recognises blur. It is not a
+bound on log p(x).
 """
 
 import jax
@@ -22,7 +23,7 @@ def vae_gan(
     rate: float = 1e-3,
     discriminator_rate: float = 1e-3,
 ) -> Variant:
-    """Return the VAE for real data whose likelihood is a distance in a discriminator's features."""
+    """Return a VAE for real data whose likelihood is a distance in a discriminator's features."""
     model = VAE(
         event_shape=event_shape,
         latent_dim=latent_dim,

@@ -1,8 +1,9 @@
 """The VAE with a VampPrior, Tomczak and Welling 2018, arXiv:1705.07120.
 
-The idea: the best prior for the ELBO is the average of q(z|x) over the data; a mixture of q(z|u_k)
-over a few learned pseudo-inputs u_k comes close to it, and shares the encoder. Unlike in the paper,
-the pseudo-inputs have a learning rate of their own: a few thousand small steps hardly move them.
+The idea: the best prior for the ELBO is the average of q(z|x) over the data, and a mixture of
+q(z|u_k) over a few learned pseudo-inputs u_k approximates it with the same encoder. Here, unlike in
+the paper, the pseudo-inputs have their own learning rate: a few thousand small steps hardly move
+them.
 """
 
 import optax
@@ -18,7 +19,7 @@ def vampprior(
     components: int = 50,
     pseudo_input_rate: float = 1e-2,
 ) -> Variant:
-    """Return the VAE for binary data with ``components`` pseudo-inputs and gated nets."""
+    """Return a VAE for binary data with ``components`` pseudo-inputs and gated nets."""
     model = VAE(
         event_shape=event_shape,
         latent_dim=latent_dim,

@@ -7,9 +7,9 @@ from pathlib import Path
 MODELS = Path(__file__).parent.parent / "models"
 HEAD = """# The gallery
 
-Each file is one variant of the VAE that the literature names: a function that returns it, in a few lines, with the
-objective and the optimizer where the paper's idea is in them. `probvae train models/NAME.py` trains it (its keyword
-arguments are options). `tests/gallery_claims.py` holds each to what its paper is about.
+Each file is one variant of the VAE from the literature: a function that returns it, in a few lines, with the objective and
+the optimizer if the paper's idea is in them. `probvae train models/NAME.py` trains it. The function's keyword arguments are
+options of the command. `tests/gallery_claims.py` tests for each variant what its paper claims.
 
 | file | paper | idea |
 | --- | --- | --- |

@@ -317,21 +317,21 @@ def test_terms_are_the_distributions(fitted, pairs):
 
 ERRORS = {
     "a net that is not masked": (
-        lambda: Autoregressive(nets.MLP()), TypeError, r"masked net.*MaskedConv.*MADE.*got MLP.*sum to 1"),
+        lambda: Autoregressive(nets.MLP()), TypeError, r"masked net.*MADE.*sum to 1; got MLP"),
     "a class": (lambda: Autoregressive(nets.MADE), TypeError, "expects a function.*Call it: MADE"),
     "nested": (
-        lambda: Autoregressive(nets.MADE(), Autoregressive(nets.MADE())), ValueError, "family of single entries"),
+        lambda: Autoregressive(nets.MADE(), Autoregressive(nets.MADE())), ValueError, "density of single entries"),
     "coupled": (
         lambda: Autoregressive(nets.MADE(), likelihoods.Poisson(likelihoods.LibrarySize())), ValueError,
-        "family of single entries"),
+        "density of single entries"),
     "columns": (
-        lambda: Autoregressive(nets.MADE(), likelihoods.Joint(a=(2, Gaussian()))), ValueError, "family of single entries"),
+        lambda: Autoregressive(nets.MADE(), likelihoods.Joint(a=(2, Gaussian()))), ValueError, "density of single entries"),
     "a kept quantity": (
         lambda: vae_of(Autoregressive(nets.MADE(), Gaussian(scale=likelihoods.OptimalScale()))), ValueError,
-        "Gaussian keeps a training-set quantity.*LearnedScale"),
+        "without a training-set quantity; Gaussian has .*LearnedScale"),
     "colours": (
         lambda: vae_of(Autoregressive(nets.MaskedConv()), (2, 2, 3)), ValueError,
-        r"MaskedConv orders the pixels of images of one channel; got event_shape=\(2, 2, 3\).*MADE"),
+        r"MaskedConv expects images of one channel; got event_shape=\(2, 2, 3\).*MADE"),
     "a vector": (lambda: vae_of(Autoregressive(nets.MaskedConv()), (4,)), ValueError, r"event_shape=\(4,\).*MADE"),
     "no features": (lambda: Autoregressive(nets.MADE(), features=0), ValueError, r"features=...\) .*positive integer; got 0"),
     "no draws": (lambda: Autoregressive(nets.MADE(), mean_draws=0), ValueError, r"mean_draws=...\) .*positive integer; got 0"),

@@ -101,7 +101,8 @@ def test_a_weight_is_a_finite_number_of_at_least_0(kind, name, value, got):
 @pytest.mark.parametrize("kind", [k for k in EVERY if "num_particles" in k.__annotations__])
 def test_no_particles(kind):
     for number in (0, -2, True):
-        with pytest.raises(ValueError, match=rf"{kind.__name__}\(num_particles=...\) .*got {number}"):
+        message = rf"{kind.__name__}\(num_particles=...\) .*got {number}"
+        with pytest.raises((TypeError, ValueError), match=message):
             kind(num_particles=number)
 
 
@@ -156,7 +157,7 @@ def test_info_vae_never_rewards_codes_for_differing_from_the_prior(untrained):
 
 @pytest.mark.parametrize("kind", [BetaTC, InfoVAE, FactorVAE])
 def test_a_batch_of_one_has_nothing_to_compare(kind, untrained):
-    message = rf"^{kind.__name__} compares .*got a batch of one; .*at least 2.*batch_size"
+    message = rf"^{kind.__name__} compares .*at least 2; got a batch of 1.*batch_size"
     with pytest.raises(ValueError, match=message):
         fitting(kind(), batch_size=1)
 

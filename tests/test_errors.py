@@ -66,18 +66,18 @@ TABLE = {
         joining(prior=priors.TwoLevel(), posterior=guides.SemiAmortized()), ValueError,
         "prior TwoLevel and the posterior SemiAmortized do not fit: .*has none.*one distribution"),
     "AR(1) of one entry": (
-        joining(prior=priors.AutoregressiveNormal(), latent_dim=1), ValueError, "needs latent_dim >= 2; got 1"),
+        joining(prior=priors.AutoregressiveNormal(), latent_dim=1), ValueError, "expects latent_dim >= 2; got 1"),
     "a net that forgets its shape": (
         joining(decoder=parts.WrongShapeNet), ValueError,
         r"decoder's net .*WrongShapeNet.* returned shape \(2, 5\).*expected \(2, 3, 2\)"),
     # components
     "no components": (lambda: priors.VampPrior(0), ValueError, "VampPrior.*positive integer; got 0"),
     "no widths": (lambda: nets.MLP((300, 0)), ValueError, r"tuple of positive integers.*got \(300, 0\)"),
-    "scale 0": (lambda: likelihoods.FixedScale(0.0), ValueError, "positive number; got 0.0"),
+    "scale 0": (lambda: likelihoods.FixedScale(0.0), ValueError, "finite number > 0; got 0.0"),
     "start below the floor": (lambda: likelihoods.LearnedScale(start=1e-9), ValueError, r"above exp\(min_log\)"),
-    "equal pseudo-inputs": (lambda: priors.VampPrior(3, start_scale=0.0), ValueError, "stay equal for ever"),
-    "a rate of 0": (lambda: priors.AutoregressiveNormal(0.0), ValueError, "expects a rate > 0, in nats; got 0.0"),
-    "no degrees of freedom": (lambda: priors.StudentT(0.0), ValueError, "StudentT.*positive number; got 0.0"),
+    "equal pseudo-inputs": (lambda: priors.VampPrior(3, start_scale=0.0), ValueError, "start_scale=.*finite number > 0; got 0.0"),
+    "a rate of 0": (lambda: priors.AutoregressiveNormal(0.0), ValueError, "delta=.*finite number > 0; got 0.0"),
+    "no degrees of freedom": (lambda: priors.StudentT(0.0), ValueError, "StudentT.*finite number > 0; got 0.0"),
     "a sure bit": (lambda: priors.Bernoulli(1.0), ValueError, r"number in \(0, 1\); got 1.0"),
     "rank 0": (lambda: guides.LowRank(0), ValueError, "LowRank.*positive integer; got 0"),
     "no steps": (lambda: guides.SemiAmortized(0), ValueError, "SemiAmortized.*positive integer; got 0"),

@@ -143,9 +143,9 @@ NORMED = nets.MLP((8,), norm=nnx.BatchNorm)
         ),
         pytest.param(
             {"prior": priors.UniformSphere(), "posterior": guides.PowerSpherical()}, NET, 4,
-            "FactorVAE .*leaves the sphere", id="sphere",
+            "FactorVAE .*codes on the sphere", id="sphere",
         ),
-        pytest.param({}, NET, 1, "got a batch of one", id="batch"),
+        pytest.param({}, NET, 1, "got a batch of 1", id="batch"),
         pytest.param({}, NORMED, 4, "without running state and dropout.*LayerNorm", id="batch norm"),
     ],
 )  # fmt: skip
@@ -156,7 +156,7 @@ def test_refusals(changes, net, batch, message):
 
 
 def test_plain_svi_needs_the_programs():
-    with pytest.raises(ValueError, match="FactorVAE has a discriminator.*programs"):
+    with pytest.raises(ValueError, match="FactorVAE expects programs that register its discriminator"):
         FactorVAE(discriminator=NET).loss(KEY, PARAMS, VAE.model, VAE.guide, X)
     with pytest.raises(ValueError, match="gamma=.*got -1.0"):
         FactorVAE(-1.0)

@@ -241,7 +241,7 @@ def test_a_sites_units_share_the_datums_factor_and_the_hierarchy_works():
     [
         pytest.param(
             {"likelihood": likelihoods.Gaussian(scale=likelihoods.OptimalScale())}, IWAE(),
-            r"IWAE does not work .*StandardNormal.*MeanField.*likelihood\$state.*weighted with them.*LayerNorm",
+            r"IWAE does not work .*StandardNormal.*MeanField.*likelihood\$state.*LayerNorm",
             id="state",
         ),
         pytest.param(
@@ -271,7 +271,7 @@ def test_plain_svi_refuses_an_estimator_on_a_discrete_guide():
     [
         pytest.param(lambda: IWAE(0), "IWAE.num_particles=.* positive integer; got 0", id="particles"),
         pytest.param(lambda: Renyi(float("inf")), "alpha=.* finite number; got inf", id="alpha"),
-        pytest.param(lambda: IWAE(estimator=STL()), "STL.. is biased for IWAE.*DReG", id="stl"),
+        pytest.param(lambda: IWAE(estimator=STL()), "IWAE.estimator=.*unbiased.*got STL.*DReG", id="stl"),
     ],
 )
 def test_bad_arguments(make, message):

@@ -113,7 +113,7 @@ def test_a_prior_without_reparametrised_draws_keeps_its_parameters_from_the_mmd(
             {"prior": priors.TwoLevel(), "posterior": guides.TwoLevelTopDown()}, 4,
             "TwoLevel .*one latent site", id="sites",
         ),
-        pytest.param({}, 1, "got a batch of one", id="batch"),
+        pytest.param({}, 1, "got a batch of 1", id="batch"),
     ],
 )  # fmt: skip
 def test_refusals(changes, batch, message):

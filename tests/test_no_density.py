@@ -116,16 +116,16 @@ def test_bounds_are_refused_by_name(part, request):
 
 @pytest.mark.parametrize("objective", [IWAE(), FreeBits(), ELBO(estimator=STL())], ids=repr)
 def test_objectives_that_need_a_rate_are_refused(objective):
-    with pytest.raises(ValueError, match="needs a density q.*PointMass puts all mass.*beta=0.0"):
+    with pytest.raises(ValueError, match="expects a density q.*PointMass, which puts all mass.*beta=0.0"):
         fit(AUTOENCODER, X, rng_key=KEY, objective=objective, epochs=1)
 
 
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        pytest.param(lambda: looking(lambda x: x @ jnp.ones((9, 2))), "failed on them", id="shape"),
-        pytest.param(lambda: looking(lambda x: x.sum()), "row for each of 2 data", id="rows"),
-        pytest.param(lambda: looking(jnp.tanh, scale=0.0), "positive number; got 0.0", id="scale"),
+        pytest.param(lambda: looking(lambda x: x @ jnp.ones((9, 2))), "failed: ", id="shape"),
+        pytest.param(lambda: looking(lambda x: x.sum()), r"one row per datum \(2\)", id="rows"),
+        pytest.param(lambda: looking(jnp.tanh, scale=0.0), "finite number > 0; got 0.0", id="scale"),
     ],
 )
 def test_bad_arguments(make, message):

@@ -112,7 +112,7 @@ def test_discrete_parts_start_from_the_relaxed_ones(pair):
     [
         (lambda: priors.RelaxedBernoulli(1.0), "expects a number in \\(0, 1\\); got 1.0"),
         (lambda: priors.RelaxedCategorical(0.0), "RelaxedCategorical\\(temperature=...\\) expects"),
-        (lambda: guides.RelaxedBernoulli(float("nan")), "positive number; got nan"),
+        (lambda: guides.RelaxedBernoulli(float("nan")), "finite number > 0; got nan"),
     ],
     ids=["probability", "zero temperature", "nan"],
 )

@@ -77,13 +77,13 @@ def tiny(likelihood, **parts):
 
 REFUSED = {
     "a pair that is not known": (
-        lambda: tiny(Spread(Laplace(), noise=NOISES[0])), ValueError, "base Laplace and the noise GaussianNoise do not fit.*Delta"),
+        lambda: tiny(Spread(Laplace(), noise=NOISES[0])), ValueError, "Delta.*got Laplace with GaussianNoise"),
     "Gaussian with Laplace noise": (
-        lambda: tiny(Spread(Gaussian(), noise=NOISES[1])), ValueError, "base Gaussian and the noise LaplaceNoise do not fit"),
+        lambda: tiny(Spread(Gaussian(), noise=NOISES[1])), ValueError, "got Gaussian with LaplaceNoise"),
     "Bernoulli": (
-        lambda: tiny(Spread(likelihoods.Bernoulli(), noise=NOISES[0])), ValueError, "base Bernoulli and the noise GaussianNoise"),
+        lambda: tiny(Spread(likelihoods.Bernoulli(), noise=NOISES[0])), ValueError, "got Bernoulli with GaussianNoise"),
     "the optimal scale": (
-        lambda: Spread(Gaussian(scale=likelihoods.OptimalScale()), noise=NOISES[0]), ValueError, "OptimalScale do not fit.*LearnedScale"),
+        lambda: Spread(Gaussian(scale=likelihoods.OptimalScale()), noise=NOISES[0]), ValueError, "without OptimalScale.*LearnedScale"),
     "a noise that is a number": (lambda: Spread(Delta(), noise=0.5), TypeError, r"data.GaussianNoise\(0.5\); got 0.5"),
     "a noise that is no noise": (lambda: Spread(Delta(), noise=data.Cast()), TypeError, r"noise component such as.*got Cast"),
     "no noise": (lambda: data.GaussianNoise(0.0), ValueError, r"GaussianNoise\(scale=...\) expects a finite number > 0"),

@@ -156,9 +156,10 @@ def check_objective(
     enumerates = no_estimator and getattr(objective, "can_infer_discrete", False)
     if pathwise and score_only and not enumerates:
         raise ValueError(
-            f"{name} takes gradients through draws and expects a reparametrised guide; got "
-            f"{guide_name}, whose {score_only} are not. Use objectives.ELBO() without an estimator (it "
-            "sums over few states), numpyro.infer.TraceGraph_ELBO(), or a reparametrised guide."
+            f"{name} expects a reparametrised guide; the guide {guide_name} draws {score_only} without "
+            "reparametrisation, so the encoder's gradient would be zero in expectation. Use "
+            "objectives.ELBO() without an estimator (it sums over few states), "
+            "numpyro.infer.TraceGraph_ELBO(), or a reparametrised guide."
         )
     if score_only and isinstance(objective, AbstractObjective):
         _check_enumerable(guide, state, guide_name)
