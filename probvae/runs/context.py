@@ -55,7 +55,7 @@ def add_query_context(variant: Variant, data: Data) -> Data:
     if data_context_shape(variant) == variant.vae.context_shape:
         return data
     context = {
-        split: variant.objective.asked_context(data.context.get(split), len(x))
+        split: variant.objective.query_context(data.context.get(split), len(x))
         for split, x in data.splits.items()
     }
     return replace(data, context=context)
@@ -64,4 +64,4 @@ def add_query_context(variant: Variant, data: Data) -> Data:
 def describe_query_context(variant: Variant) -> str:
     """Return the value that ``add_query_context`` adds, in words. "" if it adds nothing."""
     same = data_context_shape(variant) == variant.vae.context_shape
-    return "" if same else variant.objective.asked_at
+    return "" if same else variant.objective.query_setting
