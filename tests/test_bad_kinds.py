@@ -160,7 +160,10 @@ JOINS = {
         lambda: nets.Conv((4,), kernel=0),
         r"Conv\(kernel=...\).*positive integer; got 0",
     ),
-    "no finite bound": (lambda: guides.MeanField(log_bound=np.inf), "log_bound.*finite number > 0; got inf"),
+    "no finite bound": (
+        lambda: guides.MeanField(log_bound=np.inf),
+        "log_bound.*finite number > 0; got inf",
+    ),
     "no features": (lambda: objectives.Discriminator(num_features=0), "num_features.*got 0"),
     "no bins": (lambda: flows.SplineCoupling(bins=0), "bins.*positive integer; got 0"),
     "a bound of 0": (lambda: flows.SplineCoupling(bound=0.0), "bound.*number > 0; got 0.0"),

@@ -371,7 +371,9 @@ def test_what_cannot_have_such_weights_is_refused(make, match):
 
 @pytest.mark.parametrize("objective", [IWAE(2), RenyiELBO()], ids=["ours", "numpyro's"])
 def test_weights_per_datum_are_refused(objective):
-    with pytest.raises(ValueError, match="decoder\\$weights.*which all data share.*Use objectives.ELBO"):
+    with pytest.raises(
+        ValueError, match="decoder\\$weights.*which all data share.*Use objectives.ELBO"
+    ):
         fit(regression(), data(), rng_key=KEY, objective=objective, batch_size=BATCH, progress=False)
 
 

@@ -271,7 +271,9 @@ def test_plain_svi_refuses_an_estimator_on_a_discrete_guide():
     [
         pytest.param(lambda: IWAE(0), "IWAE.num_particles=.* positive integer; got 0", id="particles"),
         pytest.param(lambda: Renyi(float("inf")), "alpha=.* finite number; got inf", id="alpha"),
-        pytest.param(lambda: IWAE(estimator=STL()), "IWAE.estimator=.*unbiased.*got STL.*DReG", id="stl"),
+        pytest.param(
+            lambda: IWAE(estimator=STL()), "IWAE.estimator=.*unbiased.*got STL.*DReG", id="stl"
+        ),
     ],
 )
 def test_bad_arguments(make, message):

@@ -116,7 +116,9 @@ def test_bounds_are_refused_by_name(part, request):
 
 @pytest.mark.parametrize("objective", [IWAE(), FreeBits(), ELBO(estimator=STL())], ids=repr)
 def test_objectives_that_need_a_rate_are_refused(objective):
-    with pytest.raises(ValueError, match="expects a density q.*PointMass, which puts all mass.*beta=0.0"):
+    with pytest.raises(
+        ValueError, match="expects a density q.*PointMass, which puts all mass.*beta=0.0"
+    ):
         fit(AUTOENCODER, X, rng_key=KEY, objective=objective, epochs=1)
 
 
