@@ -1,4 +1,4 @@
-"""An affine VAE, z = a x + tau e, x = w z + sigma e: where it starts, and what it is, exactly."""
+"""An affine VAE, z = a x + tau e, x = w z + sigma e: its initial values, and its exact properties."""
 
 import math
 from typing import NamedTuple
@@ -11,7 +11,7 @@ D = 10
 LEARNED = likelihoods.LearnedScale(start=0.1, min_log=-20.0)
 
 
-class Found(NamedTuple):
+class AffineProperties(NamedTuple):
     """What an affine VAE is, exactly, on new draws; nats but for variances and errors per entry."""
 
     minus_elbo: float
@@ -39,7 +39,7 @@ def start_at(w: float, sigma: float) -> dict:
     return {**start, "likelihood$log_scale": np.array(LEARNED.min_log + math.log(math.expm1(above)))}
 
 
-def found(fitted: Fitted, x: np.ndarray) -> Found:
+def read_affine(fitted: Fitted, x: np.ndarray) -> AffineProperties:
     """Read an affine VAE back from its encodings and decodings; say what it is, in double precision."""
     q, p = fitted.encode(x), fitted.decode(np.concatenate([np.zeros((1, D)), np.eye(D)]))
     m, s2, at = (np.asarray(a, np.float64) for a in (q.mean, q.variance, p.mean))
@@ -49,7 +49,7 @@ def found(fitted: Fitted, x: np.ndarray) -> Found:
     error_term = (square + s2 @ np.square(w).sum(1)) / sigma2
     kl = 0.5 * (m**2 + s2 - 1 - np.log(s2)).sum(1)
     c = w.T @ w + sigma2 * np.eye(D)
-    return Found(
+    return AffineProperties(
         float((D / 2 * math.log(2 * math.pi * sigma2) + error_term / 2 + kl).mean()),
         normal_kl(np.zeros(D), np.eye(D), b, c),
         sigma2,

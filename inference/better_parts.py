@@ -1,10 +1,10 @@
-"""Question: do better parts give better bounds? Priors and guides on binarized MNIST, all else equal.
+"""Question: do better parts give better bounds? Priors and guides on binarized MNIST.
 
-Against a standard normal prior and a mean-field guide: a flow prior, a VampPrior, an inverse
-autoregressive guide, a full-rank guide. Same nets (two ReLU layers of 300), 40 latents, batch 128,
-Adam 1e-3 and steps; the pseudo-inputs of the VampPrior start at training images and have a rate of
-their own (`models/vampprior.py`). The test log p(x) is the importance-weighted bound with 500
-particles on all 10,000 test images; the spread is over trainings.
+The baseline has a standard normal prior and a mean-field guide. Compared are a flow prior, a VampPrior,
+an inverse autoregressive guide and a full-rank guide. All else is equal: two ReLU layers of 300, 40
+latents, batch 128, Adam 1e-3, the same steps. The pseudo-inputs of the VampPrior start at training
+images and have their own learning rate (`models/vampprior.py`). The test log p(x) is the
+importance-weighted bound with 500 particles on all 10,000 test images. The spread is over trainings.
 
     python -m inference.better_parts [--seeds 3] [--epochs 20] [--quick]
 """

@@ -1,28 +1,29 @@
 """Question: what blurs the pictures of a VAE?
 
-Likelihoods and objectives at equal nets, codes and epochs (a fifth of them for the autoregressive one,
-whose steps and draws are slow). Where the entries of p(x|z) are independent and its mean is shown,
-pictures are blurred: a mean of all that may be there is smooth, and what it leaves out is white noise.
-A scale too large (a variance of 1: a KL weighed too much) makes it worse; a scale for each pixel gains
-likelihood by saying where it does not know. For each:
+The script compares likelihoods and objectives at equal nets, codes and epochs. (The autoregressive one,
+whose steps and draws are slow, has a fifth of the epochs.) If the entries of p(x|z) are independent and
+you show its mean, pictures are blurred: a mean of all plausible images is smooth, and the rest is white
+noise. A scale that is too large (variance 1, so the KL weighs too much) makes it worse. A scale per
+pixel gains likelihood where the decoder is uncertain. The table shows for each:
 
-- sharpness: variance of the Laplacian (4 neighbours) within a picture, mean over pictures, as a share
-  of that of test data: of E[x|z] of reconstructions, of E[x|z] at z ~ p(z), and of draws x ~ p(x|z) at
-  z ~ p(z). The autoregressive p(x|z) has no such mean: there all are draws of x. Reconstructions are at
-  draws of q(z|x): its mean lies near 0 where units are unused, which no decoder was trained at;
-- squared error per pixel of these reconstructions, of test data;
-- bits per dimension where p(x|z) is a density that was trained as one (importance weighted, 50
-  particles; the data dequantised, from 256 levels);
+- sharpness: variance of the Laplacian (4 neighbours) within a picture, mean over pictures, relative to
+  test data. It is measured for E[x|z] of reconstructions, for E[x|z] at z ~ p(z), and for draws
+  x ~ p(x|z) at z ~ p(z). The autoregressive p(x|z) has no such mean, so all are draws there.
+  Reconstructions are at draws of q(z|x). Its mean is near 0 in unused units, and the decoder was not
+  trained there;
+- squared error per pixel of these reconstructions, on test data;
+- bits per dimension, if p(x|z) is a density and was trained as one (importance weighted, 50 particles,
+  data dequantised from 256 levels);
 - Frechet distance to test data of E[x|z] and of x at z ~ p(z), in the features of a classifier of
   digits (MNIST) or in 32 principal components (faces).
 
     python -m inference.blur [--data mnist] [--seeds 2] [--epochs 30] [--out figures] [--quick]
 
-Faces (all eight models): centre 48 x 48 of LFW, grey, 2 x 2 pixels to one, and mirrored ones. MNIST
-(the scales alone): 10,000 images. Expected, as an order: Rybkin, Daniilidis and Levine 2021,
-arXiv:2006.13202, on MNIST, -log p / FID: unit variance 740.5 / 59.9, shared sigma -896.1 / 32.18, per
-pixel -2895 / 132.5 (convolutions, no noise on the data, another feature space): the scale per pixel
-wins the bound and loses the samples.
+Faces (all eight models): the centre 48 x 48 of LFW, grey, halved in size, with mirrored copies. MNIST
+(scales only): 10,000 images. The expected order is that of Rybkin, Daniilidis and Levine 2021,
+arXiv:2006.13202. On MNIST they report -log p / FID: unit variance 740.5 / 59.9, shared sigma -896.1 /
+32.18, per pixel -2895 / 132.5 (convolutions, no noise on the data, another feature space). So the scale
+per pixel wins the bound and loses the samples.
 """
 
 from pathlib import Path
@@ -31,7 +32,7 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
-from inference.claims import HEAD, row, stated
+from inference.claims import HEAD, format_values, row
 from inference.comparison import error, options
 from inference.pictures import Images, images, sharpness
 from models.perceptual import perceptual
@@ -50,7 +51,7 @@ HEADS = ("sharp: reconstructions", "sharp: at z ~ p(z)", "sharp: draws of x", "s
          "bits per dimension", "Frechet: means", "Frechet: draws")  # fmt: skip
 
 
-class Measured(NamedTuple):
+class Measures(NamedTuple):
     """Of a training, in the order of ``HEADS``."""
 
     reconstructed: float
@@ -87,7 +88,7 @@ def recipes(event_shape: tuple[int, ...], size: int, latent_dim: int) -> dict[st
     }
 
 
-def trained(variant: Variant, data: Images, seed: int, epochs: int) -> Fitted:
+def fit_vae(variant: Variant, data: Images, seed: int, epochs: int) -> Fitted:
     """Train from a key."""
     return fit(
         variant.vae,
@@ -102,20 +103,20 @@ def trained(variant: Variant, data: Images, seed: int, epochs: int) -> Fitted:
     )
 
 
-def shown(fitted: Fitted, z: ArrayLike, name: str) -> np.ndarray:
+def render(fitted: Fitted, z: ArrayLike, name: str) -> np.ndarray:
     """Return the pictures at codes: E[x|z], or a draw where it has no closed form."""
     p = fitted.decode(z)
     return np.asarray(p.sample(jax.random.key(5)) if name == AUTO else p.mean)
 
 
-def measured(
+def measure(
     fitted: Fitted, name: str, data: Images, particles: int
-) -> tuple[Measured, dict[str, np.ndarray]]:
+) -> tuple[Measures, dict[str, np.ndarray]]:
     """Ask a fitted VAE for pictures; return the numbers, and the first ten pictures of each kind."""
     clean = (data.test / np.float32(data.levels))[:PICTURES]
     codes = jax.random.normal(jax.random.key(6), (len(clean), fitted.vae.latent_dim))
-    again = shown(fitted, fitted.encode(clean).sample(jax.random.key(4)), name)
-    new = shown(fitted, codes, name)
+    again = render(fitted, fitted.encode(clean).sample(jax.random.key(4)), name)
+    new = render(fitted, codes, name)
     draws = new if name == AUTO else np.asarray(fitted.decode(codes).sample(jax.random.key(8)))
     sharp = [sharpness(x) / sharpness(clean) for x in (again, new, draws)]
     square = 1000 * float(((again - clean) ** 2).mean())
@@ -126,7 +127,7 @@ def measured(
         "draws of x, z ~ p(z)": draws,
     }
     bits = float("nan") if name in (EDGES, GAN) else test_bits(fitted, data, particles)
-    return Measured(*sharp, square, bits, *far), {kind: x[:10] for kind, x in pictures.items()}
+    return Measures(*sharp, square, bits, *far), {kind: x[:10] for kind, x in pictures.items()}
 
 
 def test_bits(fitted: Fitted, data: Images, particles: int) -> float:
@@ -136,18 +137,19 @@ def test_bits(fitted: Fitted, data: Images, particles: int) -> float:
     return float(bits_per_dimension(found.mean, data.test.shape[1:], levels=data.levels))
 
 
-def table(results: dict[str, list[Measured]]) -> str:
+def table(results: dict[str, list[Measures]]) -> str:
     """Return means and standard errors over trainings."""
     lines = ["| model | " + " | ".join(HEADS) + " |", "| --- |" + " --- |" * len(HEADS)]
     for name, values in results.items():
         cells = [
-            stated(each, 3) if np.isfinite(each).all() else "-" for each in zip(*values, strict=True)
+            format_values(each, 3) if np.isfinite(each).all() else "-"
+            for each in zip(*values, strict=True)
         ]
         lines.append(f"| {name} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
 
-def verdicts(results: dict[str, list[Measured]]) -> str:
+def verdicts(results: dict[str, list[Measures]]) -> str:
     """Say which orders are seen beyond two standard errors; the smaller number first."""
     lines = [HEAD]
     for what, quantity, less, more, words in (
@@ -200,12 +202,12 @@ def main() -> None:
     if name != "lfw64":
         chosen = (SHARED, PIXEL) if args.quick else SCALES
         compared = {model: compared[model] for model in chosen}
-    results: dict[str, list[Measured]] = {model: [] for model in compared}
+    results: dict[str, list[Measures]] = {model: [] for model in compared}
     for seed in range(seeds):
         rows: dict[str, dict[str, np.ndarray]] = {}
         for model, variant in compared.items():
-            fitted = trained(variant, data, seed, epochs // 5 if model == AUTO else epochs)
-            found, pictures = measured(fitted, model, data, particles)
+            fitted = fit_vae(variant, data, seed, epochs // 5 if model == AUTO else epochs)
+            found, pictures = measure(fitted, model, data, particles)
             results[model].append(found)
             for kind, some in pictures.items():
                 rows.setdefault(kind, {"data": data.test[:10] / data.levels})[model] = some

@@ -1,27 +1,29 @@
-"""Question: does the transformer VAE of faces work under a true ELBO, and how well does it reconstruct?
+"""Question: does the transformer VAE of faces work with a true ELBO, and how well does it reconstruct?
 
-The model is ``models/transformer_vae.py``: patches of 8, hidden 256, 4 blocks, 64 latents, a mean and a
-scale for each pixel. Faces are CelebA-HQ at 64 x 64 where ``load("celebahq")`` finds them (see
-``data.prepare_images``), else LFW; the report says which. Training faces are mirrored at random and
-dequantised, (level + noise) / 256; held-out ones, dequantised once, are not mirrored. Shown are
+The model is ``models/transformer_vae.py``: patches of 8, hidden 256, 4 blocks, 64 latents, and a mean
+and a scale for each pixel. Faces are CelebA-HQ at 64 x 64 if ``load("celebahq")`` finds them (see
+``data.prepare_images``), and LFW otherwise. The report names the data. Training faces are mirrored at
+random and dequantised, (level + noise) / 256. Held-out faces are dequantised once and not mirrored. The
+report shows
 
-- the error of mean reconstructions of held-out faces, squared, per value in [0, 1], beside that of as
-  many principal components as there are latents and the tutorial's 0.02597 (CelebA-HQ, its training
-  data; grade P in its own notebook);
-- the ELBO in bits per dimension: of the density of dequantised values, 256 levels;
-- sharpness (variance of the Laplacian, as a share of that of faces) of reconstructions, samples and the
+- the squared error of mean reconstructions of held-out faces, per value in [0, 1]. For comparison: as
+  many principal components as latents, and the tutorial's 0.02597 (CelebA-HQ, its training data, grade
+  P in its own notebook);
+- the ELBO in bits per dimension, of the density of dequantised values with 256 levels;
+- sharpness (variance of the Laplacian, relative to faces) of reconstructions, of samples, and of the
   middles of paths between two faces;
-- curves, reconstructions, samples, and paths: averages of pixels, codes by the tutorial's weights t and
-  sqrt(1 - t^2), and codes on the great circle.
+- curves, reconstructions, samples, and paths: averages of pixels, codes with the tutorial's weights t
+  and sqrt(1 - t^2), and codes on the great circle.
 
     python -m inference.celebahq [--steps 100000] [--out figures] [--seeds 1] [--quick]
         [--data celebahq|lfw64] [--hidden 256] [--depth 4] [--patch 8] [--batch-size 64]
         [--learning-rate R] [--tutorial-loss] [--start FILE] [--fitted FILE]
 
-``--learning-rate`` is the peak of a warm-up and a cosine, for reduced forms on a CPU; without it, the
-recipe's constant 3e-4. ``--tutorial-loss`` minimises what the tutorial does, which is no bound: log
-sigma counts once and not twice, the KL takes the log of q's scale for that of its variance, and costs
-100 times its nats. ``--start`` trains on from a fit that was saved; ``--fitted`` trains no more.
+``--learning-rate`` is the peak of a warm-up and a cosine decay, for small models on a CPU. Without
+it, the rate is the recipe's constant 3e-4. ``--tutorial-loss`` minimises the tutorial's loss, which
+is not a bound: it counts log sigma once instead of twice, its KL uses the log of q's scale as that of
+its variance, and it weights the KL by 100. ``--start`` continues from a saved fit. ``--fitted``
+evaluates a saved fit without training.
 """
 
 import argparse
@@ -33,8 +35,8 @@ import jax
 import numpy as np
 import optax
 
-from inference.claims import HEAD, row, stated
-from inference.faces import LEVELS, Measured, draw, measured, middle_of_level
+from inference.claims import HEAD, format_values, row
+from inference.faces import LEVELS, Measures, draw, measure, middle_of_level
 from inference.pictures import by_components
 from inference.tutorial_loss import TutorialLoss
 from models.transformer_vae import transformer_vae
@@ -65,7 +67,7 @@ def faces(name: str | None, most: int | None) -> Faces:
     return Faces(name, found.train[: most and 2 * most], valid)
 
 
-def trained(variant: Variant, data: Faces, args: argparse.Namespace, seed: int) -> Fitted:
+def fit_vae(variant: Variant, data: Faces, args: argparse.Namespace, seed: int) -> Fitted:
     """Fit for the steps that were asked for, in whole epochs."""
     batch_size = min(args.batch_size, len(data.train) // 2)
     each = len(data.train) // batch_size
@@ -108,9 +110,9 @@ def form(sizes: dict[str, int], args: argparse.Namespace) -> str:
     return f"transformer VAE ({'reduced: ' if reduced else ''}{words}{loss})"
 
 
-def report(results: list[Measured], name: str, model: str) -> str:
+def report(results: list[Measures], name: str, model: str) -> str:
     """Return the numbers and what they say of the claims."""
-    columns = [stated(each, 4) for each in zip(*results, strict=True)]
+    columns = [format_values(each, 4) for each in zip(*results, strict=True)]
     error = max(found.squared_error for found in results)
     shown, pca = columns[0], columns[1]
     lines = [
@@ -157,10 +159,10 @@ def main() -> None:
     args.out.mkdir(parents=True, exist_ok=True)
     results = []
     for seed in range(args.seeds):
-        fitted = load(args.fitted, variant.vae) if args.fitted else trained(variant, data, args, seed)
+        fitted = load(args.fitted, variant.vae) if args.fitted else fit_vae(variant, data, args, seed)
         if not args.fitted:
             fitted.save(args.out / f"celebahq_{seed}.safetensors", overwrite=True)
-        found, pictures = measured(fitted, data.valid, pca, particles=1 if args.quick else 10)
+        found, pictures = measure(fitted, data.valid, pca, particles=1 if args.quick else 10)
         results.append(found)
         print(f"key {seed}: {found}", flush=True)
         if seed == 0:

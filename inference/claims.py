@@ -1,4 +1,4 @@
-"""What the claims share: a table of what was expected, what was measured, and whether it holds."""
+"""Tables of claims: the expected value, the measured value, and whether the claim holds."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,7 +23,7 @@ def publish(lines: Sequence[str], figure, path: Path) -> None:
     print(f"\nfigure: {path}")
 
 
-def stated(values: Sequence[float], digits: int = 2) -> str:
+def format_values(values: Sequence[float], digits: int = 2) -> str:
     """Return the mean over trainings and, of several, its standard error."""
     each = np.asarray(values, float)
     mean = f"{each.mean():.{digits}f}"

@@ -1,19 +1,19 @@
 """Question: which remedies keep the code of a VAE whose decoder can do without it?
 
-The decoder sees the pixels before a pixel within four of it (`inference/window.py`), and models digits
-with little use for a code. Against that, at equal nets and steps: the KL's weight raised from 0 to 1
-once or in cycles, free bits, a committed rate, a capacity, and a decoder that sees no pixels. For each:
-active units (Burda et al. 2016), KL and mutual information in nats (ELBO surgery on 300 test images,
-where at most log 300 = 5.7 can show), and test log p(x), importance weighted. The spread is over
-trainings.
+The decoder sees the pixels before each pixel, within a distance of four (`inference/window.py`). It
+models digits well without a code. Six remedies are compared at equal nets and steps: the KL's weight
+rises from 0 to 1 once or in cycles, free bits, a committed rate, a capacity, and a decoder that sees
+no pixels. The table shows active units (Burda et al. 2016), KL and mutual information in nats (ELBO
+surgery on 300 test images, where the maximum is log 300 = 5.7), and test log p(x), importance
+weighted. The spread is over trainings.
 
     python -m inference.collapse [--seeds 3] [--epochs 2] [--out figures] [--quick] [--diagnose]
 
-``--diagnose`` trains the plain ELBO alone, from key 0, and prints what ``diagnose`` finds.
+``--diagnose`` trains only the plain ELBO, from key 0, and prints the findings of ``diagnose``.
 
-Reference: Bowman et al. 2016, arXiv:1511.06349 (the fault, and the raised weight); Fu et al. 2019,
-arXiv:1903.10145 (cycles); Kingma et al. 2016, arXiv:1606.04934 (free bits); Razavi et al. 2019,
-arXiv:1901.03416 (committed rate); Burgess et al. 2018, arXiv:1804.03599 (capacity).
+Reference: Bowman et al. 2016, arXiv:1511.06349 (the fault, and the rising weight). Fu et al. 2019,
+arXiv:1903.10145 (cycles). Kingma et al. 2016, arXiv:1606.04934 (free bits). Razavi et al. 2019,
+arXiv:1901.03416 (committed rate). Burgess et al. 2018, arXiv:1804.03599 (capacity).
 """
 
 from dataclasses import replace
@@ -25,7 +25,7 @@ import numpy as np
 import optax
 
 from inference.claims import comparison
-from inference.comparison import options, some
+from inference.comparison import draw_rows, options
 from inference.window import Window
 from probvae import VAE, Fitted, fit, likelihoods, nets, objectives, priors
 from probvae.criticism import active_units, diagnose, elbo_surgery
@@ -45,7 +45,7 @@ class Recipe(NamedTuple):
     objective: objectives.AbstractObjective = objectives.ELBO()  # noqa: RUF009
 
 
-class Measured(NamedTuple):
+class Measures(NamedTuple):
     """What is asked of a training, of test data; nats but for ``active``."""
 
     active: float
@@ -83,7 +83,7 @@ def recipes(
     }
 
 
-def trained(recipe: Recipe, data, seed: int, epochs: int) -> Fitted:
+def fit_vae(recipe: Recipe, data, seed: int, epochs: int) -> Fitted:
     """Train from a key."""
     return fit(
         recipe.vae,
@@ -96,11 +96,11 @@ def trained(recipe: Recipe, data, seed: int, epochs: int) -> Fitted:
     )
 
 
-def measured(fitted: Fitted, x: np.ndarray, particles: int) -> Measured:
+def measure(fitted: Fitted, x: np.ndarray, particles: int) -> Measures:
     """Ask a fitted VAE what its code says of test data, and how likely they are."""
     keys = jax.random.split(jax.random.key(99), 3)
     found = active_units(fitted, x, rng_key=keys[0])
-    return Measured(
+    return Measures(
         float(sum(active.sum() for active in found.active_mask().values())),
         float(sum(kl.sum(1).mean() for kl in found.kl.values())),
         elbo_surgery(fitted, x, rng_key=keys[1], num_samples=1).mutual_information,
@@ -108,12 +108,12 @@ def measured(fitted: Fitted, x: np.ndarray, particles: int) -> Measured:
     )
 
 
-def figure(results: dict[str, list[Measured]]):
+def figure(results: dict[str, list[Measures]]):
     """Return the table as a picture: one panel for each quantity, one dot for each training."""
     names = list(results)[::-1]
-    shown = new_figure(height=3.6, width=12)
+    drawing = new_figure(height=3.6, width=12)
     for i, (axes, head) in enumerate(
-        zip(shown.subplots(1, len(HEADS), sharey=True), HEADS, strict=True)
+        zip(drawing.subplots(1, len(HEADS), sharey=True), HEADS, strict=True)
     ):
         quantity, _, unit = head.partition(", ")
         tidy(axes, title=quantity, x=unit or "number", y="")
@@ -121,8 +121,8 @@ def figure(results: dict[str, list[Measured]]):
             values = [each[i] for each in results[name]]
             axes.plot(values, [row] * len(values), "o", color=BLUE, ms=5, alpha=0.7)
         axes.set(yticks=range(len(names)), yticklabels=names)
-    shown.suptitle("A decoder that can do without its code; a dot is a training")
-    return shown
+    drawing.suptitle("A decoder that can do without its code; a dot is a training")
+    return drawing
 
 
 def main() -> None:
@@ -139,16 +139,16 @@ def main() -> None:
     compared = recipes(data.event_shape, *sizes, steps)
     if args.quick:
         compared = {name: compared[name] for name in QUICK}
-    test = some(data.test, 300)
+    test = draw_rows(data.test, 300)
     if args.diagnose:
-        fitted = trained(compared[BASELINE], data, 0, epochs)
+        fitted = fit_vae(compared[BASELINE], data, 0, epochs)
         print(diagnose(fitted, test, rng_key=jax.random.key(99), budget=budgets.QUICK))
         return
-    results: dict[str, list[Measured]] = {}
+    results: dict[str, list[Measures]] = {}
     for seed in range(seeds):
         for name, recipe in compared.items():
-            fitted = trained(recipe, data, seed, epochs)
-            results.setdefault(name, []).append(measured(fitted, test, particles))
+            fitted = fit_vae(recipe, data, seed, epochs)
+            results.setdefault(name, []).append(measure(fitted, test, particles))
             print(f"{name}, key {seed}: {results[name][-1]}", flush=True)
     print("\n" + comparison(results, HEADS, baseline=BASELINE, what="remedy"))
     args.out.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""What the comparisons share: trainings from several keys, a table, and what exceeds the noise."""
+"""Comparisons of VAEs: trainings from several keys, a table, and differences beyond the noise."""
 
 import argparse
 from collections.abc import Callable, Mapping
@@ -35,7 +35,7 @@ def trainings(variants: Mapping[str, Callable[[int], float]], seeds: int) -> Res
     return {name: np.array(values) for name, values in found.items()}
 
 
-def some(rows: np.ndarray, most: int | None) -> np.ndarray:
+def draw_rows(rows: np.ndarray, most: int | None) -> np.ndarray:
     """Return at most so many rows, drawn by a fixed seed: static MNIST's test file is sorted."""
     return rows[np.random.default_rng(0).permutation(len(rows))[:most]]
 

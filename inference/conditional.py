@@ -1,16 +1,18 @@
-"""Question: can a VAE be asked for a digit, and what if it has hardly seen one?
+"""Question: can a VAE draw a given digit, and what happens if it has hardly seen one?
 
-The conditional VAE of the gallery is told the label as context (digits, binarised once), and draws x ~
-p(x|z, label), z ~ p(z). A classifier that was trained on real digits judges the draws for each label;
-expected is what it scores on real test digits, within 0.1. Then one label keeps 10 % of its training
-images: expected is that its draws get worse by two standard errors over trainings, and the others' do
-not. Repeating the rare images ten times is the usual remedy; how much the draws of a label differ from
-each other, over how much the real ones do, shows what the classifier does not see: learnt by heart. A
-VAE without context cannot be asked: it says so, and draws the rare label as seldom as its data hold it.
+The conditional VAE of the gallery has the label as context (digits, binarised once), and draws x ~
+p(x|z, label), z ~ p(z). A classifier that was trained on real digits judges the draws of each label.
+The expected accuracy is its score on real test digits, within 0.1.
+
+Then one label keeps 10 % of its training images. Expected: its draws get worse by two standard errors
+over trainings, and those of other labels do not. The usual remedy is to repeat the rare images ten
+times. The classifier does not see whether the VAE memorises them, so the table also shows how much
+draws of a label differ from each other, relative to real images. A VAE without context raises an
+error if you ask for a label, and draws the rare label as seldom as it occurs in the data.
 
     python -m inference.conditional [--seeds 3] [--epochs 100] [--rare 8] [--out figures] [--quick]
 
-Reference: Sohn, Lee and Yan 2015; Kingma et al. 2014, arXiv:1406.5298.
+Reference: Sohn, Lee and Yan 2015. Kingma et al. 2014, arXiv:1406.5298.
 """
 
 from pathlib import Path
@@ -31,7 +33,7 @@ KEPT, REPEATS, LABELS, WITHIN = 10, 10, np.arange(10), 0.1  # one rare image in 
 FULL = 1197  # training digits
 
 
-class Judged(NamedTuple):
+class Judgement(NamedTuple):
     """What draws for each label are: the share that the classifier calls by it, and their spread."""
 
     accuracy: np.ndarray  # (10,)
@@ -48,7 +50,7 @@ def spread(x: np.ndarray) -> float:
     return float(np.sqrt(x.astype(float).var(0).mean()))
 
 
-def trained(variant: Variant, train, seed: int, epochs: int) -> Fitted:
+def fit_vae(variant: Variant, train, seed: int, epochs: int) -> Fitted:
     """Train from a key: as many steps whatever the number of images."""
     n = len(train.x) if isinstance(train, Batch) else len(train)
     return fit(
@@ -96,16 +98,16 @@ class Classifier:
         return float(of_data * self.real[label] + (1 - of_data) * wrongly)
 
 
-def judged(fitted: Fitted, classifier, real: dict[int, np.ndarray], num: int, seed: int) -> Judged:
+def judge(fitted: Fitted, classifier, real: dict[int, np.ndarray], num: int, seed: int) -> Judgement:
     """Draw ``num`` images for each label; let the classifier judge them."""
     x = fitted.sample(num, rng_key=jax.random.key(1000 + seed), context=one_hot(LABELS)).x
     x = np.asarray(x).swapaxes(0, 1)  # label, draw
     called = [classifier(each) for each in x]
     right = np.array([(c == label).mean() for c, label in zip(called, LABELS, strict=True)])
-    return Judged(right, np.array([spread(each) / spread(real[i]) for i, each in enumerate(x)]))
+    return Judgement(right, np.array([spread(each) / spread(real[i]) for i, each in enumerate(x)]))
 
 
-def refusal(fitted: Fitted) -> str:
+def refusal_message(fitted: Fitted) -> str:
     """Return what a VAE without context says when it is asked for a label."""
     try:
         fitted.sample(1, rng_key=jax.random.key(0), context=one_hot(LABELS))
@@ -114,7 +116,7 @@ def refusal(fitted: Fitted) -> str:
     return ""
 
 
-def table(results: dict[str, list[Judged]], real: np.ndarray, rare: int) -> str:
+def table(results: dict[str, list[Judgement]], real: np.ndarray, rare: int) -> str:
     """Return accuracies by label, mean and s.e. over trainings, and the spread of the rare one."""
     heads = " | ".join(f"{name}" for name in results)
     lines = [f"| label | real test images | {heads} |", "| --- | --- |" + " --- |" * len(results)]
@@ -127,10 +129,10 @@ def table(results: dict[str, list[Judged]], real: np.ndarray, rare: int) -> str:
     return "\n".join([*lines, f"| spread of the {rare}s, over that of real ones | 1.000 | {cells} |"])
 
 
-def figure(results: dict[str, list[Judged]], real: np.ndarray, rare: int, draws: dict):
+def figure(results: dict[str, list[Judgement]], real: np.ndarray, rare: int, draws: dict):
     """Return accuracies by label, and draws of the rare one."""
-    shown = new_figure(height=3.8, width=10)
-    a, b = shown.subplots(1, 2, width_ratios=[1.3, 1])
+    drawing = new_figure(height=3.8, width=10)
+    a, b = drawing.subplots(1, 2, width_ratios=[1.3, 1])
     tidy(
         a,
         title="digits by label (bars: s.e. over trainings)",
@@ -153,7 +155,7 @@ def figure(results: dict[str, list[Judged]], real: np.ndarray, rare: int, draws:
     tidy(b, title=f"draws x ~ p(x|z, {rare})", x="each column: a draw")
     b.set(xticks=[], yticks=np.arange(len(strips)) * 10 + 4.5)
     b.set_yticklabels(list(draws))
-    return shown
+    return drawing
 
 
 def main() -> None:
@@ -167,16 +169,16 @@ def main() -> None:
     data, rare = load("digits"), args.rare
     told, asked = cases(data, rare), conditional(data.event_shape)
     classifier, by_label = Classifier(data), {i: data.train[data.labels["train"] == i] for i in LABELS}
-    results: dict[str, list[Judged]] = {}
+    results: dict[str, list[Judgement]] = {}
     draws = {"real": by_label[rare]}
     for name, train in told.items():
-        fits = [trained(asked, train, seed, epochs) for seed in range(seeds)]
-        results[name] = [judged(one, classifier, by_label, num, seed) for seed, one in enumerate(fits)]
+        fits = [fit_vae(asked, train, seed, epochs) for seed in range(seeds)]
+        results[name] = [judge(one, classifier, by_label, num, seed) for seed, one in enumerate(fits)]
         draws[name] = draw(fits[0], rare)
     print(table(results, classifier.real, rare) + "\n\n" + HEAD)
     print("\n".join(claims(results, classifier.real, rare)))
     without = vae(data.event_shape, latent_dim=16, hidden=(300, 300))
-    plain = [trained(without, told["rare label"].x, seed, epochs) for seed in range(seeds)]
+    plain = [fit_vae(without, told["rare label"].x, seed, epochs) for seed in range(seeds)]
     share = float(told["rare label"].context[:, rare].mean())
     print("\n".join(plain_claims(plain, classifier, rare, share)))
     args.out.mkdir(parents=True, exist_ok=True)
@@ -190,7 +192,7 @@ def draw(fitted: Fitted, label: int) -> np.ndarray:
     return np.asarray(fitted.sample(8, rng_key=jax.random.key(5), context=context).x)[:, 0]
 
 
-def claims(results: dict[str, list[Judged]], real: np.ndarray, rare: int) -> list[str]:
+def claims(results: dict[str, list[Judgement]], real: np.ndarray, rare: int) -> list[str]:
     """Say whether the samples are what was asked for, and what a rare label loses."""
     every, seldom, again = (np.array([one.accuracy for one in found]) for found in results.values())
     spreads = [np.array([one.spread[rare] for one in found]) for found in results.values()]
@@ -212,7 +214,7 @@ def claims(results: dict[str, list[Judged]], real: np.ndarray, rare: int) -> lis
 
 def plain_claims(fits: list[Fitted], classifier, rare: int, share: float) -> list[str]:
     """Say what a VAE without context does: it refuses, and draws labels as its data hold them."""
-    words = refusal(fits[0]).split(".")[0]
+    words = refusal_message(fits[0]).split(".")[0]
     x = [one.sample(2000, rng_key=jax.random.key(7)).x for one in fits]
     found = [float((classifier(each) == rare).mean()) for each in x]
     claim = f"without context: share of its samples called {rare} (of its data: {share:.3f})"

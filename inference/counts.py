@@ -1,16 +1,17 @@
-"""Question: which law of counts suits single cells? Held-out log p(x) on PBMC 3k.
+"""Question: which distribution of counts suits single cells? Held-out log p(x) on PBMC 3k.
 
-2,700 blood cells, 2,000 variable genes, UMI counts; the log library size is the context of all
-models. Negative binomial, zero-inflated negative binomial, Poisson; and what a Gaussian on log(1 + x)
-means for counts: the mass function P(x) = Phi((log(x + 1.5) - mu) / sigma) - Phi((log(x + 0.5) - mu) /
-sigma), its first bin from -infinity, so that its log p(x) can be compared with the others'. Same nets
-(one layer of 128 that sees log(1 + x), dropout 0.1), 10 latents, batch 128, Adam 1e-3, epochs. The last
-243 training cells choose the epoch (each fifth of the run is looked at, by validation ELBO).
+2,700 blood cells, 2,000 variable genes, UMI counts. The log library size is the context of all models.
+Compared are the negative binomial, the zero-inflated negative binomial, the Poisson, and a Gaussian on
+log(1 + x). For counts the latter means the mass function P(x) = Phi((log(x + 1.5) - mu) / sigma) -
+Phi((log(x + 0.5) - mu) / sigma), whose first bin starts at -infinity, so that its log p(x) is
+comparable. All have the same nets (one layer of 128 on log(1 + x), dropout 0.1), 10 latents, batch 128,
+Adam 1e-3, and epochs. The last 243 training cells choose the epoch by the validation ELBO, after each
+fifth of the run.
 
     python -m inference.counts [--seeds 3] [--epochs 400] [--quick]
 
-Reference: Lopez et al. 2018, Nature Methods 15:1053 (scVI). The library size is the sum of the very
-counts that are scored: log p(x | its sum), the same for all four.
+Reference: Lopez et al. 2018, Nature Methods 15:1053 (scVI). The library size is the sum of the scored
+counts, so all four models score log p(x | its sum).
 """
 
 from dataclasses import dataclass, replace

@@ -1,11 +1,11 @@
-"""Question: is a decoder that was fitted once a prior on x for problems that it was not fitted for?
+"""Question: is a fitted decoder a useful prior on x for problems that it was not fitted for?
 
-``fitted.as_prior()`` in an ordinary NumPyro program, NUTS over the code. Digits (8 x 8, grey in [0,
-1]): of 32 test images the lower half is hidden, the rest has normal noise of scale 0.3; the posterior
-mean of the decoder's field fills in and denoises. Expected: a smaller squared error than the mean
-training image where nothing is seen, and than the noisy image itself where it is, by more than two
-standard errors of the paired difference over images, in every training. (`process_prior.py` is the
-other use: a process learnt by its draws.)
+``fitted.as_prior()`` is part of an ordinary NumPyro program, and NUTS samples the code. Digits (8 x
+8, grey in [0, 1]): of 32 test images the lower half is hidden, and the rest has normal noise of scale
+0.3. The posterior mean of the decoder's output fills in and denoises. Expected: a smaller squared
+error than the mean training image in the hidden half, and than the noisy image in the other. The
+difference exceeds two standard errors, paired over images, in every training. (`process_prior.py`
+shows the other use: a process that the decoder learned from draws.)
 
     python -m inference.decoder_as_prior [--seeds 3] [--out figures] [--quick]
 """
@@ -20,7 +20,7 @@ import numpyro.distributions as dist
 
 from inference.claims import publish, row
 from inference.comparison import options
-from inference.decoders import nuts, trained
+from inference.decoders import fit_decoder, nuts
 from probvae import likelihoods
 from probvae.data import load
 from probvae.plots.canvas import new_figure
@@ -34,7 +34,7 @@ def digits(seed: int, *, quick: bool) -> dict[str, np.ndarray]:
     grey = data.observation(jax.random.key(0), data.train)
     train, test = (np.asarray(part, np.float32) for part in (grey, data.test))
     scale = likelihoods.LearnedScale()
-    fitted = trained(train, 8, 128, 5 if quick else 150, likelihoods.Gaussian(scale=scale), seed)
+    fitted = fit_decoder(train, 8, 128, 5 if quick else 150, likelihoods.Gaussian(scale=scale), seed)
     field, n = fitted.as_prior(), 2 if quick else 32
     truth = test[:n]
     seen = np.zeros(truth.shape, bool)
@@ -84,16 +84,16 @@ def _row(what: str, errors: list[np.ndarray], words: str) -> str:
 
 def figure(found: dict[str, np.ndarray]):
     """Return truth, what was seen and the answer, a column for each image."""
-    shown = new_figure(height=3.6, width=9)
-    panels = shown.subplots(3, min(8, len(found["truth"])), squeeze=False)
+    drawing = new_figure(height=3.6, width=9)
+    panels = drawing.subplots(3, min(8, len(found["truth"])), squeeze=False)
     for name, line in zip(("truth", "noisy", "answer"), panels, strict=True):
         picture = np.where(found["seen"], found[name], np.nan) if name == "noisy" else found[name]
         for axes, image in zip(line, picture, strict=False):
             axes.imshow(image.reshape(8, 8), cmap="Greys", vmin=0, vmax=1)
             axes.set(xticks=[], yticks=[], facecolor="lightsteelblue")  # what is hidden
         line[0].set_ylabel({"noisy": "seen", "answer": "posterior\nmean"}.get(name, name))
-    shown.suptitle("Digits: lower half hidden (blue), upper half noisy; filled in by the decoder")
-    return shown
+    drawing.suptitle("Digits: lower half hidden (blue), upper half noisy; filled in by the decoder")
+    return drawing
 
 
 def main() -> None:

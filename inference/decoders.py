@@ -1,4 +1,4 @@
-"""What the two runs on decoders as priors share: a decoder to fit, and NUTS as one compiled program."""
+"""Shared by the runs on decoders as priors: a fitted decoder, and NUTS as one compiled program."""
 
 import jax
 import numpy as np
@@ -8,7 +8,9 @@ from numpyro.infer import MCMC, NUTS
 from probvae import VAE, Fitted, fit, nets
 
 
-def trained(x: np.ndarray, latent_dim: int, hidden: int, epochs: int, likelihood, seed: int) -> Fitted:
+def fit_decoder(
+    x: np.ndarray, latent_dim: int, hidden: int, epochs: int, likelihood, seed: int
+) -> Fitted:
     """Return a VAE fitted to the rows of x, the rate falling to 0."""
     net = nets.MLP((hidden, hidden))
     vae = VAE(

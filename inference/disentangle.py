@@ -1,20 +1,21 @@
-"""Question: does a price on total correlation give each factor of the data a unit of its own?
+"""Question: does a price on total correlation give each factor of the data its own unit?
 
-dSprites drawn anew (``probvae.data.dsprites``: the five factors and their values as published, the
-outlines ours), each 2 x 2 pixels to one, 32 x 32, white where at least two are. VAE, beta-VAE,
-beta-TCVAE and FactorVAE with the same nets (256-128), steps (20,000 images, batch 100, Adam 1e-3) and
-seeds, and the weights of a public comparison (YannDubs/disentangling-vae: beta 4, beta-TC 6, gamma 6).
-MIG (20 bins, means of q(z|x)) and the FactorVAE score are of 10,000 images that were not trained on.
+The data are dSprites, regenerated (``probvae.data.dsprites``: the published five factors and their
+values, with our own outlines). Images are reduced to 32 x 32: a pixel is white if at least two of its
+2 x 2 pixels are. VAE, beta-VAE, beta-TCVAE and FactorVAE have the same nets (256-128), steps (20,000
+images, batch 100, Adam 1e-3) and seeds, and the weights of a public comparison
+(YannDubs/disentangling-vae: beta 4, beta-TC 6, gamma 6). MIG (20 bins, means of q(z|x)) and the
+FactorVAE score use 10,000 held-out images.
 
     python -m inference.disentangle [--seeds 3] [--epochs 30] [--out figures] [--quick]
 
-Expected is an order, not the numbers: those (64 x 64, convolutions or dense layers of 1200, all 737,280
-images, 50 epochs or 300,000 steps) are means over seeds from a table of a third party (in
-InfoGAN-CR's form): MIG 0.10, 0.21, 0.45, 0.43; FactorVAE score 0.63, 0.63, 0.62, 0.82. A smaller image
-has fewer nats to spend, so that the same weights weigh more here.
+Expected is an order, not the numbers. The published means over seeds are from a table of a third
+party (in InfoGAN-CR's form): MIG 0.10, 0.21, 0.45, 0.43, and FactorVAE score 0.63, 0.63, 0.62, 0.82.
+They used 64 x 64 images, convolutions or dense layers of 1200, all 737,280 images, and 50 epochs or
+300,000 steps. A smaller image has fewer nats, so the same weights count more here.
 
-Reference: Higgins et al. 2017 (ICLR); Chen et al. 2018, arXiv:1802.04942; Kim and Mnih 2018,
-arXiv:1802.05983; Locatello et al. 2019, arXiv:1811.12359 (how much of it is the seed).
+Reference: Higgins et al. 2017 (ICLR). Chen et al. 2018, arXiv:1802.04942. Kim and Mnih 2018,
+arXiv:1802.05983. Locatello et al. 2019, arXiv:1811.12359 (how much depends on the seed).
 """
 
 from pathlib import Path
@@ -23,7 +24,7 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
-from inference.claims import HEAD, row, stated
+from inference.claims import HEAD, format_values, row
 from inference.comparison import Results, error, options
 from models.beta_tc import beta_tc
 from models.beta_vae import beta_vae
@@ -62,21 +63,21 @@ class Scores(NamedTuple):
 HEADS = ("MIG", "FactorVAE score", "KL, nats", "E log p(x given z), nats", "active units")
 
 
-class Drawn(NamedTuple):
+class Sprites(NamedTuple):
     """Images ``(n, 32, 32)``, 0 and 1, and the levels of their factors ``(n, 5)``."""
 
     x: np.ndarray
     factors: np.ndarray
 
 
-def drawn(n: int, held_out: int) -> tuple[Drawn, Drawn]:
+def draw_images(n: int, held_out: int) -> tuple[Sprites, Sprites]:
     """Return two parts of the set, chosen by chance, without an image in both."""
     chosen = np.random.default_rng(0).choice(dsprites.NUM_IMAGES, n + held_out, replace=False)
     parts = []
     for index in (chosen[:n], chosen[n:]):
         levels = dsprites.factors(index)
         fine = dsprites.render(levels).reshape(len(index), SHAPE[0], 2, SHAPE[1], 2)
-        parts.append(Drawn((fine.sum(axis=(2, 4)) >= 2).astype(np.uint8), levels))
+        parts.append(Sprites((fine.sum(axis=(2, 4)) >= 2).astype(np.uint8), levels))
     return parts[0], parts[1]
 
 
@@ -92,7 +93,7 @@ def variants(hidden: tuple[int, ...], latent_dim: int) -> dict[str, Variant]:
     }
 
 
-def trained(variant: Variant, x: np.ndarray, seed: int, epochs: int) -> Fitted:
+def fit_vae(variant: Variant, x: np.ndarray, seed: int, epochs: int) -> Fitted:
     """Train from a key."""
     return fit(
         variant.vae,
@@ -106,7 +107,7 @@ def trained(variant: Variant, x: np.ndarray, seed: int, epochs: int) -> Fitted:
     )
 
 
-def scores(fitted: Fitted, held_out: Drawn) -> Scores:
+def scores(fitted: Fitted, held_out: Sprites) -> Scores:
     """Measure a fitted VAE."""
     keys = jax.random.split(jax.random.key(99), 3)
     q = fitted.encode(held_out.x)
@@ -127,7 +128,7 @@ def table(results: dict[str, list[Scores]]) -> str:
     lines = ["| objective | " + " | ".join(heads) + " |", "| --- |" + " --- |" * len(heads)]
     for name, values in results.items():
         published = [f"{means[NAMES.index(name)]:.2f}" for means in PUBLISHED.values()]
-        cells = [stated(each, 2) for each in zip(*values, strict=True)]
+        cells = [format_values(each, 2) for each in zip(*values, strict=True)]
         lines.append(f"| {name} | " + " | ".join(published + cells) + " |")
     return "\n".join(lines)
 
@@ -147,11 +148,11 @@ def verdicts(results: dict[str, list[Scores]]) -> str:
     return "\n".join(lines)
 
 
-def traversals(fits: dict[str, Fitted], held_out: Drawn, rows: int = 6):
+def traversals(fits: dict[str, Fitted], held_out: Sprites, rows: int = 6):
     """Return E[x|z] as one unit moves from -2 to 2, a row for each of the units of most KL."""
-    shown = new_figure(height=6.8, width=8.5)
+    drawing = new_figure(height=6.8, width=8.5)
     values, x = np.linspace(-2, 2, 8), held_out.x[:1]
-    panels = shown.subplots(-(-len(fits) // 2), 2).ravel()
+    panels = drawing.subplots(-(-len(fits) // 2), 2).ravel()
     for axes, (name, fitted) in zip(panels, fits.items(), strict=True):
         told = (
             active_units(fitted, held_out.x[:1000], rng_key=jax.random.key(0), num_samples=2)
@@ -179,8 +180,8 @@ def traversals(fits: dict[str, Fitted], held_out: Drawn, rows: int = 6):
         axes.set_xlabel("value of the unit", fontsize=8)
         axes.set_ylabel("factor it says most of; its KL, nats", fontsize=8)
     words = "E[x|z] as one unit moves, the others those of a held-out image: the six units of most KL"
-    shown.suptitle(words, fontsize=10, x=0.01, ha="left")
-    return shown
+    drawing.suptitle(words, fontsize=10, x=0.01, ha="left")
+    return drawing
 
 
 def main() -> None:
@@ -190,7 +191,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("figures"))
     args = parser.parse_args()
     seeds, epochs = (2, 2) if args.quick else (args.seeds, args.epochs)
-    train, held_out = drawn(2_000, 2_000) if args.quick else drawn(20_000, 10_000)
+    train, held_out = draw_images(2_000, 2_000) if args.quick else draw_images(20_000, 10_000)
     compared = variants((32,) if args.quick else (256, 128), 10)
     if args.quick:
         compared = {name: compared[name] for name in ("VAE", "beta-TCVAE")}
@@ -198,7 +199,7 @@ def main() -> None:
     fits = {}
     for seed in range(seeds):
         for name, variant in compared.items():
-            fits[name] = trained(variant, train.x, seed, epochs)
+            fits[name] = fit_vae(variant, train.x, seed, epochs)
             results[name].append(scores(fits[name], held_out))
             print(f"{name}, key {seed}: {results[name][-1]}", flush=True)
     print(table(results) + "\n\n" + verdicts(results))

@@ -1,4 +1,4 @@
-"""What is asked of a fitted VAE of faces: numbers of held-out ones, and pictures."""
+"""Measures of a fitted VAE of faces: numbers on held-out faces, and pictures."""
 
 from pathlib import Path
 from typing import NamedTuple
@@ -17,7 +17,7 @@ from probvae.plots.canvas import side_by_side
 LEVELS = 256
 
 
-class Measured(NamedTuple):
+class Measures(NamedTuple):
     """Of a training; of held-out faces."""
 
     squared_error: float
@@ -36,22 +36,22 @@ def middle_of_level(levels: np.ndarray) -> np.ndarray:
     return (levels.astype(np.float32) + 0.5) / LEVELS
 
 
-def measured(
+def measure(
     fitted: Fitted, levels: np.ndarray, pca: np.ndarray, particles: int
-) -> tuple[Measured, dict]:
+) -> tuple[Measures, dict]:
     """Ask a fitted VAE; return the numbers, and the pictures by kind."""
     x = middle_of_level(levels)
     codes = in_chunks(lambda rows: fitted.encode(rows).mean, x)
     drawn = np.asarray(jax.random.normal(jax.random.key(6), codes.shape))  # the prior's
-    again, new = decoded(fitted, codes), decoded(fitted, drawn)
-    middles = decoded(fitted, between(codes[:-1:2], codes[1::2], 0.5))
+    again, new = decode_mean(fitted, codes), decode_mean(fitted, drawn)
+    middles = decode_mean(fitted, between(codes[:-1:2], codes[1::2], 0.5))
     averages = (x[:-1:2] + x[1::2]) / 2
     noisy = Dequantize(float(LEVELS))(jax.random.key(9), levels)
     elbo = fitted.elbo(noisy, rng_key=jax.random.key(10), num_particles=particles).mean
     bits = float(bits_per_dimension(elbo, x.shape[1:], levels=LEVELS))
     last = {k: float(v[-1]) for k, v in fitted.history.validation.items()}
     sharp = [sharpness(each) / sharpness(x) for each in (again, new, middles, averages)]
-    numbers = Measured(square(again, x), square(pca, x), bits, last["kl"], last["scale_x"], *sharp)
+    numbers = Measures(square(again, x), square(pca, x), bits, last["kl"], last["scale_x"], *sharp)
     return numbers, {
         "reconstructions": {"faces": x[:20], "E[x|z]": again[:20], "PCA": pca[:20]},
         "samples": {"E[x|z]": new[:30]},
@@ -64,7 +64,7 @@ def square(x: np.ndarray, y: np.ndarray) -> float:
     return float(((np.clip(x, 0.0, 1.0) - y) ** 2).mean())
 
 
-def decoded(fitted: Fitted, codes: np.ndarray) -> np.ndarray:
+def decode_mean(fitted: Fitted, codes: np.ndarray) -> np.ndarray:
     """Return E[x|z], clipped to [0, 1]."""
     return np.clip(in_chunks(lambda z: fitted.decode(z).mean, codes), 0.0, 1.0)
 
@@ -79,8 +79,8 @@ def paths(fitted: Fitted, x: np.ndarray, codes: np.ndarray) -> dict[str, np.ndar
 
     return {
         "pixels: 1-t, t": along(x, straight),
-        "codes: sqrt(1-t^2), t": decoded(fitted, along(codes, tutorial_path)),
-        "codes: great circle": decoded(fitted, along(codes, spherical)),
+        "codes: sqrt(1-t^2), t": decode_mean(fitted, along(codes, tutorial_path)),
+        "codes: great circle": decode_mean(fitted, along(codes, spherical)),
     }
 
 
@@ -94,7 +94,7 @@ def tutorial_path(a: jax.Array, b: jax.Array, t: jax.Array) -> jax.Array:
     return jnp.sqrt(1 - t**2) * a + t * b
 
 
-def draw(fitted: Fitted, pictures: dict, found: Measured, name: str, out: Path) -> None:
+def draw(fitted: Fitted, pictures: dict, found: Measures, name: str, out: Path) -> None:
     """Write the curves, and a figure for each kind of picture."""
     plots.curves(fitted.history).savefig(out / "celebahq_curves.png", dpi=150)
     titles = {

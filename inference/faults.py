@@ -1,4 +1,4 @@
-"""Fits that are broken in one known way: what `planted_faults.py` must name."""
+"""Fits with one known fault each, which `planted_faults.py` expects `diagnose` to name."""
 
 from dataclasses import dataclass, replace
 from typing import Any

@@ -1,9 +1,9 @@
-"""Claim: the plain VAE here learns as fast as the one of flax's example, epoch for epoch.
+"""Claim: the plain VAE of this package learns as fast as that of flax's example, per epoch.
 
 The example (500 ReLU units, 20 latents, batch 128, Adam 1e-3, static binarized MNIST) logged a test
 -ELBO of 119.74, 106.06, 103.60 and 101.83 nats after epochs 1, 5, 10 and 20 (flax pull request 1361).
-Here `models/vae.py` is trained in the same way, from several keys; the test ELBO is one draw of z
-per image, KL in closed form, after each epoch.
+This script trains `models/vae.py` in the same way, from several keys. The test ELBO uses one draw of z
+per image and the closed-form KL, after each epoch.
 
     python -m inference.flax_example [--seeds 3] [--quick]
 """

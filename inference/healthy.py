@@ -1,4 +1,4 @@
-"""Fits that nothing is wrong with: what `planted_faults.py` must leave alone."""
+"""Fits without a fault, for which `planted_faults.py` expects `diagnose` to find nothing."""
 
 from functools import cache
 from typing import Any, NamedTuple

@@ -1,21 +1,23 @@
 """A critic's claim ("VAEs will never work"): training destroys a perfect model of a normal.
 
 Data N(0, I_10), ten latents, affine encoder and decoder that start at the identity: per entry z = a x +
-tau e and x = w z + sigma e, w = a = 1, sigma = tau = 0.1. Reconstructions are exact; p(x) nearly so.
+tau e and x = w z + sigma e, w = a = 1, sigma = tau = 0.1. Reconstructions are exact, and p(x) nearly.
 Training blurs the reconstructions, at a loss that is not 0. All of it has a closed form:
 
-- the floor of -E log p(x) is the data's entropy, 5 log(2 pi e) = 14.189385 nats, not 0;
-- beta = 1: every w^2 + sigma^2 = 1 reaches it with p(x) = N(0, I) exactly, collapse (w = 0) too;
-- sigma fixed: w^2 = max(1 - beta sigma^2, 0), so p(x) is exact for beta = 1 and sigma <= 1, else not;
-- sigma learned: beta > 1 collapses (w = 0, sigma = 1); beta < 1 has no optimum: the loss falls by
-  10 (1 - beta) nats for each factor e in sigma, for ever;
-- the sound part: KL(q(z|x) || p(z)) is a datum's, -5 log sigma^2 nats at the optimum, all of it mutual
-  information: the population of codes is the prior itself. Where the population alone is charged (MMD:
-  InfoVAE with alpha = 1), w = a = 1 stays and nothing blurs, but p(x) has variance 1 + sigma^2.
+- The minimum of -E log p(x) is the data's entropy, 5 log(2 pi e) = 14.189385 nats, and not 0.
+- beta = 1: every w^2 + sigma^2 = 1 reaches it with p(x) = N(0, I) exactly, also collapse (w = 0).
+- sigma fixed: w^2 = max(1 - beta sigma^2, 0). p(x) is exact only for beta = 1 and sigma <= 1.
+- sigma learned: beta > 1 collapses (w = 0, sigma = 1). beta < 1 has no optimum: the loss falls without
+  limit, by 10 (1 - beta) nats for each factor e in sigma.
+- Where the critic is right: KL(q(z|x) || p(z)) of a datum is -5 log sigma^2 nats at the optimum. All of
+  it is mutual information, and the population of codes equals the prior. If only the population is
+  penalised (MMD: InfoVAE with alpha = 1), w = a = 1 stays and nothing blurs, but p(x) has variance
+  1 + sigma^2.
 
     python -m inference.identity_normal [--seeds 3] [--out figures] [--quick]
 
-Measured on 20,000 new draws: the exact -ELBO of an affine VAE beside the same draws' -log N(x; 0, I).
+The measured value is the exact -ELBO of an affine VAE on 20,000 new draws. The reference is
+-log N(x; 0, I) of the same draws.
 """
 
 import math
@@ -26,7 +28,7 @@ import jax
 import numpy as np
 import optax
 
-from inference.affine import LEARNED, D, Found, found, start_at
+from inference.affine import LEARNED, AffineProperties, D, read_affine, start_at
 from inference.claims import near, publish
 from inference.comparison import options
 from probvae import VAE, Fitted, History, fit, likelihoods, nets, objectives
@@ -61,10 +63,10 @@ CASES = {
 QUICK = ("learned", "learned, from collapse", "fixed 0.5", "fixed 0.1, beta 4", "learned, beta 0.25")
 START = "the identity"
 COLOURS = {0.25: BLUE, 1.0: "black", 4.0: ORANGE}  # by beta
-Results = dict[str, list[Found]]
+Results = dict[str, list[AffineProperties]]
 
 
-def trained(what: Case, seed: int) -> Fitted:
+def fit_vae(what: Case, seed: int) -> Fitted:
     """Train on fresh draws of N(0, I), from a key."""
     scale = LEARNED if what.sigma2 is None else likelihoods.FixedScale(math.sqrt(what.sigma2))
     vae = VAE(
@@ -133,8 +135,8 @@ def table(results: Results, reference: float) -> list[str]:
 
 def figure(results: Results, elbo: np.ndarray):
     """Return -ELBO by epoch over its floor, and variances and KLs at a fixed sigma^2."""
-    shown = new_figure(height=3.6, width=11)
-    loss, variances, kls = shown.subplots(1, 3)
+    drawing = new_figure(height=3.6, width=11)
+    loss, variances, kls = drawing.subplots(1, 3)
     tidy(loss, title="beta = 1, sigma learned: the floor is H", x="epoch", y="-ELBO, nats per datum")
     loss.plot(range(1, EPOCHS + 1), -elbo, color=BLUE, label="in training")
     loss.plot([0], [AT_START], "o", color=BLUE, label="the identity (closed form)")
@@ -143,7 +145,7 @@ def figure(results: Results, elbo: np.ndarray):
     draw_kls(kls, results)
     for axes in (loss, variances, kls):
         axes.legend(fontsize=8, frameon=False)
-    return shown
+    return drawing
 
 
 def draw_variances(axes, results: Results) -> None:
@@ -153,10 +155,10 @@ def draw_variances(axes, results: Results) -> None:
     for beta, colour in COLOURS.items():
         var_p = np.maximum(1 - beta * grid, 0) + grid
         axes.plot(grid, var_p, color=colour, label=f"of p(x), beta {beta:g}")
-        for one in fixed(results, beta):
+        for one in fixed_scale_results(results, beta):
             axes.plot(one.sigma2, one.var_p, "o", color=colour, ms=5)
     axes.plot(grid, 1 - grid, color=GREY, ls="--", label="of the decoder's means, beta 1")
-    for one in fixed(results, 1.0):
+    for one in fixed_scale_results(results, 1.0):
         axes.plot(one.sigma2, one.var_means, "o", color=GREY, ms=5)
     axes.set(ylim=(-0.1, 2.8))
 
@@ -167,11 +169,11 @@ def draw_kls(axes, results: Results) -> None:
     grid = np.linspace(0.05, 1, 200)
     axes.plot(grid, -D / 2 * np.log(grid), color=BLUE, label="of q(z|x): -5 log sigma^2")
     axes.plot(grid, 0 * grid, color=ORANGE, label="of all codes: 0")
-    for one in fixed(results, 1.0):
+    for one in fixed_scale_results(results, 1.0):
         axes.plot([one.sigma2] * 2, [one.kl, one.population_kl], "o", color="black", ms=4)
 
 
-def fixed(results: Results, beta: float) -> list[Found]:
+def fixed_scale_results(results: Results, beta: float) -> list[AffineProperties]:
     """Return what was found with a fixed sigma^2 <= 1 at this beta."""
     objective = objectives.ELBO(beta)
     names = [k for k, c in CASES.items() if c.objective == objective and c.sigma2 and c.sigma2 <= 1]
@@ -187,13 +189,13 @@ def main() -> None:
     x = np.asarray(jax.random.normal(jax.random.key(1000), (DRAWS, D)))
     reference = D / 2 * math.log(2 * math.pi) + float(np.square(x, dtype=np.float64).sum(1).mean() / 2)
     print(f"the draws' mean of -log N(x; 0, I): {reference:.4f} nats (entropy: {ENTROPY:.6f})\n")
-    fits = {(name, seed): trained(CASES[name], seed) for name in names for seed in range(seeds)}
-    results = {name: [found(fits[name, seed], x) for seed in range(seeds)] for name in names}
+    fits = {(name, seed): fit_vae(CASES[name], seed) for name in names for seed in range(seeds)}
+    results = {name: [read_affine(fits[name, seed], x) for seed in range(seeds)] for name in names}
     values = jax.tree.map(np.float32, start_at(1.0, 0.1))
     begun = Fitted(fits["learned", 0].vae, values, History({}, {}, {}))
-    lines = table({START: [found(begun, x)], **results}, reference)
-    shown = figure(results, fits["learned", 0].history.train["elbo"])
-    publish(lines, shown, args.out / "identity_normal.png")
+    lines = table({START: [read_affine(begun, x)], **results}, reference)
+    drawing = figure(results, fits["learned", 0].history.train["elbo"])
+    publish(lines, drawing, args.out / "identity_normal.png")
 
 
 if __name__ == "__main__":

@@ -1,16 +1,17 @@
 """Question: does a ladder of codes model digits better than one level of the same size?
 
-One level, ladders of 2 and of 5 groups (`priors.Ladder`, `guides.Ladder`): as many latent units in all,
-and the one level's nets as wide as gives it no fewer parameters than either ladder. All are trained
-alike, the KL's weight raised from 0 to 1 in the first fifth of the steps (Sonderby et al. 2016). Test
-ELBO and log p(x) (importance weighted), nats; the spread is over trainings.
+Compared are one level, and ladders of 2 and of 5 groups (`priors.Ladder`, `guides.Ladder`). All have
+the same number of latent units, and the single level has at least as many parameters as either
+ladder. All are trained alike, and the KL's weight rises from 0 to 1 in the first fifth of the steps
+(Sonderby et al. 2016). The table shows test ELBO and log p(x) (importance weighted), in nats. The
+spread is over trainings.
 
     python -m inference.ladder [--data digits] [--epochs 60] [--seeds 3] [--out figures] [--quick]
 
-`--compile` measures the seconds of CPU that a first epoch takes, most of it compilation, at 2 and at 5
-groups; it should be at most 1.5 times as many.
+`--compile` measures the CPU seconds of a first epoch, most of it compilation, at 2 and at 5 groups. The
+ratio should be at most 1.5.
 
-Reference: Sonderby et al. 2016, arXiv:1602.02282; Child 2021, arXiv:2011.10650.
+Reference: Sonderby et al. 2016, arXiv:1602.02282. Child 2021, arXiv:2011.10650.
 """
 
 import time
@@ -23,7 +24,7 @@ import numpy as np
 import optax
 
 from inference.claims import comparison
-from inference.comparison import options, some
+from inference.comparison import draw_rows, options
 from probvae import VAE, Fitted, fit, guides, nets, objectives, priors
 from probvae.criticism import active_units
 from probvae.data import load
@@ -46,7 +47,7 @@ class Size(NamedTuple):
 SIZES = {"digits": Size(20, (64,), 32), "binarized-mnist": Size(40, (200,), 64)}
 
 
-class Measured(NamedTuple):
+class Measures(NamedTuple):
     """What is asked of a training, of test data; nats."""
 
     elbo: float
@@ -91,7 +92,7 @@ def models(event_shape: tuple[int, ...], size: Size) -> dict[str, VAE]:
     return {BASELINE: one_level(event_shape, size, most), **ladders}
 
 
-def trained(vae: VAE, data, seed: int, epochs: int) -> Fitted:
+def fit_vae(vae: VAE, data, seed: int, epochs: int) -> Fitted:
     """Train from a key; an error where the loss is not a number at any step."""
     steps = epochs * (len(data.train) // BATCH)
     warm = objectives.ELBO(optax.linear_schedule(0.0, 1.0, max(steps // 5, 1)))
@@ -99,14 +100,14 @@ def trained(vae: VAE, data, seed: int, epochs: int) -> Fitted:
     return fit(vae, data.train, validation=data.valid, objective=warm, progress=False, **told)
 
 
-def measured(fitted: Fitted, x: np.ndarray, particles: int) -> Measured:
+def measure(fitted: Fitted, x: np.ndarray, particles: int) -> Measures:
     """Ask a fitted VAE how likely test data are, and where its KL is."""
     key = jax.random.key(99)
     kl = {
         name: kl.sum(-1).mean()
         for name, kl in active_units(fitted, x, rng_key=key, num_samples=20).kl.items()
     }
-    return Measured(
+    return Measures(
         fitted.elbo(x, rng_key=key, num_particles=50).mean,
         fitted.log_prob(x, rng_key=key, num_particles=particles).mean,
         float(kl[max(kl)]),
@@ -114,7 +115,7 @@ def measured(fitted: Fitted, x: np.ndarray, particles: int) -> Measured:
     )
 
 
-def compiled(vae: VAE, data) -> float:
+def time_compilation(vae: VAE, data) -> float:
     """Return the seconds of CPU until an epoch of one step is done, programs compiled anew."""
     jax.clear_caches()
     start = time.process_time()
@@ -126,21 +127,21 @@ def compiled(vae: VAE, data) -> float:
 def compilation(event_shape: tuple[int, ...], size: Size, data) -> str:
     """Return what two groups and five take to compile: the least of three times each, in turn."""
     vaes = {groups: ladder(event_shape, size, groups) for groups in (2, 5)}
-    compiled(vaes[2], data)
+    time_compilation(vaes[2], data)
     took = {groups: [] for groups in vaes}
     for _ in range(3):
         for groups, vae in vaes.items():
-            took[groups].append(compiled(vae, data))
+            took[groups].append(time_compilation(vae, data))
     two, five = (min(times) for times in took.values())
     holds = "yes" if five <= 1.5 * two else "NO"
     ratio = f"{five / two:.2f} (at most 1.5: {holds})"
     return f"compiled: 2 groups {two:.2f} s, 5 groups {five:.2f} s of CPU: {ratio}"
 
 
-def figure(results: dict[str, list[Measured]], curves: dict[str, list[np.ndarray]]):
+def figure(results: dict[str, list[Measures]], curves: dict[str, list[np.ndarray]]):
     """Return the validation ELBO by epoch, the test log p(x); a line, a dot: a training."""
-    shown = new_figure(height=3.6, width=10)
-    left, right = shown.subplots(1, 2)
+    drawing = new_figure(height=3.6, width=10)
+    left, right = drawing.subplots(1, 2)
     tidy(left, title="validation ELBO", x="epoch", y="nats")
     tidy(right, title="test log p(x)", x="nats", y="")
     for row, (name, color) in enumerate(zip(results, (BLUE, "#D55E00", "#009E73"), strict=True)):
@@ -152,7 +153,7 @@ def figure(results: dict[str, list[Measured]], curves: dict[str, list[np.ndarray
     left.set_ylim(final.min(), None)
     left.legend(frameon=False)
     right.set(yticks=range(len(results)), yticklabels=list(results))
-    return shown
+    return drawing
 
 
 def main() -> None:
@@ -173,14 +174,14 @@ def main() -> None:
     seeds, epochs, particles = (2, 2, 20) if args.quick else (args.seeds, args.epochs, args.particles)
     compared = models(data.event_shape, size)
     print("parameters: " + ", ".join(f"{model} {number(vae):,}" for model, vae in compared.items()))
-    test = some(data.test, args.test)
-    results: dict[str, list[Measured]] = {}
+    test = draw_rows(data.test, args.test)
+    results: dict[str, list[Measures]] = {}
     curves: dict[str, list[np.ndarray]] = {}
     for seed in range(seeds):
         for model, vae in compared.items():
-            fitted = trained(vae, data, seed, epochs)
+            fitted = fit_vae(vae, data, seed, epochs)
             curves.setdefault(model, []).append(fitted.history.validation["elbo"])
-            results.setdefault(model, []).append(measured(fitted, test, particles))
+            results.setdefault(model, []).append(measure(fitted, test, particles))
             print(f"{model}, key {seed}: {results[model][-1]}", flush=True)
     print("\n" + comparison(results, HEADS, baseline=BASELINE, what="model"))
     args.out.mkdir(parents=True, exist_ok=True)

@@ -1,16 +1,16 @@
-"""The linear-Gaussian VAE in closed form: the model, its evidence, and moments of gradient estimates.
+"""The linear-Gaussian VAE in closed form: model, evidence, and moments of gradient estimates.
 
-Probabilistic PCA at its maximum likelihood on the reference data: 1000 rows of 10 entries from three
-units, seed 0. The columns of W are orthogonal, so that p(z|x) is N(m*, s*^2), unit by unit, and a draw
-z = m + s e of a normal guide has
+The model is probabilistic PCA at its maximum likelihood on the reference data: 1000 rows of 10
+entries from three units, seed 0. The columns of W are orthogonal, so p(z|x) is N(m*, s*^2), unit by
+unit. A draw z = m + s e of a normal guide has
 
-    log w = log p(x, z) / q(z|x) = log p(x) + log N(z; m*, s*^2) - log N(z; m, s^2):
+    log w = log p(x, z) / q(z|x) = log p(x) + log N(z; m*, s*^2) - log N(z; m, s^2).
 
-each estimator of a bound's gradient in m and log s is a known function of e, of shape ``(nodes,
-particles, n, q, 2)``, whose mean and variance are integrals over e, by Gauss-Hermite quadrature (exact
+Each estimator of a bound's gradient in m and log s is a known function of e, of shape ``(nodes,
+particles, n, q, 2)``. Its mean and variance are integrals over e, by Gauss-Hermite quadrature (exact
 for polynomials).
 
-Reference: Tipping and Bishop 1999; Lucas et al. 2019, arXiv:1911.02469.
+Reference: Tipping and Bishop 1999. Lucas et al. 2019, arXiv:1911.02469.
 """
 
 import math
@@ -152,7 +152,7 @@ def closed_kl(at: Toy, m: np.ndarray, s: np.ndarray, e: np.ndarray) -> np.ndarra
     return both(slope, slope * s * e) - both(m, s**2 - 1)
 
 
-def weighted(power: int, each: Callable) -> Callable:
+def weight_by_importance(power: int, each: Callable) -> Callable:
     """Return the estimator sum_k v_k^power each_k, v_k the importance weights."""
 
     def estimate(at: Toy, m: np.ndarray, s: np.ndarray, e: np.ndarray) -> np.ndarray:
@@ -173,7 +173,7 @@ class Moments(NamedTuple):
     mean_error: np.ndarray | float = 0.0
 
 
-def expected(at: Toy, guide: Guide, estimator: Callable, particles: int, nodes: int) -> Moments:
+def expected_moments(at: Toy, guide: Guide, estimator: Callable, particles: int, nodes: int) -> Moments:
     """Return the moments by quadrature over e; the data's noises are independent."""
     m, s = guide.shrunk * at.m, guide.widened * at.s
     e, weight = normal_nodes(nodes, particles * m.shape[1])

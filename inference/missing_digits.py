@@ -1,12 +1,14 @@
-"""Claim: a VAE that is told what is missing predicts it; one that takes missing as 0 does not.
+"""Claim: a VAE that knows which pixels are missing predicts them, and one that sees zeros does not.
 
-Digits (8 x 8, binarised once), 30 % of all pixels missing at random, in training and in test. Three
-answers to log p(x_missing | x_observed), in nats per test image: a VAE whose likelihood leaves missing
-pixels out and whose encoder is told the mask; the same VAE trained on images whose missing pixels are
-0, and given such images; and the frequency of ink per pixel among observed training pixels (Laplace's
-rule). For the first it is log p(x) - log p(x_observed), each the importance-weighted bound with 2000
-particles. The VAE of zeros takes the zeros for data: its prediction is p(x_missing | z) averaged over
-its posterior of z given the image with zeros (2000 particles, weighted).
+Digits (8 x 8, binarised once), with 30 % of all pixels missing at random, in training and in test.
+Three models predict log p(x_missing | x_observed), in nats per test image:
+
+- a VAE whose likelihood skips missing pixels and whose encoder sees the mask. The prediction is
+  log p(x) - log p(x_observed), each the importance-weighted bound with 2000 particles;
+- the same VAE, trained on images whose missing pixels are 0, and evaluated on such images. It takes the
+  zeros for data. Its prediction is p(x_missing | z) averaged over its posterior of z given the image
+  with zeros (2000 particles, weighted);
+- the frequency of ink per pixel among observed training pixels (Laplace's rule).
 
     python -m inference.missing_digits [--seeds 3] [--epochs 200] [--quick]
 """
@@ -27,13 +29,13 @@ from probvae.plots.canvas import side_by_side
 TOLD, ZERO, PIXELS = "told what is missing", "missing taken as 0", "per-pixel frequency"
 
 
-def masked(x: np.ndarray, seed: int) -> Batch:
+def mask_pixels(x: np.ndarray, seed: int) -> Batch:
     """Return the data with 30 % of the pixels missing at random."""
     seen = jax.random.bernoulli(jax.random.key(seed), 0.7, x.shape)
     return Batch(x, mask=np.asarray(seen))
 
 
-def zeroed(data: Batch) -> np.ndarray:
+def fill_zeros(data: Batch) -> np.ndarray:
     """Return the data with 0 for what is missing."""
     return np.where(data.mask, data.x, 0)
 
@@ -44,21 +46,21 @@ def vae(event_shape: tuple[int, ...], hidden: int) -> VAE:
     return VAE(event_shape=event_shape, latent_dim=16, encode_mask=True, encoder=net, decoder=net)
 
 
-def trained(model: VAE, data, seed: int, epochs: int) -> Fitted:
+def fit_vae(model: VAE, data, seed: int, epochs: int) -> Fitted:
     """Return the VAE fitted from a key."""
     return fit(model, data, rng_key=jax.random.key(seed), epochs=epochs, progress=False)
 
 
-def predicted(fitted: Fitted, test: Batch, particles: int) -> float:
+def predict(fitted: Fitted, test: Batch, particles: int) -> float:
     """Return log p(x_missing | x_observed) of a VAE that takes masks: nats per image."""
     key, whole = jax.random.key(1), Batch(test.x, mask=np.ones_like(test.mask))
     bounds = [fitted.log_prob(b, rng_key=key, num_particles=particles).mean for b in (whole, test)]
     return bounds[0] - bounds[1]
 
 
-def predicted_by_zeros(fitted: Fitted, test: Batch, particles: int) -> float:
+def predict_from_zeros(fitted: Fitted, test: Batch, particles: int) -> float:
     """Return E log sum_k w_k p(x_missing | z_k), z_k ~ q(z | zeroed x), w_k normalised weights."""
-    x, missing = jnp.asarray(zeroed(test), float), jnp.asarray(~test.mask)
+    x, missing = jnp.asarray(fill_zeros(test), float), jnp.asarray(~test.mask)
     q = fitted.encode(x)
     z = q.sample(jax.random.key(1), (particles,))
     prior = -0.5 * (z**2 + jnp.log(2 * jnp.pi)).sum(-1)
@@ -95,15 +97,15 @@ def main() -> None:
     parser.add_argument("--figure", help="write draws of missing pixels to this PNG file")
     args = parser.parse_args()
     data = load("digits")
-    train, test = masked(data.train, 0), masked(data.test, 1)
+    train, test = mask_pixels(data.train, 0), mask_pixels(data.test, 1)
     seeds, epochs, particles = (2, 2, 20) if args.quick else (args.seeds, args.epochs, 2000)
     told = vae(data.event_shape, 16 if args.quick else 200)
     plain = replace(told, encode_mask=False)
     compare(
         {
-            TOLD: lambda s: predicted(trained(told, train, s, epochs), test, particles),
-            ZERO: lambda s: predicted_by_zeros(
-                trained(plain, zeroed(train), s, epochs), test, particles
+            TOLD: lambda s: predict(fit_vae(told, train, s, epochs), test, particles),
+            ZERO: lambda s: predict_from_zeros(
+                fit_vae(plain, fill_zeros(train), s, epochs), test, particles
             ),
             PIXELS: lambda s: by_frequency(train, test),
         },
@@ -113,7 +115,7 @@ def main() -> None:
         score="log p(missing given observed), nats per image",
     )
     if args.figure:
-        figure(trained(told, train, 0, epochs), test).savefig(args.figure, dpi=150)
+        figure(fit_vae(told, train, 0, epochs), test).savefig(args.figure, dpi=150)
 
 
 if __name__ == "__main__":

@@ -1,10 +1,11 @@
-"""Normal data, whose rate-distortion function is known: what a VAE's trade is held against.
+"""Normal data, whose rate-distortion function is known, as a reference for the trade-off of a VAE.
 
-x ~ N(0, S), S of eigenvalues l_i; decoder Normal(f(z), s^2 I). Rate R = E_x KL(q(z|x) || p(z)) and
-distortion D = -E_x E_q log p(x|z), in nats. Per direction the least D + beta R has a rate of
-max(0, log(l_i / v)) / 2 and a squared error of min(v, l_i), v = beta s^2: Shannon's rate-distortion
-function of the normal (Cover and Thomas, reverse water-filling), which no encoder and decoder can beat,
-linear or not. At beta = 1 and s^2 <= min l_i it touches R + D = H, the entropy of the data.
+x ~ N(0, S), where S has eigenvalues l_i, and the decoder is Normal(f(z), s^2 I). Rate R = E_x
+KL(q(z|x) || p(z)) and distortion D = -E_x E_q log p(x|z), in nats. In each direction the minimum of D
++ beta R has a rate of max(0, log(l_i / v)) / 2 and a squared error of min(v, l_i), v = beta s^2. This
+is Shannon's rate-distortion function of the normal (Cover and Thomas, reverse water-filling). No
+encoder and decoder, linear or not, does better. At beta = 1 and s^2 <= min l_i it touches R + D = H,
+the entropy of the data.
 """
 
 from typing import NamedTuple
@@ -14,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from inference.claims import row, stated
+from inference.claims import format_values, row
 from probvae import VAE, Fitted, fit, likelihoods, nets, objectives
 
 EIGENVALUES = np.array([8.0, 4.0, 2.0, 1.0, 0.5])
@@ -66,7 +67,7 @@ def normal_vae(net: nets.Recipe, context_shape: tuple[int, ...] = ()) -> VAE:
     )
 
 
-def measured(
+def measure(
     fitted: Fitted, x: np.ndarray, beta: float | None = None, num_draws: int = 1
 ) -> tuple[Point, np.ndarray]:
     """Return R and D of test data, and R by unit; ``beta`` is what a multi-rate model is told."""
@@ -80,28 +81,28 @@ def measured(
     return Point(float(units.sum()), -float(np.mean(scores))), np.asarray(units)
 
 
-def falling(rate: float, steps: int) -> optax.GradientTransformation:
+def falling_adam(rate: float, steps: int) -> optax.GradientTransformation:
     """Return Adam whose learning rate falls to 0, so that what is left is not its noise."""
     return optax.adam(optax.cosine_decay_schedule(rate, steps))
 
 
-def trained(seed: int, betas: tuple[float, ...], epochs: int) -> tuple[dict, dict, dict]:
+def fit_betas(seed: int, betas: tuple[float, ...], epochs: int) -> tuple[dict, dict, dict]:
     """Return the separate trainings' points and active units by beta, and the multi-rate model's.
 
     All have the same nets and steps; these are not linear, since the best f(z) is not in log beta.
     """
     train, test = draws(20_000, 10 + seed), draws(20_000, 1_000 + seed)
     net = nets.MLP((64, 64), jax.nn.silu)
-    told = {"optimizer": falling(5e-3, 100 * epochs), "rng_key": jax.random.key(seed)}
+    told = {"optimizer": falling_adam(5e-3, 100 * epochs), "rng_key": jax.random.key(seed)}
     told |= {"epochs": epochs, "batch_size": 200, "progress": False}
     separate, active = {}, {}
     for beta in betas:
         fitted = fit(normal_vae(net), train, objective=objectives.ELBO(beta), **told)
-        separate[beta], units = measured(fitted, test, num_draws=10)
+        separate[beta], units = measure(fitted, test, num_draws=10)
         active[beta] = int((units > 0.01).sum())
     goal = objectives.MultiRate(betas[0] / 2, betas[-1] * 2)
     fitted = fit(normal_vae(net, (1,)), train, objective=goal, **told)
-    return separate, active, {beta: measured(fitted, test, beta, num_draws=10)[0] for beta in betas}
+    return separate, active, {beta: measure(fitted, test, beta, num_draws=10)[0] for beta in betas}
 
 
 def rows(results: list[tuple[dict, dict, dict]]) -> list[str]:
@@ -115,7 +116,7 @@ def rows(results: list[tuple[dict, dict, dict]]) -> list[str]:
             row(
                 f"{words}: R, D",
                 f"{want.rate:.3f}, {want.distortion:.3f}",
-                ", ".join(stated(each, 3) for each in zip(*found, strict=True)),
+                ", ".join(format_values(each, 3) for each in zip(*found, strict=True)),
                 holds=bool((off < 0.06).all()),
             )
         )
@@ -127,12 +128,14 @@ def rows(results: list[tuple[dict, dict, dict]]) -> list[str]:
             row(
                 f"{words}: D + beta R of multi-rate, above the law",
                 "0 to 0.1",
-                stated(above, 3),
+                format_values(above, 3),
                 holds=-0.01 < above.mean() < 0.1,
             )
         )
     if 1.0 in results[0][0]:
         sums = [separate[1.0].cost(1.0) for separate, _, _ in results]
         good = abs(np.mean(sums) - entropy()) < 0.03
-        lines.append(row("normal, beta 1: R + D = H", f"{entropy():.3f}", stated(sums, 3), holds=good))
+        lines.append(
+            row("normal, beta 1: R + D = H", f"{entropy():.3f}", format_values(sums, 3), holds=good)
+        )
     return lines

@@ -1,4 +1,4 @@
-"""Pictures as levels of grey, features to compare them in, how sharp they are, PCA's of them."""
+"""Pictures as grey levels: features, sharpness, and reconstructions by principal components."""
 
 from typing import NamedTuple
 

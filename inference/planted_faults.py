@@ -1,10 +1,10 @@
-"""Claim: `diagnose` names every fault that is planted, and finds none in healthy fits.
+"""Claim: `diagnose` names every planted fault, and finds none in healthy fits.
 
-Ten faults that VAEs are known for are planted in eleven cases, most in a VAE of digits, each by the
-cause that its name says (`inference/faults.py`), and five healthy fits are made
-(`inference/healthy.py`). Of each, what `diagnose` names is printed beside the fault that is there, over
-several keys: the confusion table. Limits (k-hat, gaps) are apart: ordinary VAEs have some. Five further
-faults (`--further`) had no part in setting the thresholds, and are reported as they come out.
+Ten known faults of VAEs are planted in eleven cases, most of them in a VAE of digits
+(`inference/faults.py`). Five healthy fits serve as controls (`inference/healthy.py`). The script prints
+a confusion table over several keys: the planted fault, and the faults that `diagnose` names. Limits
+(k-hat, gaps) are listed separately, because ordinary VAEs have some. Five further faults (`--further`)
+had no influence on the thresholds.
 
     python -m inference.planted_faults [--seeds 3] [--only NAME ...] [--further] [--quick]
 """
@@ -50,7 +50,7 @@ FURTHER = (
 )
 
 
-def diagnosed(make: Callable, seed: int, settings: Settings, budget: Budget) -> Verdict:
+def diagnose_case(make: Callable, seed: int, settings: Settings, budget: Budget) -> Verdict:
     """Make a case and diagnose it."""
     case = make(seed, settings)
     key = jax.random.key(1000 + seed)
@@ -88,7 +88,7 @@ def main() -> None:
         if args.only and make.__name__ not in args.only:
             continue
         seeds = range(1 if args.quick else args.seeds)
-        found = [diagnosed(make, seed, settings, budget) for seed in seeds]
+        found = [diagnose_case(make, seed, settings, budget) for seed in seeds]
         print(row(name, expected, found), flush=True)
 
 

@@ -1,24 +1,27 @@
-"""Question: how much of a VAE's KL is the population's, where has the prior holes, and what fills them?
+"""Question: how much of the KL is the population's, where are holes in the prior, and what fills them?
 
-ELBO surgery splits E KL(q(z|x) || p(z)) into I(n; z), what a code says of its datum, and KL(q(z) ||
-p(z)), what the prior gets wrong about all codes, q(z) = (1/N) sum_n q(z|x_n). A better prior mends the
-second alone, and generation pays for it: where p(z) lies and q(z) does not, no decoder was trained.
-Compared at equal nets and steps: the standard normal; VampPrior; a mixture of normals fitted to the
-codes afterwards (`refit`); the MMD of codes and prior beside the KL (InfoVAE, alpha = 0) and in its
-place (alpha = 1); a plain autoencoder, whose codes may lie anywhere, alone and with such a mixture.
+ELBO surgery splits E KL(q(z|x) || p(z)) into I(n; z), the information of a code about its datum, and
+KL(q(z) || p(z)), the error of the prior for all codes together, q(z) = (1/N) sum_n q(z|x_n). A better
+prior reduces only the second part, which harms generation: the decoder was not trained where p(z) has
+mass and q(z) has none.
 
-Of N test images: both parts (nats, I at most log N); the share of prior draws where q(z) is under 1 %
-of p(z) (holes); the share of the prior's mass that a classifier finds misplaced (`prior_gap`: from
-draws alone, so that it judges points too); E log p(x|z); log p(x), importance weighted, nats; and the
-Frechet distance of samples from test images in their principal components, squared units of a pixel.
+Compared at equal nets and steps: the standard normal, a VampPrior, a mixture of normals fitted to the
+codes afterwards (`refit`), the MMD of codes and prior with the KL (InfoVAE, alpha = 0) and without it
+(alpha = 1), and a plain autoencoder, whose codes may lie anywhere, with and without such a mixture.
+
+The table shows for N test images: both parts (nats, I at most log N), the share of prior draws where
+q(z) is below 1 % of p(z) (holes), the share of the prior's mass that a classifier finds misplaced
+(`prior_gap`, which needs draws only and so works for points, too), E log p(x|z), log p(x) (importance
+weighted, nats), and the Frechet distance of samples from test images in their principal components
+(squared units of a pixel).
 
     python -m inference.population_kl [--data mnist] [--latent-dim 2] [--epochs 10] [--quick]
 
-Expected: KL = I + KL(q(z) || p(z)) and I <= log N (laws); for every mended VAE a smaller population KL
-and fewer holes, by two standard errors over trainings; the autoencoder's codes far from N(0, I).
+Expected: KL = I + KL(q(z) || p(z)) and I <= log N (laws). Every remedy gives a smaller population KL
+and fewer holes, by two standard errors over trainings. The autoencoder's codes are far from N(0, I).
 
-Reference: Hoffman and Johnson 2016 (ELBO surgery); Rosca et al. 2018, arXiv:1802.06847 (holes); Tomczak
-and Welling 2018, arXiv:1705.07120; Zhao et al. 2019, arXiv:1706.02262; Ghosh et al. 2020,
+Reference: Hoffman and Johnson 2016 (ELBO surgery). Rosca et al. 2018, arXiv:1802.06847 (holes). Tomczak
+and Welling 2018, arXiv:1705.07120. Zhao et al. 2019, arXiv:1706.02262. Ghosh et al. 2020,
 arXiv:1903.12436.
 """
 
@@ -60,7 +63,7 @@ RATES = optax.multi_transform(
 )
 
 
-class Measured(NamedTuple):
+class Measures(NamedTuple):
     """What is asked of a training, of test images; nats, shares, and squared units of features."""
 
     kl: float
@@ -85,7 +88,7 @@ HEADS = (
 )
 
 
-def trained(
+def fit_vaes(
     data, latent_dim: int, hidden: int, seed: int, epochs: int, names: tuple
 ) -> dict[str, Fitted]:
     """Return the VAEs of a key, by name; a refitted one comes after what it is made of."""
@@ -109,11 +112,13 @@ def trained(
             told = {"objective": objective, "init_params": start, "rng_key": fit_key}
             found[name] = fit(vae, data.train, **told, **run)
         else:
-            found[name] = refitted(found[REFITTED[name]], data.train, {**run, "rng_key": refit_key})
+            found[name] = refit_mixture(
+                found[REFITTED[name]], data.train, {**run, "rng_key": refit_key}
+            )
     return found
 
 
-def refitted(fitted: Fitted, train: np.ndarray, run: dict) -> Fitted:
+def refit_mixture(fitted: Fitted, train: np.ndarray, run: dict) -> Fitted:
     """Fit a mixture of normals to the codes, its means started at some of them."""
     q = fitted.encode(train[:: len(train) // COMPONENTS][:COMPONENTS])
     codes = np.asarray(q.sample(run["rng_key"]))
@@ -122,7 +127,7 @@ def refitted(fitted: Fitted, train: np.ndarray, run: dict) -> Fitted:
     return refit(fitted, priors.GaussianMixture(COMPONENTS), train, init_params=start, **run)
 
 
-def measured(fitted: Fitted, x: np.ndarray, particles: int) -> Measured:
+def measure(fitted: Fitted, x: np.ndarray, particles: int) -> Measures:
     """Ask a fitted VAE; what needs a density q(z|x) is nan for a point."""
     keys = jax.random.split(jax.random.key(99), 6)
     z = fitted.encode(x).sample(keys[0])
@@ -133,9 +138,9 @@ def measured(fitted: Fitted, x: np.ndarray, particles: int) -> Measured:
         told = two_sample_test(z, draws, rng_key=keys[3], classifier=make_boosted_trees())
         off = max(2 * told.accuracy - 1, 0.0)
         nan = (math.nan,) * 4
-        return Measured(*nan, off, log_likelihood, math.nan, quality.frechet)
+        return Measures(*nan, off, log_likelihood, math.nan, quality.frechet)
     surgery = elbo_surgery(fitted, x, rng_key=keys[2], num_samples=1)
-    return Measured(
+    return Measures(
         surgery.kl,
         surgery.mutual_information,
         surgery.population_kl,
@@ -159,10 +164,10 @@ def hole_map(fitted: Fitted, x: np.ndarray, num: int) -> tuple[np.ndarray, np.nd
     return codes, np.asarray(z), np.asarray(log_q - log_p < math.log(RATIO))
 
 
-def figure(fits: dict[str, Fitted], x: np.ndarray, results: dict[str, list[Measured]]):
+def figure(fits: dict[str, Fitted], x: np.ndarray, results: dict[str, list[Measures]]):
     """Return codes and draws of the prior for each VAE, in the codes' first two principal axes."""
-    shown = new_figure(height=6.4, width=11)
-    panels = shown.subplots(2, 4).ravel()
+    drawing = new_figure(height=6.4, width=11)
+    panels = drawing.subplots(2, 4).ravel()
     for axes, (name, fitted) in zip(panels, fits.items(), strict=False):
         codes, draws, empty = hole_map(fitted, x, min(len(x), 500))
         middle = codes.mean(0)
@@ -178,10 +183,10 @@ def figure(fits: dict[str, Fitted], x: np.ndarray, results: dict[str, list[Measu
     handles = panels[0].get_legend_handles_labels()
     panels[-1].legend(*handles, loc="center", fontsize=9, frameon=False, markerscale=2)
     panels[-1].set_axis_off()
-    return shown
+    return drawing
 
 
-def claims(results: dict[str, list[Measured]], n: int) -> list[str]:
+def claims(results: dict[str, list[Measures]], n: int) -> list[str]:
     """Say whether the two laws hold, what mends the prior, and where an autoencoder's codes lie."""
     bounded = [m for each in results.values() for m in each if not math.isnan(m.kl)]
     off = max(abs(m.kl - m.mutual_information - m.population_kl) for m in bounded)
@@ -216,12 +221,12 @@ def main() -> None:
     names = QUICK if args.quick else NAMES
     data = load(args.data, binarize="static")
     x = data.test[:TEST]
-    results: dict[str, list[Measured]] = {}
+    results: dict[str, list[Measures]] = {}
     for seed in range(seeds):
-        fits = trained(data, args.latent_dim, hidden, seed, epochs, names)
+        fits = fit_vaes(data, args.latent_dim, hidden, seed, epochs, names)
         first = fits if seed == 0 else first
         for name, fitted in fits.items():
-            results.setdefault(name, []).append(measured(fitted, x, particles))
+            results.setdefault(name, []).append(measure(fitted, x, particles))
             print(f"{name}, key {seed}: {results[name][-1]}", flush=True)
     print("\n" + comparison(results, HEADS, baseline=BASELINE, what="VAE"))
     print("\n".join([HEAD, *claims(results, len(x))]))

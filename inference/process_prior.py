@@ -1,12 +1,12 @@
-"""Question: does a decoder that learnt the draws of a process serve in its place?
+"""Question: can a decoder that was trained on draws of a process replace the process?
 
-A Gaussian process (squared exponential kernel, 50 points on a line) whose length is not known, log-
-uniform from 0.1 to 0.4. A VAE is trained on its draws; then ``fitted.as_prior()`` stands in for it in
-a regression by NUTS: 8 noisy points (scale 0.1), 8 data sets. Beside it, NUTS on the process itself:
-50 whitened values and the length, with a Cholesky factor at each gradient. Expected: a posterior mean
-within 0.15 (root mean square; the prior's scale is 1) of the exact one, which is a quadrature over 60
-lengths of closed forms, 90 % intervals that cover as often as they say, and more effective draws of
-the field per second.
+The process is Gaussian (squared exponential kernel, 50 points on a line) with an unknown length
+scale, log-uniform from 0.1 to 0.4. A VAE is trained on its draws. Then ``fitted.as_prior()`` replaces
+it in a regression by NUTS: 8 noisy points (scale 0.1), 8 data sets. The alternative is NUTS on the
+process itself: 50 whitened values and the length, with a Cholesky factor at each gradient. Expected:
+a posterior mean within 0.15 (root mean square, where the prior's scale is 1) of the exact one, which
+is a quadrature over 60 lengths of closed forms. 90 % intervals have that coverage, and NUTS gives
+more effective draws of the field per second.
 
     python -m inference.process_prior [--seeds 3] [--out figures] [--quick]
 
@@ -24,9 +24,9 @@ import numpyro.distributions as dist
 from numpyro.diagnostics import effective_sample_size
 from scipy import stats
 
-from inference.claims import publish, row, stated
+from inference.claims import format_values, publish, row
 from inference.comparison import error, options
-from inference.decoders import nuts, trained
+from inference.decoders import fit_decoder, nuts
 from probvae import likelihoods
 from probvae.plots.canvas import BLUE, GREY, ORANGE, new_figure, tidy
 
@@ -91,12 +91,12 @@ def regression(field, num_samples: int):
     return run
 
 
-def compared(seed: int, *, quick: bool) -> list[dict]:
+def compare_samplers(seed: int, *, quick: bool) -> list[dict]:
     """Return, of each data set, the truth, and both samplers' draws and effective draws per second."""
     rng = np.random.default_rng(seed)
     fixed = likelihoods.Gaussian(scale=likelihoods.FixedScale(0.05))
     hidden, epochs, count = (64, 2, 30) if quick else (128, 60, 500)
-    decoder = trained(
+    decoder = fit_decoder(
         draws(2_000 if quick else 20_000, rng), 12, hidden, epochs, fixed, seed
     ).as_prior()
     runs = {"vae": regression(lambda: decoder("field"), count), "process": regression(process, count)}
@@ -116,7 +116,7 @@ def rms(a: np.ndarray) -> float:
     return float(np.sqrt(np.square(a).mean()))
 
 
-def covered(one: dict, name: str) -> float:
+def coverage(one: dict, name: str) -> float:
     """Return the share of the field's points within the central 90 % of the draws."""
     low, high = np.quantile(one[name][0], [0.05, 0.95], axis=0)
     return float(((low <= one["truth"]) & (one["truth"] <= high)).mean())
@@ -129,25 +129,25 @@ def rows(found: list[list[dict]]) -> list[str]:
         k: [rms(np.stack([s[k][0].mean(0) - s["mean"] for s in sets])) for sets in found] for k in both
     }
     rate = {k: [np.median([s[k][1] for s in sets]) for sets in found] for k in both}
-    cover = {k: [np.mean([covered(s, k) for s in sets]) for sets in found] for k in both}
+    cover = {k: [np.mean([coverage(s, k) for s in sets]) for sets in found] for k in both}
     ratio = np.array(rate["vae"]) / np.array(rate["process"])
     low = np.mean(cover["process"]) - 2 * np.hypot(*(error(np.array(cover[k])) for k in both))
     return [
         row("decoder's posterior mean against the exact one (rms)", f"< {WITHIN}",
-            stated(off["vae"], 3), holds=np.mean(off["vae"]) < WITHIN),
+            format_values(off["vae"], 3), holds=np.mean(off["vae"]) < WITHIN),
         row("NUTS on the process against the exact mean (rms)", "< 0.05",
-            stated(off["process"], 3), holds=np.mean(off["process"]) < 0.05),
-        row("decoder's 90 % intervals hold the truth", f"{stated(cover['process'], 2)} (process)",
-            stated(cover["vae"], 2), holds=np.mean(cover["vae"]) >= low),
-        row("effective draws per second, decoder", f"> {stated(rate['process'], 0)} (process)",
-            f"{stated(rate['vae'], 0)}; ratio {stated(ratio, 1)}", holds=ratio.min() > 1),
+            format_values(off["process"], 3), holds=np.mean(off["process"]) < 0.05),
+        row("decoder's 90 % intervals hold the truth",
+            f"{format_values(cover['process'], 2)} (process)", format_values(cover["vae"], 2), holds=np.mean(cover["vae"]) >= low),
+        row("effective draws per second, decoder", f"> {format_values(rate['process'], 0)} (process)",
+            f"{format_values(rate['vae'], 0)}; ratio {format_values(ratio, 1)}", holds=ratio.min() > 1),
     ]  # fmt: skip
 
 
 def figure(sets: list[dict]):
     """Return two regressions."""
-    shown = new_figure(height=3, width=9)
-    for axes, one in zip(shown.subplots(1, 2), sets, strict=False):
+    drawing = new_figure(height=3, width=9)
+    for axes, one in zip(drawing.subplots(1, 2), sets, strict=False):
         tidy(axes, title="regression with the decoder as prior", x="place", y="field")
         low, high = np.quantile(one["vae"][0], [0.05, 0.95], axis=0)
         axes.fill_between(GRID, low, high, color=ORANGE, alpha=0.25, lw=0, label="decoder, 90 %")
@@ -155,7 +155,7 @@ def figure(sets: list[dict]):
         axes.plot(GRID, one["mean"], color=BLUE, ls="--", label="exact process, mean")
         axes.plot(GRID[one["seen"]], one["y"], "o", color=GREY, ms=4, label="seen")
     axes.legend(fontsize=7, frameon=False)
-    return shown
+    return drawing
 
 
 def main() -> None:
@@ -163,7 +163,9 @@ def main() -> None:
     parser = options(__doc__, seeds=3, quick="few epochs and draws: it says nothing")
     parser.add_argument("--out", type=Path, default=Path("figures"))
     args = parser.parse_args()
-    found = [compared(seed, quick=args.quick) for seed in range(2 if args.quick else args.seeds)]
+    found = [
+        compare_samplers(seed, quick=args.quick) for seed in range(2 if args.quick else args.seeds)
+    ]
     publish(rows(found), figure(found[0]), args.out / "process_prior.png")
 
 

@@ -1,15 +1,15 @@
-"""Question: does one model for all betas trade rate against distortion as one model for each does?
+"""Question: does one model for all betas reach the trade-off of one model for each beta?
 
-Rate R = E_x KL(q(z|x) || p(z)), distortion D = -E_x E_q log p(x|z), both in nats. Training by
-D + beta R walks a curve of slope -beta, above the line R + D = H, the entropy of the data (Alemi et al.
-2018, arXiv:1711.00464).
+Rate R = E_x KL(q(z|x) || p(z)), distortion D = -E_x E_q log p(x|z), both in nats. Training with
+D + beta R for several beta traces a curve of slope -beta, above the line R + D = H, the entropy of the
+data (Alemi et al. 2018, arXiv:1711.00464).
 
-*Normal data*: the law, Shannon's rate-distortion function (see ``inference/normal_source.py``).
+*Normal data*: the reference is Shannon's rate-distortion function (``inference/normal_source.py``).
 
-*Binarised MNIST*: the figures that the authors of MR-VAE (Bae et al. 2022, arXiv:2212.03905) publish
-in their repository, 8 epochs, beside ours at the same epochs, batch and learning rate. Theirs is a
-residual convolutional net, whose layers are gated by beta; ours has two dense layers, log beta one more
-input. H is not known; -log p(x) of a model bounds it above.
+*Binarised MNIST*: the reference are the figures that the authors of MR-VAE (Bae et al. 2022,
+arXiv:2212.03905) publish in their repository for 8 epochs, at the same epochs, batch and learning
+rate. They use a residual convolutional net whose layers are gated by beta. Here two dense layers have
+log beta as one more input. H is unknown, and -log p(x) of a model is an upper bound.
 
     python -m inference.rate_distortion [--seeds 3] [--out figures] [--quick]
 """
@@ -21,9 +21,9 @@ import jax
 import numpy as np
 
 from inference import normal_source
-from inference.claims import HEAD, row, stated
+from inference.claims import HEAD, format_values, row
 from inference.comparison import error, options
-from inference.normal_source import NORMAL_BETAS, Point, law, measured
+from inference.normal_source import NORMAL_BETAS, Point, law, measure
 from models.multi_rate import multi_rate
 from probvae import VAE, fit, objectives
 from probvae.data import load
@@ -81,7 +81,7 @@ def image_part(seed: int, sizes: Sizes) -> Images:
     for beta in sizes.betas:
         goal = objectives.ELBO(beta)
         fitted = fit(alone, data.train, objective=goal, epochs=sizes.epochs, **options)
-        separate[beta], _ = measured(fitted, data.test)
+        separate[beta], _ = measure(fitted, data.test)
         if beta == 1.0:
             some = np.random.default_rng(0).permutation(len(data.test))[:1000]
             told = {"rng_key": jax.random.key(98), "num_particles": sizes.particles}
@@ -91,14 +91,14 @@ def image_part(seed: int, sizes: Sizes) -> Images:
     for epochs in (sizes.epochs, 2 * sizes.epochs):
         goal = objectives.MultiRate(LOW, HIGH)
         fitted = fit(joint.vae, data.train, objective=goal, epochs=epochs, **options)
-        curves.append({beta: measured(fitted, data.test, beta)[0] for beta in sizes.curve})
+        curves.append({beta: measure(fitted, data.test, beta)[0] for beta in sizes.curve})
         print(f"key {seed}, multi-rate, {epochs} epochs: {curves[-1]}", flush=True)
     return Images(separate, *curves, nll)
 
 
 def both(points: list[Point]) -> str:
     """Return rate and distortion, with their standard errors."""
-    return " / ".join(stated(each, 1) for each in zip(*points, strict=True))
+    return " / ".join(format_values(each, 1) for each in zip(*points, strict=True))
 
 
 def image_table(results: list[Images], betas: tuple[float, ...], *, full: bool) -> str:
@@ -120,7 +120,7 @@ def image_rows(results: list[Images]) -> list[str]:
     sums = {beta: [r.separate[beta].cost(1.0) for r in results] for beta in BETAS}
     least = min(sums, key=lambda beta: np.mean(sums[beta]))
     every = [p.cost(1.0) for r in results for p in (*r.separate.values(), *r.long.values())]
-    nll = stated([r.nll for r in results])
+    nll = format_values([r.nll for r in results])
     joint, alone = (
         np.array([getattr(r, kind)[LOW].rate - getattr(r, kind)[HIGH].rate for r in results])
         for kind in ("short", "separate")
@@ -133,7 +133,7 @@ def image_rows(results: list[Images]) -> list[str]:
         *(cost_row(results, beta, "short") for beta in BETAS),
         *(cost_row(results, beta, "long") for beta in BETAS),
         row("MNIST: multi-rate spans fewer nats of R", "107.5, not 125.6",
-              f"{stated(joint, 1)}, not {stated(alone, 1)}",
+              f"{format_values(joint, 1)}, not {format_values(alone, 1)}",
               holds=bool(fewer.mean() > 2 * error(fewer))),
     ]  # fmt: skip
 
@@ -146,19 +146,21 @@ def cost_row(results: list[Images], beta: float, kind: str) -> str:
         (", twice the epochs", "> 0") if kind == "long" else ("", f"{theirs:+.1f} (published)")
     )
     holds = bool(gains.mean() > 2 * error(gains))
-    return row(f"MNIST, beta {beta:g}: multi-rate costs{words}", want, stated(gains), holds=holds)
+    return row(
+        f"MNIST, beta {beta:g}: multi-rate costs{words}", want, format_values(gains), holds=holds
+    )
 
 
 def figure(normal: list, images: list[Images], sizes: Sizes):
     """Return both planes: normal data with the law, images with what bounds H."""
-    shown = new_figure(height=4.2, width=10.5)
-    left, right = shown.subplots(1, 2)
+    drawing = new_figure(height=4.2, width=10.5)
+    left, right = drawing.subplots(1, 2)
     _draw_normal(tidy(left, title="Normal data", x="rate R, nats", y="distortion D, nats"), normal)
     words = {"title": f"{sizes.data}, test data", "x": "rate R, nats", "y": "distortion D, nats"}
     _draw_images(tidy(right, **words), images, sizes)
     for axes in (left, right):
         axes.legend(fontsize=8, frameon=False)
-    return shown
+    return drawing
 
 
 def _draw_normal(axes, results: list) -> None:
@@ -204,7 +206,7 @@ def main() -> None:
     args = parser.parse_args()
     sizes, seeds = (QUICK, 1) if args.quick else (FULL, args.seeds)
     betas, epochs = ((3.0,), 20) if args.quick else (NORMAL_BETAS, 60)
-    normal = [normal_source.trained(seed, betas, epochs) for seed in range(seeds)]
+    normal = [normal_source.fit_betas(seed, betas, epochs) for seed in range(seeds)]
     print(HEAD + "\n" + "\n".join(normal_source.rows(normal)), flush=True)
     images = [image_part(seed, sizes) for seed in range(seeds)]
     print("\n" + image_table(images, sizes.betas, full=not args.quick))

@@ -1,18 +1,19 @@
-"""The rows of published tables: which data, which VAE, how it was trained, and what was reported.
+"""The rows of published tables: data, VAE, training, and the reported number.
 
-Rows are named data-nets-prior. Training is that of the authors' code, which is not plain Adam:
+Rows are named data-nets-prior. Training follows the authors' code, which is not plain Adam:
 
 - Tomczak and Welling 2018 (arXiv:1705.07120, their code): gated nets, 40 latents, batch 100, at most
-  2000 epochs; each tensor's gradient is divided by its norm before Adam (5e-4); the KL's weight rises
-  over 100 epochs; stopped after 50 epochs without a better validation bound, the best state kept.
+  2000 epochs. Each tensor's gradient is divided by its norm before Adam (5e-4). The KL's weight rises
+  over 100 epochs. Training stops after 50 epochs without a better validation bound, and the best state
+  is used.
 - Burda, Grosse and Salakhutdinov 2016 (arXiv:1509.00519): tanh 200-200, 50 latents, batch 20, Adam with
-  epsilon 1e-4 and rate 1e-3 * 10^(-i/7) for 3^i epochs, i = 0..7; no stopping.
+  epsilon 1e-4 and rate 1e-3 * 10^(-i/7) for 3^i epochs, i = 0..7, without early stopping.
 
-What differs here: the KL of a standard normal is in closed form (theirs is one draw); the log variance
-is bounded smoothly, not clipped to [-6, 2]; mean and log variance share one output layer;
-probabilities are not clipped; pseudo-inputs are in (0, 1) by a bijection, not clipped; the decoder of
-two levels is told z1 only, and so is that of convolutions; hidden layers of tanh start as flax's
-do; the KL's weight rises by the step, not by the epoch.
+Differences: the KL of a standard normal has its closed form (theirs is one draw). The log variance is
+bounded smoothly, not clipped to [-6, 2]. Mean and log variance share one output layer. Probabilities
+are not clipped. Pseudo-inputs are in (0, 1) by a bijection, not clipped. The decoder of two levels,
+also the convolutional one, reads z1 only. Hidden layers of tanh have flax's initial weights. The KL's
+weight rises by the step, not by the epoch.
 """
 
 from collections.abc import Callable
@@ -101,16 +102,16 @@ def rate_by_thirds(steps_per_epoch: int) -> optax.Schedule:
     return optax.piecewise_constant_schedule(1e-3, dict.fromkeys(ends, 10 ** (-1 / 7)))
 
 
-def warmed_up(steps: int) -> objectives.ELBO:
+def warm_up_elbo(steps: int) -> objectives.ELBO:
     """The ELBO, the KL's weight rising from 0 to 1 over so many steps."""
     return objectives.ELBO(beta=optax.linear_schedule(0.0, 1.0, steps) if steps else 1.0)
 
 
-TOMCZAK = Training(2000, 100, 100, 50, warmed_up, adam_of_normed_gradients)
-FLAX = Training(20, 128, 0, None, warmed_up, lambda _: optax.adam(1e-3))
+TOMCZAK = Training(2000, 100, 100, 50, warm_up_elbo, adam_of_normed_gradients)
+FLAX = Training(20, 128, 0, None, warm_up_elbo, lambda _: optax.adam(1e-3))
 
 
-def prior_named(name: str, *, grey: bool) -> Any:
+def make_prior(name: str, *, grey: bool) -> Any:
     """Return the prior of a row; pseudo-inputs start as the authors' do."""
     start = (
         {"start_mean": 0.5, "start_scale": 0.02} if grey else {"start_mean": 0.05, "start_scale": 0.01}
@@ -169,7 +170,7 @@ def _row(data: str, net: str, prior: str) -> Row:
     likelihood = likelihoods.DiscretizedLogistic() if grey else likelihoods.Bernoulli()
 
     def vae(shape: Shape) -> VAE:
-        return NETS[net](shape, prior_named(prior, grey=grey), likelihood)
+        return NETS[net](shape, make_prior(prior, grey=grey), likelihood)
 
     return Row(*DATA[data], vae, TOMCZAK, REFERENCES.get(f"{data}-{net}-{prior}", "none"))
 

@@ -1,24 +1,26 @@
-"""Claim: estimators of one gradient differ by orders of magnitude in variance; the bound's gap is a KL.
+"""Claim: gradient estimators differ by orders of magnitude in variance, and the bound's gap is a KL.
 
 On the linear-Gaussian VAE (`linear_gaussian.py`) each estimator is a known function of the e in z = m +
 s e, so that its mean and its variance have exact values:
 
-- score function: log w (d log q), z held;
+- score function: log w (d log q), at fixed z;
 - pathwise: d log w(m + s e), with the KL sampled or in closed form;
-- STL: the path alone, (d/dz log w) dz: 0 at the exact posterior, draw by draw;
-- IWAE of K particles: sum_k v_k d log w_k, and DReG: sum_k v_k^2 (d/dz log w_k) dz, v_k the weights.
-  As K grows the one's ratio of signal to noise falls as K^-1/2, the other's rises as K^1/2.
+- STL: the path alone, (d/dz log w) dz, which is 0 at the exact posterior for every draw;
+- IWAE of K particles: sum_k v_k d log w_k, and DReG: sum_k v_k^2 (d/dz log w_k) dz, with the weights
+  v_k. As K grows, the signal-to-noise ratio of the first falls as K^-1/2, and that of the second rises
+  as K^1/2.
 
 And log p(x) = E log p(x|z) - KL(q || p(z)) + KL(q || p(z|x)), term by term.
 
     python -m inference.reparameterization [--draws 20000] [--out figures] [--quick]
 
-Expected: the ELBO's gradient by autodiff of its closed form; all other means and all variances by
-quadrature over e, in double precision. Measured: the package's objectives over keys, in the encoder's
-parameters, the bound averaged over 20 data. A row holds if the variance, summed over parameters, and
-every parameter's mean lie within 4 standard errors.
+Expected values: the ELBO's gradient by automatic differentiation of its closed form, and all other
+means and variances by quadrature over e, in double precision. Measured values: the package's
+objectives over many keys, in the encoder's parameters, for the bound averaged over 20 data. A row
+holds if the variance, summed over parameters, and every parameter's mean are within 4 standard
+errors.
 
-Reference: Roeder, Wu and Duvenaud 2017, arXiv:1703.09194; Tucker et al. 2019, arXiv:1810.04152;
+Reference: Roeder, Wu and Duvenaud 2017, arXiv:1703.09194. Tucker et al. 2019, arXiv:1810.04152.
 Rainforth et al. 2018, arXiv:1802.04537 (signal and noise).
 """
 
@@ -36,7 +38,7 @@ from jax.flatten_util import ravel_pytree
 
 from inference import linear_gaussian as exact
 from inference.claims import HEAD, row
-from inference.linear_gaussian import OFF, Guide, Moments, Toy, expected, model, toy
+from inference.linear_gaussian import OFF, Guide, Moments, Toy, expected_moments, model, toy
 from inference.score_function import ScoreFunction
 from probvae import objectives
 from probvae.plots.canvas import BLUE, GREY, ORANGE, new_figure, tidy
@@ -66,8 +68,15 @@ METHODS = (
     Method("pathwise, KL sampled", exact.sampled_kl, ELBO()),
     Method("pathwise, KL in closed form", exact.closed_kl, objectives.ELBO()),
     Method("STL", exact.stl, ELBO(estimator=objectives.STL())),
-    Method("IWAE of 3, autodiff", exact.weighted(1, exact.sampled_kl), objectives.IWAE(3), 1, 3, 24),
-    Method("IWAE of 3, DReG", exact.weighted(2, exact.stl), DREG(3), 1, 3, 24),
+    Method(
+        "IWAE of 3, autodiff",
+        exact.weight_by_importance(1, exact.sampled_kl),
+        objectives.IWAE(3),
+        1,
+        3,
+        24,
+    ),
+    Method("IWAE of 3, DReG", exact.weight_by_importance(2, exact.stl), DREG(3), 1, 3, 24),
 )
 
 
@@ -92,7 +101,7 @@ def slopes(keys: jax.Array, values: dict, x: jax.Array, vae, objective) -> jax.A
     return jax.lax.map(jax.vmap(slope), keys)
 
 
-def measured(g: np.ndarray) -> Moments:
+def measure(g: np.ndarray) -> Moments:
     """Return the moments of gradients, with standard errors."""
     square = np.square(g - g.mean(0)).sum(1)
     scale = 1 / math.sqrt(len(g))
@@ -118,8 +127,8 @@ def method_lines(methods: tuple, draws: int) -> list[str]:
     for words, guide in GUIDES.items():
         for method in methods:
             at = toy(method.q)
-            told = expected(at, guide, method.estimator, method.particles, method.nodes)
-            got = measured(gradients(at, guide, method.objective, draws))
+            told = expected_moments(at, guide, method.estimator, method.particles, method.nodes)
+            got = measure(gradients(at, guide, method.objective, draws))
             worst = (np.abs(got.mean - told.mean) / (got.mean_error + 1e-9)).max()
             off = abs(got.variance - told.variance) / (got.variance_error + 1e-9)
             found = f"{got.variance:.4g} +- {got.variance_error:.2g}; means within {worst:.1f} s.e."
@@ -133,7 +142,7 @@ def law_lines() -> list[str]:
     at, lines = toy(3), []
     for words, guide in GUIDES.items():
         slope = elbo_gradient(at, guide)
-        means = [expected(at, guide, m.estimator, 1, m.nodes).mean for m in METHODS if m.q == 3]
+        means = [expected_moments(at, guide, m.estimator, 1, m.nodes).mean for m in METHODS if m.q == 3]
         off = max(np.abs(mean - slope).max() for mean in means)
         claim = f"{words}: mean of the first four, by quadrature, against the ELBO's gradient"
         norm = f"off by {off:.1e} of {np.linalg.norm(slope):.4g}"
@@ -171,7 +180,7 @@ def signal_to_noise(draws: int) -> dict[str, np.ndarray]:
     """Return |mean| / sqrt(variance) of IWAE's gradient by particles, with autodiff and with DReG."""
     at, found = toy(1), {"autodiff": [], "DReG": []}
     for count in COUNTS:
-        g = [measured(gradients(at, OFF, bound(count), draws)) for bound in (objectives.IWAE, DREG)]
+        g = [measure(gradients(at, OFF, bound(count), draws)) for bound in (objectives.IWAE, DREG)]
         signal = np.linalg.norm(g[1].mean)  # one mean for both: the one with less noise
         for name, one in zip(found, g, strict=True):
             found[name].append(signal / math.sqrt(one.variance))
@@ -190,8 +199,8 @@ def ratio_lines(ratios: dict[str, np.ndarray]) -> list[str]:
 
 def figure(ratios: dict[str, np.ndarray], draws: int):
     """Return the variance as the guide widens (lines exact, dots measured), and signal to noise."""
-    shown = new_figure(height=3.8, width=9)
-    a, b = shown.subplots(1, 2)
+    drawing = new_figure(height=3.8, width=9)
+    a, b = drawing.subplots(1, 2)
     tidy(
         a,
         title="lines exact, dots measured",
@@ -200,12 +209,15 @@ def figure(ratios: dict[str, np.ndarray], draws: int):
     )
     at, widths = toy(3), np.linspace(0.4, 2.0, 81)
     for method, colour in zip(METHODS[:4], (GREY, ORANGE, "black", BLUE), strict=True):
-        told = [expected(at, Guide(1.0, w), method.estimator, 1, method.nodes).variance for w in widths]
+        told = [
+            expected_moments(at, Guide(1.0, w), method.estimator, 1, method.nodes).variance
+            for w in widths
+        ]
         a.semilogy(
             widths, told, color=colour, label=method.words, ls="--" if colour == "black" else "-"
         )
         for width in (0.5, 0.9, 1.6):
-            got = measured(gradients(at, Guide(1.0, width), method.objective, draws))
+            got = measure(gradients(at, Guide(1.0, width), method.objective, draws))
             a.semilogy(width, got.variance, "o", color=colour, ms=4)
     tidy(b, title="IWAE, guide off", x="particles K", y="signal to noise of the gradient")
     for (name, values), limit, colour in zip(ratios.items(), (-0.5, 0.5), (ORANGE, BLUE), strict=True):
@@ -217,7 +229,7 @@ def figure(ratios: dict[str, np.ndarray], draws: int):
     b.minorticks_off()
     for axes in (a, b):
         axes.legend(fontsize=8, frameon=False)
-    return shown
+    return drawing
 
 
 def main() -> None:

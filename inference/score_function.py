@@ -1,4 +1,4 @@
-"""The score-function gradient: an estimator of one's own, as the package has none."""
+"""The score-function gradient, as an example of your own estimator: the package has none."""
 
 from collections.abc import Callable
 from functools import partial
@@ -14,14 +14,14 @@ class ScoreFunction(objectives.AbstractEstimator):
     """Log w times d log q, for ``ELBO`` of one particle: as the package has none, one of our own."""
 
     def read(self, one: Callable, rng_key: jax.Array, num_particles: int, alpha: float):
-        found = over_particles(partial(one, traces=held_draws), rng_key, num_particles)
+        found = over_particles(partial(one, traces=stop_draws), rng_key, num_particles)
         factor = jax.lax.stop_gradient(found.log_weight) + 1  # the sampled KL's own score is -1
         log_q = sum(found.log_guide.values())
         surrogate = factor * (log_q - jax.lax.stop_gradient(log_q))
         return found._replace(log_likelihood=found.log_likelihood + surrogate)
 
 
-def held_draws(key, params, model, guide, args, kwargs):
+def stop_draws(key, params, model, guide, args, kwargs):
     """Run both programs, with no gradient through the draws."""
     model_key, guide_key = jax.random.split(key)
     drawn = trace_guide(guide_key, params, guide, args, kwargs)

@@ -1,19 +1,19 @@
-"""Claim: maximum likelihood has no optimum for data on a line, and spread noise mends it.
+"""Claim: maximum likelihood has no optimum for data on a line, and spread noise repairs it.
 
 z ~ Bernoulli(1/2), a ~ Normal(2z - 1, 0.1^2), x = (a, 0): two blobs on the x-axis. A VAE with one bit
-as its code and a Gaussian of learned mean and variance can put the second variance to 0 and the
-density to infinity: the log-likelihood runs away, the loss jumps, the samples are bad. With the same
-Gaussian noise on data and model (``likelihoods.Spread``), the noisy data have a density, and its
-entropy is the least negative log-likelihood.
+as its code and a Gaussian of learned mean and variance can shrink the second variance to 0, and the
+density grows to infinity: the log-likelihood diverges, the loss jumps, the samples are bad. With the
+same Gaussian noise on data and model (``likelihoods.Spread``), the noisy data have a density, and its
+entropy is the minimum of the negative log-likelihood.
 
     python -m inference.spread_failure [--seed 0] [--out figures] [--quick]
 
-Expected values: the entropy of the noisy data, a mixture of two normals times one normal, by
-quadrature. The measured NLL sums over both states of the bit and so is exact up to the test draws
-(100,000 clean data, one noise draw each). The training data are 10,000 draws; Adam 1e-2, batch 100, 300
+The expected value is the entropy of the noisy data, a mixture of two normals times one normal, by
+quadrature. The measured NLL sums over both states of the bit. It is exact up to the test draws (100,000
+clean data, one noise draw each). The training data are 10,000 draws, with Adam 1e-2, batch 100 and 300
 epochs for all.
 
-Reference: Zhang et al. 2020, Spread divergence, arXiv:1811.08968; the toy is that of a post by the
+Reference: Zhang et al. 2020, Spread divergence, arXiv:1811.08968. The example is from a post by the
 first author (2021).
 """
 
@@ -58,7 +58,7 @@ def model(likelihood) -> VAE:
     )
 
 
-def trained(likelihood, train: np.ndarray, seed: int, epochs: int):
+def fit_vae(likelihood, train: np.ndarray, seed: int, epochs: int):
     """Return a fitted VAE, and the words of the error that ended it (or none)."""
     try:
         options = {"optimizer": ADAM, "epochs": epochs, "batch_size": 100, "progress": False}
@@ -124,8 +124,8 @@ def spread_rows(fitted, noise: float, test: np.ndarray) -> list[str]:
 
 def figure(train: np.ndarray, fits: dict, seed: int):
     """Return data, loss and samples: a row for each VAE."""
-    shown = new_figure(height=2.3 * len(fits), width=8.5)
-    panels = shown.subplots(len(fits), 3, squeeze=False)
+    drawing = new_figure(height=2.3 * len(fits), width=8.5)
+    panels = drawing.subplots(len(fits), 3, squeeze=False)
     for (name, fitted), (data_axes, loss_axes, sample_axes) in zip(fits.items(), panels, strict=True):
         x = fitted.sample(500, rng_key=jax.random.key(seed)).x
         for axes, points, colour, words in (
@@ -137,7 +137,7 @@ def figure(train: np.ndarray, fits: dict, seed: int):
         steps = fitted.history.steps["loss"] / 100
         tidy(loss_axes, title=f"-ELBO: {name}", x="step", y="nats per datum")
         loss_axes.plot(np.clip(steps, None, np.quantile(steps, 0.999)), color=BLUE, lw=0.6)
-    return shown
+    return drawing
 
 
 def main() -> None:
@@ -150,13 +150,13 @@ def main() -> None:
     epochs = 2 if args.quick else 300
     train, test = draws(10_000, args.seed), draws(100_000, args.seed + 1)
     unbounded = likelihoods.Gaussian(scale=likelihoods.PixelScale(min_log=-40.0))
-    plain, ended = trained(unbounded, train, args.seed, epochs)
+    plain, ended = fit_vae(unbounded, train, args.seed, epochs)
     fits = {"plain": plain}
     lines = plain_rows(plain, ended)
     for noise in [0.5] if args.quick else EXPECTED:
         base = likelihoods.Gaussian(scale=likelihoods.PixelScale())
         spread = likelihoods.Spread(base, noise=GaussianNoise(noise))
-        fits[f"spread {noise:g}"], _ = trained(spread, train, args.seed, epochs)
+        fits[f"spread {noise:g}"], _ = fit_vae(spread, train, args.seed, epochs)
         lines += spread_rows(fits[f"spread {noise:g}"], noise, test)
     kept = {name: fits[name] for name in ("plain", "spread 0.5")}
     publish(lines, figure(train, kept, args.seed), args.out / "spread_failure.png")

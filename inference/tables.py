@@ -1,10 +1,10 @@
-"""Question: does a row of a published table come out as it was reported?
+"""Question: can a row of a published table be reproduced?
 
-`python -m inference.tables` lists the rows; a row is trained as its paper's code trains it
-(`inference/recipes.py`), from several keys, and its test log p(x) is the importance-weighted bound by
-5000 particles on all test images. `--epochs` trains for less, with a warm-up of at most a quarter of
-it: a number that stands beside the reference and is no reproduction. What a training gave is kept in
-the folder `--out`; the same command goes on from there.
+`python -m inference.tables` lists the rows. A row is trained as in its paper's code
+(`inference/recipes.py`), from several keys. Its test log p(x) is the importance-weighted bound with
+5000 particles on all test images. `--epochs` trains for fewer epochs, with a warm-up of at most a
+quarter of them. Such a number is shown with the reference, but is not a reproduction. The results of
+each training are saved in the folder `--out`, and the same command resumes there.
 
     python -m inference.tables ROW [--seeds 3] [--epochs N] [--images N] [--out tables] [--quick]
         [--together]
@@ -24,8 +24,8 @@ from typing import Any
 import jax
 import numpy as np
 
-from inference.claims import stated
-from inference.comparison import some
+from inference.claims import format_values
+from inference.comparison import draw_rows
 from inference.recipes import ROWS, Row, Training
 from probvae import Checkpoints, EarlyStopping, criticism, fit, sweep
 from probvae import load as load_fitted
@@ -39,14 +39,14 @@ HEAD = (
 )
 
 
-def shortened(training: Training, epochs: int | None) -> Training:
+def shorten(training: Training, epochs: int | None) -> Training:
     """Return the training, or one of so many epochs, whose warm-up is at most a quarter of them."""
     if epochs is None:
         return training
     return training._replace(epochs=epochs, warm_up=min(training.warm_up, epochs // 4))
 
 
-def trained(row: Row, training: Training, data: Data, key: jax.Array, folder: Path) -> Any:
+def train_row(row: Row, training: Training, data: Data, key: jax.Array, folder: Path) -> Any:
     """Train one VAE of a row, or go on with it from what the folder holds."""
     steps = len(data.train) // training.batch_size
     return fit(
@@ -64,7 +64,7 @@ def trained(row: Row, training: Training, data: Data, key: jax.Array, folder: Pa
     )
 
 
-def trained_together(row: Row, training: Training, data: Data, keys: list) -> tuple:
+def train_together(row: Row, training: Training, data: Data, keys: list) -> tuple:
     """Train the VAEs of a row from all keys in one program."""
     steps = len(data.train) // training.batch_size
     return sweep(
@@ -82,15 +82,15 @@ def trained_together(row: Row, training: Training, data: Data, keys: list) -> tu
     ).fitted
 
 
-def all_trained(name: str, settings: dict, data: Data, out: Path, seeds: int) -> None:
+def train_all(name: str, settings: dict, data: Data, out: Path, seeds: int) -> None:
     """Train a row from all keys together, and write what ``measured`` reads, unless it is there."""
     folders = [out / name / f"key-{key}" for key in range(seeds)]
     if all((folder / "training.json").is_file() for folder in folders):
         return
     began = time.monotonic()
     keys = [jax.random.split(jax.random.key(key))[0] for key in range(seeds)]
-    recipe = shortened(ROWS[name].training, settings["epochs"])
-    for folder, fitted in zip(folders, trained_together(ROWS[name], recipe, data, keys), strict=True):
+    recipe = shorten(ROWS[name].training, settings["epochs"])
+    for folder, fitted in zip(folders, train_together(ROWS[name], recipe, data, keys), strict=True):
         folder.mkdir(parents=True, exist_ok=True)
         fitted.save(folder / "fitted.safetensors", overwrite=True)
         (folder / "training.json").unlink(missing_ok=True)
@@ -101,7 +101,7 @@ def all_trained(name: str, settings: dict, data: Data, out: Path, seeds: int) ->
             "validation_elbo": float(run.validation["elbo"][run.kept_epoch]),
             "together": seeds,
         }
-        kept(folder / "training.json", {"epochs": settings["epochs"]}, lambda: found, began)  # noqa: B023
+        read_or_make(folder / "training.json", {"epochs": settings["epochs"]}, lambda: found, began)  # noqa: B023
 
 
 def _stopping(training: Training) -> EarlyStopping | None:
@@ -110,7 +110,7 @@ def _stopping(training: Training) -> EarlyStopping | None:
     return EarlyStopping(training.patience, start=training.warm_up)
 
 
-def criticised(fitted: Any, test: np.ndarray, key: jax.Array, particles: int) -> dict[str, Any]:
+def criticise_fit(fitted: Any, test: np.ndarray, key: jax.Array, particles: int) -> dict[str, Any]:
     """Return what a row of the table says of a fitted VAE: nats per image, counts, and its faults."""
     keys = jax.random.split(key, 5)
     bound = fitted.log_prob(test, rng_key=keys[0], num_particles=particles, progress=True)
@@ -141,29 +141,31 @@ def _drawing(fitted: Any, num_draws: int = 64) -> float:
     return num_draws / (time.monotonic() - began)
 
 
-def measured(name: str, key: int, settings: dict, data: Data, out: Path) -> dict[str, Any]:
+def measure(name: str, key: int, settings: dict, data: Data, out: Path) -> dict[str, Any]:
     """Return the records of one training and of what it gave: each read if it is there, else made."""
     folder = out / name / f"key-{key}"
     folder.mkdir(parents=True, exist_ok=True)
     fit_key, test_key = jax.random.split(jax.random.key(key))
 
     def train() -> dict[str, Any]:
-        recipe = shortened(ROWS[name].training, settings["epochs"])
-        fitted = trained(ROWS[name], recipe, data, fit_key, folder / "checkpoints")
+        recipe = shorten(ROWS[name].training, settings["epochs"])
+        fitted = train_row(ROWS[name], recipe, data, fit_key, folder / "checkpoints")
         fitted.save(folder / "fitted.safetensors")
         run = fitted.history
         return {"epochs": run.num_epochs, "kept_epoch": run.kept_epoch + 1}
 
     def criticise() -> dict[str, Any]:
         fitted = load_fitted(folder / "fitted.safetensors", ROWS[name].vae(data.event_shape))
-        return criticised(fitted, some(data.test, settings["images"]), test_key, settings["particles"])
+        return criticise_fit(
+            fitted, draw_rows(data.test, settings["images"]), test_key, settings["particles"]
+        )
 
-    training = kept(folder / "training.json", {"epochs": settings["epochs"]}, train)
-    found = kept(folder / "criticism.json", settings, criticise)
+    training = read_or_make(folder / "training.json", {"epochs": settings["epochs"]}, train)
+    found = read_or_make(folder / "criticism.json", settings, criticise)
     return {**training, **found, "training_minutes": training["minutes"]}
 
 
-def kept(
+def read_or_make(
     path: Path, settings: dict, make: Callable[[], dict], began: float | None = None
 ) -> dict[str, Any]:
     """Return the record in a file if it is there and was made with these settings; else make it."""
@@ -192,7 +194,7 @@ def line(name: str, records: list[dict]) -> str:
     """Return a row of the table: means over trainings, and their standard errors."""
 
     def cell(what: str, digits: int = 2) -> str:
-        return stated([record[what] for record in records], digits)
+        return format_values([record[what] for record in records], digits)
 
     epochs = ", ".join(f"{r['epochs']} ({r['kept_epoch']})" for r in records)
     faults = sorted({fault for record in records for fault in record["faults"]})
@@ -231,8 +233,8 @@ def main() -> None:
         data = replace(data, train=data.train[:500], valid=data.valid[:100], labels={})
     settings = {what: getattr(args, what) for what in ("epochs", "images", "particles")}
     if args.together:
-        all_trained(args.row, settings, data, args.out, args.seeds)
-    records = [measured(args.row, key, settings, data, args.out) for key in range(args.seeds)]
+        train_all(args.row, settings, data, args.out, args.seeds)
+    records = [measure(args.row, key, settings, data, args.out) for key in range(args.seeds)]
     print(HEAD.format(k=records[0]["threshold"]))
     print(line(args.row, records))
 

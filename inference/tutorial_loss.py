@@ -1,4 +1,4 @@
-"""The loss of Frans's tutorial on faces, for comparison: it is no bound on log p(x)."""
+"""The loss of Frans's tutorial on faces, for comparison. It is not a bound on log p(x)."""
 
 import math
 from dataclasses import dataclass

@@ -1,9 +1,9 @@
-"""Question: on the digits, does a VampPrior give a better log p(x) than the standard normal?
+"""Question: does a VampPrior give a better log p(x) on the digits than the standard normal?
 
-Same nets, steps, batches and learning rates of the nets; only the prior differs (and the
-pseudo-inputs' own learning rate, as in `models/vampprior.py`). The digits are binarised once
-(static); log p(x) is the importance-weighted bound with 5000 particles on all 300 test images; the
-spread is over trainings from different keys, not over evaluations.
+Only the prior differs (and the pseudo-inputs' own learning rate, as in `models/vampprior.py`). Nets,
+steps, batches and learning rates of the nets are the same. The digits are binarised once (static).
+log p(x) is the importance-weighted bound with 5000 particles on all 300 test images. The spread is over
+trainings from different keys, not over evaluations.
 
     python -m inference.vampprior_digits [--seeds 5] [--epochs 100] [--quick]
 """

@@ -1,4 +1,4 @@
-"""A decoder that hardly needs its code: every pixel sees those before it in a window around it."""
+"""A decoder that hardly needs its code: every pixel sees the pixels before it in a window."""
 
 import math
 from dataclasses import dataclass

@@ -5,9 +5,9 @@ from typing import Annotated
 
 import jax
 import jax.numpy as jnp
-from jax.typing import ArrayLike
 
 from probvae.checks import Checked, NonNegativeFloat, PositiveInt, Requirement
+from probvae.typing import ArrayLike
 
 
 @dataclass(frozen=True)
@@ -27,8 +27,8 @@ class CosineWarmUp(Checked):
     steps: PositiveInt
     high: NonNegativeFloat = 1.0
 
-    def __call__(self, step: ArrayLike) -> jax.Array:
-        t = jnp.minimum(step / self.steps, 1.0)  # type: ignore[operator]
+    def __call__(self, step: ArrayLike | float | int) -> jax.Array:
+        t = jnp.minimum(step / self.steps, 1.0)
         return self.high * (1 - jnp.cos(jnp.pi * t)) / 2
 
 
@@ -65,7 +65,7 @@ class CyclicalSchedule(Checked):
                 f"{self.cycles} cycles. `steps` counts those of all cycles together."
             )
 
-    def __call__(self, step: ArrayLike) -> jax.Array:
+    def __call__(self, step: ArrayLike | float | int) -> jax.Array:
         period = self.steps / self.cycles
         tau = jnp.mod(step, period) / period
         return self.high * jnp.where(step < self.steps, jnp.minimum(tau / self.rise, 1.0), 1.0)

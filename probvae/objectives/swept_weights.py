@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any
 
-from jax.typing import ArrayLike
 
 from probvae.objectives.objective import AbstractObjective
+from probvae.typing import ArrayLike
 
 _VALUES: ContextVar[Mapping[str, Any]] = ContextVar("swept_weights", default=MappingProxyType({}))
 
@@ -26,8 +26,8 @@ class SweptWeight:
     name: str
     first: float
 
-    def __call__(self, step: ArrayLike) -> Any:
-        return _VALUES.get().get(self.name, self.first) + 0.0 * step  # type: ignore[operator]
+    def __call__(self, step: ArrayLike | float | int) -> Any:
+        return _VALUES.get().get(self.name, self.first) + 0.0 * step
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from flax import nnx
 from inference_runs import run
 
 from inference.claims import comparison
-from inference.collapse import BASELINE, HEADS, Measured
+from inference.collapse import BASELINE, HEADS, Measures
 from inference.window import Window
 
 
@@ -31,8 +31,8 @@ def test_a_pixel_sees_those_before_it_within_reach_and_no_others():
 
 
 def test_the_table_marks_what_exceeds_two_standard_errors():
-    base = [Measured(1.0, 0.2, 0.1, -90.0), Measured(1.0, 0.4, 0.1, -92.0)]
-    other = [Measured(9.0, 8.2, 0.1, -90.5), Measured(9.2, 8.4, 0.1, -92.5)]
+    base = [Measures(1.0, 0.2, 0.1, -90.0), Measures(1.0, 0.4, 0.1, -92.0)]
+    other = [Measures(9.0, 8.2, 0.1, -90.5), Measures(9.2, 8.4, 0.1, -92.5)]
     table = comparison({BASELINE: base, "other": other}, HEADS, baseline=BASELINE, what="remedy")
     line = next(row for row in table.splitlines() if "| other" in row)
     assert line.count("(+)") == 2

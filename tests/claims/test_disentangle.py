@@ -25,7 +25,7 @@ def test_two_objectives_are_compared_and_a_price_on_dependence_costs_rate(tmp_pa
 
 
 def test_the_small_images_are_the_renderers_and_no_image_is_in_both_parts():
-    train, held_out = disentangle.drawn(300, 200)
+    train, held_out = disentangle.draw_images(300, 200)
     assert train.x.shape == (300, 32, 32)
     assert set(np.unique(train.x)) == {0, 1}
     assert not {*map(tuple, train.factors)} & {*map(tuple, held_out.factors)}

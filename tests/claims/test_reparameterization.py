@@ -23,9 +23,16 @@ def test_all_estimators_have_one_mean_by_quadrature():
     """Of the ELBO, and of the bound of three particles; the variances are ordered."""
     for names, q, particles, nodes in (
         ((exact.score, exact.sampled_kl, exact.closed_kl, exact.stl), 3, 1, 6),
-        ((exact.weighted(1, exact.sampled_kl), exact.weighted(2, exact.stl)), 1, 3, 40),
+        (
+            (exact.weight_by_importance(1, exact.sampled_kl), exact.weight_by_importance(2, exact.stl)),
+            1,
+            3,
+            40,
+        ),
     ):
-        told = [exact.expected(exact.toy(q), exact.OFF, name, particles, nodes) for name in names]
+        told = [
+            exact.expected_moments(exact.toy(q), exact.OFF, name, particles, nodes) for name in names
+        ]
         for other in told[1:]:
             np.testing.assert_allclose(other.mean, told[0].mean, rtol=1e-6, atol=1e-6)
         variances = [one.variance for one in told]

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from inference_runs import needs_data, run
 
-from inference.comparison import some
+from inference.comparison import draw_rows
 from inference.recipes import NETS, ROWS, TOMCZAK, adam_of_normed_gradients, rate_by_thirds
-from inference.tables import kept, line, shortened
+from inference.tables import line, read_or_make, shorten
 
 
 @pytest.mark.parametrize(
@@ -36,9 +36,9 @@ def test_each_tensor_has_a_step_of_its_own_length():
 
 
 def test_a_shorter_run_warms_up_in_a_quarter_of_it():
-    assert shortened(TOMCZAK, None) == TOMCZAK
-    assert shortened(TOMCZAK, 40)[:4] == (40, 100, 10, 50)
-    assert shortened(TOMCZAK, 1000).warm_up == 100
+    assert shorten(TOMCZAK, None) == TOMCZAK
+    assert shorten(TOMCZAK, 40)[:4] == (40, 100, 10, 50)
+    assert shorten(TOMCZAK, 1000).warm_up == 100
 
 
 def test_every_row_has_data_nets_and_a_prior():
@@ -53,11 +53,11 @@ def test_every_row_has_data_nets_and_a_prior():
 
 def test_what_was_made_is_kept_and_not_mistaken(tmp_path):
     path, made = tmp_path / "record.json", []
-    first = kept(path, {"epochs": 1}, lambda: made.append(1) or {"elbo": -1.0})
-    assert kept(path, {"epochs": 1}, lambda: made.append(1) or {}) == first
+    first = read_or_make(path, {"epochs": 1}, lambda: made.append(1) or {"elbo": -1.0})
+    assert read_or_make(path, {"epochs": 1}, lambda: made.append(1) or {}) == first
     assert (first["elbo"], len(made)) == (-1.0, 1)
     with pytest.raises(SystemExit, match="take another --out"):
-        kept(path, {"epochs": 2}, dict)
+        read_or_make(path, {"epochs": 2}, dict)
 
 
 def test_a_line_is_the_spread_over_trainings():
@@ -80,6 +80,6 @@ def test_a_row_is_one_command(tmp_path):
 def test_some_of_the_test_data_are_of_all_kinds():
     """Static MNIST's test file is sorted by digit: its first rows are no sample."""
     rows = np.repeat(np.arange(10), 100)
-    assert len(set(some(rows, 60))) == 10
-    assert sorted(some(rows, None)) == sorted(rows)
-    np.testing.assert_array_equal(some(rows, 60), some(rows, 60))
+    assert len(set(draw_rows(rows, 60))) == 10
+    assert sorted(draw_rows(rows, None)) == sorted(rows)
+    np.testing.assert_array_equal(draw_rows(rows, 60), draw_rows(rows, 60))
