@@ -12,7 +12,7 @@ LEARNED = likelihoods.LearnedScale(start=0.1, min_log=-20.0)
 
 
 class AffineProperties(NamedTuple):
-    """What an affine VAE is, exactly, on new draws; nats but for variances and errors per entry."""
+    """Exact properties of an affine VAE on new draws, in nats. Variances and errors are per entry."""
 
     minus_elbo: float
     off: float  # KL(N(0, I) || p(x))
@@ -40,7 +40,7 @@ def start_at(w: float, sigma: float) -> dict:
 
 
 def read_affine(fitted: Fitted, x: np.ndarray) -> AffineProperties:
-    """Read an affine VAE back from its encodings and decodings; say what it is, in double precision."""
+    """Recover an affine VAE's parameters from its encodings and decodings, in double precision."""
     q, p = fitted.encode(x), fitted.decode(np.concatenate([np.zeros((1, D)), np.eye(D)]))
     m, s2, at = (np.asarray(a, np.float64) for a in (q.mean, q.variance, p.mean))
     sigma2 = float(np.asarray(p.variance).mean())
@@ -63,14 +63,14 @@ def read_affine(fitted: Fitted, x: np.ndarray) -> AffineProperties:
 
 
 def slope(fitted: Fitted) -> float:
-    """Return what the bound gains, in nats, as log sigma falls by 1: the line through the epochs."""
+    """Return the gain of the bound, in nats, per unit decrease of log sigma (a line fit)."""
     train = fitted.history.train
     moved = train and np.ptp(train["scale_x"]) > 0
     return -float(np.polyfit(np.log(train["scale_x"]), train["bound"], 1)[0]) if moved else math.nan
 
 
 def normal_kl(m: np.ndarray, s: np.ndarray, n: np.ndarray, t: np.ndarray) -> float:
-    """Return KL(N(m, s) || N(n, t)), nats."""
+    """Return KL(N(m, s) || N(n, t)), in nats."""
     inverse, off = np.linalg.inv(t), n - m
     log_det = np.linalg.slogdet(t)[1] - np.linalg.slogdet(s)[1]
     return float(np.trace(inverse @ s) + off @ inverse @ off - len(m) + log_det) / 2

@@ -22,7 +22,7 @@ BASELINE = "standard normal, mean field"
 
 
 def variants(event_shape: tuple[int, ...], hidden: int, latent_dim: int) -> dict[str, VAE]:
-    """Return the VAEs to compare, by what is in them."""
+    """Return the VAEs to compare, by name."""
     net = nets.MLP((hidden, hidden))
     plain = VAE(event_shape=event_shape, latent_dim=latent_dim, encoder=net, decoder=net)
     layers = flows.Coupling(nets.MLP((100,)))
@@ -45,7 +45,7 @@ def optimizer() -> optax.GradientTransformation:
 
 
 def score(vae: VAE, data, seed: int, epochs: int, particles: int) -> float:
-    """Train from a key; return the test log p(x), in nats per image."""
+    """Train from a key, and return the test log p(x), in nats per image."""
     fit_key, start_key, test_key = jax.random.split(jax.random.key(seed), 3)
     starts = isinstance(vae.prior, priors.VampPrior)
     fitted = fit(
@@ -64,7 +64,7 @@ OPTIMIZER = optimizer()
 
 
 def main() -> None:
-    """Train all, print the table, and say which differences exceed two standard errors."""
+    """Train all models, and print the table and the differences beyond two standard errors."""
     parser = options(__doc__, seeds=3, quick="digits, two seeds, two epochs, 20 particles")
     parser.add_argument("--epochs", type=int, default=20)
     args = parser.parse_args()

@@ -52,7 +52,7 @@ HEADS = ("sharp: reconstructions", "sharp: at z ~ p(z)", "sharp: draws of x", "s
 
 
 class Measures(NamedTuple):
-    """Of a training, in the order of ``HEADS``."""
+    """Measures of a training, in the order of ``HEADS``."""
 
     reconstructed: float
     generated: float
@@ -64,11 +64,11 @@ class Measures(NamedTuple):
 
 
 def recipes(event_shape: tuple[int, ...], size: int, latent_dim: int) -> dict[str, Variant]:
-    """Return what is compared."""
-    told = {"latent_dim": latent_dim, "hidden": (size, size)}
+    """Return the models to compare."""
+    sizes = {"latent_dim": latent_dim, "hidden": (size, size)}
 
     def vae(likelihood) -> Variant:
-        net = nets.MLP(told["hidden"])
+        net = nets.MLP(sizes["hidden"])
         parts = {"likelihood": likelihood, "encoder": net, "decoder": net}
         return Variant(VAE(event_shape=event_shape, latent_dim=latent_dim, **parts))
 
@@ -82,8 +82,8 @@ def recipes(event_shape: tuple[int, ...], size: int, latent_dim: int) -> dict[st
         PIXEL: normal(likelihoods.PixelScale()),
         OPTIMAL: normal(likelihoods.OptimalScale()),
         L1: vae(likelihoods.Laplace(scale=likelihoods.LearnedScale(start=0.3))),
-        EDGES: perceptual(event_shape, **told),
-        GAN: vae_gan(event_shape, **told),
+        EDGES: perceptual(event_shape, **sizes),
+        GAN: vae_gan(event_shape, **sizes),
         AUTO: vae(likelihoods.Autoregressive(nets.MaskedConv((8,), 5), one_by_one, features=4)),
     }
 
@@ -104,7 +104,7 @@ def fit_vae(variant: Variant, data: Images, seed: int, epochs: int) -> Fitted:
 
 
 def render(fitted: Fitted, z: ArrayLike, name: str) -> np.ndarray:
-    """Return the pictures at codes: E[x|z], or a draw where it has no closed form."""
+    """Return the pictures at codes: E[x|z], or a draw if the mean has no closed form."""
     p = fitted.decode(z)
     return np.asarray(p.sample(jax.random.key(5)) if name == AUTO else p.mean)
 
@@ -112,7 +112,7 @@ def render(fitted: Fitted, z: ArrayLike, name: str) -> np.ndarray:
 def measure(
     fitted: Fitted, name: str, data: Images, particles: int
 ) -> tuple[Measures, dict[str, np.ndarray]]:
-    """Ask a fitted VAE for pictures; return the numbers, and the first ten pictures of each kind."""
+    """Measure the pictures of a fitted VAE, and return the first ten of each kind, too."""
     clean = (data.test / np.float32(data.levels))[:PICTURES]
     codes = jax.random.normal(jax.random.key(6), (len(clean), fitted.vae.latent_dim))
     again = render(fitted, fitted.encode(clean).sample(jax.random.key(4)), name)
@@ -133,8 +133,8 @@ def measure(
 def test_bits(fitted: Fitted, data: Images, particles: int) -> float:
     """Return bits per dimension of test data."""
     noisy = Dequantize(float(data.levels))(jax.random.key(9), data.test)
-    found = fitted.log_prob(noisy, rng_key=jax.random.key(10), num_particles=particles)
-    return float(bits_per_dimension(found.mean, data.test.shape[1:], levels=data.levels))
+    estimate = fitted.log_prob(noisy, rng_key=jax.random.key(10), num_particles=particles)
+    return float(bits_per_dimension(estimate.mean, data.test.shape[1:], levels=data.levels))
 
 
 def table(results: dict[str, list[Measures]]) -> str:
@@ -150,7 +150,7 @@ def table(results: dict[str, list[Measures]]) -> str:
 
 
 def verdicts(results: dict[str, list[Measures]]) -> str:
-    """Say which orders are seen beyond two standard errors; the smaller number first."""
+    """Compare pairs, and report which orders exceed two standard errors."""
     lines = [HEAD]
     for what, quantity, less, more, words in (
         ("sigma per pixel wins the bound", "bits", PIXEL, SHARED, "-2895 below -896"),
@@ -167,8 +167,10 @@ def verdicts(results: dict[str, list[Measures]]) -> str:
         if less in results and more in results:
             a, b = (np.array([getattr(m, quantity) for m in results[name]]) for name in (less, more))
             gain, both = b.mean() - a.mean(), float(np.hypot(error(a), error(b)))
-            seen = f"{quantity}: {less} {a.mean():.3f}, {more} {b.mean():.3f} (s.e. of both {both:.3f})"
-            lines.append(row(what, words, seen, holds=bool(gain > 2 * both)))
+            result = (
+                f"{quantity}: {less} {a.mean():.3f}, {more} {b.mean():.3f} (s.e. of both {both:.3f})"
+            )
+            lines.append(row(what, words, result, holds=bool(gain > 2 * both)))
     if OPTIMAL in results:
         a, b = (np.mean([m.bits for m in results[name]]) for name in (SHARED, OPTIMAL))
         near = bool(abs(a - b) < 0.05)
@@ -189,7 +191,7 @@ def draw(rows: dict[str, dict[str, np.ndarray]], name: str, out: Path) -> None:
 
 
 def main() -> None:
-    """Train all, print the tables, draw the pictures of the first seed."""
+    """Train all models, print the tables, and draw the pictures of the first seed."""
     parser = options(__doc__, seeds=2, quick="digits, two of the models")
     parser.add_argument("--data", choices=("lfw64", "mnist"), default="mnist")
     parser.add_argument("--epochs", type=int, default=30)
@@ -207,11 +209,11 @@ def main() -> None:
         rows: dict[str, dict[str, np.ndarray]] = {}
         for model, variant in compared.items():
             fitted = fit_vae(variant, data, seed, epochs // 5 if model == AUTO else epochs)
-            found, pictures = measure(fitted, model, data, particles)
-            results[model].append(found)
-            for kind, some in pictures.items():
-                rows.setdefault(kind, {"data": data.test[:10] / data.levels})[model] = some
-            print(f"{model}, key {seed}: {found}", flush=True)
+            measures, pictures = measure(fitted, model, data, particles)
+            results[model].append(measures)
+            for kind, examples in pictures.items():
+                rows.setdefault(kind, {"data": data.test[:10] / data.levels})[model] = examples
+            print(f"{model}, key {seed}: {measures}", flush=True)
         if seed == 0:
             draw(rows, name, args.out)
     print(table(results) + "\n\n" + verdicts(results))

@@ -52,7 +52,7 @@ HEADS = ("squared error", "of PCA", "bits per dimension", "KL, nats", "scale of 
 
 
 class Faces(NamedTuple):
-    """Levels ``(n, 64, 64, 3)``, uint8, and what they are."""
+    """Images of faces as levels ``(n, 64, 64, 3)``, uint8, with their name."""
 
     name: str
     train: np.ndarray
@@ -60,15 +60,15 @@ class Faces(NamedTuple):
 
 
 def faces(name: str | None, most: int | None) -> Faces:
-    """Load faces as levels: those asked for, or CelebA-HQ where it is, else LFW."""
+    """Load faces as levels: the named data, or CelebA-HQ if it is there, or LFW."""
     name = name or ("celebahq" if list_datasets()["celebahq"].available else "lfw64")
-    found = load_data(name)
-    valid = np.rint(found.valid[:most] * 255).astype(np.uint8)
-    return Faces(name, found.train[: most and 2 * most], valid)
+    dataset = load_data(name)
+    valid = np.rint(dataset.valid[:most] * 255).astype(np.uint8)
+    return Faces(name, dataset.train[: most and 2 * most], valid)
 
 
 def fit_vae(variant: Variant, data: Faces, args: argparse.Namespace, seed: int) -> Fitted:
-    """Fit for the steps that were asked for, in whole epochs."""
+    """Fit for the requested number of steps, in complete epochs."""
     batch_size = min(args.batch_size, len(data.train) // 2)
     each = len(data.train) // batch_size
     epochs = max(1, round(args.steps / each))
@@ -94,7 +94,7 @@ def fit_vae(variant: Variant, data: Faces, args: argparse.Namespace, seed: int) 
 
 
 def optimizer(variant: Variant, peak: float | None, steps: int) -> optax.GradientTransformation:
-    """Return the recipe's own, or Adam to a peak and down again, on clipped gradients."""
+    """Return the recipe's own optimizer, or Adam with a warm-up and a decay, on clipped gradients."""
     if peak is None:
         return variant.optimizer
     up = max(1, min(200, steps // 10))
@@ -103,7 +103,7 @@ def optimizer(variant: Variant, peak: float | None, steps: int) -> optax.Gradien
 
 
 def form(sizes: dict[str, int], args: argparse.Namespace) -> str:
-    """Say which form of the model it was, and whether the loss was the tutorial's."""
+    """Describe the sizes of the model, and whether the loss was the tutorial's."""
     reduced = any(sizes[name] != size for name, size in FULL.items())
     words = ", ".join(f"{name} {sizes[name]}" for name in FULL)
     loss = "; the tutorial's loss" if args.tutorial_loss else ""
@@ -111,9 +111,9 @@ def form(sizes: dict[str, int], args: argparse.Namespace) -> str:
 
 
 def report(results: list[Measures], name: str, model: str) -> str:
-    """Return the numbers and what they say of the claims."""
+    """Return the table of numbers and claims."""
     columns = [format_values(each, 4) for each in zip(*results, strict=True)]
-    error = max(found.squared_error for found in results)
+    error = max(measures.squared_error for measures in results)
     shown, pca = columns[0], columns[1]
     lines = [
         f"| {name}, held out | " + " | ".join(HEADS) + " |",
@@ -129,7 +129,7 @@ def report(results: list[Measures], name: str, model: str) -> str:
 
 
 def options() -> argparse.ArgumentParser:
-    """Return the parser."""
+    """Return the parser of the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     add = parser.add_argument
     add("--data", choices=("celebahq", "lfw64"), help="default: celebahq where it is, else lfw64")
@@ -147,12 +147,12 @@ def options() -> argparse.ArgumentParser:
 
 
 def main() -> None:
-    """Train, measure, draw the first training, print the report."""
+    """Train and measure, draw the first training, and print the report."""
     args = options().parse_args()
     args.steps = 8 if args.quick else args.steps
     data = faces(args.data, 32 if args.quick else None)
-    told = QUICK if args.quick else {name: getattr(args, name) for name in FULL}
-    variant = transformer_vae(data.train.shape[1:], **told)
+    sizes = QUICK if args.quick else {name: getattr(args, name) for name in FULL}
+    variant = transformer_vae(data.train.shape[1:], **sizes)
     print(f"faces: {data.name}, {len(data.train):,} train, {len(data.valid):,} held out\n{variant.vae}")
     known_faces, held_out = middle_of_level(data.train[:10_000]), middle_of_level(data.valid)
     pca = by_components(known_faces, held_out, variant.vae.latent_dim)
@@ -162,12 +162,12 @@ def main() -> None:
         fitted = load(args.fitted, variant.vae) if args.fitted else fit_vae(variant, data, args, seed)
         if not args.fitted:
             fitted.save(args.out / f"celebahq_{seed}.safetensors", overwrite=True)
-        found, pictures = measure(fitted, data.valid, pca, particles=1 if args.quick else 10)
-        results.append(found)
-        print(f"key {seed}: {found}", flush=True)
+        measures, pictures = measure(fitted, data.valid, pca, particles=1 if args.quick else 10)
+        results.append(measures)
+        print(f"key {seed}: {measures}", flush=True)
         if seed == 0:
-            draw(fitted, pictures, found, data.name, args.out)
-    print("\n" + report(results, data.name, form(told, args)))
+            draw(fitted, pictures, measures, data.name, args.out)
+    print("\n" + report(results, data.name, form(sizes, args)))
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ def row(claim: str, expected: str, measured: str, *, holds: bool) -> str:
 
 
 def publish(lines: Sequence[str], figure, path: Path) -> None:
-    """Print a table of claims and write its figure, whose folder is made if it is not there."""
+    """Print a table of claims and write its figure. Create the folder if necessary."""
     print("\n".join([HEAD, *lines]))
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=150)
@@ -24,7 +24,7 @@ def publish(lines: Sequence[str], figure, path: Path) -> None:
 
 
 def format_values(values: Sequence[float], digits: int = 2) -> str:
-    """Return the mean over trainings and, of several, its standard error."""
+    """Format the mean over trainings and, for several, its standard error."""
     each = np.asarray(values, float)
     mean = f"{each.mean():.{digits}f}"
     return f"{mean} +- {error(each):.{digits}f}" if len(each) > 1 else mean
@@ -35,20 +35,20 @@ def near(claim: str, values: Sequence[float], expected: float | Sequence[float],
 
     Shown are means and, of several trainings, the standard error over them.
     """
-    found, told = np.asarray(values, float), np.asarray(expected, float)
-    spread = f" +- {error(found):.4f}" if len(found) > 1 else ""
+    measured_values, expected_values = np.asarray(values, float), np.asarray(expected, float)
+    spread = f" +- {error(measured_values):.4f}" if len(measured_values) > 1 else ""
     return row(
         claim,
-        f"{told.mean():.4f} to {within:g}",
-        f"{found.mean():.4f}{spread}",
-        holds=bool((np.abs(found - told) <= within).all()),
+        f"{expected_values.mean():.4f} to {within:g}",
+        f"{measured_values.mean():.4f}{spread}",
+        holds=bool((np.abs(measured_values - expected_values) <= within).all()),
     )
 
 
 def less(claim: str, values: np.ndarray, base: np.ndarray, *, expected: bool = True) -> str:
-    """Return a line: are values less than others by over two standard errors over trainings?
+    """Return a line that compares values with others, by two standard errors over trainings.
 
-    It holds if they are what is expected: less, or not.
+    It holds if the values are less, or if they are not and ``expected`` is False.
     """
     gain, both = values.mean() - base.mean(), np.hypot(error(values), error(base))
     words = "less by over 2 s.e." if expected else "not less by over 2 s.e."
@@ -58,7 +58,7 @@ def less(claim: str, values: np.ndarray, base: np.ndarray, *, expected: bool = T
 def comparison(
     results: dict[str, list[tuple[float, ...]]], heads: Sequence[str], *, baseline: str, what: str
 ) -> str:
-    """Return means and standard errors over trainings, and which differ from the baseline's by two."""
+    """Return means and standard errors over trainings, and the differences from the baseline."""
     lines = [f"| {what} | " + " | ".join(heads) + " |", "| --- |" + " --- |" * len(heads)]
     base = np.array(results[baseline], float)
     for name, values in results.items():

@@ -39,14 +39,14 @@ QUICK = (BASELINE, "free bits, 8 nats in all", "decoder sees no pixels")
 
 
 class Recipe(NamedTuple):
-    """A VAE and the objective it is trained by."""
+    """A VAE and its objective."""
 
     vae: VAE
     objective: objectives.AbstractObjective = objectives.ELBO()  # noqa: RUF009
 
 
 class Measures(NamedTuple):
-    """What is asked of a training, of test data; nats but for ``active``."""
+    """Measures of a training on test data, in nats except ``active``."""
 
     active: float
     kl: float
@@ -60,7 +60,7 @@ HEADS = ("active units", "KL, nats", "mutual information, nats", "test log p(x),
 def recipes(
     event_shape: tuple[int, ...], net: nets.MLP, latent_dim: int, steps: int
 ) -> dict[str, Recipe]:
-    """Return what is compared, by the remedy's name; ``steps`` are those of a training."""
+    """Return the remedies to compare, by name. ``steps`` is the number of training steps."""
     half = steps // 2
     sees_near = likelihoods.Autoregressive(Window((64, 32), 4), features=1)
     plain = VAE(
@@ -97,19 +97,19 @@ def fit_vae(recipe: Recipe, data, seed: int, epochs: int) -> Fitted:
 
 
 def measure(fitted: Fitted, x: np.ndarray, particles: int) -> Measures:
-    """Ask a fitted VAE what its code says of test data, and how likely they are."""
+    """Measure the information in the codes of test data, and the likelihood of the data."""
     keys = jax.random.split(jax.random.key(99), 3)
-    found = active_units(fitted, x, rng_key=keys[0])
+    units = active_units(fitted, x, rng_key=keys[0])
     return Measures(
-        float(sum(active.sum() for active in found.active_mask().values())),
-        float(sum(kl.sum(1).mean() for kl in found.kl.values())),
+        float(sum(active.sum() for active in units.active_mask().values())),
+        float(sum(kl.sum(1).mean() for kl in units.kl.values())),
         elbo_surgery(fitted, x, rng_key=keys[1], num_samples=1).mutual_information,
         fitted.log_prob(x, rng_key=keys[2], num_particles=particles).mean,
     )
 
 
 def figure(results: dict[str, list[Measures]]):
-    """Return the table as a picture: one panel for each quantity, one dot for each training."""
+    """Draw the table: one panel for each quantity, one dot for each training."""
     names = list(results)[::-1]
     drawing = new_figure(height=3.6, width=12)
     for i, (axes, head) in enumerate(
@@ -126,7 +126,7 @@ def figure(results: dict[str, list[Measures]]):
 
 
 def main() -> None:
-    """Train all, print the table, draw it."""
+    """Train all models, and print and draw the table."""
     parser = options(__doc__, seeds=3, quick="digits, two seeds, two epochs, two remedies")
     parser.add_argument("--epochs", type=int, default=2)
     parser.add_argument("--out", type=Path, default=Path("figures"))

@@ -9,7 +9,7 @@ Results = dict[str, np.ndarray]
 
 
 def options(doc: str, *, seeds: int, quick: str) -> argparse.ArgumentParser:
-    """Return a parser with what every comparison takes: ``--seeds`` and ``--quick``."""
+    """Return a parser with the options of every comparison: ``--seeds`` and ``--quick``."""
     parser = argparse.ArgumentParser(description=doc.splitlines()[0])
     parser.add_argument("--seeds", type=int, default=seeds, help="trainings of each, at least 2")
     parser.add_argument("--quick", action="store_true", help=quick)
@@ -19,29 +19,29 @@ def options(doc: str, *, seeds: int, quick: str) -> argparse.ArgumentParser:
 def compare(
     variants: Mapping[str, Callable[[int], float]], seeds: int, *, baseline: str, what: str, score: str
 ) -> None:
-    """Train every variant, print the table, and say which differences exceed two standard errors."""
+    """Train every variant, and print the table and the differences beyond two standard errors."""
     results = trainings(variants, seeds)
     print(table(results, what=what, score=score))
     print("\n" + differences(results, baseline))
 
 
 def trainings(variants: Mapping[str, Callable[[int], float]], seeds: int) -> Results:
-    """Train every variant from keys 0, 1, ...; return the scores (nats per datum) by variant."""
-    found: dict[str, list[float]] = {name: [] for name in variants}
+    """Train every variant from keys 0, 1, ..., and return its scores (nats per datum)."""
+    scores: dict[str, list[float]] = {name: [] for name in variants}
     for seed in range(seeds):  # seed by seed: an interrupted run has compared something
         for name, score in variants.items():
-            found[name].append(score(seed))
-            print(f"{name}, key {seed}: {found[name][-1]:.3f}", flush=True)
-    return {name: np.array(values) for name, values in found.items()}
+            scores[name].append(score(seed))
+            print(f"{name}, key {seed}: {scores[name][-1]:.3f}", flush=True)
+    return {name: np.array(values) for name, values in scores.items()}
 
 
 def draw_rows(rows: np.ndarray, most: int | None) -> np.ndarray:
-    """Return at most so many rows, drawn by a fixed seed: static MNIST's test file is sorted."""
+    """Return at most ``n`` random rows, with a fixed seed: static MNIST's test file is sorted."""
     return rows[np.random.default_rng(0).permutation(len(rows))[:most]]
 
 
 def table(results: Results, *, what: str, score: str) -> str:
-    """Return the table: mean and standard error over trainings, and each of them."""
+    """Return a table of the mean and the standard error over trainings, and of each training."""
     lines = [f"| {what} | {score} (mean, s.e. over trainings) | each training |", "| --- | --- | --- |"]
     for name, values in results.items():
         each = ", ".join(f"{value:.2f}" for value in values)
@@ -50,7 +50,7 @@ def table(results: Results, *, what: str, score: str) -> str:
 
 
 def differences(results: Results, baseline: str) -> str:
-    """Say for each variant whether it differs from the baseline by more than two standard errors."""
+    """Report for each variant whether it differs from the baseline by two standard errors."""
     lines = []
     for name, values in results.items():
         if name == baseline:

@@ -34,7 +34,7 @@ FULL = 1197  # training digits
 
 
 class Judgement(NamedTuple):
-    """What draws for each label are: the share that the classifier calls by it, and their spread."""
+    """The fraction of draws of each label that the classifier assigns to it, and their spread."""
 
     accuracy: np.ndarray  # (10,)
     spread: np.ndarray  # (10,), over the real ones'
@@ -46,12 +46,12 @@ def one_hot(labels: np.ndarray) -> np.ndarray:
 
 
 def spread(x: np.ndarray) -> float:
-    """Return the root mean square deviation of a pixel from its mean."""
+    """Return the root mean square deviation of a pixel from its mean over images."""
     return float(np.sqrt(x.astype(float).var(0).mean()))
 
 
 def fit_vae(variant: Variant, train, seed: int, epochs: int) -> Fitted:
-    """Train from a key: as many steps whatever the number of images."""
+    """Train from a key, with a number of steps that does not depend on the number of images."""
     n = len(train.x) if isinstance(train, Batch) else len(train)
     return fit(
         variant.vae,
@@ -64,7 +64,7 @@ def fit_vae(variant: Variant, train, seed: int, epochs: int) -> Fitted:
 
 
 def cases(data, rare: int) -> dict[str, Batch]:
-    """Return the training data: all; without nine in ten of the rare label's; these repeated."""
+    """Return three training sets: all, with 10 % of the rare label, and with these repeated."""
     labels = data.labels["train"]
     of_rare = np.flatnonzero(labels == rare)
     few = of_rare[::KEPT]
@@ -76,9 +76,9 @@ def cases(data, rare: int) -> dict[str, Batch]:
 
 
 class Classifier:
-    """A support vector machine trained on real digits, and what it says of real test digits.
+    """A support vector machine trained on real digits.
 
-    ``real`` ``(10,)`` is the share of each label's test images that it calls by it.
+    ``real`` ``(10,)`` is its accuracy on each label's test images.
     """
 
     def __init__(self, data) -> None:
@@ -93,13 +93,13 @@ class Classifier:
         return self.machine.predict(np.asarray(x).reshape(len(x), -1))
 
     def share(self, label: int, of_data: float) -> float:
-        """Return the share of real images called by a label that a share ``of_data`` of them has."""
+        """Return the fraction of real images classified as a label with frequency ``of_data``."""
         wrongly = (self.called == label)[self.labels != label].mean()
         return float(of_data * self.real[label] + (1 - of_data) * wrongly)
 
 
 def judge(fitted: Fitted, classifier, real: dict[int, np.ndarray], num: int, seed: int) -> Judgement:
-    """Draw ``num`` images for each label; let the classifier judge them."""
+    """Draw ``num`` images of each label, and classify them."""
     x = fitted.sample(num, rng_key=jax.random.key(1000 + seed), context=one_hot(LABELS)).x
     x = np.asarray(x).swapaxes(0, 1)  # label, draw
     called = [classifier(each) for each in x]
@@ -108,29 +108,31 @@ def judge(fitted: Fitted, classifier, real: dict[int, np.ndarray], num: int, see
 
 
 def refusal_message(fitted: Fitted) -> str:
-    """Return what a VAE without context says when it is asked for a label."""
+    """Return the error of a VAE without context when you ask for a label."""
     try:
         fitted.sample(1, rng_key=jax.random.key(0), context=one_hot(LABELS))
-    except ValueError as told:
-        return str(told)
+    except ValueError as training_sets:
+        return str(training_sets)
     return ""
 
 
 def table(results: dict[str, list[Judgement]], real: np.ndarray, rare: int) -> str:
-    """Return accuracies by label, mean and s.e. over trainings, and the spread of the rare one."""
+    """Return accuracies by label (mean and s.e. over trainings), and the spread of the rare label."""
     heads = " | ".join(f"{name}" for name in results)
     lines = [f"| label | real test images | {heads} |", "| --- | --- |" + " --- |" * len(results)]
     for label in LABELS:
-        each = [np.array([one.accuracy[label] for one in found]) for found in results.values()]
+        each = [
+            np.array([one.accuracy[label] for one in judgements]) for judgements in results.values()
+        ]
         cells = " | ".join(f"{values.mean():.3f} +- {error(values):.3f}" for values in each)
         lines.append(f"| {label}{' (rare)' if label == rare else ''} | {real[label]:.3f} | {cells} |")
-    each = [np.array([one.spread[rare] for one in found]) for found in results.values()]
+    each = [np.array([one.spread[rare] for one in judgements]) for judgements in results.values()]
     cells = " | ".join(f"{values.mean():.3f} +- {error(values):.3f}" for values in each)
     return "\n".join([*lines, f"| spread of the {rare}s, over that of real ones | 1.000 | {cells} |"])
 
 
 def figure(results: dict[str, list[Judgement]], real: np.ndarray, rare: int, draws: dict):
-    """Return accuracies by label, and draws of the rare one."""
+    """Draw accuracies by label, and images of the rare label."""
     drawing = new_figure(height=3.8, width=10)
     a, b = drawing.subplots(1, 2, width_ratios=[1.3, 1])
     tidy(
@@ -139,10 +141,10 @@ def figure(results: dict[str, list[Judgement]], real: np.ndarray, rare: int, dra
         x="label asked for",
         y="share that a classifier calls by it",
     )
-    for shift, colour, (name, found) in zip(
+    for shift, colour, (name, judgements) in zip(
         (-0.2, 0, 0.2), (BLUE, ORANGE, GREY), results.items(), strict=True
     ):
-        values = np.array([one.accuracy for one in found])
+        values = np.array([one.accuracy for one in judgements])
         errors = [error(column) for column in values.T]
         a.errorbar(LABELS + shift, values.mean(0), errors, fmt="o", ms=4, color=colour, label=name)
     a.plot(LABELS, real, "k_", ms=22, label="real test images")
@@ -159,7 +161,7 @@ def figure(results: dict[str, list[Judgement]], real: np.ndarray, rare: int, dra
 
 
 def main() -> None:
-    """Train all, print the tables, draw the figure."""
+    """Train all models, print the tables, and draw the figure."""
     parser = options(__doc__, seeds=3, quick="two seeds, ten epochs, 100 draws")
     parser.add_argument("--epochs", type=int, default=100)
     parser.add_argument("--rare", type=int, default=8, choices=range(10))
@@ -167,19 +169,19 @@ def main() -> None:
     args = parser.parse_args()
     seeds, epochs, num = (2, 10, 100) if args.quick else (args.seeds, args.epochs, 300)
     data, rare = load("digits"), args.rare
-    told, asked = cases(data, rare), conditional(data.event_shape)
+    training_sets, variant = cases(data, rare), conditional(data.event_shape)
     classifier, by_label = Classifier(data), {i: data.train[data.labels["train"] == i] for i in LABELS}
     results: dict[str, list[Judgement]] = {}
     draws = {"real": by_label[rare]}
-    for name, train in told.items():
-        fits = [fit_vae(asked, train, seed, epochs) for seed in range(seeds)]
+    for name, train in training_sets.items():
+        fits = [fit_vae(variant, train, seed, epochs) for seed in range(seeds)]
         results[name] = [judge(one, classifier, by_label, num, seed) for seed, one in enumerate(fits)]
         draws[name] = draw(fits[0], rare)
     print(table(results, classifier.real, rare) + "\n\n" + HEAD)
     print("\n".join(claims(results, classifier.real, rare)))
     without = vae(data.event_shape, latent_dim=16, hidden=(300, 300))
-    plain = [fit_vae(without, told["rare label"].x, seed, epochs) for seed in range(seeds)]
-    share = float(told["rare label"].context[:, rare].mean())
+    plain = [fit_vae(without, training_sets["rare label"].x, seed, epochs) for seed in range(seeds)]
+    share = float(training_sets["rare label"].context[:, rare].mean())
     print("\n".join(plain_claims(plain, classifier, rare, share)))
     args.out.mkdir(parents=True, exist_ok=True)
     figure(results, classifier.real, rare, draws).savefig(args.out / "conditional.png", dpi=150)
@@ -187,15 +189,17 @@ def main() -> None:
 
 
 def draw(fitted: Fitted, label: int) -> np.ndarray:
-    """Draw eight images of a label."""
+    """Return eight draws of a label."""
     context = one_hot(LABELS[label : label + 1])
     return np.asarray(fitted.sample(8, rng_key=jax.random.key(5), context=context).x)[:, 0]
 
 
 def claims(results: dict[str, list[Judgement]], real: np.ndarray, rare: int) -> list[str]:
-    """Say whether the samples are what was asked for, and what a rare label loses."""
-    every, seldom, again = (np.array([one.accuracy for one in found]) for found in results.values())
-    spreads = [np.array([one.spread[rare] for one in found]) for found in results.values()]
+    """Check whether samples have the requested label, and how much a rare label loses."""
+    every, seldom, again = (
+        np.array([one.accuracy for one in judgements]) for judgements in results.values()
+    )
+    spreads = [np.array([one.spread[rare] for one in judgements]) for judgements in results.values()]
     others = LABELS != rare
     mean = every.mean(1)
     return [
@@ -213,10 +217,10 @@ def claims(results: dict[str, list[Judgement]], real: np.ndarray, rare: int) -> 
 
 
 def plain_claims(fits: list[Fitted], classifier, rare: int, share: float) -> list[str]:
-    """Say what a VAE without context does: it refuses, and draws labels as its data hold them."""
+    """Check that a VAE without context raises an error, and draws labels as often as the data."""
     words = refusal_message(fits[0]).split(".")[0]
     x = [one.sample(2000, rng_key=jax.random.key(7)).x for one in fits]
-    found = [float((classifier(each) == rare).mean()) for each in x]
+    judgements = [float((classifier(each) == rare).mean()) for each in x]
     claim = f"without context: share of its samples called {rare} (of its data: {share:.3f})"
     return [
         row(
@@ -225,7 +229,7 @@ def plain_claims(fits: list[Fitted], classifier, rare: int, share: float) -> lis
             words,
             holds="context_shape" in words,
         ),
-        near(claim, found, classifier.share(rare, share), 0.02),
+        near(claim, judgements, classifier.share(rare, share), 0.02),
     ]
 
 

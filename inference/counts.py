@@ -79,7 +79,7 @@ class LogGaussian(AbstractLikelihood):
 
 
 def variants(genes: int, hidden: int) -> dict[str, VAE]:
-    """Return the four VAEs, by the law of the counts."""
+    """Return the four VAEs, by the distribution of the counts."""
     net = nets.MLP((hidden,), dropout=0.1)
     size = likelihoods.LibrarySize()
     plain = VAE(
@@ -99,7 +99,7 @@ def variants(genes: int, hidden: int) -> dict[str, VAE]:
 
 
 def score(vae: VAE, data: dict[str, Batch], seed: int, epochs: int, particles: int) -> float:
-    """Train from a key, take the best fifth by the validation ELBO; return the test log p(x)."""
+    """Train from a key, and return the test log p(x) of the epoch with the best validation ELBO."""
     keys = jax.random.split(jax.random.key(seed), 7)
     best, fitted = None, None
     for key in keys[:5]:
@@ -111,13 +111,15 @@ def score(vae: VAE, data: dict[str, Batch], seed: int, epochs: int, particles: i
             init_params=fitted.params if fitted else None,
             progress=False,
         )
-        found = fitted.elbo(data["valid"], rng_key=keys[5], num_particles=10).mean
-        best = max(best or (found, fitted), (found, fitted), key=lambda pair: pair[0])
+        validation_elbo = fitted.elbo(data["valid"], rng_key=keys[5], num_particles=10).mean
+        best = max(
+            best or (validation_elbo, fitted), (validation_elbo, fitted), key=lambda pair: pair[0]
+        )
     return best[1].log_prob(data["test"], rng_key=keys[6], num_particles=particles).mean
 
 
 def cells(*, quick: bool) -> dict[str, Batch]:
-    """Return train, valid and test, with the log library size as context."""
+    """Return training, validation and test data, with the log library size as context."""
     data = load("pbmc3k")
     train, test = (Batch(getattr(data, s), data.context[s]) for s in ("train", "test"))
     parts = {"train": slice(None, -243), "valid": slice(-243, None)}
@@ -131,7 +133,7 @@ def cells(*, quick: bool) -> dict[str, Batch]:
 
 
 def main() -> None:
-    """Train all, print the table, and say which differences exceed two standard errors."""
+    """Train all models, and print the table and the differences beyond two standard errors."""
     parser = options(__doc__, seeds=3, quick="200 cells, 50 genes, two seeds, five epochs")
     parser.add_argument("--epochs", type=int, default=400)
     args = parser.parse_args()

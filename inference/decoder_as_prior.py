@@ -29,7 +29,7 @@ INK = 0.3
 
 
 def digits(seed: int, *, quick: bool) -> dict[str, np.ndarray]:
-    """Return truth, what was seen, the answer, and the mean training image."""
+    """Return the true images, the observed pixels, the answers, and the mean training image."""
     data = load("digits", binarize=None)
     grey = data.observation(jax.random.key(0), data.train)
     train, test = (np.asarray(part, np.float32) for part in (grey, data.test))
@@ -37,39 +37,39 @@ def digits(seed: int, *, quick: bool) -> dict[str, np.ndarray]:
     fitted = fit_decoder(train, 8, 128, 5 if quick else 150, likelihoods.Gaussian(scale=scale), seed)
     field, n = fitted.as_prior(), 2 if quick else 32
     truth = test[:n]
-    seen = np.zeros(truth.shape, bool)
-    seen[:, :4] = True
+    observed = np.zeros(truth.shape, bool)
+    observed[:, :4] = True
     y = truth + INK * np.random.default_rng(seed).normal(size=truth.shape).astype(np.float32)
 
     def program(y):
         p = field.distribution("image", size=n)
         noisy = p.variance + INK**2  # y = x + noise, x ~ p(x|z): both are normal
-        numpyro.sample("y", dist.Normal(p.mean, jnp.sqrt(noisy)).mask(seen), obs=y)
-        gain = jnp.where(seen, p.variance / noisy, 0.0)
+        numpyro.sample("y", dist.Normal(p.mean, jnp.sqrt(noisy)).mask(observed), obs=y)
+        gain = jnp.where(observed, p.variance / noisy, 0.0)
         numpyro.deterministic("x", p.mean + gain * (y - p.mean))  # E[x | z, y]
 
     x = nuts(program, 30 if quick else 500, "x")(jax.random.key(seed), jnp.asarray(y))["x"]
     answer = np.asarray(x.mean((0, 1)))
     average = np.broadcast_to(train.mean(0), truth.shape)
-    return {"truth": truth, "seen": seen, "noisy": y, "answer": answer, "average": average}
+    return {"truth": truth, "seen": observed, "noisy": y, "answer": answer, "average": average}
 
 
-def rows(found: list[dict[str, np.ndarray]]) -> list[str]:
-    """Say how well the hidden and the noisy halves were filled in."""
+def rows(results: list[dict[str, np.ndarray]]) -> list[str]:
+    """Report how accurate the hidden and the noisy halves are."""
     return [
-        _row("hidden half", [_errors(f, ~f["seen"], "average") for f in found], "mean image"),
-        _row("noisy half", [_errors(f, f["seen"], "noisy") for f in found], "as seen"),
+        _row("hidden half", [_errors(f, ~f["seen"], "average") for f in results], "mean image"),
+        _row("noisy half", [_errors(f, f["seen"], "noisy") for f in results], "as seen"),
     ]
 
 
-def _errors(found: dict[str, np.ndarray], where: np.ndarray, against: str) -> np.ndarray:
-    """Return squared errors per pixel of the answer and of the other one, ``(2, images)``."""
-    off = (np.square(found[name] - found["truth"]) for name in ("answer", against))
+def _errors(results: dict[str, np.ndarray], where: np.ndarray, against: str) -> np.ndarray:
+    """Return squared errors per pixel of the answer and of the alternative, ``(2, images)``."""
+    off = (np.square(results[name] - results["truth"]) for name in ("answer", against))
     return np.stack([each.mean((1, 2), where=where) for each in off])
 
 
 def _row(what: str, errors: list[np.ndarray], words: str) -> str:
-    """Compare, paired image by image; holds beyond two standard errors in every training."""
+    """Compare image by image. The row holds beyond two standard errors in every training."""
     less = [theirs - ours for ours, theirs in errors]
     sure = [d.mean() / (d.std(ddof=1) / np.sqrt(len(d))) for d in less]
     ours, theirs = np.mean([each.mean(1) for each in errors], axis=0)
@@ -82,12 +82,12 @@ def _row(what: str, errors: list[np.ndarray], words: str) -> str:
     )
 
 
-def figure(found: dict[str, np.ndarray]):
-    """Return truth, what was seen and the answer, a column for each image."""
+def figure(results: dict[str, np.ndarray]):
+    """Draw the true image, the observed pixels and the answer, a column for each image."""
     drawing = new_figure(height=3.6, width=9)
-    panels = drawing.subplots(3, min(8, len(found["truth"])), squeeze=False)
+    panels = drawing.subplots(3, min(8, len(results["truth"])), squeeze=False)
     for name, line in zip(("truth", "noisy", "answer"), panels, strict=True):
-        picture = np.where(found["seen"], found[name], np.nan) if name == "noisy" else found[name]
+        picture = np.where(results["seen"], results[name], np.nan) if name == "noisy" else results[name]
         for axes, image in zip(line, picture, strict=False):
             axes.imshow(image.reshape(8, 8), cmap="Greys", vmin=0, vmax=1)
             axes.set(xticks=[], yticks=[], facecolor="lightsteelblue")  # what is hidden
@@ -97,12 +97,12 @@ def figure(found: dict[str, np.ndarray]):
 
 
 def main() -> None:
-    """Train, fill in and denoise; print the table, draw the figure."""
+    """Train, fill in and denoise, print the table, and draw the figure."""
     parser = options(__doc__, seeds=3, quick="few epochs and draws: it says nothing")
     parser.add_argument("--out", type=Path, default=Path("figures"))
     args = parser.parse_args()
-    found = [digits(seed, quick=args.quick) for seed in range(1 if args.quick else args.seeds)]
-    publish(rows(found), figure(found[0]), args.out / "decoder_as_prior.png")
+    results = [digits(seed, quick=args.quick) for seed in range(1 if args.quick else args.seeds)]
+    publish(rows(results), figure(results[0]), args.out / "decoder_as_prior.png")
 
 
 if __name__ == "__main__":

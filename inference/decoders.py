@@ -11,7 +11,7 @@ from probvae import VAE, Fitted, fit, nets
 def fit_decoder(
     x: np.ndarray, latent_dim: int, hidden: int, epochs: int, likelihood, seed: int
 ) -> Fitted:
-    """Return a VAE fitted to the rows of x, the rate falling to 0."""
+    """Return a VAE fitted to the rows of x, with a learning rate that decays to 0."""
     net = nets.MLP((hidden, hidden))
     vae = VAE(
         event_shape=x.shape[1:], latent_dim=latent_dim, encoder=net, decoder=net, likelihood=likelihood
@@ -29,7 +29,7 @@ def fit_decoder(
 
 
 def nuts(program, num_samples: int, *sites: str):
-    """Return NUTS in four chains, compiled: ``(rng_key, *args) -> {site: (4, draws, *event)}``."""
+    """Return compiled NUTS with four chains, ``(rng_key, *args) -> {site: (4, draws, *event)}``."""
 
     @jax.jit
     def run(rng_key, *args):
@@ -42,7 +42,7 @@ def nuts(program, num_samples: int, *sites: str):
             progress_bar=False,
         )
         mcmc.run(rng_key, *args)
-        drawn = mcmc.get_samples(group_by_chain=True)
-        return {site: drawn[site] for site in sites}
+        samples = mcmc.get_samples(group_by_chain=True)
+        return {site: samples[site] for site in sites}
 
     return run

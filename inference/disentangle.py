@@ -51,7 +51,7 @@ ORDERS = (  # quantity, the better one, the other
 
 
 class Scores(NamedTuple):
-    """What is asked of a training, on held-out images; KL and log-likelihood in nats."""
+    """Measures of a training on held-out images, KL and log-likelihood in nats."""
 
     mig: float
     factor_score: float
@@ -71,7 +71,7 @@ class Sprites(NamedTuple):
 
 
 def draw_images(n: int, held_out: int) -> tuple[Sprites, Sprites]:
-    """Return two parts of the set, chosen by chance, without an image in both."""
+    """Return two random, disjoint parts of the data."""
     chosen = np.random.default_rng(0).choice(dsprites.NUM_IMAGES, n + held_out, replace=False)
     parts = []
     for index in (chosen[:n], chosen[n:]):
@@ -82,14 +82,14 @@ def draw_images(n: int, held_out: int) -> tuple[Sprites, Sprites]:
 
 
 def variants(hidden: tuple[int, ...], latent_dim: int) -> dict[str, Variant]:
-    """Return the four, of the gallery."""
-    told = {"hidden": hidden, "latent_dim": latent_dim}
+    """Return the four models of the gallery."""
+    sizes = {"hidden": hidden, "latent_dim": latent_dim}
     judge = (hidden[-1],) * 3
     return {
-        "VAE": vae(SHAPE, **told),
-        "beta-VAE": beta_vae(SHAPE, beta=4.0, **told),
-        "beta-TCVAE": beta_tc(SHAPE, beta=6.0, **told),
-        "FactorVAE": factor_vae(SHAPE, gamma=6.0, discriminator=judge, **told),
+        "VAE": vae(SHAPE, **sizes),
+        "beta-VAE": beta_vae(SHAPE, beta=4.0, **sizes),
+        "beta-TCVAE": beta_tc(SHAPE, beta=6.0, **sizes),
+        "FactorVAE": factor_vae(SHAPE, gamma=6.0, discriminator=judge, **sizes),
     }
 
 
@@ -111,19 +111,19 @@ def scores(fitted: Fitted, held_out: Sprites) -> Scores:
     """Measure a fitted VAE."""
     keys = jax.random.split(jax.random.key(99), 3)
     q = fitted.encode(held_out.x)
-    found = active_units(fitted, held_out.x[:2000], rng_key=keys[2])
+    units = active_units(fitted, held_out.x[:2000], rng_key=keys[2])
     fit_of = fitted.decode(q.sample(keys[1])).log_prob(held_out.x).mean()
     return Scores(
         mutual_information_gap(q.mean, held_out.factors).score,
         factor_vae_score(q.mean, held_out.factors, rng_key=keys[0]).score,
-        float(found.kl["z"].sum(1).mean()),
+        float(units.kl["z"].sum(1).mean()),
         float(fit_of),
-        float(found.active_mask()["z"].sum()),
+        float(units.active_mask()["z"].sum()),
     )
 
 
 def table(results: dict[str, list[Scores]]) -> str:
-    """Return means and standard errors over trainings, the published means beside them."""
+    """Return means and standard errors over trainings, with the published means."""
     heads = ("published MIG", "published score", *HEADS)
     lines = ["| objective | " + " | ".join(heads) + " |", "| --- |" + " --- |" * len(heads)]
     for name, values in results.items():
@@ -134,7 +134,7 @@ def table(results: dict[str, list[Scores]]) -> str:
 
 
 def verdicts(results: dict[str, list[Scores]]) -> str:
-    """Say of each published order whether it is seen beyond two standard errors."""
+    """Report for each published order whether it exceeds two standard errors here."""
     lines = [HEAD]
     for what, better, other in (o for o in ORDERS if {*o[1:]} <= {*results}):
         at = HEADS.index(what)
@@ -149,17 +149,17 @@ def verdicts(results: dict[str, list[Scores]]) -> str:
 
 
 def traversals(fits: dict[str, Fitted], held_out: Sprites, rows: int = 6):
-    """Return E[x|z] as one unit moves from -2 to 2, a row for each of the units of most KL."""
+    """Draw E[x|z] while one unit moves from -2 to 2, a row for each of the units with the most KL."""
     drawing = new_figure(height=6.8, width=8.5)
     values, x = np.linspace(-2, 2, 8), held_out.x[:1]
     panels = drawing.subplots(-(-len(fits) // 2), 2).ravel()
     for axes, (name, fitted) in zip(panels, fits.items(), strict=True):
-        told = (
+        kl = (
             active_units(fitted, held_out.x[:1000], rng_key=jax.random.key(0), num_samples=2)
             .kl["z"]
             .mean(0)
         )
-        order = np.argsort(told)[::-1][:rows]
+        order = np.argsort(kl)[::-1][:rows]
         means = np.asarray(fitted.encode(held_out.x).mean)
         information = mutual_information_gap(means, held_out.factors).information
         codes = np.tile(np.asarray(fitted.encode(x).mean), (len(order), len(values), 1))
@@ -171,7 +171,7 @@ def traversals(fits: dict[str, Fitted], held_out: Sprites, rows: int = 6):
         axes.imshow(np.block([list(line) for line in images]), cmap="gray", vmin=0, vmax=1)
         best = [dsprites.FACTORS[information[unit].argmax()] for unit in order]
         labels = [
-            f"{b.replace('position_', '')}, {told[u]:.1f}" for b, u in zip(best, order, strict=True)
+            f"{b.replace('position_', '')}, {kl[u]:.1f}" for b, u in zip(best, order, strict=True)
         ]
         side = SHAPE[0] + 2
         axes.set_yticks(side * (np.arange(len(order)) + 0.5), labels, fontsize=7)
@@ -185,7 +185,7 @@ def traversals(fits: dict[str, Fitted], held_out: Sprites, rows: int = 6):
 
 
 def main() -> None:
-    """Train all, print the tables, draw the traversals of the last seed."""
+    """Train all models, print the tables, and draw the traversals of the last seed."""
     parser = options(__doc__, seeds=3, quick="2,000 images, two of the four, two seeds")
     parser.add_argument("--epochs", type=int, default=30)
     parser.add_argument("--out", type=Path, default=Path("figures"))

@@ -18,7 +18,7 @@ LEVELS = 256
 
 
 class Measures(NamedTuple):
-    """Of a training; of held-out faces."""
+    """Measures of a training on held-out faces."""
 
     squared_error: float
     pca: float
@@ -32,18 +32,18 @@ class Measures(NamedTuple):
 
 
 def middle_of_level(levels: np.ndarray) -> np.ndarray:
-    """Return levels in the model's unit, (level + 1/2) / 256."""
+    """Return levels in the model's units, (level + 1/2) / 256."""
     return (levels.astype(np.float32) + 0.5) / LEVELS
 
 
 def measure(
     fitted: Fitted, levels: np.ndarray, pca: np.ndarray, particles: int
 ) -> tuple[Measures, dict]:
-    """Ask a fitted VAE; return the numbers, and the pictures by kind."""
+    """Measure a fitted VAE, and return its pictures by kind, too."""
     x = middle_of_level(levels)
     codes = in_chunks(lambda rows: fitted.encode(rows).mean, x)
-    drawn = np.asarray(jax.random.normal(jax.random.key(6), codes.shape))  # the prior's
-    again, new = decode_mean(fitted, codes), decode_mean(fitted, drawn)
+    prior_draws = np.asarray(jax.random.normal(jax.random.key(6), codes.shape))  # the prior's
+    again, new = decode_mean(fitted, codes), decode_mean(fitted, prior_draws)
     middles = decode_mean(fitted, between(codes[:-1:2], codes[1::2], 0.5))
     averages = (x[:-1:2] + x[1::2]) / 2
     noisy = Dequantize(float(LEVELS))(jax.random.key(9), levels)
@@ -90,16 +90,16 @@ def between(a: np.ndarray, b: np.ndarray, t: float, path=spherical) -> np.ndarra
 
 
 def tutorial_path(a: jax.Array, b: jax.Array, t: jax.Array) -> jax.Array:
-    """Return sqrt(1 - t^2) a + t b, the tutorial's."""
+    """Return the tutorial's path, sqrt(1 - t^2) a + t b."""
     return jnp.sqrt(1 - t**2) * a + t * b
 
 
-def draw(fitted: Fitted, pictures: dict, found: Measures, name: str, out: Path) -> None:
+def draw(fitted: Fitted, pictures: dict, measures: Measures, name: str, out: Path) -> None:
     """Write the curves, and a figure for each kind of picture."""
     plots.curves(fitted.history).savefig(out / "celebahq_curves.png", dpi=150)
     titles = {
         "reconstructions": f"{name}, held out: faces, E[x|z] at the mean of q(z|x) (squared error "
-        f"{found.squared_error:.4f}), principal components ({found.pca:.4f})",
+        f"{measures.squared_error:.4f}), principal components ({measures.pca:.4f})",
         "samples": f"Transformer VAE of {name}: z ~ p(z)",
         "paths": f"{name}, held out: from one face to another, three pairs",
     }

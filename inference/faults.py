@@ -23,10 +23,10 @@ from probvae.interfaces import AbstractDistributionGuide, AbstractDistributionPr
 
 
 def collapsed(seed: int, s: Settings) -> Case:
-    """The KL costs thirty times what it should: no unit pays."""
+    """The KL has thirty times its weight, so that no unit is used."""
     data = digits()
-    found = fitted(vae_of_digits(), data, seed, s.epochs, objective=objectives.ELBO(beta=30.0))
-    return Case(found, data[2], data[0])
+    broken_fit = fitted(vae_of_digits(), data, seed, s.epochs, objective=objectives.ELBO(beta=30.0))
+    return Case(broken_fit, data[2], data[0])
 
 
 def lagging(seed: int, s: Settings) -> Case:
@@ -38,12 +38,12 @@ def lagging(seed: int, s: Settings) -> Case:
 
 
 def overfitted_encoder(seed: int, s: Settings) -> Case:
-    """The encoder learns sixty images by heart, under a decoder that knows all of them."""
+    """The encoder memorises sixty images, with a decoder that was trained on all of them."""
     data, late = digits(), healthy_digits(seed, s.epochs)
     few = data[0][:60]
     vae = replace(late.vae, encoder=nets.MLP((500, 500)))
     start = {k: v for k, v in late.values.items() if not k.startswith("encoder")}
-    found = fit(
+    broken_fit = fit(
         vae,
         few,
         rng_key=jax.random.key(seed),
@@ -54,7 +54,7 @@ def overfitted_encoder(seed: int, s: Settings) -> Case:
         optimizer=optax.adam(2e-3),
         progress=False,
     )
-    return Case(found, data[2], few)
+    return Case(broken_fit, data[2], few)
 
 
 def scale_to_zero(seed: int, s: Settings) -> Case:
@@ -89,7 +89,7 @@ def gaussian_on_counts(seed: int, s: Settings) -> Case:
 
 @dataclass(frozen=True)
 class PermissiveBernoulli(likelihoods.Bernoulli):
-    """A Bernoulli that scores grey values by the formula for 0 and 1: no probability of anything."""
+    """A Bernoulli formula applied to grey values, where it is not a density."""
 
     support = dist.constraints.unit_interval
 
@@ -102,7 +102,7 @@ def bernoulli_on_grey(seed: int, s: Settings) -> Case:
 
 
 def hole_in_the_prior(seed: int, s: Settings) -> Case:
-    """A prior three times as wide, put in the fitted one's place."""
+    """A prior three times as wide as the fitted one."""
     data, late = digits(), healthy_digits(seed, s.epochs)
     vae = replace(late.vae, prior=WidePrior(3.0))
     return Case(replace(late, vae=vae), data[2], data[0])
@@ -125,27 +125,27 @@ def dead_decoder(seed: int, s: Settings) -> Case:
     values = jax.tree.map(jnp.asarray, late.params)
     first = values["decoder$params"]["layers"][0]["layer"]
     first["bias"] = first["bias"] - 1e3
-    found = fitted(vae_of_digits(), data, seed, s.epochs, init_params=values)
-    return Case(found, data[2], data[0])
+    broken_fit = fitted(vae_of_digits(), data, seed, s.epochs, init_params=values)
+    return Case(broken_fit, data[2], data[0])
 
 
 def underweighted_kl(seed: int, s: Settings) -> Case:
-    """A thousandth of the KL is counted."""
+    """The KL has a thousandth of its weight."""
     data = digits()
-    found = fitted(vae_of_digits(), data, seed, s.epochs, objective=objectives.ELBO(beta=0.001))
-    return Case(found, data[2], data[0])
+    broken_fit = fitted(vae_of_digits(), data, seed, s.epochs, objective=objectives.ELBO(beta=0.001))
+    return Case(broken_fit, data[2], data[0])
 
 
 def unconverged(seed: int, s: Settings) -> Case:
     """Ten epochs at a low rate."""
     data = digits()
-    found = fitted(vae_of_digits(), data, seed, 10, optimizer=optax.adam(1e-3))
-    return Case(found, data[2], data[0])
+    broken_fit = fitted(vae_of_digits(), data, seed, 10, optimizer=optax.adam(1e-3))
+    return Case(broken_fit, data[2], data[0])
 
 
 @dataclass(frozen=True)
 class Scaled(AbstractDistributionGuide):
-    """A mean field whose standard deviations are ``factor`` times what the encoder says."""
+    """A mean field with ``factor`` times the encoder's standard deviations."""
 
     factor: float
     base: guides.MeanField = guides.MeanField()  # noqa: RUF009
@@ -161,20 +161,20 @@ class Scaled(AbstractDistributionGuide):
 
 
 def narrow_guide(seed: int, s: Settings) -> Case:
-    """The guide is a quarter as wide as it was fitted."""
+    """The guide is a quarter as wide as the fitted one."""
     data, late = digits(), healthy_digits(seed, s.epochs)
     vae = replace(late.vae, posterior=Scaled(0.25))
     return Case(replace(late, vae=vae), data[2], data[0])
 
 
 def wide_guide(seed: int, s: Settings) -> Case:
-    """Further: the guide is three times as wide as it was fitted."""
+    """Further: the guide is three times as wide as the fitted one."""
     data, late = digits(), healthy_digits(seed, s.epochs)
     return Case(replace(late, vae=replace(late.vae, posterior=Scaled(3.0))), data[2], data[0])
 
 
 def shuffled_test_pixels(seed: int, s: Settings) -> Case:
-    """Further: held-out data whose pixels are in another order than the training data's."""
+    """Further: held-out data whose pixels have another order than those of the training data."""
     data, late = digits(), healthy_digits(seed, s.epochs)
     order = np.random.default_rng(seed).permutation(64)
     x = data[2].reshape(-1, 64)[:, order].reshape(-1, 8, 8)
@@ -182,11 +182,11 @@ def shuffled_test_pixels(seed: int, s: Settings) -> Case:
 
 
 def scale_too_small(seed: int, s: Settings) -> Case:
-    """Further: grey digits under a Gaussian of fixed scale 0.03, a tenth of what is left."""
+    """Further: grey digits under a Gaussian of fixed scale 0.03, a tenth of the actual error."""
     data = digits(binarize=None)
     fixed = likelihoods.Gaussian(scale=likelihoods.FixedScale(0.03))
-    found = fitted(vae_of_digits(likelihood=fixed), data, seed, s.epochs)
-    return Case(found, data[2], data[0])
+    broken_fit = fitted(vae_of_digits(likelihood=fixed), data, seed, s.epochs)
+    return Case(broken_fit, data[2], data[0])
 
 
 def trained_too_long(seed: int, s: Settings) -> Case:
@@ -194,8 +194,8 @@ def trained_too_long(seed: int, s: Settings) -> Case:
     data, net = digits(), nets.MLP((500, 500))
     few = data[0][:80]
     vae = vae_of_digits(encoder=net, decoder=net)
-    found = fitted(vae, (few, data[1]), seed, 4 * s.epochs, batch_size=80)
-    return Case(found, data[2], few)
+    broken_fit = fitted(vae, (few, data[1]), seed, 4 * s.epochs, batch_size=80)
+    return Case(broken_fit, data[2], few)
 
 
 def encoder_of_noise(seed: int, s: Settings) -> Case:

@@ -36,7 +36,7 @@ def losses(data, seed: int, epochs: int) -> np.ndarray:
 
 
 def main() -> None:
-    """Train, print the table, and say whether the claim holds."""
+    """Train, print the table, and report whether the claim holds."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--quick", action="store_true", help="one seed, one epoch")

@@ -13,7 +13,7 @@ from probvae.data import load
 
 
 class Case(NamedTuple):
-    """A fit, the data that it is judged on, and those that it was fitted to."""
+    """A fit, its test data, and its training data."""
 
     fitted: Fitted
     held_out: np.ndarray
@@ -21,39 +21,39 @@ class Case(NamedTuple):
 
 
 class Settings(NamedTuple):
-    """How long fits are."""
+    """The lengths of the fits."""
 
     epochs: int = 150
 
 
 def fitted(vae: VAE, data: Any, seed: int, epochs: int, **options: Any) -> Fitted:
-    """Fit, with a validation set, at the settings that all cases share."""
+    """Fit with a validation set and the settings that all cases share."""
     settings = {"optimizer": optax.adam(2e-3), "batch_size": 100, "progress": False, **options}
     valid, key = data[1], jax.random.key(seed)
     return fit(vae, data[0], validation=valid, rng_key=key, epochs=epochs, **settings)
 
 
 def digits(**options: Any) -> tuple[np.ndarray, ...]:
-    """Return the digits' training, validation and test images, as they are scored."""
+    """Return the digits' training, validation and test images, binarised."""
     data = load("digits", **options)
     train = data.observation(jax.random.key(0), data.train)
     return tuple(np.asarray(x) for x in (train, data.valid, data.test))
 
 
 def vae_of_digits(**changes: Any) -> VAE:
-    """Return the VAE that faults are planted in."""
+    """Return the VAE of digits into which faults are planted."""
     net = nets.MLP((100,), dropout=0.1)
     return VAE(**{"event_shape": (8, 8), "latent_dim": 8, "encoder": net, "decoder": net, **changes})
 
 
 @cache
 def healthy_digits(seed: int, epochs: int) -> Fitted:
-    """Return a fit of digits that nothing was done to."""
+    """Return a fit of digits without a fault."""
     return fitted(vae_of_digits(), digits(), seed, epochs)
 
 
 def linear_gaussian(seed: int, s: Settings) -> Case:
-    """Healthy: the linear-Gaussian model with the guide that holds its posterior."""
+    """Healthy: the linear-Gaussian model with a guide that contains its posterior."""
     random = np.random.default_rng(0)
     w = random.normal(size=(10, 3)) * [3, 2, 1]
     x = (random.normal(size=(1500, 3)) @ w.T + 0.5 * random.normal(size=(1500, 10))).astype(np.float32)

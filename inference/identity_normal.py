@@ -42,7 +42,7 @@ ADAM = optax.adam(optax.cosine_decay_schedule(1e-2, EPOCHS * DRAWS // BATCH))
 
 
 class Case(NamedTuple):
-    """What is trained: sigma^2 if fixed, the objective, and where w = a and sigma = tau start."""
+    """A training: a fixed sigma^2 or None, the objective, initial w = a and sigma = tau."""
 
     sigma2: float | None = None
     objective: objectives.AbstractObjective = objectives.ELBO()  # noqa: RUF009
@@ -94,16 +94,16 @@ def fit_vae(what: Case, seed: int) -> Fitted:
 
 
 def add(lines: list[str], results: Results, name: str, *claims: tuple) -> None:
-    """Add a line for each claim of a case, if it was trained: words, field, expected, tolerance."""
+    """Add a line for each claim (words, field, expected value, tolerance) of a trained case."""
     each = results.get(name, [])
     for words, field, expected, within in claims if each else ():
-        told = [expected(one) if callable(expected) else expected for one in each]
+        expected_values = [expected(one) if callable(expected) else expected for one in each]
         values = [getattr(one, field) for one in each]
-        lines.append(near(f"{name}: {words}", values, told, within))
+        lines.append(near(f"{name}: {words}", values, expected_values, within))
 
 
 def table(results: Results, reference: float) -> list[str]:
-    """Lay what was found beside closed forms; ``reference``: the draws' mean of -log N(x; 0, I)."""
+    """Compare results with closed forms. ``reference`` is the draws' mean of -log N(x; 0, I)."""
     lines: list[str] = []
     at_floor = ("-ELBO, nats", "minus_elbo", reference, WITHIN)
     exact = ("KL(N(0, I) || p(x)), nats", "off", 0.0, WITHIN)
@@ -134,7 +134,7 @@ def table(results: Results, reference: float) -> list[str]:
 
 
 def figure(results: Results, elbo: np.ndarray):
-    """Return -ELBO by epoch over its floor, and variances and KLs at a fixed sigma^2."""
+    """Draw -ELBO by epoch above its minimum, and variances and KLs at a fixed sigma^2."""
     drawing = new_figure(height=3.6, width=11)
     loss, variances, kls = drawing.subplots(1, 3)
     tidy(loss, title="beta = 1, sigma learned: the floor is H", x="epoch", y="-ELBO, nats per datum")
@@ -149,7 +149,7 @@ def figure(results: Results, elbo: np.ndarray):
 
 
 def draw_variances(axes, results: Results) -> None:
-    """Draw variances over the fixed sigma^2: lines are closed forms, dots trainings."""
+    """Draw variances over the fixed sigma^2. Lines are closed forms, dots are trainings."""
     tidy(axes, title="sigma fixed: closed form and trainings", x="sigma^2", y="variance per entry")
     grid = np.linspace(0.02, 1, 200)
     for beta, colour in COLOURS.items():
@@ -174,14 +174,14 @@ def draw_kls(axes, results: Results) -> None:
 
 
 def fixed_scale_results(results: Results, beta: float) -> list[AffineProperties]:
-    """Return what was found with a fixed sigma^2 <= 1 at this beta."""
+    """Return the results with a fixed sigma^2 <= 1 at this beta."""
     objective = objectives.ELBO(beta)
     names = [k for k, c in CASES.items() if c.objective == objective and c.sigma2 and c.sigma2 <= 1]
     return [one for name in names for one in results.get(name, [])]
 
 
 def main() -> None:
-    """Train all, print the table, draw the figure."""
+    """Train all models, print the table, and draw the figure."""
     parser = options(__doc__, seeds=3, quick="two seeds, five of the eleven cases")
     parser.add_argument("--out", type=Path, default=Path("figures"))
     args = parser.parse_args()

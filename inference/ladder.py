@@ -37,7 +37,7 @@ HEADS = ("test ELBO, nats", "test log p(x), nats", "KL of the top, nats", "KL, n
 
 
 class Size(NamedTuple):
-    """Of the ladders: units in all groups together, hidden layers, the state's and features' width."""
+    """Sizes of the ladders: units in all groups, hidden layers, width of state and features."""
 
     latents: int
     hidden: tuple[int, ...]
@@ -48,7 +48,7 @@ SIZES = {"digits": Size(20, (64,), 32), "binarized-mnist": Size(40, (200,), 64)}
 
 
 class Measures(NamedTuple):
-    """What is asked of a training, of test data; nats."""
+    """Measures of a training on test data, in nats."""
 
     elbo: float
     log_prob: float
@@ -57,7 +57,7 @@ class Measures(NamedTuple):
 
 
 def ladder(event_shape: tuple[int, ...], size: Size, groups: int) -> VAE:
-    """Return a ladder whose groups have the latent units in equal parts."""
+    """Return a ladder whose groups share the latent units equally."""
     inner = nets.MLP((2 * size.width,))
     return VAE(
         event_shape=event_shape,
@@ -70,7 +70,7 @@ def ladder(event_shape: tuple[int, ...], size: Size, groups: int) -> VAE:
 
 
 def one_level(event_shape: tuple[int, ...], size: Size, parameters: int) -> VAE:
-    """Return the plain VAE, two hidden layers of the smallest width that has as many parameters."""
+    """Return the plain VAE with the smallest width that has at least as many parameters."""
 
     def plain(wide: int) -> VAE:
         net = nets.MLP((wide, wide))
@@ -81,27 +81,27 @@ def one_level(event_shape: tuple[int, ...], size: Size, parameters: int) -> VAE:
 
 
 def number(vae: VAE) -> int:
-    """Return how many parameters a VAE has."""
+    """Return the number of parameters of a VAE."""
     return sum(leaf.size for leaf in jax.tree.leaves(trace_structure(vae).params))
 
 
 def models(event_shape: tuple[int, ...], size: Size) -> dict[str, VAE]:
-    """Return what is compared, by name."""
+    """Return the models to compare, by name."""
     ladders = {f"ladder of {groups}": ladder(event_shape, size, groups) for groups in (2, 5)}
     most = max(number(vae) for vae in ladders.values())
     return {BASELINE: one_level(event_shape, size, most), **ladders}
 
 
 def fit_vae(vae: VAE, data, seed: int, epochs: int) -> Fitted:
-    """Train from a key; an error where the loss is not a number at any step."""
+    """Train from a key. Raise if the loss is not finite at any step."""
     steps = epochs * (len(data.train) // BATCH)
     warm = objectives.ELBO(optax.linear_schedule(0.0, 1.0, max(steps // 5, 1)))
-    told = {"rng_key": jax.random.key(seed), "epochs": epochs, "batch_size": BATCH}
-    return fit(vae, data.train, validation=data.valid, objective=warm, progress=False, **told)
+    options_of_fit = {"rng_key": jax.random.key(seed), "epochs": epochs, "batch_size": BATCH}
+    return fit(vae, data.train, validation=data.valid, objective=warm, progress=False, **options_of_fit)
 
 
 def measure(fitted: Fitted, x: np.ndarray, particles: int) -> Measures:
-    """Ask a fitted VAE how likely test data are, and where its KL is."""
+    """Measure the likelihood of test data, and the KL of each level."""
     key = jax.random.key(99)
     kl = {
         name: kl.sum(-1).mean()
@@ -116,16 +116,16 @@ def measure(fitted: Fitted, x: np.ndarray, particles: int) -> Measures:
 
 
 def time_compilation(vae: VAE, data) -> float:
-    """Return the seconds of CPU until an epoch of one step is done, programs compiled anew."""
+    """Return the CPU seconds of an epoch of one step, with newly compiled programs."""
     jax.clear_caches()
     start = time.process_time()
-    told = {"rng_key": jax.random.key(0), "epochs": 1, "batch_size": BATCH, "progress": False}
-    fit(vae, data.train[:BATCH], validation=data.valid[:BATCH], **told)
+    options_of_fit = {"rng_key": jax.random.key(0), "epochs": 1, "batch_size": BATCH, "progress": False}
+    fit(vae, data.train[:BATCH], validation=data.valid[:BATCH], **options_of_fit)
     return time.process_time() - start
 
 
 def compilation(event_shape: tuple[int, ...], size: Size, data) -> str:
-    """Return what two groups and five take to compile: the least of three times each, in turn."""
+    """Compare the compile times of two groups and of five: the minimum of three runs each."""
     vaes = {groups: ladder(event_shape, size, groups) for groups in (2, 5)}
     time_compilation(vaes[2], data)
     took = {groups: [] for groups in vaes}
@@ -139,7 +139,7 @@ def compilation(event_shape: tuple[int, ...], size: Size, data) -> str:
 
 
 def figure(results: dict[str, list[Measures]], curves: dict[str, list[np.ndarray]]):
-    """Return the validation ELBO by epoch, the test log p(x); a line, a dot: a training."""
+    """Draw the validation ELBO by epoch and the test log p(x), one line and one dot per training."""
     drawing = new_figure(height=3.6, width=10)
     left, right = drawing.subplots(1, 2)
     tidy(left, title="validation ELBO", x="epoch", y="nats")
@@ -157,7 +157,7 @@ def figure(results: dict[str, list[Measures]], curves: dict[str, list[np.ndarray
 
 
 def main() -> None:
-    """Train all, print the table, draw it."""
+    """Train all models, and print and draw the table."""
     parser = options(__doc__, seeds=3, quick="digits, two seeds, two epochs")
     parser.add_argument("--data", choices=list(SIZES), default="digits")
     parser.add_argument("--epochs", type=int, default=60)

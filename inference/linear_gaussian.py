@@ -28,7 +28,7 @@ LOG_BOUND, FLOOR = 10.0, -6.0  # MeanField's bound on |log s|, LearnedScale's le
 
 
 class Toy(NamedTuple):
-    """The model x = W z + mu + sigma e, data of it, and the exact posterior N(m, s^2) of each datum."""
+    """The model x = W z + mu + sigma e, its data, and the exact posterior N(m, s^2) of each datum."""
 
     x: np.ndarray  # (n, d)
     weights: np.ndarray  # (d, q), columns orthogonal
@@ -77,7 +77,7 @@ def raw_scale(s: np.ndarray) -> np.ndarray:
 
 
 def model(at: Toy, guide: Guide) -> Fitted:
-    """Return the VAE with these numbers put in."""
+    """Return the VAE with these numbers as its parameters."""
     d, q = at.weights.shape
     vae = VAE(
         event_shape=(d,),
@@ -99,7 +99,7 @@ def model(at: Toy, guide: Guide) -> Fitted:
 
 
 def elbo_terms(at: Toy, m, s) -> tuple:
-    """Return E log p(x|z) and -KL(q || p(z)) per datum, in closed form, nats."""
+    """Return E log p(x|z) and -KL(q || p(z)) per datum, in closed form, in nats."""
     square = jnp.square(at.x - at.mu - m @ at.weights.T).sum(-1)
     square += (s**2 * np.square(at.weights).sum(0)).sum(-1)
     log_likelihood = -(10 * math.log(2 * math.pi * at.sigma2) + square / at.sigma2) / 2
@@ -126,34 +126,34 @@ def path(at: Toy, m: np.ndarray, s: np.ndarray, e: np.ndarray) -> np.ndarray:
 
 
 def both(mean_part: np.ndarray, log_scale_part: np.ndarray) -> np.ndarray:
-    """Return derivatives in m and in log s side by side, ``(nodes, particles, n, q, 2)``."""
+    """Return derivatives in m and in log s, stacked, ``(nodes, particles, n, q, 2)``."""
     return np.stack(np.broadcast_arrays(mean_part, log_scale_part), axis=-1)
 
 
 def score(at: Toy, m: np.ndarray, s: np.ndarray, e: np.ndarray) -> np.ndarray:
-    """Log w times d log q(z), z held."""
+    """Return log w times d log q(z), at fixed z."""
     return both(e / s, e**2 - 1) * log_weight(at, m, s, e)[..., None, None]
 
 
 def stl(at: Toy, m: np.ndarray, s: np.ndarray, e: np.ndarray) -> np.ndarray:
-    """(d/dz log w) dz."""
+    """Return (d/dz log w) dz."""
     slope = path(at, m, s, e)
     return both(slope, slope * s * e)
 
 
 def sampled_kl(at: Toy, m: np.ndarray, s: np.ndarray, e: np.ndarray) -> np.ndarray:
-    """D log w(m + s e): the path, less the score of q."""
+    """Return d log w(m + s e): the path, minus the score of q."""
     return stl(at, m, s, e) - both(e / s, e**2 - 1)
 
 
 def closed_kl(at: Toy, m: np.ndarray, s: np.ndarray, e: np.ndarray) -> np.ndarray:
-    """D log p(x | m + s e), less d KL(q || p(z))."""
+    """Return d log p(x | m + s e), minus d KL(q || p(z))."""
     slope = path(at, m, s, e) - e / s + (m + s * e)  # of log p(x|z): without log q and log p(z)
     return both(slope, slope * s * e) - both(m, s**2 - 1)
 
 
 def weight_by_importance(power: int, each: Callable) -> Callable:
-    """Return the estimator sum_k v_k^power each_k, v_k the importance weights."""
+    """Return the estimator sum_k v_k^power each_k, with the importance weights v_k."""
 
     def estimate(at: Toy, m: np.ndarray, s: np.ndarray, e: np.ndarray) -> np.ndarray:
         log_w = log_weight(at, m, s, e)
@@ -174,7 +174,7 @@ class Moments(NamedTuple):
 
 
 def expected_moments(at: Toy, guide: Guide, estimator: Callable, particles: int, nodes: int) -> Moments:
-    """Return the moments by quadrature over e; the data's noises are independent."""
+    """Return the moments by quadrature over e. The noise of each datum is independent."""
     m, s = guide.shrunk * at.m, guide.widened * at.s
     e, weight = normal_nodes(nodes, particles * m.shape[1])
     g = estimator(at, m, s, e.reshape(len(e), particles, 1, -1))[:, 0]

@@ -31,17 +31,17 @@ TOLD, ZERO, PIXELS = "told what is missing", "missing taken as 0", "per-pixel fr
 
 def mask_pixels(x: np.ndarray, seed: int) -> Batch:
     """Return the data with 30 % of the pixels missing at random."""
-    seen = jax.random.bernoulli(jax.random.key(seed), 0.7, x.shape)
-    return Batch(x, mask=np.asarray(seen))
+    observed = jax.random.bernoulli(jax.random.key(seed), 0.7, x.shape)
+    return Batch(x, mask=np.asarray(observed))
 
 
 def fill_zeros(data: Batch) -> np.ndarray:
-    """Return the data with 0 for what is missing."""
+    """Return the data with 0 for missing pixels."""
     return np.where(data.mask, data.x, 0)
 
 
 def vae(event_shape: tuple[int, ...], hidden: int) -> VAE:
-    """Return a VAE that is told the mask."""
+    """Return a VAE whose encoder sees the mask."""
     net = nets.MLP((hidden, hidden))
     return VAE(event_shape=event_shape, latent_dim=16, encode_mask=True, encoder=net, decoder=net)
 
@@ -52,14 +52,14 @@ def fit_vae(model: VAE, data, seed: int, epochs: int) -> Fitted:
 
 
 def predict(fitted: Fitted, test: Batch, particles: int) -> float:
-    """Return log p(x_missing | x_observed) of a VAE that takes masks: nats per image."""
-    key, whole = jax.random.key(1), Batch(test.x, mask=np.ones_like(test.mask))
-    bounds = [fitted.log_prob(b, rng_key=key, num_particles=particles).mean for b in (whole, test)]
+    """Return log p(x_missing | x_observed) of a VAE with masks, in nats per image."""
+    key, complete = jax.random.key(1), Batch(test.x, mask=np.ones_like(test.mask))
+    bounds = [fitted.log_prob(b, rng_key=key, num_particles=particles).mean for b in (complete, test)]
     return bounds[0] - bounds[1]
 
 
 def predict_from_zeros(fitted: Fitted, test: Batch, particles: int) -> float:
-    """Return E log sum_k w_k p(x_missing | z_k), z_k ~ q(z | zeroed x), w_k normalised weights."""
+    """Return E log sum_k w_k p(x_missing | z_k), z_k ~ q(z | x with zeros), sum_k w_k = 1."""
     x, missing = jnp.asarray(fill_zeros(test), float), jnp.asarray(~test.mask)
     q = fitted.encode(x)
     z = q.sample(jax.random.key(1), (particles,))
@@ -82,16 +82,16 @@ def by_frequency(train: Batch, test: Batch) -> float:
 
 
 def figure(fitted: Fitted, test: Batch):
-    """Return images, what is observed of them, and three draws of the rest."""
+    """Draw images, their observed pixels, and three draws of the rest."""
     few = jax.tree.map(lambda a: a[:10], test)
-    drawn = fitted.impute(few.x, few.mask, rng_key=jax.random.key(2), num_samples=3).x
+    imputed = fitted.impute(few.x, few.mask, rng_key=jax.random.key(2), num_samples=3).x
     groups = {"image": few.x, "observed (else grey)": np.where(few.mask, few.x, 0.5)}
-    groups |= {f"draw {k + 1}": np.asarray(x) for k, x in enumerate(drawn)}
+    groups |= {f"draw {k + 1}": np.asarray(x) for k, x in enumerate(imputed)}
     return side_by_side(groups, title="Draws of what is missing", item="a test image")
 
 
 def main() -> None:
-    """Train, print the table, and say which differences exceed two standard errors."""
+    """Train, and print the table and the differences beyond two standard errors."""
     parser = options(__doc__, seeds=3, quick="two seeds, two epochs, 20 particles")
     parser.add_argument("--epochs", type=int, default=200)
     parser.add_argument("--figure", help="write draws of missing pixels to this PNG file")
@@ -99,11 +99,11 @@ def main() -> None:
     data = load("digits")
     train, test = mask_pixels(data.train, 0), mask_pixels(data.test, 1)
     seeds, epochs, particles = (2, 2, 20) if args.quick else (args.seeds, args.epochs, 2000)
-    told = vae(data.event_shape, 16 if args.quick else 200)
-    plain = replace(told, encode_mask=False)
+    with_mask = vae(data.event_shape, 16 if args.quick else 200)
+    plain = replace(with_mask, encode_mask=False)
     compare(
         {
-            TOLD: lambda s: predict(fit_vae(told, train, s, epochs), test, particles),
+            TOLD: lambda s: predict(fit_vae(with_mask, train, s, epochs), test, particles),
             ZERO: lambda s: predict_from_zeros(
                 fit_vae(plain, fill_zeros(train), s, epochs), test, particles
             ),
@@ -115,7 +115,7 @@ def main() -> None:
         score="log p(missing given observed), nats per image",
     )
     if args.figure:
-        figure(fit_vae(told, train, 0, epochs), test).savefig(args.figure, dpi=150)
+        figure(fit_vae(with_mask, train, 0, epochs), test).savefig(args.figure, dpi=150)
 
 
 if __name__ == "__main__":

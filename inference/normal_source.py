@@ -24,13 +24,13 @@ NORMAL_BETAS = (0.25, 1.0, 3.0, 10.0)
 
 
 class Point(NamedTuple):
-    """Rate and distortion, nats per datum."""
+    """Rate and distortion, in nats per datum."""
 
     rate: float
     distortion: float
 
     def cost(self, beta: float) -> float:
-        """D + beta R."""
+        """Return D + beta R."""
         return self.distortion + beta * self.rate
 
 
@@ -48,7 +48,7 @@ def entropy() -> float:
 
 
 def draws(n: int, seed: int) -> np.ndarray:
-    """Return n draws of N(0, S), S not diagonal, shifted and stretched to have exactly its moments."""
+    """Return n draws of N(0, S), shifted and scaled to have exactly its moments. S is not diagonal."""
     e = np.random.default_rng(seed).normal(size=(n, len(EIGENVALUES)))
     e = (e - e.mean(0)) @ np.linalg.inv(np.linalg.cholesky(np.cov(e.T, bias=True))).T
     turn, _ = np.linalg.qr(np.random.default_rng(0).normal(size=(len(EIGENVALUES),) * 2))
@@ -56,7 +56,7 @@ def draws(n: int, seed: int) -> np.ndarray:
 
 
 def normal_vae(net: nets.Recipe, context_shape: tuple[int, ...] = ()) -> VAE:
-    """Return a VAE with as many units as entries, and the decoder's variance fixed."""
+    """Return a VAE with as many units as entries, and a fixed variance of the decoder."""
     return VAE(
         event_shape=EIGENVALUES.shape,
         latent_dim=len(EIGENVALUES),
@@ -70,7 +70,7 @@ def normal_vae(net: nets.Recipe, context_shape: tuple[int, ...] = ()) -> VAE:
 def measure(
     fitted: Fitted, x: np.ndarray, beta: float | None = None, num_draws: int = 1
 ) -> tuple[Point, np.ndarray]:
-    """Return R and D of test data, and R by unit; ``beta`` is what a multi-rate model is told."""
+    """Return R and D of test data, and R by unit. ``beta`` is the input of a multi-rate model."""
     context = None if beta is None else np.full((len(x), 1), np.log(beta), np.float32)
     q = fitted.encode(x, context)
     units = 0.5 * (q.mean**2 + q.variance - jnp.log(q.variance) - 1).mean(0)
@@ -82,7 +82,7 @@ def measure(
 
 
 def falling_adam(rate: float, steps: int) -> optax.GradientTransformation:
-    """Return Adam whose learning rate falls to 0, so that what is left is not its noise."""
+    """Return Adam with a learning rate that decays to 0, so that its noise vanishes."""
     return optax.adam(optax.cosine_decay_schedule(rate, steps))
 
 
@@ -93,30 +93,30 @@ def fit_betas(seed: int, betas: tuple[float, ...], epochs: int) -> tuple[dict, d
     """
     train, test = draws(20_000, 10 + seed), draws(20_000, 1_000 + seed)
     net = nets.MLP((64, 64), jax.nn.silu)
-    told = {"optimizer": falling_adam(5e-3, 100 * epochs), "rng_key": jax.random.key(seed)}
-    told |= {"epochs": epochs, "batch_size": 200, "progress": False}
+    options = {"optimizer": falling_adam(5e-3, 100 * epochs), "rng_key": jax.random.key(seed)}
+    options |= {"epochs": epochs, "batch_size": 200, "progress": False}
     separate, active = {}, {}
     for beta in betas:
-        fitted = fit(normal_vae(net), train, objective=objectives.ELBO(beta), **told)
+        fitted = fit(normal_vae(net), train, objective=objectives.ELBO(beta), **options)
         separate[beta], units = measure(fitted, test, num_draws=10)
         active[beta] = int((units > 0.01).sum())
     goal = objectives.MultiRate(betas[0] / 2, betas[-1] * 2)
-    fitted = fit(normal_vae(net, (1,)), train, objective=goal, **told)
+    fitted = fit(normal_vae(net, (1,)), train, objective=goal, **options)
     return separate, active, {beta: measure(fitted, test, beta, num_draws=10)[0] for beta in betas}
 
 
 def rows(results: list[tuple[dict, dict, dict]]) -> list[str]:
-    """Hold the normal data's points against the law."""
+    """Compare the points of normal data with the rate-distortion function."""
     lines = []
     for beta in results[0][0]:
         want, words = law(beta), f"normal, beta {beta:g}"
-        found = [separate[beta] for separate, _, _ in results]
-        off = np.abs(np.mean(found, axis=0) - want)
+        points = [separate[beta] for separate, _, _ in results]
+        off = np.abs(np.mean(points, axis=0) - want)
         lines.append(
             row(
                 f"{words}: R, D",
                 f"{want.rate:.3f}, {want.distortion:.3f}",
-                ", ".join(format_values(each, 3) for each in zip(*found, strict=True)),
+                ", ".join(format_values(each, 3) for each in zip(*points, strict=True)),
                 holds=bool((off < 0.06).all()),
             )
         )

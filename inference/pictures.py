@@ -11,7 +11,7 @@ from probvae.data import load
 
 
 class Images(NamedTuple):
-    """Levels of grey ``(n, h, w)``, uint8, how many there are, and features for the distance."""
+    """Grey levels ``(n, h, w)``, uint8, their number, and features for the distance."""
 
     train: np.ndarray
     test: np.ndarray
@@ -20,7 +20,7 @@ class Images(NamedTuple):
 
 
 def images(name: str) -> Images:
-    """Load faces, MNIST or digits, as levels."""
+    """Load faces, MNIST or digits as grey levels."""
     data = load(name, binarize=None)
     top = 16 if name == "digits" else 255
     test = np.rint(data.test * top).astype(np.uint8)
@@ -30,9 +30,9 @@ def images(name: str) -> Images:
         return Images(train, test, 256, principal_components(train / 256, 32))
     train, test = data.train[:10_000], test[:500]
     key, labels = jax.random.key(7), data.labels["train"][:10_000]
-    told = classifier_features(train / (top + 1), labels, rng_key=key, epochs=20)
-    print(f"classifier: accuracy {told.accuracy:.3f} on data held out", flush=True)
-    return Images(train, test, top + 1, told)
+    features = classifier_features(train / (top + 1), labels, rng_key=key, epochs=20)
+    print(f"classifier: accuracy {features.accuracy:.3f} on data held out", flush=True)
+    return Images(train, test, top + 1, features)
 
 
 def _faces(x: np.ndarray) -> np.ndarray:
@@ -41,7 +41,7 @@ def _faces(x: np.ndarray) -> np.ndarray:
 
 
 def sharpness(x: np.ndarray) -> float:
-    """Return the variance of the Laplacian within a picture, mean over pictures."""
+    """Return the variance of the Laplacian within a picture, averaged over pictures."""
     middle = x[:, 1:-1, 1:-1]
     sides = x[:, :-2, 1:-1] + x[:, 2:, 1:-1] + x[:, 1:-1, :-2] + x[:, 1:-1, 2:]
     return float((sides - 4 * middle).var(axis=(1, 2)).mean())
@@ -63,7 +63,7 @@ def by_components(train: np.ndarray, x: np.ndarray, num_components: int) -> np.n
 
 
 def in_chunks(function, x: np.ndarray, rows: int = 32) -> np.ndarray:
-    """Return a function of data, some at a time, the last ones filled up: one compiled program."""
+    """Return a function of data that runs in chunks of one size. The last one is padded."""
     parts = [x[i : i + rows] for i in range(0, len(x), rows)]
     filled = [np.concatenate([part, part[:1].repeat(rows - len(part), axis=0)]) for part in parts]
     return np.concatenate([np.asarray(function(part)) for part in filled])[: len(x)]

@@ -57,14 +57,14 @@ def diagnose_case(make: Callable, seed: int, settings: Settings, budget: Budget)
     return diagnose(case.fitted, case.held_out, train=case.train, rng_key=key, budget=budget).verdict
 
 
-def row(name: str, expected: str, found: list[Verdict]) -> str:
-    """Return a row of the table: what is there, how often it was named, and what else was."""
+def row(name: str, expected: str, verdicts: list[Verdict]) -> str:
+    """Return a row of the table: the planted fault, how often it was named, and other findings."""
     faults_, limits = (
-        Counter(each.name for verdict in found for each in verdict.of(kind))
+        Counter(each.name for verdict in verdicts for each in verdict.of(kind))
         for kind in (Kind.FAULT, Kind.LIMIT)
     )
     named = faults_.pop(expected, 0) if expected else ""
-    hit = f"{named} of {len(found)}" if expected else "-"
+    hit = f"{named} of {len(verdicts)}" if expected else "-"
     return f"| {name} | {expected or 'none'} | {hit} | {_counted(faults_)} | {_counted(limits)} |"
 
 
@@ -73,7 +73,7 @@ def _counted(names: Counter) -> str:
 
 
 def main() -> None:
-    """Plant, diagnose, print."""
+    """Plant the faults, diagnose the fits, and print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--only", nargs="+", metavar="NAME", help="cases by name")
@@ -88,8 +88,8 @@ def main() -> None:
         if args.only and make.__name__ not in args.only:
             continue
         seeds = range(1 if args.quick else args.seeds)
-        found = [diagnose_case(make, seed, settings, budget) for seed in seeds]
-        print(row(name, expected, found), flush=True)
+        verdicts = [diagnose_case(make, seed, settings, budget) for seed in seeds]
+        print(row(name, expected, verdicts), flush=True)
 
 
 if __name__ == "__main__":

@@ -64,7 +64,7 @@ RATES = optax.multi_transform(
 
 
 class Measures(NamedTuple):
-    """What is asked of a training, of test images; nats, shares, and squared units of features."""
+    """Measures of a training on test images, in nats, fractions, and squared units of features."""
 
     kl: float
     mutual_information: float
@@ -91,7 +91,7 @@ HEADS = (
 def fit_vaes(
     data, latent_dim: int, hidden: int, seed: int, epochs: int, names: tuple
 ) -> dict[str, Fitted]:
-    """Return the VAEs of a key, by name; a refitted one comes after what it is made of."""
+    """Return the VAEs of a key, by name. A refitted VAE follows its source."""
     net = nets.MLP((hidden, hidden))
     plain = VAE(event_shape=data.event_shape, latent_dim=latent_dim, encoder=net, decoder=net)
     vamp = priors.VampPrior(components=COMPONENTS)
@@ -105,21 +105,19 @@ def fit_vaes(
         PLAIN: (replace(plain, posterior=guides.PointMass()), objectives.ELBO(0.0), {}),
     }
     run = {"optimizer": RATES, "epochs": epochs, "batch_size": 100, "progress": False}
-    found: dict[str, Fitted] = {}
+    fits: dict[str, Fitted] = {}
     for name in names:
         if name in settings:
             vae, objective, start = settings[name]
             told = {"objective": objective, "init_params": start, "rng_key": fit_key}
-            found[name] = fit(vae, data.train, **told, **run)
+            fits[name] = fit(vae, data.train, **told, **run)
         else:
-            found[name] = refit_mixture(
-                found[REFITTED[name]], data.train, {**run, "rng_key": refit_key}
-            )
-    return found
+            fits[name] = refit_mixture(fits[REFITTED[name]], data.train, {**run, "rng_key": refit_key})
+    return fits
 
 
 def refit_mixture(fitted: Fitted, train: np.ndarray, run: dict) -> Fitted:
-    """Fit a mixture of normals to the codes, its means started at some of them."""
+    """Fit a mixture of normals to the codes, with initial means at some of them."""
     q = fitted.encode(train[:: len(train) // COMPONENTS][:COMPONENTS])
     codes = np.asarray(q.sample(run["rng_key"]))
     spread = np.full_like(codes, 0.3) * codes.std(0)
@@ -128,7 +126,7 @@ def refit_mixture(fitted: Fitted, train: np.ndarray, run: dict) -> Fitted:
 
 
 def measure(fitted: Fitted, x: np.ndarray, particles: int) -> Measures:
-    """Ask a fitted VAE; what needs a density q(z|x) is nan for a point."""
+    """Measure a fitted VAE. Measures that need a density q(z|x) are nan for a point."""
     keys = jax.random.split(jax.random.key(99), 6)
     z = fitted.encode(x).sample(keys[0])
     log_likelihood = float(np.asarray(fitted.decode(z).log_prob(x)).mean())
@@ -153,7 +151,7 @@ def measure(fitted: Fitted, x: np.ndarray, particles: int) -> Measures:
 
 
 def hole_map(fitted: Fitted, x: np.ndarray, num: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return codes of x, draws of p(z), and where these are in holes (of points: nowhere)."""
+    """Return codes of x, draws of p(z), and which draws are in holes (none for points)."""
     q = fitted.encode(x)
     codes = np.asarray(q.sample(jax.random.key(3)))
     trace = handlers.trace(handlers.seed(fitted.model, jax.random.key(4))).get_trace(x[:num])
@@ -165,7 +163,7 @@ def hole_map(fitted: Fitted, x: np.ndarray, num: int) -> tuple[np.ndarray, np.nd
 
 
 def figure(fits: dict[str, Fitted], x: np.ndarray, results: dict[str, list[Measures]]):
-    """Return codes and draws of the prior for each VAE, in the codes' first two principal axes."""
+    """Draw codes and draws of the prior for each VAE, in the codes' first two principal axes."""
     drawing = new_figure(height=6.4, width=11)
     panels = drawing.subplots(2, 4).ravel()
     for axes, (name, fitted) in zip(panels, fits.items(), strict=False):
@@ -187,7 +185,7 @@ def figure(fits: dict[str, Fitted], x: np.ndarray, results: dict[str, list[Measu
 
 
 def claims(results: dict[str, list[Measures]], n: int) -> list[str]:
-    """Say whether the two laws hold, what mends the prior, and where an autoencoder's codes lie."""
+    """Check the two laws, the remedies for the prior, and the codes of an autoencoder."""
     bounded = [m for each in results.values() for m in each if not math.isnan(m.kl)]
     off = max(abs(m.kl - m.mutual_information - m.population_kl) for m in bounded)
     told, limit = [m.mutual_information for m in bounded], math.log(n)
@@ -208,7 +206,7 @@ def claims(results: dict[str, list[Measures]], n: int) -> list[str]:
 
 
 def main() -> None:
-    """Train all, print the table, draw the figure."""
+    """Train all models, print the table, and draw the figure."""
     parser = options(__doc__, seeds=3, quick="two seeds, five epochs, two of seven VAEs")
     parser.add_argument("--data", default="digits", help="a data set with labels and grey levels")
     parser.add_argument("--latent-dim", type=int, default=2)

@@ -38,13 +38,13 @@ JITTER = 1e-4  # single precision: below it the Cholesky factor fails
 
 
 def kernel(length, xp=np):
-    """Return the process's covariance on the grid."""
+    """Return the covariance of the process on the grid."""
     off = GRID[:, None] - GRID
     return xp.exp(-0.5 * xp.square(off / length)) + JITTER * xp.eye(POINTS)
 
 
 def draws(n: int, rng: np.random.Generator) -> np.ndarray:
-    """Return n draws of the process, ``(n, points)``, each with a length of its own."""
+    """Return n draws of the process, ``(n, points)``, each with its own length."""
     factors = np.stack([np.linalg.cholesky(kernel(length)) for length in LENGTHS])
     which = rng.integers(0, len(LENGTHS), n)
     white = rng.normal(size=(n, POINTS))
@@ -54,37 +54,37 @@ def draws(n: int, rng: np.random.Generator) -> np.ndarray:
     return x
 
 
-def exact(seen: np.ndarray, y: np.ndarray) -> np.ndarray:
+def exact(indices: np.ndarray, y: np.ndarray) -> np.ndarray:
     """Return E[x | y] = sum_l p(l|y) E[x | y, l], over the lengths."""
     means, evidence = [], []
     for length in LENGTHS:
         k = kernel(length)
-        inner = k[np.ix_(seen, seen)] + TAU**2 * np.eye(len(seen))
-        means.append(k[:, seen] @ np.linalg.solve(inner, y))
+        inner = k[np.ix_(indices, indices)] + TAU**2 * np.eye(len(indices))
+        means.append(k[:, indices] @ np.linalg.solve(inner, y))
         evidence.append(stats.multivariate_normal.logpdf(y, cov=inner))
     weights = np.exp(np.array(evidence) - max(evidence))
     return weights @ np.array(means) / weights.sum()
 
 
 def process() -> jax.Array:
-    """Draw the process as a statistician writes it: a length, and whitened values."""
+    """Draw the process from a length and whitened values."""
     length = numpyro.sample("length", dist.LogUniform(float(LENGTHS[0]), float(LENGTHS[-1])))
     white = numpyro.sample("white", dist.Normal().expand([POINTS]).to_event(1))
     return jnp.linalg.cholesky(kernel(length, jnp)) @ white
 
 
 def regression(field, num_samples: int):
-    """Return a regression ``(rng_key, seen, y) -> draws of the field, effective draws per second``."""
+    """Return a regression ``(rng_key, indices, y) -> draws, effective draws per second``."""
 
-    def program(seen, y):
+    def program(indices, y):
         x = numpyro.deterministic("x", field())
-        numpyro.sample("y", dist.Normal(x[seen], TAU), obs=y)
+        numpyro.sample("y", dist.Normal(x[indices], TAU), obs=y)
 
     draw = nuts(program, num_samples, "x")
 
-    def run(rng_key, seen, y):
+    def run(rng_key, indices, y):
         start = time.perf_counter()
-        x = np.asarray(draw(rng_key, seen, y)["x"])
+        x = np.asarray(draw(rng_key, indices, y)["x"])
         seconds = time.perf_counter() - start
         return x.reshape(-1, POINTS), float(np.median(effective_sample_size(x))) / seconds
 
@@ -92,7 +92,7 @@ def regression(field, num_samples: int):
 
 
 def compare_samplers(seed: int, *, quick: bool) -> list[dict]:
-    """Return, of each data set, the truth, and both samplers' draws and effective draws per second."""
+    """Return the truth, both samplers' draws and effective draws per second for each data set."""
     rng = np.random.default_rng(seed)
     fixed = likelihoods.Gaussian(scale=likelihoods.FixedScale(0.05))
     hidden, epochs, count = (64, 2, 30) if quick else (128, 60, 500)
@@ -103,11 +103,13 @@ def compare_samplers(seed: int, *, quick: bool) -> list[dict]:
     sets = []
     for i in range(2 if quick else 9):
         truth = draws(1, rng)[0]
-        seen = np.sort(rng.choice(POINTS, SEEN, replace=False))
-        y = truth[seen] + TAU * rng.normal(size=SEEN)
-        told = (jax.random.key(seed + i), jnp.asarray(seen), jnp.asarray(y, jnp.float32))
-        drawn = {name: run(*told) for name, run in runs.items()}
-        sets.append({"truth": truth, "seen": seen, "y": y, "mean": exact(seen, y), **drawn})
+        indices = np.sort(rng.choice(POINTS, SEEN, replace=False))
+        y = truth[indices] + TAU * rng.normal(size=SEEN)
+        inputs = (jax.random.key(seed + i), jnp.asarray(indices), jnp.asarray(y, jnp.float32))
+        draws_by_sampler = {name: run(*inputs) for name, run in runs.items()}
+        sets.append(
+            {"truth": truth, "seen": indices, "y": y, "mean": exact(indices, y), **draws_by_sampler}
+        )
     return sets[1:]  # the first one compiles
 
 
@@ -117,19 +119,20 @@ def rms(a: np.ndarray) -> float:
 
 
 def coverage(one: dict, name: str) -> float:
-    """Return the share of the field's points within the central 90 % of the draws."""
+    """Return the fraction of the field's points within the central 90 % of the draws."""
     low, high = np.quantile(one[name][0], [0.05, 0.95], axis=0)
     return float(((low <= one["truth"]) & (one["truth"] <= high)).mean())
 
 
-def rows(found: list[list[dict]]) -> list[str]:
-    """Compare the decoder with the process that it learned; the spread is over trainings."""
+def rows(results: list[list[dict]]) -> list[str]:
+    """Compare the decoder with the process that it learned. The spread is over trainings."""
     both = ("vae", "process")
     off = {
-        k: [rms(np.stack([s[k][0].mean(0) - s["mean"] for s in sets])) for sets in found] for k in both
+        k: [rms(np.stack([s[k][0].mean(0) - s["mean"] for s in sets])) for sets in results]
+        for k in both
     }
-    rate = {k: [np.median([s[k][1] for s in sets]) for sets in found] for k in both}
-    cover = {k: [np.mean([coverage(s, k) for s in sets]) for sets in found] for k in both}
+    rate = {k: [np.median([s[k][1] for s in sets]) for sets in results] for k in both}
+    cover = {k: [np.mean([coverage(s, k) for s in sets]) for sets in results] for k in both}
     ratio = np.array(rate["vae"]) / np.array(rate["process"])
     low = np.mean(cover["process"]) - 2 * np.hypot(*(error(np.array(cover[k])) for k in both))
     return [
@@ -138,14 +141,15 @@ def rows(found: list[list[dict]]) -> list[str]:
         row("NUTS on the process against the exact mean (rms)", "< 0.05",
             format_values(off["process"], 3), holds=np.mean(off["process"]) < 0.05),
         row("decoder's 90 % intervals hold the truth",
-            f"{format_values(cover['process'], 2)} (process)", format_values(cover["vae"], 2), holds=np.mean(cover["vae"]) >= low),
+            f"{format_values(cover['process'], 2)} (process)", format_values(cover["vae"], 2),
+            holds=np.mean(cover["vae"]) >= low),
         row("effective draws per second, decoder", f"> {format_values(rate['process'], 0)} (process)",
             f"{format_values(rate['vae'], 0)}; ratio {format_values(ratio, 1)}", holds=ratio.min() > 1),
     ]  # fmt: skip
 
 
 def figure(sets: list[dict]):
-    """Return two regressions."""
+    """Draw two regressions."""
     drawing = new_figure(height=3, width=9)
     for axes, one in zip(drawing.subplots(1, 2), sets, strict=False):
         tidy(axes, title="regression with the decoder as prior", x="place", y="field")
@@ -159,14 +163,14 @@ def figure(sets: list[dict]):
 
 
 def main() -> None:
-    """Train decoders, solve the regressions, print the table, draw the figure."""
+    """Train decoders, run the regressions, print the table, and draw the figure."""
     parser = options(__doc__, seeds=3, quick="few epochs and draws: it says nothing")
     parser.add_argument("--out", type=Path, default=Path("figures"))
     args = parser.parse_args()
-    found = [
+    results = [
         compare_samplers(seed, quick=args.quick) for seed in range(2 if args.quick else args.seeds)
     ]
-    publish(rows(found), figure(found[0]), args.out / "process_prior.png")
+    publish(rows(results), figure(results[0]), args.out / "process_prior.png")
 
 
 if __name__ == "__main__":

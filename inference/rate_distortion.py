@@ -45,7 +45,7 @@ BEHIND = {"fc": "white", "ec": "none", "pad": 0.5, "alpha": 0.8}  # of words in 
 
 
 class Sizes(NamedTuple):
-    """How large the part on images is."""
+    """Sizes of the part on images."""
 
     data: str
     hidden: tuple[int, ...]
@@ -62,7 +62,7 @@ QUICK = Sizes("digits", (32,), 8, 4, (1.0,), (1.0,), 20)
 
 
 class Images(NamedTuple):
-    """What one seed gives: points by beta, and -log p(x) at beta = 1 (importance weighted, nats)."""
+    """Results of one seed: points by beta, and -log p(x) at beta = 1 (importance weighted, nats)."""
 
     separate: dict[float, Point]
     short: dict[float, Point]  # the multi-rate model after as many epochs as one separate one
@@ -71,7 +71,7 @@ class Images(NamedTuple):
 
 
 def image_part(seed: int, sizes: Sizes) -> Images:
-    """Train every beta alone, and the multi-rate model twice."""
+    """Train a model for each beta, and the multi-rate model twice."""
     data = load(sizes.data)
     options = {"rng_key": jax.random.key(seed), "batch_size": 64, "progress": False}
     joint = multi_rate(data.event_shape, latent_dim=sizes.latent_dim, hidden=sizes.hidden)
@@ -83,9 +83,9 @@ def image_part(seed: int, sizes: Sizes) -> Images:
         fitted = fit(alone, data.train, objective=goal, epochs=sizes.epochs, **options)
         separate[beta], _ = measure(fitted, data.test)
         if beta == 1.0:
-            some = np.random.default_rng(0).permutation(len(data.test))[:1000]
-            told = {"rng_key": jax.random.key(98), "num_particles": sizes.particles}
-            nll = -fitted.log_prob(data.test[some], **told).mean
+            subset = np.random.default_rng(0).permutation(len(data.test))[:1000]
+            settings = {"rng_key": jax.random.key(98), "num_particles": sizes.particles}
+            nll = -fitted.log_prob(data.test[subset], **settings).mean
         print(f"key {seed}, beta {beta:g}: {separate[beta]}", flush=True)
     curves = []
     for epochs in (sizes.epochs, 2 * sizes.epochs):
@@ -102,7 +102,7 @@ def both(points: list[Point]) -> str:
 
 
 def image_table(results: list[Images], betas: tuple[float, ...], *, full: bool) -> str:
-    """Return rates and distortions of all, beside the published ones."""
+    """Return a table of rates and distortions, with the published ones."""
     heads = ("published", "ours", "published multi-rate", "ours", "ours, twice the epochs")
     lines = ["| beta | " + " | ".join(heads) + " |", "| --- |" + " --- |" * len(heads)]
     for beta in betas:
@@ -116,7 +116,7 @@ def image_table(results: list[Images], betas: tuple[float, ...], *, full: bool) 
 
 
 def image_rows(results: list[Images]) -> list[str]:
-    """Say what holds of MNIST's points; differences hold beyond two standard errors."""
+    """Check the claims on MNIST's points. Differences hold beyond two standard errors."""
     sums = {beta: [r.separate[beta].cost(1.0) for r in results] for beta in BETAS}
     least = min(sums, key=lambda beta: np.mean(sums[beta]))
     every = [p.cost(1.0) for r in results for p in (*r.separate.values(), *r.long.values())]
@@ -139,7 +139,7 @@ def image_rows(results: list[Images]) -> list[str]:
 
 
 def cost_row(results: list[Images], beta: float, kind: str) -> str:
-    """Say by how much D + beta R of the multi-rate model exceeds that of beta's own training."""
+    """Report the excess of D + beta R of the multi-rate model over a training at that beta."""
     gains = np.array([getattr(r, kind)[beta].cost(beta) - r.separate[beta].cost(beta) for r in results])
     theirs = PUBLISHED[beta][0].cost(beta) - PUBLISHED[beta][1].cost(beta)
     words, want = (
@@ -152,7 +152,7 @@ def cost_row(results: list[Images], beta: float, kind: str) -> str:
 
 
 def figure(normal: list, images: list[Images], sizes: Sizes):
-    """Return both planes: normal data with the law, images with what bounds H."""
+    """Draw both planes: normal data with the exact curve, images with the bound on H."""
     drawing = new_figure(height=4.2, width=10.5)
     left, right = drawing.subplots(1, 2)
     _draw_normal(tidy(left, title="Normal data", x="rate R, nats", y="distortion D, nats"), normal)
@@ -200,7 +200,7 @@ def _draw_images(axes, results: list[Images], sizes: Sizes) -> None:
 
 
 def main() -> None:
-    """Train all, print the tables, draw the figure."""
+    """Train all models, print the tables, and draw the figure."""
     parser = options(__doc__, seeds=3, quick="normal data shortly, then digits in place of MNIST")
     parser.add_argument("--out", type=Path, default=Path("figures"))
     args = parser.parse_args()

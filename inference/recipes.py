@@ -59,9 +59,10 @@ REFERENCES = {  # test log p(x) in nats by 5000 particles, as reported
 
 
 class Training(NamedTuple):
-    """How a row is trained: counts of epochs, and what depends on the steps in one of them.
+    """The training of a row: numbers of epochs, and functions of the number of steps.
 
-    ``objective(warm_up_steps)`` and ``optimizer(steps_per_epoch)``; ``patience`` None is no stopping.
+    They are ``objective(warm_up_steps)`` and ``optimizer(steps_per_epoch)``. Without early stopping
+    ``patience`` is None.
     """
 
     epochs: int
@@ -73,7 +74,7 @@ class Training(NamedTuple):
 
 
 class Row(NamedTuple):
-    """A row of a table: names of the data and their binarisation, the VAE for a shape, its training."""
+    """A row of a table: the data and their binarisation, the VAE for a shape, and its training."""
 
     data: str
     binarize: str | None
@@ -83,7 +84,7 @@ class Row(NamedTuple):
 
 
 def adam_of_normed_gradients(steps_per_epoch: int) -> optax.GradientTransformation:
-    """Adam (5e-4) of gradients divided, tensor by tensor, by their norms: the VampPrior code's own."""
+    """Return Adam (5e-4) on gradients divided, tensor by tensor, by their norms (VampPrior's code)."""
     return optax.chain(optax.stateless(_normed), optax.adam(5e-4))
 
 
@@ -92,7 +93,7 @@ def _normed(gradients: Any, params: Any) -> Any:
 
 
 def adam_by_thirds(steps_per_epoch: int) -> optax.GradientTransformation:
-    """Adam (epsilon 1e-4) by the rate that falls by thirds."""
+    """Return Adam (epsilon 1e-4) with the rate of ``rate_by_thirds``."""
     return optax.adam(rate_by_thirds(steps_per_epoch), eps=1e-4)
 
 
@@ -103,7 +104,7 @@ def rate_by_thirds(steps_per_epoch: int) -> optax.Schedule:
 
 
 def warm_up_elbo(steps: int) -> objectives.ELBO:
-    """The ELBO, the KL's weight rising from 0 to 1 over so many steps."""
+    """Return the ELBO whose KL weight rises from 0 to 1 over ``steps`` steps."""
     return objectives.ELBO(beta=optax.linear_schedule(0.0, 1.0, steps) if steps else 1.0)
 
 
@@ -112,7 +113,7 @@ FLAX = Training(20, 128, 0, None, warm_up_elbo, lambda _: optax.adam(1e-3))
 
 
 def make_prior(name: str, *, grey: bool) -> Any:
-    """Return the prior of a row; pseudo-inputs start as the authors' do."""
+    """Return the prior of a row. Pseudo-inputs start as in the authors' code."""
     start = (
         {"start_mean": 0.5, "start_scale": 0.02} if grey else {"start_mean": 0.05, "start_scale": 0.01}
     )

@@ -49,7 +49,7 @@ GUIDES = {"exact posterior": exact.EXACT, "guide off": OFF}
 
 
 class Method(NamedTuple):
-    """An estimator: the function of e, and the package's objective."""
+    """An estimator: its function of e, and the package's objective."""
 
     words: str
     estimator: Callable
@@ -89,11 +89,11 @@ def gradients(at: Toy, guide: Guide, objective, draws: int) -> np.ndarray:
 
 @partial(jax.jit, static_argnames=("vae", "objective"))
 def slopes(keys: jax.Array, values: dict, x: jax.Array, vae, objective) -> jax.Array:
-    """Return the gradient of the bound per datum for each key, its parameters side by side."""
+    """Return the gradient of the bound per datum for each key, as one vector of parameters."""
 
     def bound(encoder: dict, key: jax.Array) -> jax.Array:
-        told = {**values, "encoder$params": encoder}
-        return -objective.loss(key, told, vae.model, vae.guide, x) / len(x)
+        params = {**values, "encoder$params": encoder}
+        return -objective.loss(key, params, vae.model, vae.guide, x) / len(x)
 
     def slope(key: jax.Array) -> jax.Array:
         return ravel_pytree(jax.grad(bound)(values["encoder$params"], key))[0]
@@ -122,23 +122,23 @@ def elbo_gradient(at: Toy, guide: Guide) -> np.ndarray:
 
 
 def method_lines(methods: tuple, draws: int) -> list[str]:
-    """Compare each estimator's moments with the exact ones, at the exact posterior and off it."""
+    """Compare each estimator's moments with the exact ones, at two guides."""
     lines = []
     for words, guide in GUIDES.items():
         for method in methods:
             at = toy(method.q)
-            told = expected_moments(at, guide, method.estimator, method.particles, method.nodes)
+            want = expected_moments(at, guide, method.estimator, method.particles, method.nodes)
             got = measure(gradients(at, guide, method.objective, draws))
-            worst = (np.abs(got.mean - told.mean) / (got.mean_error + 1e-9)).max()
-            off = abs(got.variance - told.variance) / (got.variance_error + 1e-9)
+            worst = (np.abs(got.mean - want.mean) / (got.mean_error + 1e-9)).max()
+            off = abs(got.variance - want.variance) / (got.variance_error + 1e-9)
             found = f"{got.variance:.4g} +- {got.variance_error:.2g}; means within {worst:.1f} s.e."
             claim, holds = f"{words}: variance, {method.words}", max(worst, off) < ERRORS
-            lines.append(row(claim, f"{told.variance:.4g}", found, holds=holds))
+            lines.append(row(claim, f"{want.variance:.4g}", found, holds=holds))
     return lines
 
 
 def law_lines() -> list[str]:
-    """Say that the expected means are the exact gradient, and that the bound's gap is the KL."""
+    """Check that the expected means are the exact gradient, and that the bound's gap is the KL."""
     at, lines = toy(3), []
     for words, guide in GUIDES.items():
         slope = elbo_gradient(at, guide)
@@ -152,16 +152,16 @@ def law_lines() -> list[str]:
 
 
 def evidence_lines(at: Toy, guide: Guide, words: str) -> list[str]:
-    """Lay the terms of log p(x) as the package finds them (1000 draws of z) beside the closed forms."""
+    """Compare the package's terms of log p(x) (1000 draws of z) with the closed forms."""
     log_likelihood, kl, gap = exact.evidence(at, guide)
     sums = np.abs(log_likelihood - kl + gap - at.log_prob).max()
     fitted, key = model(at, guide), jax.random.key(1)
     read = objectives.ELBO(num_particles=1000).read(
         key, fitted.values, fitted.vae.model, fitted.vae.guide, at.x
     )
-    drawn, its_kl = np.asarray(read.log_likelihood), np.asarray(read.total_kl).mean(0)
-    error = drawn.std(0) / math.sqrt(1000)
-    found = drawn.mean(0)
+    log_likelihoods, its_kl = np.asarray(read.log_likelihood), np.asarray(read.total_kl).mean(0)
+    error = log_likelihoods.std(0) / math.sqrt(1000)
+    found = log_likelihoods.mean(0)
     short = at.log_prob - (found - its_kl)
     terms = (
         ("E log p(x|z)", log_likelihood, found, error),
@@ -169,9 +169,9 @@ def evidence_lines(at: Toy, guide: Guide, words: str) -> list[str]:
         ("log p(x) - ELBO = KL(q || p(z|x))", gap, short, error),
     )
     lines = [row(f"{words}: log p(x) = the three terms", "0", f"off by {sums:.1e}", holds=sums < 1e-8)]
-    for name, told, got, each in terms:
-        off = (np.abs(got - told) / each).max()
-        values = f"{told.mean():.4f}", f"{got.mean():.4f} +- {np.linalg.norm(each) / exact.BATCH:.4f}"
+    for name, want, got, each in terms:
+        off = (np.abs(got - want) / each).max()
+        values = f"{want.mean():.4f}", f"{got.mean():.4f} +- {np.linalg.norm(each) / exact.BATCH:.4f}"
         lines.append(row(f"{words}: {name}, nats", *values, holds=off < ERRORS))
     return lines
 
@@ -198,7 +198,7 @@ def ratio_lines(ratios: dict[str, np.ndarray]) -> list[str]:
 
 
 def figure(ratios: dict[str, np.ndarray], draws: int):
-    """Return the variance as the guide widens (lines exact, dots measured), and signal to noise."""
+    """Draw the variance as the guide widens (lines exact, dots measured), and signal to noise."""
     drawing = new_figure(height=3.8, width=9)
     a, b = drawing.subplots(1, 2)
     tidy(
@@ -209,12 +209,12 @@ def figure(ratios: dict[str, np.ndarray], draws: int):
     )
     at, widths = toy(3), np.linspace(0.4, 2.0, 81)
     for method, colour in zip(METHODS[:4], (GREY, ORANGE, "black", BLUE), strict=True):
-        told = [
+        want = [
             expected_moments(at, Guide(1.0, w), method.estimator, 1, method.nodes).variance
             for w in widths
         ]
         a.semilogy(
-            widths, told, color=colour, label=method.words, ls="--" if colour == "black" else "-"
+            widths, want, color=colour, label=method.words, ls="--" if colour == "black" else "-"
         )
         for width in (0.5, 0.9, 1.6):
             got = measure(gradients(at, Guide(1.0, width), method.objective, draws))
@@ -233,7 +233,7 @@ def figure(ratios: dict[str, np.ndarray], draws: int):
 
 
 def main() -> None:
-    """Compare all, print the table, draw the figure."""
+    """Run all comparisons, print the table, and draw the figure."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--draws", type=int, default=20_000, help="a multiple of 100")
     parser.add_argument("--out", type=Path, default=Path("figures"))

@@ -46,7 +46,7 @@ def draws(n: int, seed: int) -> np.ndarray:
 
 
 def model(likelihood) -> VAE:
-    """Return a VAE whose code is one bit: the decoder has a mean and a scale for each state."""
+    """Return a VAE whose code is one bit. The decoder has a mean and a scale for each state."""
     return VAE(
         event_shape=(2,),
         latent_dim=1,
@@ -59,7 +59,7 @@ def model(likelihood) -> VAE:
 
 
 def fit_vae(likelihood, train: np.ndarray, seed: int, epochs: int):
-    """Return a fitted VAE, and the words of the error that ended it (or none)."""
+    """Return a fitted VAE, and the message of the error that ended it, if any."""
     try:
         options = {"optimizer": ADAM, "epochs": epochs, "batch_size": 100, "progress": False}
         return fit(model(likelihood), train, rng_key=jax.random.key(seed), **options), ""
@@ -81,7 +81,7 @@ def nll(fitted, y: np.ndarray) -> float:
 
 
 def plain_rows(plain, ended: str) -> list[str]:
-    """Say what became of the plain VAE."""
+    """Report the result of the plain VAE."""
     steps = plain.history.steps["loss"] / 100
     jump = float(np.diff(steps).max())
     mean, variance = states(plain)
@@ -98,15 +98,20 @@ def plain_rows(plain, ended: str) -> list[str]:
 
 
 def spread_rows(fitted, noise: float, test: np.ndarray) -> list[str]:
-    """Say how the spread VAE compares with the exact optimum."""
+    """Compare the spread VAE with the exact optimum."""
     y = np.asarray(GaussianNoise(noise)(jax.random.key(99), test))
-    found, best = nll(fitted, y), EXPECTED[noise]
+    measured_nll, best = nll(fitted, y), EXPECTED[noise]
     mean, variance = states(fitted)
     means = np.sort(mean[:, 0])
     total = float(variance[:, 1].mean() + mean[:, 1].var())
     words = f"spread {noise:g}"
     return [
-        row(f"{words}: NLL", f"{best:.5f}", f"{found:.5f}", holds=abs(found - best) <= WITHIN),
+        row(
+            f"{words}: NLL",
+            f"{best:.5f}",
+            f"{measured_nll:.5f}",
+            holds=abs(measured_nll - best) <= WITHIN,
+        ),
         row(
             f"{words}: means along x",
             "-1, 1",
@@ -123,7 +128,7 @@ def spread_rows(fitted, noise: float, test: np.ndarray) -> list[str]:
 
 
 def figure(train: np.ndarray, fits: dict, seed: int):
-    """Return data, loss and samples: a row for each VAE."""
+    """Draw data, loss and samples, a row for each VAE."""
     drawing = new_figure(height=2.3 * len(fits), width=8.5)
     panels = drawing.subplots(len(fits), 3, squeeze=False)
     for (name, fitted), (data_axes, loss_axes, sample_axes) in zip(fits.items(), panels, strict=True):
@@ -141,7 +146,7 @@ def figure(train: np.ndarray, fits: dict, seed: int):
 
 
 def main() -> None:
-    """Train the plain VAE and three spread ones; print the table, draw the figure."""
+    """Train the plain VAE and three spread ones, print the table, and draw the figure."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, default=Path("figures"))
@@ -158,8 +163,8 @@ def main() -> None:
         spread = likelihoods.Spread(base, noise=GaussianNoise(noise))
         fits[f"spread {noise:g}"], _ = fit_vae(spread, train, args.seed, epochs)
         lines += spread_rows(fits[f"spread {noise:g}"], noise, test)
-    kept = {name: fits[name] for name in ("plain", "spread 0.5")}
-    publish(lines, figure(train, kept, args.seed), args.out / "spread_failure.png")
+    plotted_fits = {name: fits[name] for name in ("plain", "spread 0.5")}
+    publish(lines, figure(train, plotted_fits, args.seed), args.out / "spread_failure.png")
 
 
 if __name__ == "__main__":

@@ -40,14 +40,14 @@ HEAD = (
 
 
 def shorten(training: Training, epochs: int | None) -> Training:
-    """Return the training, or one of so many epochs, whose warm-up is at most a quarter of them."""
+    """Return the training with at most ``epochs`` epochs and a warm-up of at most a quarter of them."""
     if epochs is None:
         return training
     return training._replace(epochs=epochs, warm_up=min(training.warm_up, epochs // 4))
 
 
 def train_row(row: Row, training: Training, data: Data, key: jax.Array, folder: Path) -> Any:
-    """Train one VAE of a row, or go on with it from what the folder holds."""
+    """Train one VAE of a row, or resume from the checkpoints in the folder."""
     steps = len(data.train) // training.batch_size
     return fit(
         row.vae(data.event_shape),
@@ -83,7 +83,7 @@ def train_together(row: Row, training: Training, data: Data, keys: list) -> tupl
 
 
 def train_all(name: str, settings: dict, data: Data, out: Path, seeds: int) -> None:
-    """Train a row from all keys together, and write what ``measured`` reads, unless it is there."""
+    """Train a row from all keys together, and write the records that ``measure`` reads."""
     folders = [out / name / f"key-{key}" for key in range(seeds)]
     if all((folder / "training.json").is_file() for folder in folders):
         return
@@ -95,13 +95,13 @@ def train_all(name: str, settings: dict, data: Data, out: Path, seeds: int) -> N
         fitted.save(folder / "fitted.safetensors", overwrite=True)
         (folder / "training.json").unlink(missing_ok=True)
         run = fitted.history
-        found = {
+        record = {
             "epochs": run.num_epochs,
             "kept_epoch": run.kept_epoch + 1,
             "validation_elbo": float(run.validation["elbo"][run.kept_epoch]),
             "together": seeds,
         }
-        read_or_make(folder / "training.json", {"epochs": settings["epochs"]}, lambda: found, began)  # noqa: B023
+        read_or_make(folder / "training.json", {"epochs": settings["epochs"]}, lambda: record, began)  # noqa: B023
 
 
 def _stopping(training: Training) -> EarlyStopping | None:
@@ -111,7 +111,7 @@ def _stopping(training: Training) -> EarlyStopping | None:
 
 
 def criticise_fit(fitted: Any, test: np.ndarray, key: jax.Array, particles: int) -> dict[str, Any]:
-    """Return what a row of the table says of a fitted VAE: nats per image, counts, and its faults."""
+    """Return the entries of a row for a fitted VAE: nats per image, counts, and its faults."""
     keys = jax.random.split(key, 5)
     bound = fitted.log_prob(test, rng_key=keys[0], num_particles=particles, progress=True)
     tails = criticism.pareto_shape(fitted, test[:TAILS], rng_key=keys[1], num_particles=particles)
@@ -129,12 +129,12 @@ def criticise_fit(fitted: Any, test: np.ndarray, key: jax.Array, particles: int)
 
 
 def _faults(fitted: Any, test: np.ndarray, key: jax.Array) -> list[str]:
-    found = criticism.diagnose(fitted, test, rng_key=key, budget=QUICK)
-    return [each.name for each in found.verdict.of(criticism.Kind.FAULT)]
+    diagnosis = criticism.diagnose(fitted, test, rng_key=key, budget=QUICK)
+    return [each.name for each in diagnosis.verdict.of(criticism.Kind.FAULT)]
 
 
 def _drawing(fitted: Any, num_draws: int = 64) -> float:
-    """Return how many images are drawn a second, once the program is compiled."""
+    """Return the number of images drawn per second, after compilation."""
     for seed in range(2):
         began = time.monotonic()
         jax.block_until_ready(fitted.sample(num_draws, rng_key=jax.random.key(seed)))
@@ -142,7 +142,7 @@ def _drawing(fitted: Any, num_draws: int = 64) -> float:
 
 
 def measure(name: str, key: int, settings: dict, data: Data, out: Path) -> dict[str, Any]:
-    """Return the records of one training and of what it gave: each read if it is there, else made."""
+    """Return the records of one training and of its results. Existing records are read."""
     folder = out / name / f"key-{key}"
     folder.mkdir(parents=True, exist_ok=True)
     fit_key, test_key = jax.random.split(jax.random.key(key))
@@ -161,14 +161,14 @@ def measure(name: str, key: int, settings: dict, data: Data, out: Path) -> dict[
         )
 
     training = read_or_make(folder / "training.json", {"epochs": settings["epochs"]}, train)
-    found = read_or_make(folder / "criticism.json", settings, criticise)
-    return {**training, **found, "training_minutes": training["minutes"]}
+    record = read_or_make(folder / "criticism.json", settings, criticise)
+    return {**training, **record, "training_minutes": training["minutes"]}
 
 
 def read_or_make(
     path: Path, settings: dict, make: Callable[[], dict], began: float | None = None
 ) -> dict[str, Any]:
-    """Return the record in a file if it is there and was made with these settings; else make it."""
+    """Return the record in a file if it exists and has these settings. Otherwise create it."""
     if path.is_file():
         record = json.loads(path.read_text())
         if record["settings"] != settings:

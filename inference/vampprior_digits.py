@@ -20,7 +20,7 @@ from probvae.data import load
 
 
 def test_log_prob(vae: VAE, optimizer, data, seed: int, epochs: int, particles: int) -> float:
-    """Train from a key; return the test log p(x), in nats per image."""
+    """Train from a key, and return the test log p(x), in nats per image."""
     fit_key, test_key = jax.random.split(jax.random.key(seed))
     fitted = fit(
         vae,
@@ -35,7 +35,7 @@ def test_log_prob(vae: VAE, optimizer, data, seed: int, epochs: int, particles: 
 
 
 def main() -> None:
-    """Train both, print the table, and say whether the difference exceeds two standard errors."""
+    """Train both, and print the table and whether the difference exceeds two standard errors."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--epochs", type=int, default=100)

@@ -28,8 +28,8 @@ class Window:
     reach: int = 3
 
     def __call__(self, in_shape, out_shape, *, rngs: nnx.Rngs) -> nnx.Module:
-        seen = self.reach * (2 * self.reach + 1) + self.reach
-        sizes = (seen + in_shape[2] - 1, *self.hidden, math.prod(out_shape[2:]))
+        num_seen = self.reach * (2 * self.reach + 1) + self.reach
+        sizes = (num_seen + in_shape[2] - 1, *self.hidden, math.prod(out_shape[2:]))
         return _Window(sizes, self.reach, out_shape, rngs)
 
 
@@ -40,15 +40,15 @@ class _Window(nnx.Module):
         self.reach, self.out_shape = reach, out_shape
 
     def __call__(self, x: jax.Array) -> jax.Array:
-        image, told = x[..., 0], x[..., 1:]
-        y = jnp.concatenate([before(image, self.reach), told], axis=-1)
+        image, features = x[..., 0], x[..., 1:]
+        y = jnp.concatenate([before(image, self.reach), features], axis=-1)
         for layer in self.layers[:-1]:
             y = jax.nn.relu(layer(y))
         return self.layers[-1](y).reshape(len(x), *self.out_shape)
 
 
 def before(image: jax.Array, reach: int) -> jax.Array:
-    """Return, of ``(batch, h, w)``, the pixels before each within reach: ``(batch, h, w, seen)``."""
+    """Return the pixels within reach before each pixel of ``(batch, h, w)``, on a new last axis."""
     h, w = image.shape[1:]
     wide = jnp.pad(image, ((0, 0), (reach, 0), (reach, reach)))
     above = [(i, j) for i in range(reach) for j in range(2 * reach + 1)]
