@@ -11,11 +11,12 @@ from flax import nnx
 
 @dataclass(frozen=True)
 class Window:
-    """A masked net of one's own: one MLP for all pixels, from those before in a window, and the code's.
+    """An example of your own masked net: one MLP for all pixels, on the pixels before in a window.
 
-    From ``(h, w, 1 + told)`` to ``(h, w, k)``: pixel (r, c) sees the rows from r - reach to r - 1 at
-    columns c - reach to c + reach, and its own row from c - reach to c - 1. It is a masked convolution
-    and then 1 x 1 ones, written as matrix products, which a CPU does several times faster.
+    It maps ``(h, w, 1 + features)`` to ``(h, w, k)``. Pixel (r, c) sees the rows from r - reach to
+    r - 1 at columns c - reach to c + reach, and its own row from c - reach to c - 1. It is a masked
+    convolution and then 1 x 1 convolutions, written as matrix products, which are several times faster
+    on a CPU.
 
     Args:
         hidden: widths of the hidden layers.

@@ -147,7 +147,7 @@ UNTYPED = {
         "fit(VAE(event_shape=(3,), latent_dim=2), np.zeros((9, 3)), rng_key=jax.random.split(jax.random.key(0)))",
         TypeError, "one typed key"),
     "beta of text": ("objectives.ELBO(beta='1')", ValueError, "finite number >= 0"),
-    "half a particle": ("objectives.ELBO(num_particles=2.0)", ValueError, "positive integer; got 2.0"),
+    "half a particle": ("objectives.ELBO(num_particles=2.0)", TypeError, "positive integer; got 2.0"),
 }  # fmt: skip
 
 

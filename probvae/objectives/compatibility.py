@@ -126,7 +126,7 @@ def _check_context(objective: AbstractObjective, vae: AbstractVAE) -> None:
 
 
 def check_objective(
-    objective: ELBO,
+    objective: object,
     model: Mapping[str, Any],
     guide: Mapping[str, Any],
     state: Mapping[str, Any] | Sequence[str],
