@@ -48,8 +48,8 @@ class ClassAndStyle(AbstractProgramPrior):
         shape = (self.classes,)
         if scope.context_shape not in ((), shape):
             raise ValueError(
-                f"the prior ClassAndStyle({self.classes}) reads labels from the context and expects "
-                f"context_shape={shape}; got {scope.context_shape}. Build the VAE with {shape}."
+                f"the prior ClassAndStyle({self.classes}) reads labels from the context; got "
+                f"context_shape={scope.context_shape}. Build VAE(..., context_shape={shape})."
             )
         logits = jnp.zeros(shape)
         p_y = OneHotCategorical(numpyro.param("prior$class_logits", logits) if self.learned else logits)
