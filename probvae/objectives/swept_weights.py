@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any
 
-
 from probvae.objectives.objective import AbstractObjective
 from probvae.typing import ArrayLike
 
