@@ -52,6 +52,7 @@ class Flow(AbstractDistributionGuide):
             outputs[..., 2],
             training=scope.training,
         )
+        # outputs: (batch, n, 3), for m, r and h
         base = diagonal_normal(outputs[..., :2], self.log_bound)
         return dist.TransformedDistribution(base, layers)
 

@@ -45,6 +45,7 @@ class Beta(AbstractLikelihood):
     def distribution(self, outputs: jax.Array, scope: Scope) -> dist.Distribution:
         f = soft_clip(outputs[..., 0], -MAX_LOGIT, MAX_LOGIT)
         log_phi = bound_log_scale(outputs[..., 1], self.min_log)
+        # log mu and log(1 - mu) as log-sigmoids: neither underflows as mu approaches 0 or 1.
         a = jnp.exp(jax.nn.log_sigmoid(f) + log_phi)
         b = jnp.exp(jax.nn.log_sigmoid(-f) + log_phi)
         return dist.Beta(a, b)

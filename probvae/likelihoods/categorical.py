@@ -31,6 +31,7 @@ class Categorical(AbstractLikelihood):
     levels: IntAboveOne
 
     def __post_init__(self) -> None:
+        # They depend on K, so they cannot be class attributes as in other likelihoods.
         object.__setattr__(self, "support", constraints.integer_interval(0, self.levels - 1))
         object.__setattr__(self, "data_range", (0.0, float(self.levels - 1)))
 

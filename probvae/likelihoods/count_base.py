@@ -55,6 +55,7 @@ class AbstractCounts(AbstractLikelihood):
 
     def log_mean(self, f: jax.Array, scope: Scope) -> jax.Array:
         """Return log mu from the decoder's outputs f, ``(batch, *event_shape)``."""
+        # `largest` is a parameter so that it is saved with the others. No gradient moves it.
         m = numpyro.param(LOG_MEAN, jnp.zeros(scope.event_shape))
         largest = numpyro.param(LARGEST, jnp.full(scope.event_shape, MAX_F))
         f = soft_clip(f, MIN_F, jax.lax.stop_gradient(largest))

@@ -61,6 +61,7 @@ class LibrarySize(AbstractMean):
             )
         log_size = context[:, self.column]
         entries = tuple(range(1, raw.ndim))
+        # log_softmax over all entries of a datum: the shares sum to 1, and so mu sums to l.
         share = jax.nn.log_softmax(raw, axis=entries)
         return share + log_size.reshape(-1, *[1] * (raw.ndim - 1))
 

@@ -94,5 +94,6 @@ def logistic(
     likelihood: DiscretizedLogistic | DiscretizedLogisticMixture, f: jax.Array, g: jax.Array
 ) -> dist.Distribution:
     """Return the distribution with m = (1 + f) / 2 and log(2 s) = g, softly bounded on both sides."""
+    # g is bounded in units of half the range, log(2 s), and then converted to log s.
     log_scale = bound_log_scale(g, likelihood.min_log) - jnp.log(2.0)
     return distributions.DiscretizedLogistic((1 + f) / 2, log_scale, num_levels=likelihood.num_levels)

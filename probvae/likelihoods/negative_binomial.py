@@ -47,6 +47,7 @@ class NegativeBinomial(AbstractCounts):
 
 def negative_binomial(log_mean: jax.Array, start: float) -> dist.Distribution:
     """Return NB(mu, r) with a learned r, one number per entry, that starts at ``start``."""
+    # The parameter is log r, so that r stays positive without a constraint.
     log_start = jnp.full(log_mean.shape[1:], math.log(start))
     log_concentration = numpyro.param("likelihood$log_concentration", log_start)
     return NegativeBinomialLogMean(log_mean, log_concentration)

@@ -49,6 +49,7 @@ class PerceptualDistance(AbstractLikelihood):
         return event_shape
 
     def distribution(self, outputs: jax.Array, scope: Scope) -> dist.Distribution:
+        # Here and not in __post_init__, because the shape of the data is known only here.
         _check_features(self.features, outputs)
         return FeatureDistance(outputs, self.features, self.scale)
 

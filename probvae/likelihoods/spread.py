@@ -68,6 +68,7 @@ class Spread(AbstractLikelihood):
     def distribution(self, outputs: jax.Array, scope: Scope) -> dist.Distribution:
         p, noise = self.base.distribution(outputs, scope), self.noise.distribution
         if isinstance(p, dist.Normal) and isinstance(noise, dist.Normal):
+            # Variances add, so the scale is sqrt(sigma^2 + noise^2).
             return dist.Normal(p.loc, jnp.hypot(p.scale, noise.scale))
         if isinstance(p, dist.Delta):
             return type(noise)(p.v, noise.scale)

@@ -149,45 +149,73 @@ def check_objective(
         raise TypeError(
             f"objective expects a numpyro.infer ELBO such as objectives.ELBO(); got {objective!r}."
         )
-    name = type(objective).__name__
-    pathwise = isinstance(objective, Trace_ELBO | TraceMeanField_ELBO | RenyiELBO | AbstractObjective)
-    score_only = [site for site, q in guide.items() if not q.reparametrised]
+    problem = _find_problem(objective, model, guide, state, guide_name)
+    if problem:
+        raise ValueError(f"{type(objective).__name__} expects {problem}")
+    has_score_only = any(not q.reparametrised for q in guide.values())
+    if has_score_only and isinstance(objective, AbstractObjective):
+        _check_enumerable(guide, state, guide_name)
+
+
+def _find_problem(
+    objective: ELBO,
+    model: Mapping[str, Any],
+    guide: Mapping[str, Any],
+    state: Mapping[str, Any] | Sequence[str],
+    guide_name: str,
+) -> str | None:
+    """Return what an objective expects of a VAE that this one does not have, and what to do."""
+    ours = isinstance(objective, AbstractObjective)
     no_estimator = getattr(objective, "estimator", None) is None
+
+    # Pathwise gradients: a draw without reparametrisation has none. Our ELBO sums over such a site.
+    pathwise = ours or isinstance(objective, Trace_ELBO | TraceMeanField_ELBO | RenyiELBO)
+    score_only = [site for site, q in guide.items() if not q.reparametrised]
     enumerates = no_estimator and getattr(objective, "can_infer_discrete", False)
     if pathwise and score_only and not enumerates:
-        raise ValueError(
-            f"{name} expects a reparametrised guide; the guide {guide_name} draws {score_only} without "
+        return (
+            f"a reparametrised guide; the guide {guide_name} draws {score_only} without "
             "reparametrisation, so the encoder's gradient would be zero in expectation. Use "
             "objectives.ELBO() without an estimator (it sums over few states), "
             "numpyro.infer.TraceGraph_ELBO(), or a reparametrised guide."
         )
-    if score_only and isinstance(objective, AbstractObjective):
-        _check_enumerable(guide, state, guide_name)
+
+    # Point guides: log q is infinite, so weights w = p / q mean nothing. A KL becomes -log p(z).
     points = [site for site, q in guide.items() if q.point]
-    scores_draws = isinstance(objective, Trace_ELBO | TraceMeanField_ELBO | AbstractObjective)
+    scores_draws = ours or isinstance(objective, Trace_ELBO | TraceMeanField_ELBO)
     accepts_points = getattr(objective, "accepts_point_guides", True)
     if points and not (scores_draws and no_estimator and accepts_points):
-        raise ValueError(
-            f"{name} expects a density q(z|x); got the guide {guide_name}, which puts all mass on one "
-            f"point at {points}. Use objectives.ELBO(beta=0.0) for a plain autoencoder, "
-            "objectives.InfoVAE(), or a guide such as guides.MeanField()."
+        return (
+            f"a density q(z|x); got the guide {guide_name}, which puts all mass on one point at "
+            f"{points}. Use objectives.ELBO(beta=0.0) for a plain autoencoder, objectives.InfoVAE(), or "
+            "a guide such as guides.MeanField()."
         )
+
     inexact = [site for site in model if not has_exact_closed_form(site, list(model), list(guide))]
     if isinstance(objective, TraceMeanField_ELBO) and inexact:
-        raise ValueError(
-            f"TraceMeanField_ELBO expects a guide in whose order the KL at {inexact} is exact; "
-            f"got {guide_name}, which draws {list(guide)}, and a model that draws {list(model)}. Use "
-            "objectives.ELBO(), which samples this KL, or numpyro.infer.Trace_ELBO()."
+        return (
+            f"a guide in whose order the KL at {inexact} is exact; got {guide_name}, which draws "
+            f"{list(guide)}, and a model that draws {list(model)}. Use objectives.ELBO(), which "
+            "samples this KL, or numpyro.infer.Trace_ELBO()."
         )
+
+    # Weights per datum: with latents that all data share, log p(x) is no sum over data.
     shared = [site for site in model if model[site].shared]
     if shared and isinstance(objective, RenyiELBO):
-        raise ValueError(
-            f"{name} weights the particles of each datum separately and expects latent sites per "
-            f"datum; got {shared}, which all data share. Use objectives.ELBO(), or a decoder without a "
-            "prior on its weights."
+        return (
+            f"latent sites per datum, because it weights the particles of each datum separately; got "
+            f"{shared}, which all data share. Use objectives.ELBO(), or a decoder without a prior on "
+            "its weights."
         )
-    if state:
-        _check_state(objective, name, state)
+
+    drops_state = isinstance(objective, RenyiELBO | TraceGraph_ELBO) or objective.num_particles > 1
+    if state and drops_state and not ours:
+        return (
+            "parts without running state, which it drops with "
+            f"num_particles={objective.num_particles}; got {sorted(state)}. Use objectives.ELBO(num_particles=...), or LayerNorm instead of "
+            "BatchNorm and a learned scale instead of the optimal one."
+        )
+    return None
 
 
 def _check_enumerable(
@@ -200,14 +228,3 @@ def _check_enumerable(
     if states(site.support, site.event_shape) is None:
         raise ValueError(explain_refusal(discrete[0], site.support, site.event_shape))
     check_state(state, f"ELBO with the guide {guide_name}")
-
-
-def _check_state(objective: ELBO, name: str, state: Mapping[str, Any] | Sequence[str]) -> None:
-    if isinstance(objective, AbstractObjective):
-        return
-    if isinstance(objective, RenyiELBO | TraceGraph_ELBO) or objective.num_particles > 1:
-        raise ValueError(
-            f"{name} with num_particles={objective.num_particles} expects parts without running state, "
-            f"which it would drop; got {sorted(state)}. Use objectives.ELBO(num_particles=...), or "
-            "LayerNorm instead of BatchNorm and a learned scale instead of the optimal one."
-        )

@@ -35,7 +35,7 @@ class ConditionalNormal(AbstractDistributionPrior):
                 "the prior ConditionalNormal expects a context; got context_shape=(). Build "
                 "VAE(..., context_shape=...), or use a prior such as priors.StandardNormal()."
             )
-        shape = (scope.latent_dim, 2)
+        shape = (scope.latent_dim, 2)  # m and r for each unit
         net = nets.register("prior$net", self.net, scope.context_shape, shape, training=scope.training)
         return diagonal_normal(net(jnp.asarray(scope.context)), self.log_bound)
 

@@ -32,6 +32,7 @@ class GaussianMixture(AbstractDistributionPrior):
     components: PositiveInt = 10
 
     def distribution(self, scope: Scope) -> dist.Distribution:
+        # Means start at different places: components with equal means would receive equal gradients.
         shape = (self.components, scope.latent_dim)
         logits = numpyro.param("prior$logits", jnp.zeros(self.components))
         loc = numpyro.param("prior$loc", lambda key: jax.random.normal(key, shape))

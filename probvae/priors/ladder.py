@@ -62,6 +62,7 @@ class Ladder(AbstractProgramPrior):
             return nets.register(f"prior${role}", recipe, *shapes, training=scope.training)
 
         def register() -> tuple[Callable, Callable]:
+            # The top code has no head, because its distribution is `top`. Every code has a step.
             heads = [net(site, LINEAR, (width,), (n, 2)) for site in sites[1:]]
             steps = [net(f"after_{site}", self.net, (width + n,), (width,)) for site in sites]
 

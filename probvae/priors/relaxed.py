@@ -36,6 +36,7 @@ class RelaxedBernoulli(AbstractDistributionPrior):
 
     def distribution(self, scope: Scope) -> dist.Distribution:
         loc = math.log(self.probability / (1 - self.probability)) / self.temperature
+        # log(p / (1 - p)) plus standard logistic noise, divided by t.
         return dist.Logistic(jnp.full(scope.latent_dim, loc), 1 / self.temperature).to_event(1)
 
     def code(self, z: jax.Array) -> jax.Array:

@@ -19,7 +19,7 @@ def sample_top_down(top: AbstractDistributionPrior, hierarchy: TopDown, scope: S
     """Draw all codes from the top down, and return the last state ``(batch, width)``."""
     p_top = top.distribution(scope)
     conditional, update = hierarchy.register()
-    z = numpyro.sample(hierarchy.sites[0], p_top)
+    z = numpyro.sample(hierarchy.sites[0], p_top)  # i = 0, the only code without a conditional
     h = update(0, jnp.zeros((*z.shape[:-1], hierarchy.width)), z)
     for i, site in enumerate(hierarchy.sites[1:], 1):
         h = update(i, h, numpyro.sample(site, conditional(i, h)))

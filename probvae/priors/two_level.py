@@ -43,6 +43,7 @@ class TwoLevel(AbstractProgramPrior):
 
         def register() -> tuple[Callable, Callable]:
             net = nets.register("prior$z1", self.net, (n,), (n, 2), training=scope.training)
+            # The state h is the last code itself.
             return lambda i, h: diagonal_normal(net(h), self.log_bound), lambda i, h, z: z
 
         return TopDown(("z2", "z1"), n, register)
