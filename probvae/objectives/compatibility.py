@@ -187,8 +187,8 @@ def _find_problem(
     if points and not (scores_draws and no_estimator and accepts_points):
         return (
             f"a density q(z|x); got the guide {guide_name}, which puts all mass on one point at "
-            f"{points}. Use objectives.ELBO(beta=0.0) for a plain autoencoder, objectives.InfoVAE(), or "
-            "a guide such as guides.MeanField()."
+            f"{points}. Use objectives.ELBO(beta=0.0) for a plain autoencoder, objectives.InfoVAE(), "
+            "or a guide such as guides.MeanField()."
         )
 
     inexact = [site for site in model if not has_exact_closed_form(site, list(model), list(guide))]
@@ -212,8 +212,8 @@ def _find_problem(
     if state and drops_state and not ours:
         return (
             "parts without running state, which it drops with "
-            f"num_particles={objective.num_particles}; got {sorted(state)}. Use objectives.ELBO(num_particles=...), or LayerNorm instead of "
-            "BatchNorm and a learned scale instead of the optimal one."
+            f"num_particles={objective.num_particles}; got {sorted(state)}. Use "
+            "objectives.ELBO(num_particles=...), or LayerNorm instead of BatchNorm and a learned scale instead of the optimal one."
         )
     return None
 
