@@ -211,9 +211,9 @@ def _find_problem(
     drops_state = isinstance(objective, RenyiELBO | TraceGraph_ELBO) or objective.num_particles > 1
     if state and drops_state and not ours:
         return (
-            "parts without running state, which it drops with "
-            f"num_particles={objective.num_particles}; got {sorted(state)}. Use "
-            "objectives.ELBO(num_particles=...), or LayerNorm instead of BatchNorm and a learned scale instead of the optimal one."
+            f"parts without running state, which num_particles={objective.num_particles} drops; got "
+            f"{sorted(state)}. Use objectives.ELBO(num_particles=...), or LayerNorm instead of "
+            "BatchNorm and a learned scale instead of the optimal one."
         )
     return None
 
