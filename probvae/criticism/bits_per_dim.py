@@ -14,8 +14,8 @@ def bits_per_dimension(
 ) -> np.ndarray | float:
     r"""Convert log p(x) from nats to bits per dimension. Lower is better.
 
-    The result is $-\log p(x) / (D \ln 2) + \log_2(\text{levels})$, with $D$ entries per row. It is meant
-    for data of integers 0, 1, ..., ``levels`` - 1.
+    The result is $-\log p(x) / (D \ln 2) + \log_2(\text{levels})$, with $D$ entries per row. It is
+    meant for data of integers 0, 1, ..., ``levels`` - 1.
 
     If the likelihood gives each integer a probability (``DiscretizedLogistic``, ``Categorical``,
     ``Bernoulli``), use ``levels=1``. If it is a density of (integer + uniform noise) / ``levels``, in

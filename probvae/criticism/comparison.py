@@ -87,8 +87,8 @@ class Comparison(NamedTuple):
         width = max(len("model"), *map(len, self.names))
         head = ("rank", "log p(x) / datum", "difference / datum", "elpd", "difference", "weight")
         lines = [f"{head[0]:>4}  {'model':<{width}}" + "".join(f"  {word:>20}" for word in head[1:])]
+        n = self.num_data
         for i, name in enumerate(self.names):
-            n = self.num_data
             cells = (
                 _format_pair(self.elpd[i] / n, self.standard_error[i] / n, 3),
                 _format_pair(self.difference[i] / n, self.difference_standard_error[i] / n, 3)
@@ -160,26 +160,20 @@ def compare_values(values: Mapping[str, BoundEstimate | ArrayLike]) -> Compariso
     """
     _check_several(values)
     table = np.stack(_check_values(values))
-    errors = [_monte_carlo_error(value) for value in values.values()]
+    monte_carlo_errors = [
+        math.sqrt((value.standard_error**2).sum()) if isinstance(value, BoundEstimate) else math.nan
+        for value in values.values()
+    ]
     order = np.argsort(-table.sum(1), kind="stable")
     table = table[order]
     paired = table - table[0]
-    names = tuple(np.array(list(values), object)[order])
     return Comparison(
-        names,
-        table.sum(1),
-        error_of_sum(table),
-        paired.sum(1),
-        error_of_sum(paired),
-        np.array(errors)[order],
+        tuple(np.array(list(values), object)[order]),
+        *(table.sum(1), error_of_sum(table), paired.sum(1), error_of_sum(paired)),
+        np.array(monte_carlo_errors)[order],
         stacking_weights(table),
         table,
     )
-
-
-def _monte_carlo_error(value: BoundEstimate | ArrayLike) -> float:
-    """Return the standard error, from the particles alone, of the sum over rows."""
-    return math.sqrt((value.standard_error**2).sum()) if isinstance(value, BoundEstimate) else math.nan
 
 
 def _drop_context(fitted: Fitted, x: DataLike) -> DataLike:

@@ -1,8 +1,9 @@
 """The ArviZ tree of a fitted VAE: draws, predictions, log densities and data."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
+from itertools import product
 from typing import Any, NamedTuple
 
 import jax
@@ -38,6 +39,7 @@ MIN_PREDICTIVE = 25  # draws that each chain keeps in any case: plots show 50 dr
 GIVEN_Z = "_given_z"  # suffix in log_likelihood, so that no name equals that of an observed variable
 NOT_FOR_LOO = "not_for_loo_use_probvae_criticism_elpd"
 DRAWS = ("chain", "draw")
+SHARED_GROUPS = ("observed_data", "constant_data")  # the same for all members of a sweep
 
 
 def to_datatree(
@@ -92,11 +94,9 @@ def to_datatree(
         ValueError: if a part is not a density, because it has no log weights.
     """
     if isinstance(fitted, Sweep):
-        from probvae.criticism.sweep_datatree import stack_trees
-
         options: dict[str, Any] = {"rng_key": rng_key, "num_samples": num_samples}
         options |= {"num_chains": num_chains, "column_names": column_names, "per_entry": per_entry}
-        return stack_trees(fitted, partial(to_datatree, x=x, **options))
+        return _stack_trees(fitted, partial(to_datatree, x=x, **options))
     check_fitted(fitted)
     import_xarray("to_datatree")
     vae = fitted.vae
@@ -117,6 +117,35 @@ def to_datatree(
     groups = jax.tree.map(lambda *draws: np.stack(draws), *chains)
     arrays = Batch(*(None if array is None else np.asarray(array) for array in data))
     return _build_tree(groups, arrays, variables, vae.event_shape, thin)
+
+
+def _stack_trees(sweep: Sweep, build_tree: Callable[[Fitted], DataTree]) -> DataTree:
+    """Return the trees of all members along a dimension ``member``.
+
+    Each member has a coordinate ``key``, the number of its key, and one for each swept value. The
+    members are not chains, and R-hat cannot compare them: each key leads to codes with a rotation of
+    their own.
+
+    Args:
+        sweep: the fitted members.
+        build_tree: returns the tree of one member.
+    """
+    import xarray as xr
+
+    trees = [build_tree(fitted) for fitted in sweep.fitted]
+    places = product(range(sweep.num_keys), *sweep.over.values())
+    coordinates: dict[str, Any] = {"member": np.arange(len(trees))}
+    for name, column in zip(("key", *sweep.over), zip(*places, strict=True), strict=True):
+        coordinates[name] = ("member", np.array(column))
+    groups = {}
+    for name in trees[0].children:
+        datasets = [tree[name].to_dataset() for tree in trees]
+        groups[name] = datasets[0]
+        if name not in SHARED_GROUPS:
+            stacked = xr.concat(datasets, "member").assign_coords(coordinates)
+            first = [dim for dim in (*DRAWS, "member") if dim in stacked.dims]
+            groups[name] = stacked.transpose(*first, ...)
+    return xr.DataTree.from_dict(groups)
 
 
 def _frame_columns(x: DataLike) -> list[str] | None:

@@ -1,6 +1,6 @@
 """A one-line ``repr`` for result classes: rounded numbers, and arrays by their shape."""
 
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import jax
 import numpy as np
@@ -10,14 +10,13 @@ Result = TypeVar("Result", bound=tuple)
 
 def short_repr(cls: type[Result]) -> type[Result]:
     """Give a ``NamedTuple`` class a one-line ``repr``, as a class decorator."""
-    setattr(cls, "__repr__", _format_result)  # noqa: B010
+
+    def format_result(result: Any) -> str:
+        fields = (f"{name}={_format_field(value)}" for name, value in result._asdict().items())
+        return f"{cls.__name__}({', '.join(fields)})"
+
+    setattr(cls, "__repr__", format_result)  # noqa: B010
     return cls
-
-
-def _format_result(result: tuple) -> str:
-    fields = zip(type(result)._fields, result, strict=True)  # type: ignore[attr-defined]
-    text = ", ".join(f"{name}={_format_field(value)}" for name, value in fields)
-    return f"{type(result).__name__}({text})"
 
 
 def _format_field(value: object) -> str:

@@ -59,8 +59,9 @@ def side_by_side(
     arrays = {name: np.asarray(group, float) for name, group in groups.items()}
     limits = limits or _limits(arrays)
     event_shape = next(iter(arrays.values())).shape[1:]
-    draw = _tiles if is_image(event_shape) else _lines
-    return draw(arrays, title, item, limits, columns)
+    if is_image(event_shape):
+        return _tiles(arrays, title, item, limits, columns)
+    return _lines(arrays, title, item)
 
 
 def is_image(event_shape: tuple[int, ...]) -> bool:
@@ -139,9 +140,7 @@ def _blank(height: int, width: int, row: np.ndarray) -> np.ndarray:
     return np.full((height, width, *channels), np.nan)
 
 
-def _lines(
-    arrays: dict[str, np.ndarray], title: str, item: str, limits: Limits, columns: int
-) -> Figure:
+def _lines(arrays: dict[str, np.ndarray], title: str, item: str) -> Figure:
     n = len(next(iter(arrays.values())))
     items = np.linspace(0, n - 1, min(n, MAX_PANELS)).round().astype(int)
     columns = min(len(items), 4)

@@ -119,15 +119,10 @@ def diagnose(
 def apply_rules(measurements: Measurements) -> Verdict:
     """Return the findings of all rules, and a note for each missing measure."""
     findings = [finding for rule in RULES if (finding := rule(measurements)) is not None]
-    return sort_findings(
-        [*findings, *(_explain_missing(*item) for item in measurements.missing.items())]
-    )
-
-
-def _explain_missing(name: str, reason: str) -> Finding:
-    return Finding(
-        Kind.NOTE, f"{name} not measured", reason, np.nan, np.nan, "none", "See the reason above."
-    )
+    for name, reason in measurements.missing.items():
+        texts = ("none", "See the reason above.")
+        findings.append(Finding(Kind.NOTE, f"{name} not measured", reason, np.nan, np.nan, *texts))
+    return sort_findings(findings)
 
 
 def _spread_data(data: Batch, max_rows: int) -> Batch:

@@ -115,9 +115,9 @@ def find_scale_at_bound(m: Measurements) -> Finding | None:
         return None
     if gain == worst.loss:
         effect = (
-            f"keeps the scale of {worst.num_at_bound} of {worst.num_entries} entries of x above that of "
-            f"the data. A constant prediction with the data's scale would gain about {worst.loss:.3g} "
-            "nats."
+            f"keeps the scale of {worst.num_at_bound} of {worst.num_entries} entries of x above that "
+            f"of the data. A constant prediction with the data's scale would gain about "
+            f"{worst.loss:.3g} nats."
         )
     else:
         effect = (
@@ -186,8 +186,8 @@ def find_narrow_predictions(m: Measurements) -> Finding | None:
         share,
         level - COVERAGE,
         "10 percentage points below the nominal level (a convention)",
-        "Learn the scale (likelihoods.LearnedScale() or PixelScale()), or use a likelihood with heavier "
-        "tails (StudentT()). If the decoder has memorised the training data, train for fewer epochs.",
+        "Learn the scale (likelihoods.LearnedScale() or PixelScale()), or use heavier tails "
+        "(StudentT()). If the decoder has memorised the training data, train for fewer epochs.",
     )
 
 
@@ -202,9 +202,9 @@ def find_unconverged(m: Measurements) -> Finding | None:
     return Finding(
         Kind.FAULT,
         "not converged",
-        f"The {'validation' if trend.is_validation else 'training'} ELBO still rose by {trend.gain:.3g} "
-        f"+- {trend.gain_error:.2g} nats over the last fifth of the {trend.num_epochs} epochs (at least "
-        "five epochs).",
+        f"The {'validation' if trend.is_validation else 'training'} ELBO still rose by "
+        f"{trend.gain:.3g} +- {trend.gain_error:.2g} nats over the last fifth of the "
+        f"{trend.num_epochs} epochs (at least five epochs).",
         trend.gain,
         threshold,
         NATS,
@@ -233,8 +233,8 @@ def find_past_best(m: Measurements) -> Finding | None:
     else:
         kind, name = Kind.FAULT, "overfitted"
         remedy = (
-            f"Keep the best epoch with keep_best=True (probvae train --keep best), or stop earlier with "
-            f"{stop}. {better}"
+            "Keep the best epoch with keep_best=True (probvae train --keep best), or stop earlier "
+            f"with {stop}. {better}"
         )
     return Finding(kind, name, evidence, trend.drop, threshold, NATS, remedy)
 

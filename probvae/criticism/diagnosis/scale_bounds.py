@@ -26,7 +26,7 @@ MIN_LOSS = 1.1  # nats, see BoundGain: 0.5 for a Gaussian likelihood, 1.07 for L
 ROOM = 6.0  # nats between the advised bound and the scale of the data, or the current bound
 
 Part = TypeVar("Part")
-Step = int | str  # an index or a field name on the path to a bound
+Path = tuple[int | str, ...]  # indices and field names, from the VAE to a bound
 
 
 @short_repr
@@ -82,7 +82,7 @@ class ScaleBounds(NamedTuple):
 class _DeclaredBound(NamedTuple):
     """A field that bounds a log scale, with the path to it from the VAE and the part that holds it."""
 
-    path: tuple[Step, ...]
+    path: Path
     part: object
     looser: float
     likelihood: AbstractLikelihood | None = None  # the likelihood that the scale belongs to
@@ -204,10 +204,7 @@ def _find_bounds(vae: object) -> Iterator[_DeclaredBound]:
 
 
 def _walk_bounds(
-    part: object,
-    path: tuple[Step, ...],
-    likelihood: AbstractLikelihood | None = None,
-    block: str = "",
+    part: object, path: Path, likelihood: AbstractLikelihood | None = None, block: str = ""
 ) -> Iterator[_DeclaredBound]:
     # `likelihood` and `block` are those of the closest enclosing parts: they give a bound its units
     # and its columns.
@@ -227,7 +224,7 @@ def _walk_bounds(
             yield from _walk_bounds(value, inner_path, likelihood, block)
 
 
-def _replace_field(part: Any, path: tuple[Step, ...], value: float) -> Any:
+def _replace_field(part: Any, path: Path, value: float) -> Any:
     """Return a copy of a part with another value at the end of a path, without checking it again."""
     if not path:
         return value

@@ -94,9 +94,7 @@ def entry_scales(data: Batch) -> np.ndarray:
     """
     deviations = np.ma.filled(_mask_missing(data).std(0), 0.0)
     pooled = np.sqrt((deviations**2).mean()) or 1.0
-    if deviations.ndim == 1:
-        return np.where(deviations > 0, deviations, pooled)
-    return np.full(deviations.shape, pooled)
+    return np.where((deviations > 0) & (deviations.ndim == 1), deviations, pooled)
 
 
 def _mask_missing(data: Batch) -> np.ma.MaskedArray:

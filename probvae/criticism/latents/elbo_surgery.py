@@ -2,6 +2,7 @@ r"""ELBO decomposition and holes in the prior, from $q(z) = \frac1N \sum_n q(z|x
 
 import math
 from functools import partial
+from itertools import chain
 from typing import Any, NamedTuple
 
 import jax
@@ -88,11 +89,11 @@ def elbo_surgery(
     vae, n = fitted.vae.eval(), len(data.x)
     own, all_q, all_p = jax.device_get(_score_codes(vae, fitted.values, rng_key, data, num_samples))
     index, population = own - all_q, all_q - all_p
-    parts = (own - all_p, index, population)
-    means = [float(part.mean()) for part in parts]
-    errors = [float(part.mean(0).std(ddof=1) / math.sqrt(n)) for part in parts]
-    pairs = [number for pair in zip(means, errors, strict=True) for number in pair]
-    return ELBODecomposition(*pairs, limit=math.log(n))
+    pairs = (
+        (float(part.mean()), float(part.mean(0).std(ddof=1) / math.sqrt(n)))
+        for part in (own - all_p, index, population)
+    )
+    return ELBODecomposition(*chain(*pairs), limit=math.log(n))
 
 
 def prior_holes(
@@ -120,9 +121,8 @@ def prior_holes(
     check_positive_integer("num_samples", num_samples)
     check_kind("ratio", ratio, OpenUnitInterval)
     data = apply_noise(fitted, x, rng_key, least=2)
-    log_ratio = np.asarray(
-        _score_prior_draws(fitted.vae.eval(), fitted.values, rng_key, data, num_samples), np.float64
-    )
+    scores = _score_prior_draws(fitted.vae.eval(), fitted.values, rng_key, data, num_samples)
+    log_ratio = np.asarray(scores, np.float64)
     share = float((log_ratio < math.log(ratio)).mean())
     return PriorHoles(log_ratio, share, math.sqrt(share * (1 - share) / num_samples), ratio)
 
