@@ -25,7 +25,7 @@ from probvae.data import Cast, Data
 from probvae.evidence import Batch
 from probvae.objectives import ELBO
 from probvae.runs import Run, Settings, training
-from probvae.runs.settings import make_recovery
+from probvae.runs.plan import make_recovery
 from probvae.runs.training_summary import summarize_training
 from probvae.training import loop
 

@@ -14,8 +14,8 @@ from probvae.cli.parser import parse_arguments
 from probvae.criticism.diagnosis.convergence import convergence
 from probvae.fitted.history import History, find_best_epoch
 from probvae.runs import Run, Settings
-from probvae.runs.plan import resolve
-from probvae.runs.settings import check_settings, make_early_stopping
+from probvae.runs.plan import make_early_stopping, resolve
+from probvae.runs.settings import check_settings
 from probvae.runs.training_summary import summarize_training
 from probvae.training.early_stopping import keeps_best
 

@@ -12,7 +12,7 @@ import numpy as np
 from probvae import data as sources
 from probvae import plots, runs
 from probvae.checks import check_positive_integer
-from probvae.cli.devices import joins_processes, select_devices
+from probvae.cli.devices import select_devices
 from probvae.cli.model_options import model_arguments
 from probvae.runs import Run, Settings, comparing, diagnosing, figures
 from probvae.runs import folder as files
@@ -25,7 +25,7 @@ MAX_RECONSTRUCTIONS, MAX_POINTS = 40, 12  # in a picture
 
 def train(arguments: Namespace) -> None:
     """Train a model file on data, or resume a run."""
-    if joins_processes(arguments):
+    if arguments.process:  # not None, nor 0, the process that writes the run
         _assist(arguments)
         return
     options: dict[str, Any] = {"say": _say, "progress": True, "devices": select_devices(arguments)}

@@ -127,8 +127,3 @@ def select_devices(arguments: Namespace) -> DataParallel | None:
             f"--devices expects 1 to {len(devices)}, the number of devices here, or all; got {num}."
         )
     return DataParallel(devices[:num])
-
-
-def joins_processes(arguments: Namespace) -> bool:
-    """Return whether this process only assists, and process 0 writes the run."""
-    return arguments.process not in (None, 0)

@@ -16,8 +16,8 @@ from probvae.runs.context import (
 )
 from probvae.runs.evaluation import select_batch
 from probvae.runs.model_file import ModelFile, load_model_file
-from probvae.runs.settings import Settings, check_settings, make_early_stopping, make_recovery
-from probvae.training import AbstractRecovery, EarlyStopping
+from probvae.runs.settings import Settings, check_settings
+from probvae.training import AbstractRecovery, EarlyStopping, HalveRate, SkipBatch
 from probvae.variant import Variant
 
 EPOCHS, BATCH_SIZE = 100, 128
@@ -120,6 +120,25 @@ def resolve(settings: Settings, file: ModelFile | None = None) -> RunPlan:
         keep_best=None if settings.keep is None else settings.keep == "best",
         recovery=recovery,
     )
+
+
+def make_early_stopping(settings: Settings) -> EarlyStopping | None:
+    """Return the early stopping that the settings ask for."""
+    if settings.patience is not None:
+        return EarlyStopping(settings.patience, settings.patience_start)
+    if settings.patience_start:
+        raise ValueError("patience_start needs a patience: --patience 50 --patience-start 100.")
+    return None
+
+
+def make_recovery(settings: Settings) -> AbstractRecovery | None:
+    """Return the reaction to a loss that is not finite. None ends the run there."""
+    skip, halve = settings.skip_batches, settings.halve_rate
+    if skip is not None and halve is not None:
+        raise ValueError("skip_batches and halve_rate are alternatives. Set only one of them.")
+    if skip is not None:
+        return SkipBatch(skip)
+    return None if halve is None else HalveRate(halve)
 
 
 def _build(file: ModelFile, settings: Settings) -> tuple[Variant, Data, str | None]:

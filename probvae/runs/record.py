@@ -3,6 +3,7 @@
 import hashlib
 import json
 import platform
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from importlib import metadata
 from pathlib import Path
@@ -24,7 +25,26 @@ DIGESTED_ROWS = 1_000  # of each array but the test data, since training data ma
 
 
 def make_record(plan: RunPlan, command: str) -> dict[str, Any]:
-    """Return a run's configuration, as config.json holds it."""
+    """Return a run's configuration, as config.json holds it, with digests."""
+    return _add_digests(_describe(plan, command), plan.file.source)
+
+
+def make_sweep_record(
+    plan: RunPlan, over: Mapping[str, Sequence[float]], seeds: Sequence[int], command: str
+) -> dict[str, Any]:
+    """Return a sweep's configuration: the swept numbers replace the entries of a single run."""
+    config = _describe(plan, command)
+    for name in ("evaluation", "settings"):
+        del config[name]
+    del config["training"]["seed"]
+    if "learning_rate" in over:
+        config["training"]["optimizer"] = "optax.adam"
+    config["training"]["seeds"] = list(seeds)
+    config["swept"] = {name: list(values) for name, values in over.items()}
+    return _add_digests(config, plan.file.source)
+
+
+def _describe(plan: RunPlan, command: str) -> dict[str, Any]:
     settings, variant = plan.settings, plan.variant
     optional = {
         "early_stopping": plan.early_stopping and repr(plan.early_stopping),
@@ -84,8 +104,7 @@ def _list_versions() -> dict[str, str]:
     return {"python": platform.python_version()} | {p: metadata.version(p) for p in PACKAGES}
 
 
-def add_digests(config: dict[str, Any], source: str) -> dict[str, Any]:
-    """Return a record with two digests: of the record, and of the model file's source."""
+def _add_digests(config: dict[str, Any], source: str) -> dict[str, Any]:
     return {**config, DIGEST: _digest_files(config, source)}
 
 

@@ -10,7 +10,6 @@ from probvae.checks import (
     check_number,
     check_positive_integer,
 )
-from probvae.training import AbstractRecovery, EarlyStopping, HalveRate, SkipBatch
 
 BINARIZE = ("auto", "none", "static", "dynamic")
 KEEP = ("best", "last")
@@ -77,22 +76,3 @@ def check_settings(settings: Settings) -> None:
 def check_seed(seed: int) -> None:
     """Raise ``ValueError`` unless a seed has a key of its own."""
     check_number("seed", seed, Seed)
-
-
-def make_early_stopping(settings: Settings) -> EarlyStopping | None:
-    """Return the early stopping that the settings ask for."""
-    if settings.patience is not None:
-        return EarlyStopping(settings.patience, settings.patience_start)
-    if settings.patience_start:
-        raise ValueError("patience_start needs a patience: --patience 50 --patience-start 100.")
-    return None
-
-
-def make_recovery(settings: Settings) -> AbstractRecovery | None:
-    """Return the reaction to a loss that is not finite. None ends the run there."""
-    skip, halve = settings.skip_batches, settings.halve_rate
-    if skip is not None and halve is not None:
-        raise ValueError("skip_batches and halve_rate are alternatives. Set only one of them.")
-    if skip is not None:
-        return SkipBatch(skip)
-    return None if halve is None else HalveRate(halve)

@@ -22,7 +22,7 @@ from probvae.runs import figures
 from probvae.runs import folder as files
 from probvae.runs.evaluation import derive_keys
 from probvae.runs.plan import RunPlan, resolve
-from probvae.runs.record import add_digests, make_record
+from probvae.runs.record import make_sweep_record
 from probvae.runs.settings import Settings, check_seed
 from probvae.training import sweep as train_sweep
 from probvae.training.sweeps.sweep import sweepable
@@ -84,7 +84,7 @@ def sweep(
     with files.new_folder(settings.out, name=name) as folder:
         for line in [*plan.describe(), *_describe_trainings(plan, over, seeds)]:
             say(line)
-        files.write_json(folder / files.CONFIG, _make_sweep_record(plan, over, seeds, command))
+        files.write_json(folder / files.CONFIG, make_sweep_record(plan, over, seeds, command))
         files.write_text(folder / files.MODEL, plan.file.source)
         start = time.perf_counter()
         result = train_sweep(
@@ -161,19 +161,6 @@ def _check_comparable(plan: RunPlan) -> None:
             f"A sweep compares trainings by the validation ELBO; this model has none: {reason} Train "
             "each one with `probvae train`."
         )
-
-
-def _make_sweep_record(plan: RunPlan, over: Over, seeds: range, command: str) -> dict[str, Any]:
-    """Return a run's configuration, with the swept numbers instead of the entries of a single run."""
-    config = make_record(plan, command)
-    for name in ("evaluation", "settings"):
-        del config[name]
-    del config["training"]["seed"]
-    if RATE in over:
-        config["training"]["optimizer"] = "optax.adam"
-    config["training"]["seeds"] = list(seeds)
-    config["swept"] = {name: list(values) for name, values in over.items()}
-    return add_digests(config, plan.file.source)
 
 
 def _describe_trainings(plan: RunPlan, over: Over, seeds: range) -> list[str]:

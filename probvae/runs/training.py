@@ -12,7 +12,7 @@ from probvae.runs import figures, report
 from probvae.runs import folder as files
 from probvae.runs.evaluation import derive_keys, describe_metrics, evaluate
 from probvae.runs.plan import RunPlan, resolve
-from probvae.runs.record import add_digests, make_record
+from probvae.runs.record import make_record
 from probvae.runs.run import Run
 from probvae.runs.settings import Settings
 from probvae.runs.training_summary import epochs_to_csv, summarize_training
@@ -51,7 +51,7 @@ def train(
     with files.new_folder(settings.out, name=name) as folder:
         for line in plan.describe():
             say(line)
-        config = add_digests(make_record(plan, command), plan.file.source)
+        config = make_record(plan, command)
         files.write_json(folder / files.CONFIG, config)
         files.write_text(folder / files.MODEL, plan.file.source)
         return complete_run(folder, config, plan, say, devices=devices, progress=progress)
