@@ -83,36 +83,29 @@ def _measures(
     fitted: Fitted, data: Batch, train: Batch | None, budget: Budget
 ) -> dict[str, Callable[..., Any]]:
     """Return the measures by name, each as a function of a key."""
-    local_rows = first_rows(data, budget.num_local)
-    local: dict[str, Any] = {"num_steps": budget.num_steps, "num_particles": budget.num_particles}
-    particles: dict[str, Any] = {"num_particles": budget.num_particles}
-    simulated: dict[str, Any] = {
-        "num_data": budget.num_simulations,
-        "context": _repeat_contexts(data, budget.num_simulations),
-    }
+    num_particles, num_simulations = budget.num_particles, budget.num_simulations
+    gap = partial(inference_gap, fitted, num_steps=budget.num_steps, num_particles=num_particles)
+    contexts = None
+    if data.context is not None:  # those of the data, repeated
+        contexts = np.asarray(data.context)[np.arange(num_simulations) % len(data.x)]
     measures: dict[str, Callable[..., Any]] = {
         "elbo": partial(fitted.elbo, data, num_particles=20),
-        "log_prob": partial(fitted.log_prob, data, **particles),
+        "log_prob": partial(fitted.log_prob, data, num_particles=num_particles),
         "units": partial(active_units, fitted, data),
         "surgery": partial(elbo_surgery, fitted, data),
         "prior_gap": partial(prior_gap, fitted, data),
         "response": partial(decoder_response, fitted, data),
         "scale_bounds": partial(scale_bounds, fitted, data),
         "convergence": lambda rng_key: convergence(fitted),
-        "pareto": partial(pareto_shape, fitted, data, **particles),
-        "gap": partial(inference_gap, fitted, local_rows, **local),
-        "calibration": partial(sbc, fitted, num_draws=100, **simulated),
+        "pareto": partial(pareto_shape, fitted, data, num_particles=num_particles),
+        "gap": partial(gap, first_rows(data, budget.num_local)),
+        "calibration": partial(sbc, fitted, num_draws=100, num_data=num_simulations, context=contexts),
         "predictive": partial(predictive_checks, fitted, data, num_replicates=budget.num_replicates),
     }
     # Keys depend on a measure's position, so the optional measure comes last.
     if train is not None:
-        measures["train_gap"] = partial(inference_gap, fitted, train, **local)
+        measures["train_gap"] = partial(gap, train)
     return measures
-
-
-def _repeat_contexts(data: Batch, n: int) -> np.ndarray | None:
-    """Return n contexts: those of the data, repeated."""
-    return None if data.context is None else np.asarray(data.context)[np.arange(n) % len(data.x)]
 
 
 def first_rows(data: Batch, count: int) -> Batch:
