@@ -103,7 +103,7 @@ ERRORS = [
     (
         ["first"],
         [],
-        "expects two or more runs; got 1. For the numbers of one run, use: probvae evaluate .*first",
+        "expects two or more runs; got 1. For one run, use: probvae evaluate .*first",
     ),
     (["first", "first"], [], "expects each run once; got .*first more than once"),
     (

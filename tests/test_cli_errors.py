@@ -88,12 +88,12 @@ ERRORS = [
     (["trian", "M"], 2, "invalid choice: 'trian'"),
     ([], 2, "required: COMMAND"),
     # the data
-    (["train", "M", "--data", "mnits"], 1, "digits, .*'mnits'; did you mean 'mnist'"),
-    (["train", "M", "--data", "mnist", "--data-dir", "other"], 1, "'mnist'.* which lacks"),
+    (["train", "M", "--data", "mnits"], 1, "digits, .*'mnits'. Did you mean 'mnist'"),
+    (["train", "M", "--data", "mnist", "--data-dir", "other"], 1, "'mnist': expected its files in 'other'"),
     (["train", "M", "--data", "missing.npy"], 1, "expected a file or folder at .*missing.npy"),
     (["train", "M", "--data", "damaged.npz"], 1, "cannot read damaged.npz"),
     (["train", "M", "--data", "real.npy"], 1, "likelihood Bernoulli takes boolean"),
-    (["data", "mnits"], 1, "did you mean 'mnist'"),
+    (["data", "mnits"], 1, "Did you mean 'mnist'"),
     # the folder
     (["train", "M", "--out", "file/run"], 1, "file/run: cannot write a run there"),
     (["train", "M", "--out", "file"], 1, "file: cannot write a run there"),

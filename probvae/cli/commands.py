@@ -59,9 +59,10 @@ def sweep(arguments: Namespace) -> None:
 def evaluate(arguments: Namespace) -> None:
     """Print a run's test ELBO and log p(x)."""
     run, seed = _open_run(arguments)
-    given = {name: getattr(arguments, name) for name in ("num_particles", "max_test")}
-    changes = {name: value for name, value in given.items() if value is not None}
-    options = run.config["evaluation"] | changes
+    options = dict(run.config["evaluation"])
+    for name in ("num_particles", "max_test"):
+        if (value := getattr(arguments, name)) is not None:
+            options[name] = value
     for name, value in options.items():
         check_positive_integer(name, value)
     data, key = run.data, derive_keys(seed).evaluation

@@ -44,10 +44,8 @@ def compare(
 
 def _check_runs(runs: Sequence[Run]) -> None:
     if len(runs) < 2:
-        raise ValueError(
-            f"A comparison expects two or more runs; got {len(runs)}. For the numbers of one run, use: "
-            f"probvae evaluate {' '.join(str(run.folder) for run in runs) or 'RUN'}."
-        )
+        fix = f"For one run, use: probvae evaluate {runs[0].folder if runs else 'RUN'}."
+        raise ValueError(f"A comparison expects two or more runs; got {len(runs)}. {fix}")
     folders = [run.folder.resolve() for run in runs]
     for run, folder in zip(runs, folders, strict=True):
         if folders.count(folder) > 1:
@@ -55,12 +53,8 @@ def _check_runs(runs: Sequence[Run]) -> None:
     first = runs[0]
     for other in runs[1:]:
         if other.config["data"]["sha256"] != first.config["data"]["sha256"]:
-            raise ValueError(
-                "A comparison expects runs on the same test data; "
-                f"{first.folder} has {describe_test_data(first.config['data'])}, and "
-                f"{other.folder} has {describe_test_data(other.config['data'])}. Train both on the "
-                "same data."
-            )
+            both = (f"{r.folder} has {describe_test_data(r.config['data'])}" for r in (first, other))
+            raise ValueError(f"A comparison expects runs on the same test data; {', and '.join(both)}.")
 
 
 def describe_test_data(record: dict[str, Any]) -> str:

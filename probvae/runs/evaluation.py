@@ -27,6 +27,8 @@ class RunKeys(NamedTuple):
 
 def derive_keys(seed: int) -> RunKeys:
     """Return the keys of a run from its seed."""
+    # `probvae evaluate` prints the numbers of the training again, since it derives the same keys. A new
+    # purpose therefore needs `fold_in`: a split in four would change all of them.
     return RunKeys(*jax.random.split(jax.random.key(seed), 3))
 
 
@@ -40,6 +42,7 @@ def draw_test_rows(num_rows: int, max_test: int) -> np.ndarray:
     """Return all rows, or ``max_test`` of them drawn without replacement by ``PCG64(0)``."""
     if num_rows <= max_test:
         return np.arange(num_rows)
+    # A fixed seed: all runs on the same data are evaluated, and compared, on the same rows.
     generator = np.random.Generator(np.random.PCG64(ROWS_SEED))
     return np.sort(generator.choice(num_rows, max_test, replace=False))
 

@@ -32,17 +32,17 @@ def new_folder(out: str | os.PathLike | None, *, name: str) -> Iterator[Path]:
         FileExistsError: if ``out`` has other content, which the message names.
         OSError: if you cannot write there.
     """
-    made: list[Path] = []
+    new_folders: list[Path] = []  # innermost first
     try:
         with ExitStack() as stack:
             with _explain_folder(ROOT / name if out is None else Path(out)):
-                folder = _make_next(name, made) if out is None else _make(Path(out), made)
+                folder = _make_next(name, new_folders) if out is None else _make(Path(out), new_folders)
                 stack.enter_context(hold_lock(folder / LOCK))  # also proves that the folder is writable
             _check_free(folder)  # again, since another process may have used it in the meantime
             stack.enter_context(_remove_unless_fitted(folder))
             yield folder
     finally:
-        for path in made:
+        for path in new_folders:
             with suppress(OSError):  # the run is in it
                 path.rmdir()
 
@@ -63,18 +63,17 @@ def _explain_folder(folder: Path) -> Iterator[None]:
         ) from error
 
 
-def _make(folder: Path, made: list[Path]) -> Path:
-    """Make a folder and its parents. Add the new ones to ``made``, innermost first."""
+def _make(folder: Path, new_folders: list[Path]) -> Path:
     _check_free(folder)
-    made += [path for path in (folder, *folder.parents) if not path.exists()]
+    new_folders += [path for path in (folder, *folder.parents) if not path.exists()]
     folder.mkdir(parents=True, exist_ok=True)
     return folder
 
 
-def _make_next(name: str, made: list[Path]) -> Path:
+def _make_next(name: str, new_folders: list[Path]) -> Path:
     """Make the first new folder of runs/name, runs/name-2, ..."""
     if not ROOT.exists():
-        made.append(ROOT)
+        new_folders.append(ROOT)
     ROOT.mkdir(exist_ok=True)
     while True:
         folder = free_stem(ROOT, name)
@@ -82,7 +81,7 @@ def _make_next(name: str, made: list[Path]) -> Path:
             folder.mkdir()
         except FileExistsError:  # another process has just made it, and that run is not ours
             continue
-        made.insert(0, folder)
+        new_folders.insert(0, folder)
         return folder
 
 
@@ -99,6 +98,7 @@ def _remove_unless_fitted(folder: Path) -> Iterator[None]:
     try:
         yield
     except BaseException:
+        # A run that has a fitted VAE or a checkpoint can be resumed. Anything less is of no use.
         if not (any((folder / name).exists() for name in (FITTED, BEST)) or list_checkpoints(folder)):
             for name in (CONFIG, MODEL, LINES):
                 (folder / name).unlink(missing_ok=True)

@@ -6,7 +6,7 @@ import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import FunctionType, ModuleType, TracebackType
+from types import FunctionType, ModuleType
 from typing import Any, NamedTuple
 
 from probvae.checks import check_positive_integer
@@ -149,29 +149,31 @@ def _name_failing_line(path: Path) -> Iterator[None]:
     """Name the file and the line in an error of its code."""
     try:
         yield
-    except SyntaxError as error:
-        line = f", line {error.lineno}" if error.filename == str(path) else ""
-        raise ModelFileError(f"{path}{line}: {error.msg}. Expected a Python file.") from error
-    except ImportError as error:
-        fix = "Install it, or copy that code into this file: a model file cannot import its neighbours"
-        raise ModelFileError(f"{path}{_line(path, error)}: {error}. {fix}.") from error
-    except UnicodeDecodeError as error:
+    except UnicodeDecodeError as error:  # a ValueError, but not one with a message for the user
         raise ModelFileError(f"{path}: expected Python source in UTF-8; got {error}.") from error
     except CLEAR_ERRORS as error:
         error.add_note(f"(In {path}{_line(path, error)}.)")
         raise
-    except SystemExit as stop:
-        raise ModelFileError(
-            f"{path}{_line(path, stop)}: this line ends the program (SystemExit: {stop}). Remove it. A "
-            "model file defines one function that returns a VAE."
-        ) from stop
-    except Exception as error:
-        problem = f"{type(error).__name__}: {error}"
-        raise ModelFileError(f"{path}{_line(path, error)}: {problem}. Correct that line.") from error
+    except (Exception, SystemExit) as error:
+        raise ModelFileError(f"{path}{_line(path, error)}: {_explain(error)}") from error
+
+
+def _explain(error: BaseException) -> str:
+    match error:
+        case SyntaxError():
+            return f"{error.msg}. Expected a Python file."
+        case ImportError():
+            return f"{error}. Install it, or copy that code: a model file cannot import its neighbours."
+        case SystemExit():
+            return f"this line ends the program (SystemExit: {error}). Remove it."
+        case _:
+            return f"{type(error).__name__}: {error}. Correct that line."
 
 
 def _line(path: Path, error: BaseException) -> str:
     """Return ", line N" for the last line of the file that an error passed through."""
-    trace: TracebackType | None = error.__traceback__
-    lines = [frame.lineno for frame in traceback.extract_tb(trace) if frame.filename == str(path)]
+    if isinstance(error, SyntaxError):  # it has not run, so it is not in the traceback
+        return f", line {error.lineno}" if error.filename == str(path) else ""
+    frames = traceback.extract_tb(error.__traceback__)
+    lines = [frame.lineno for frame in frames if frame.filename == str(path)]
     return f", line {lines[-1]}" if lines else ""

@@ -98,6 +98,8 @@ def insert_diagnosis(page: str, verdict: Verdict, pictures: list[Picture]) -> st
     template = _environment().get_template("diagnosis.html")
     content = template.render(summary=summary, verdict=verdict, pictures=pictures)
     section = f"{START}\n{content}{END}\n"
+    # The page may come from an earlier version of this package. So the section goes by two comments and
+    # one heading, which never change, and the rest of the page stays as it is.
     before, marker, after = page.partition(START)
     if marker:
         return before + section + after.partition(f"{END}\n")[2]
@@ -133,8 +135,8 @@ def _explain(metrics: dict[str, Any]) -> list[str]:
         paragraphs = [f"There is no test log p(x) and no ELBO: {metrics['no_log_prob']}"]
     else:
         paragraphs = [EXPLANATION]
-    if kept := metrics["fit"].get("kept"):
-        paragraphs.append(f"Of {metrics['fit']['epochs']} epochs, {kept}.")
+    if epoch := metrics["fit"].get("kept"):
+        paragraphs.append(f"Of {metrics['fit']['epochs']} epochs, {epoch}.")
     return paragraphs
 
 

@@ -62,6 +62,7 @@ def resume(
         except FileNotFoundError as error:
             error.add_note(MOVED)
             raise
+        # Data first: if they differ, the record is probably fine, and an error about it would mislead.
         check_same_data(plan.data, config["data"], settings.data)
         check_digests(folder, config, plan.file.source)
         say(plan.describe_data())

@@ -77,6 +77,7 @@ def open_run(
     file = load_model_file(directory / files.MODEL)
     arguments = {k: restore_argument(v) for k, v in config["model"]["arguments"].items()}
     variant = file.build(tuple(config["data"]["event_shape"]), **arguments)
+    # Before the digests: this error names the part of the VAE that differs, theirs only the file.
     try:
         fitted = load_fitted(directory / files.FITTED, variant.vae)
     except ValueError as error:
@@ -110,14 +111,12 @@ def read_config(directory: Path, *, needs: tuple[str, ...]) -> dict[str, Any]:
     """
     expected = f"{directory}: expected the folder of a run that `probvae train` has made"
     if (best := directory / files.BEST).is_file():
-        raise ValueError(
-            f"{expected}; got that of a sweep. Load its best training in Python: "
-            f"probvae.load({str(best)!r}, vae)."
-        )
+        fix = f"Load its best training in Python: probvae.load({str(best)!r}, vae)."
+        raise ValueError(f"{expected}; got that of a sweep. {fix}")
     missing = [name for name in needs if not (directory / name).is_file()]
     if missing:
-        found = f"no {', '.join(missing)} there" if directory.is_dir() else "no such folder"
-        raise FileNotFoundError(f"{expected}; got {found}.")
+        problem = f"no {', '.join(missing)} there" if directory.is_dir() else "no such folder"
+        raise FileNotFoundError(f"{expected}; got {problem}.")
     try:
         config = files.read_json(directory / files.CONFIG)
         _check_form(config)
@@ -153,6 +152,7 @@ def restore_argument(value: Any) -> Any:
 def _load_data(
     variant: Variant, record: dict[str, Any], path: str | os.PathLike | None, data_dir: str | None
 ) -> Data:
+    # The record has the place of the data at training. The digests decide whether these are the same.
     source = record["source"] if path is None else path
     try:
         data = load(source, binarize=record["binarize"], data_dir=data_dir or record["data_dir"])

@@ -111,6 +111,8 @@ def sweep(
 
 def _choose_optimizer(plan: RunPlan, over: Over) -> Any:
     """Return the optimizer of a sweep. If its rate is swept, it is Adam with the rate in its state."""
+    # Trainings that differ in a number run side by side in one program. So that number is an array in
+    # the optimizer's state, not a constant of the program, and its first value only sets the type.
     if RATE in over:
         return optax.inject_hyperparams(optax.adam)(float(over[RATE][0]))
     return plan.optimizer
@@ -157,10 +159,8 @@ def _check_comparable(plan: RunPlan) -> None:
             "`valid`, or remove the splits: the data are then split 80 / 10 / 10."
         )
     if reason := explain_no_density(plan.variant.vae):
-        raise ValueError(
-            f"A sweep compares trainings by the validation ELBO; this model has none: {reason} Train "
-            "each one with `probvae train`."
-        )
+        problem = f"A sweep compares trainings by the validation ELBO; this model has none: {reason}"
+        raise ValueError(f"{problem} Use `probvae train` for each one.")
 
 
 def _describe_trainings(plan: RunPlan, over: Over, seeds: range) -> list[str]:
@@ -207,14 +207,14 @@ def sweep_to_csv(result: Sweep, seeds: Sequence[int]) -> str:
 
     They are those of the kept epoch, which counts from 1. It is 0 if no epoch was finite.
     """
-    columns, text = result.columns(), io.StringIO()
+    columns, text = result.columns(), io.StringIO()  # each column of shape (seeds, *swept values)
     table = csv.writer(text, lineterminator="\n")
     means = [f"validation_{name}" for name in BOUNDS]
     table.writerow([*result.over, "seed", "epochs", "kept_epoch", *means])
     for at in np.ndindex(result.shape):
-        epochs, kept = int(columns["epochs"][at]), int(columns["kept_epoch"][at]) + 1
+        epochs, epoch = int(columns["epochs"][at]), int(columns["kept_epoch"][at]) + 1
         bounds = [f"{columns[name][at]:.8g}" for name in BOUNDS]
-        table.writerow([*_format_numbers(result, at[1:]), seeds[at[0]], epochs, kept, *bounds])
+        table.writerow([*_format_numbers(result, at[1:]), seeds[at[0]], epochs, epoch, *bounds])
     return text.getvalue()
 
 
@@ -254,10 +254,10 @@ def describe_best(result: Sweep, seeds: Sequence[int]) -> str:
     seed, *at = (int(i) for i in np.unravel_index(result.fitted.index(fitted), result.shape))
     numbers = zip(result.over, _format_numbers(result, at), strict=True)
     which = ", ".join([f"seed {seeds[seed]}", *(f"{name} {value}" for name, value in numbers)])
-    kept = fitted.history.kept_epoch
-    elbo, likelihood, kl = (fitted.history.validation[name][kept] for name in BOUNDS)
+    epoch = fitted.history.kept_epoch
+    elbo, likelihood, kl = (fitted.history.validation[name][epoch] for name in BOUNDS)
     bound = f"validation ELBO {elbo:.2f} = log-likelihood {likelihood:.2f} - KL {kl:.2f} nats"
-    return f"best: {which}; {bound}, epoch {kept + 1}"
+    return f"best: {which}; {bound}, epoch {epoch + 1}"
 
 
 def _format_numbers(result: Sweep, at: Sequence[int]) -> list[str]:

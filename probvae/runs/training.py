@@ -84,6 +84,8 @@ def complete_run(
     first_epoch = files.last_checkpoint_epoch(folder)
     fitted, seconds = _train(folder, plan, devices=devices, progress=progress)
     finished = _is_finished(plan, fitted.history)
+    # From here on the training is safe on disk, and no error may cost it: each one says how to get the
+    # report without training again. The checkpoints go last, so that a kill at any line can be resumed.
     try:
         _save_fitted(folder, fitted)
         run = Run(folder, config, fitted, lambda: plan.query_data)
@@ -134,7 +136,7 @@ def fit_plan(
     plan: RunPlan, folder: Path | None, *, devices: DataParallel | None, progress: bool
 ) -> Fitted:
     """Fit the VAE of a plan. A process that only assists has no folder, and writes nothing."""
-    folder = Path() if folder is None else folder
+    folder = Path() if folder is None else folder  # never used: only process 0 writes
     return fit(
         plan.variant.vae,
         **plan.fit_options(),
@@ -173,8 +175,8 @@ def _evaluate_run(run: Run, seconds: float, first_epoch: int, *, progress: bool)
         training["since_epoch"] = first_epoch
     if history.num_epochs:
         training["kept_epoch"] = history.kept_epoch + 1
-    if kept := history.describe_kept_epoch():
-        training["kept"] = kept
+    if epoch := history.describe_kept_epoch():
+        training["kept"] = epoch
     if history.incidents:
         training["incidents"] = [str(each) for each in history.incidents]
     validation = {name: float(v[history.kept_epoch]) for name, v in history.validation.items()}

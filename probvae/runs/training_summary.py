@@ -27,8 +27,8 @@ def summarize_training(run: Run, seconds: float, *, interrupted: bool = False) -
     incidents = history.incidents
     trouble = f", {format_count(len(incidents), 'incident')}" if incidents else ""
     line = f"fitted {history.num_epochs} epochs{total}{early}{trouble} in {seconds:.1f} s, {result}"
-    kept = history.describe_kept_epoch()
-    return f"{line}; {kept}" if kept else line
+    epoch = history.describe_kept_epoch()
+    return f"{line}; {epoch}" if epoch else line
 
 
 def epochs_to_csv(history: History) -> str:
