@@ -89,7 +89,11 @@ ERRORS = [
     ([], 2, "required: COMMAND"),
     # the data
     (["train", "M", "--data", "mnits"], 1, "digits, .*'mnits'. Did you mean 'mnist'"),
-    (["train", "M", "--data", "mnist", "--data-dir", "other"], 1, "'mnist': expected its files in 'other'"),
+    (
+        ["train", "M", "--data", "mnist", "--data-dir", "other"],
+        1,
+        "'mnist': expected its files in 'other'",
+    ),
     (["train", "M", "--data", "missing.npy"], 1, "expected a file or folder at .*missing.npy"),
     (["train", "M", "--data", "damaged.npz"], 1, "cannot read damaged.npz"),
     (["train", "M", "--data", "real.npy"], 1, "likelihood Bernoulli takes boolean"),
