@@ -1,4 +1,4 @@
-"""Bounds on log p(x) from the programs alone: the ELBO and the importance-weighted bound."""
+"""Bounds on log p(x): the ELBO and the importance-weighted bound, with standard errors."""
 
 import math
 from collections.abc import Callable
@@ -10,15 +10,18 @@ import jax.numpy as jnp
 import numpy as np
 from jax.scipy.special import logsumexp
 
-from probvae.batching import Rows, map_blocks, map_particles, run_in_blocks
+from probvae.batching import Progress, Rows, fold_particles, map_blocks, power_of_two
 from probvae.compilation import compile_program
+from probvae.interfaces import AbstractVAE
 from probvae.nets import BayesianNet
 from probvae.objectives.terms import Terms, terms
-from probvae.typing import Params, RngKey
+from probvae.typing import ArrayLike, Observation, Params, RngKey
+
+BLOCK = 400_000  # decoder rows between two reports of progress
 
 
 class Batch(NamedTuple):
-    """Data, and what is known about them: ``x`` ``(n, *event)``, ``context``, ``mask``."""
+    """Data with their context and mask: ``x`` ``(n, *event)``, ``context``, ``mask``."""
 
     x: Any
     context: Any = None
@@ -28,10 +31,10 @@ class Batch(NamedTuple):
 class BoundEstimate(NamedTuple):
     """A lower bound on log p(x) per datum, in nats, with its Monte Carlo standard error.
 
-    ``value`` and ``standard_error`` ``(n,)``. ``num_particles`` is what was asked for and taken: for
-    importance weighting (``log_prob``) the bound rises with it, for the ELBO only the noise falls.
-    ``num_noise_draws`` is 0 for a bound on log p(x); else the value is the mean over so many draws y of
-    the datum under the likelihood's own noise (``Spread``), a bound on E[log p(y)].
+    ``value`` and ``standard_error`` are ``(n,)``. ``num_particles`` is the number of draws of z for
+    each datum. The importance-weighted bound (``log_prob``) rises with it. For the ELBO only the noise
+    falls. ``num_noise_draws`` is 0 for a bound on log p(x). With ``Spread`` the value is a bound on
+    E[log p(y)]: the mean over so many draws y of the datum under the likelihood's own noise.
     """
 
     value: np.ndarray
@@ -46,12 +49,9 @@ class BoundEstimate(NamedTuple):
 
     @property
     def mean_standard_error(self) -> float:
-        """The standard error of the mean over data, as draws from a population."""
-        return (
-            float(self.value.std(ddof=1) / math.sqrt(len(self.value)))
-            if len(self.value) > 1
-            else math.nan
-        )
+        """The standard error of the mean, with the data as draws from a population."""
+        n = len(self.value)
+        return float(self.value.std(ddof=1) / math.sqrt(n)) if n > 1 else math.nan
 
     def __str__(self) -> str:
         noise = f", {self.num_noise_draws} noise draws" if self.num_noise_draws else ""
@@ -62,154 +62,199 @@ class BoundEstimate(NamedTuple):
 
 
 def datum_terms(
-    vae: Any, params: Params, rng_key: RngKey, datum: Batch, look: Callable | None = None
+    vae: AbstractVAE, params: Params, rng_key: RngKey, datum: Batch, look: Callable | None = None
 ) -> Terms:
-    """Return the terms of one datum, its arrays without a batch axis (vmap over keys and data)."""
+    """Return the terms of one datum, whose arrays have no batch axis. Use ``vmap`` for more data."""
     batch = jax.tree.map(lambda a: a[None], datum)
     return terms(rng_key, params, vae.model, vae.guide, *batch, look=look)
 
 
-def check_density(vae: Any) -> None:
-    """Raise, by its name, where a part of a VAE is no density: there is nothing to bound.
+def check_density(vae: AbstractVAE, purpose: str = "log p(x)", *, guide: bool = True) -> None:
+    """Raise unless the likelihood is a density, and with ``guide`` the guide too.
 
     Raises:
-        ValueError: for a likelihood that scores reconstructions only, or a guide that is a point mass.
+        ValueError: for a likelihood that only scores reconstructions, or a guide that is a point mass.
     """
-    reason = explain_no_density(vae)
+    reason = explain_no_density(vae, purpose, guide=guide)
     if reason:
         raise ValueError(reason)
 
 
-def explain_no_density(vae: Any) -> str | None:
-    """Return why a VAE has no bound on log p(x): the part that is no density, and the remedy."""
+def explain_no_density(
+    vae: AbstractVAE, purpose: str = "log p(x)", *, guide: bool = True
+) -> str | None:
+    """Return which part of a VAE has no density, and what to do. None if all parts have one."""
     if not vae.likelihood.is_density:
         return (
-            f"log p(x) needs a density p(x|z), and {type(vae.likelihood).__name__} is none: it scores "
-            "reconstructions only. Compare models by a likelihood such as Gaussian or Bernoulli."
+            f"{purpose} needs a density p(x|z), and the likelihood {type(vae.likelihood).__name__} has "
+            "none: it only scores reconstructions. Use a likelihood such as Gaussian or Bernoulli."
         )
-    if not vae.posterior.is_density:
+    if guide and not vae.posterior.is_density:
         return (
-            f"a bound on log p(x) needs a density q(z|x), and {type(vae.posterior).__name__} is none: "
-            "it puts all mass on one code. Take a guide such as guides.MeanField(), and fit it to the "
-            'decoder that is there already: fit(..., freeze=("decoder",)).'
+            f"{purpose} needs a density q(z|x), and the guide {type(vae.posterior).__name__} has none: "
+            "it puts all mass on one code. Use a guide such as guides.MeanField(). To train it with "
+            'your decoder, use fit(..., freeze=("decoder",)).'
         )
     return None
 
 
-def check_one_decoder(vae: Any, name: str) -> None:
-    """Raise where p(x|z) is no one function of z, which ``name`` needs: the weights are random."""
+def check_one_decoder(vae: AbstractVAE, purpose: str) -> None:
+    """Raise if the decoder's weights are random, so that p(x|z) is not one function of z."""
     if isinstance(vae.decoder, BayesianNet):
         raise ValueError(
-            f"{name} needs p(x|z) as one function of z, and the weights of the decoder {vae.decoder} "
-            "are random. Put numbers in their place, the mean of q(w) or a draw: point_weights(fitted)."
+            f"{purpose} needs fixed decoder weights, and those of {vae.decoder} are random. Replace "
+            "them by the mean of q(w) or by a draw: point_weights(fitted)."
         )
 
 
 def log_prob(
-    vae: Any,
+    vae: AbstractVAE,
     params: Params,
     data: Batch,
     *,
     rng_key: RngKey,
     num_particles: int,
-    progress: Any = None,
+    progress: Progress | None = None,
 ) -> BoundEstimate:
-    """Log (1/K) sum_k p(x, z_k) / q(z_k | x), z_k ~ q: at most log p(x) in expectation.
+    r"""Return $\log \frac1K \sum_k p(x, z_k) / q(z_k | x)$ with $z_k \sim q$, per datum.
 
-    Each datum has a key of its own, so that its value does not depend on its company. The encoder
-    runs once per datum and chunk of particles, and memory is bounded by ``ROWS`` decoder rows.
+    In expectation this is at most log p(x). Each datum has a key of its own, so its value does not
+    depend on the other data. The encoder runs once per datum and chunk of particles. Memory is bounded
+    by ``batching.ROWS`` decoder rows.
 
-    Reference: Burda, Grosse and Salakhutdinov 2016, arXiv:1509.00519, equation 8. The standard error
-    is the delta method's: sqrt(sum w^2 / (sum w)^2 - 1/K), times sqrt(K / (K - 1)).
+    Reference: Burda, Grosse and Salakhutdinov 2016, arXiv:1509.00519, equation 8.
     """
-    check_density(vae)
-    run = partial(_importance, vae.eval(), params, num_particles=num_particles)
-    value, second = run_in_blocks(run, data, rng_key, num_particles, progress)
-    spread = np.maximum(np.exp(second - 2 * value) - 1.0, 0.0) / max(num_particles - 1, 1)
-    error = np.sqrt(spread) if num_particles > 1 else np.full_like(value, np.nan)
+    # The delta method: the error of log mean w is that of mean w over mean w. So the weights count in
+    # units of their mean, and exp(log mean w^2 - 2 log mean w) - 1 is their variance in that unit.
+    value, square = _run_particles(
+        _average_weights, vae, params, data, rng_key, num_particles, progress
+    )
+    error = mean_error(np.exp(square - 2 * value) - 1.0, num_particles)
     return BoundEstimate(value, error, num_particles)
 
 
 def elbo(
-    vae: Any,
+    vae: AbstractVAE,
     params: Params,
     data: Batch,
     *,
     rng_key: RngKey,
     num_particles: int,
-    progress: Any = None,
+    progress: Progress | None = None,
 ) -> BoundEstimate:
-    """E_q[log p(x|z)] - KL(q(z|x) || p(z)) per datum, as a mean over particles."""
+    """Return E_q[log p(x|z)] - KL(q(z|x) || p(z)) per datum, as a mean over particles."""
+    mean, variance = _run_particles(_average_elbo, vae, params, data, rng_key, num_particles, progress)
+    return BoundEstimate(mean, mean_error(variance, num_particles), num_particles)
+
+
+def _run_particles(
+    program: Callable,
+    vae: AbstractVAE,
+    params: Params,
+    data: Batch,
+    rng_key: RngKey,
+    num_particles: int,
+    progress: Progress | None,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Run a program of ``num_particles`` per datum on blocks. Return its two results in float64."""
     check_density(vae)
-    run = partial(_elbo, vae.eval(), params, num_particles=num_particles)
-    mean, variance = run_in_blocks(run, data, rng_key, num_particles, progress)
-    spread = np.maximum(variance, 0.0) / max(num_particles - 1, 1)
-    error = np.sqrt(spread) if num_particles > 1 else np.full_like(mean, np.nan)
-    return BoundEstimate(mean, error, num_particles)
+    run = partial(program, vae.eval(), params, num_particles=num_particles)
+    at_most = power_of_two(BLOCK // num_particles)
+    first, second = map_blocks(run, data, rng_key, at_most=at_most, progress=progress)
+    return first.astype(np.float64), second.astype(np.float64)
+
+
+def mean_error(variance: np.ndarray, num_particles: int) -> np.ndarray:
+    """Return the standard error of a mean over particles from their variance, which divides by K."""
+    if num_particles == 1:
+        return np.full_like(variance, np.nan)
+    return np.sqrt(np.maximum(variance, 0.0) / (num_particles - 1))
+
+
+def log_mean_exp(log_weights: ArrayLike) -> tuple[Any, Any]:
+    r"""Return $\log \frac1K \sum_k w_k$ over the last axis, and the relative weights.
+
+    A relative weight is $w_k / \bar w$. Their mean is 1, and by the delta method the standard error of
+    their mean is that of the logarithm. NumPy's arrays stay NumPy's, and JAX's stay JAX's.
+    """
+    if isinstance(log_weights, np.ndarray):
+        value = np.logaddexp.reduce(log_weights, axis=-1) - math.log(log_weights.shape[-1])
+        return value, np.exp(log_weights - value[..., None])
+    value = logsumexp(log_weights, axis=-1) - jnp.log(log_weights.shape[-1])
+    return value, jnp.exp(log_weights - value[..., None])
 
 
 def average_over_noise(
-    bound: Any, noise: Any, data: Batch, *, rng_key: RngKey, num_draws: int
+    bound: Callable[..., BoundEstimate],
+    noise: Observation,
+    data: Batch,
+    *,
+    rng_key: RngKey,
+    num_draws: int,
 ) -> BoundEstimate:
     """Return the mean of ``bound(data, rng_key=...)`` over draws of the data under ``noise``.
 
     Each datum and draw has a key of its own. With one draw, the standard error is that of the
-    particles alone; with more, it is that of the mean over draws.
+    particles. With more draws, it is that of the mean over draws.
     """
-    found = []
+    bounds = []
     for draw in range(num_draws):
         noise_key, key = jax.random.split(jax.random.fold_in(rng_key, draw))
-        noisy = map_blocks(partial(_with_noise, noise), data.x, noise_key)
-        found.append(bound(data._replace(x=noisy), rng_key=key))
-    values = np.stack([each.value for each in found])
-    error = found[0].standard_error
+        noisy = map_blocks(partial(_add_noise, noise), data.x, noise_key)
+        bounds.append(bound(data._replace(x=noisy), rng_key=key))
+    values = np.stack([each.value for each in bounds])
+    error = bounds[0].standard_error
     if num_draws > 1:
         error = values.std(axis=0, ddof=1) / math.sqrt(num_draws)
-    return BoundEstimate(values.mean(axis=0), error, found[0].num_particles, num_draws)
+    return BoundEstimate(values.mean(axis=0), error, bounds[0].num_particles, num_draws)
 
 
 @partial(compile_program, static_argnames=("noise",))
-def _with_noise(noise: Callable, rows: Rows) -> jax.Array:
+def _add_noise(noise: Observation, rows: Rows) -> ArrayLike:
     return jax.vmap(noise)(rows.keys, rows.data)
 
 
 @partial(compile_program, static_argnames=("vae", "num_particles"))
-def _importance(vae: Any, params: Params, rows: Rows, num_particles: int) -> Any:
+def _average_weights(
+    vae: AbstractVAE, params: Params, rows: Rows, num_particles: int
+) -> tuple[jax.Array, jax.Array]:
     """Return log mean w and log mean w^2 per datum, by running sums over chunks of particles."""
 
-    def weights(key: jax.Array, datum: Batch) -> jax.Array:
+    def weigh_particle(key: RngKey, datum: Batch) -> jax.Array:
         return datum_terms(vae, params, key, datum).log_weight[0]
 
+    # Log weights near -1e5 would all underflow as weights, so the sums stay logarithms. A padded
+    # particle has the weight 0.
     def update(total: tuple, log_w: jax.Array, counts: jax.Array) -> tuple:
-        log_w = jnp.where(counts, log_w, -jnp.inf)
+        log_w = jnp.where(counts, log_w, -jnp.inf)  # (chunk,)
         first = jnp.logaddexp(total[0], logsumexp(log_w))
         return first, jnp.logaddexp(total[1], logsumexp(2 * log_w))
 
     start = (jnp.full((), -jnp.inf), jnp.full((), -jnp.inf))
-    first, second = map_particles(weights, update, start, rows, num_particles)
+    first, second = fold_particles(weigh_particle, update, start, rows, num_particles)
     return first - math.log(num_particles), second - math.log(num_particles)
 
 
 @partial(compile_program, static_argnames=("vae", "num_particles"))
-def _elbo(vae: Any, params: Params, rows: Rows, num_particles: int) -> Any:
-    """Return the mean and the variance of the particles' ELBO, per datum.
+def _average_elbo(
+    vae: AbstractVAE, params: Params, rows: Rows, num_particles: int
+) -> tuple[jax.Array, jax.Array]:
+    """Return the mean and the variance of the particles' ELBO, per datum."""
 
-    The sums are of differences from the first particle. Squares of values near -1e5 would round away a
-    variance of 100 in float32.
-    """
+    def score_particle(key: RngKey, datum: Batch) -> jax.Array:
+        particle = datum_terms(vae, params, key, datum)
+        return (particle.log_likelihood - particle.total_kl)[0]
 
-    def bound(key: jax.Array, datum: Batch) -> jax.Array:
-        read = datum_terms(vae, params, key, datum)
-        return (read.log_likelihood - read.total_kl)[0]
-
+    # The sums are of differences from the first finite value. Squares of values near -1e5 would round
+    # away a variance of 100 in float32. The shift is nan until the first chunk has set it.
     def update(total: tuple, value: jax.Array, counts: jax.Array) -> tuple:
         shift, first, second = total
         reference = jnp.where(jnp.isfinite(value[0]), value[0], 0.0)
         shift = jnp.where(jnp.isnan(shift), reference, shift)
-        difference = jnp.where(counts, value - shift, 0.0)
+        difference = jnp.where(counts, value - shift, 0.0)  # (chunk,)
         return shift, first + difference.sum(), second + (difference**2).sum()
 
     start = (jnp.full((), jnp.nan), jnp.zeros(()), jnp.zeros(()))
-    shift, first, second = map_particles(bound, update, start, rows, num_particles)
+    shift, first, second = fold_particles(score_particle, update, start, rows, num_particles)
     first, second = first / num_particles, second / num_particles
     return shift + first, second - first**2

@@ -215,7 +215,7 @@ def test_exactly_the_particles_asked_for(num_particles, monkeypatch):
         log_weight = jnp.zeros(1)
 
     monkeypatch.setattr(evidence, "datum_terms", lambda *_: One)
-    first, _ = evidence._importance.__wrapped__(
+    first, _ = evidence._average_weights.__wrapped__(
         tiny(),
         {},
         batching.all_rows(Batch(jnp.zeros((2, *SHAPE))), jax.random.key(0)),
@@ -225,11 +225,11 @@ def test_exactly_the_particles_asked_for(num_particles, monkeypatch):
 
 
 def test_log_prob_is_chunked_over_data_without_a_trace(fitted, monkeypatch):
-    from probvae import batching
+    from probvae import evidence
 
     x = binary(23)
     whole = fitted.log_prob(x, rng_key=jax.random.key(0), num_particles=40)
-    monkeypatch.setattr(batching, "BLOCK", 200)
+    monkeypatch.setattr(evidence, "BLOCK", 200)
     blocks = fitted.log_prob(x, rng_key=jax.random.key(0), num_particles=40)
     np.testing.assert_allclose(whole.value, blocks.value, rtol=1e-5)
     assert whole.value.shape == (23,)

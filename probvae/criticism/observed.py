@@ -1,24 +1,42 @@
-"""Data as a measure takes them: checked, and with the likelihood's own noise."""
-
-from typing import Any
+"""Data as the measures of this folder score them: checked, and with the likelihood's own noise."""
 
 import jax
+import numpy as np
 
 from probvae.checks import check_key
 from probvae.evidence import Batch, check_density
 from probvae.fitted import Fitted
-from probvae.typing import RngKey
+from probvae.typing import DataLike, RngKey
 
 
-def apply_noise(fitted: Fitted, x: Any, rng_key: RngKey, *, least: int = 1) -> Batch:
-    """Return checked data, seen once through the likelihood's own noise; raise for too few.
+def observe(
+    fitted: Fitted,
+    x: DataLike,
+    rng_key: RngKey,
+    *,
+    least: int = 1,
+    guide: bool = True,
+    derive_key: bool = True,
+) -> Batch:
+    """Check data, and apply the likelihood's own noise (``Spread``) once. Most likelihoods have none.
+
+    Args:
+        fitted: a fitted VAE.
+        x: data ``(n, *event_shape)``, or a ``Batch(x, context, mask)``.
+        rng_key: a typed key.
+        least: the fewest rows that the measure can use.
+        guide: whether the measure needs the density of the guide, too.
+        derive_key: whether the noise has the key ``fold_in(rng_key, n)``. You can then use ``rng_key``
+            again for the rows, whose keys are ``fold_in(rng_key, 0)`` to ``fold_in(rng_key, n - 1)``.
 
     Raises:
-        ValueError: for data that do not fit or are too few, or a part that is no density.
+        ValueError: for invalid data, too few rows, or a part that has no density.
     """
     check_key(rng_key)
-    check_density(fitted.vae)
+    check_density(fitted.vae, guide=guide)
     data = fitted.check_data(x)
-    if len(data.x) < least:
-        raise ValueError(f"x expects at least {least} data here; got {len(data.x)}. Give more of them.")
-    return data._replace(x=fitted.vae.observe(jax.random.fold_in(rng_key, len(data.x)), data.x))
+    n = len(data.x)
+    if n < least:
+        raise ValueError(f"x expects at least {least} rows here; got {n}. Use more data.")
+    noise_key = jax.random.fold_in(rng_key, n) if derive_key else rng_key
+    return data._replace(x=np.asarray(fitted.vae.observe(noise_key, data.x)))

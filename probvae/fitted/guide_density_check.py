@@ -56,7 +56,7 @@ def _find_repeated(vae: Any, values: Params, rows: Rows) -> dict[str, jax.Array]
         drawn = jax.vmap(draw)(jax.random.split(key, DRAWS))
         return {site: _is_stuck(*z) for site, z in drawn.items()}
 
-    return map_rows(one_datum, rows, rows.keys, rows.data, at_a_time=ROWS)
+    return map_rows(one_datum, rows, batch_size=ROWS)
 
 
 def _draw(values: Params, guide: Any, batch: tuple, key: RngKey) -> dict[str, Any]:

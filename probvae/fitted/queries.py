@@ -110,14 +110,14 @@ def sample(vae: VAE, values: Params, rng_key: RngKey, num_samples: int, context:
 
 @partial(compile_program, static_argnames=("vae",))
 def _samples(vae: VAE, values: Params, rows: Rows, context: Any) -> Samples:
-    def draw(key: RngKey) -> Samples:
+    def draw(key: RngKey, _: jax.Array) -> Samples:
         model = handlers.seed(_substitute(vae, values, "model"), key)
         trace = handlers.trace(model).get_trace(None, context)
         z = {name: trace[name]["value"] for name in trace if _latent(trace[name])}
         x = trace["x"]
         return Samples(x["value"], find_centre(x["fn"]), z["z"] if list(z) == ["z"] else z)
 
-    return map_rows(draw, rows, rows.keys, at_a_time=256)
+    return map_rows(draw, rows, batch_size=256)
 
 
 def _latent(site: dict) -> bool:
@@ -197,7 +197,7 @@ def _responsibilities(vae: VAE, values: Params, rows: Rows, num_particles: int) 
         return jax.vmap(draw, in_axes=(0, None))(jax.random.split(key, num_particles), datum).mean(0)
 
     together = data_per_block(num_particles)
-    return map_rows(one_datum, rows, rows.keys, rows.data, at_a_time=together)
+    return map_rows(one_datum, rows, batch_size=together)
 
 
 def _of_classes(site: dict) -> bool:
@@ -245,7 +245,7 @@ def _impute(
         return jnp.where(datum.mask, datum.x, x[chosen]), 1 / jnp.square(w).sum()
 
     together = data_per_block(num_particles)
-    return map_rows(one_datum, rows, rows.keys, rows.data, at_a_time=together)
+    return map_rows(one_datum, rows, batch_size=together)
 
 
 def _draw_x(guide_trace: dict, model_trace: dict, rng_key: RngKey) -> jax.Array:

@@ -269,7 +269,7 @@ REFUSED = {
     "semi-amortized": (
         {"posterior": guides.SemiAmortized()}, {"start": annealing.anneal_from_guide}, "from_prior"
     ),
-    "start": ({}, {"start": lambda vae: lambda *data: None}, r"latent sites \['z'\]; the start given"),
+    "start": ({}, {"start": lambda vae: lambda *data: None}, r"latent sites \['z'\]; got"),
     "falling": ({}, {"schedule": lambda t: np.linspace(1, 0, t + 1)}, "rise from 0 to 1"),
     "particles": ({}, {"num_particles": 0}, "num_particles"),
     "temperatures": ({}, {"num_temperatures": 0}, "num_temperatures"),

@@ -15,7 +15,7 @@ from scipy import stats
 from probvae import VAE, Fitted, History, guides, nets, priors
 from probvae.criticism import sbc
 from probvae.criticism.posterior import calibration
-from probvae.criticism.posterior.uniformity import symmetry, uniformity
+from probvae.criticism.posterior.uniformity import measure_symmetry, measure_uniformity
 
 KEY = jax.random.key(0)
 N, DRAWS = 3000, 250
@@ -163,7 +163,9 @@ def test_a_hierarchy_has_its_sites_and_a_context_its_rows():
 
 def test_guides_that_give_one_code_have_no_spread():
     residual = np.array([[np.nan, 1.0], [np.nan, np.nan], [np.nan, 3.0]])
-    site = calibration._site((np.zeros((3, 2), int), np.full((3, 2), 0.5), residual), (0.5,), 20)
+    site = calibration._calibrate_site(
+        calibration.DrawRanks(np.zeros((3, 2), int), np.full((3, 2), 0.5), residual), (0.5,), 20
+    )
     np.testing.assert_allclose(site.spread, [np.nan, np.sqrt(2)])
     np.testing.assert_allclose(site.shift, [np.nan, np.sqrt(2)])
 
@@ -171,19 +173,19 @@ def test_guides_that_give_one_code_have_no_spread():
 def test_distances_and_their_p_values():
     """Against SciPy; and against simulation for symmetry."""
     u = np.random.default_rng(0).random((200, 400))
-    distance, p_value = uniformity(u**1.1)
+    distance, p_value = measure_uniformity(u**1.1)
     twin = [stats.kstest(column, "uniform") for column in (u**1.1).T]
     np.testing.assert_allclose(distance, [each.statistic for each in twin])
     np.testing.assert_allclose(p_value, [each.pvalue for each in twin], atol=0.01)
     bent = np.where(u < 0.5, u**2 * 2, 1 - 2 * (1 - u) ** 2)  # symmetric, not uniform
     for law in (u, bent):
-        distance, p_value = symmetry(law)
+        distance, p_value = measure_symmetry(law)
         assert stats.kstest(p_value, "uniform").statistic < 0.12
         grid = np.sort(np.concatenate([law[:, 0], 1 - law[:, 0]])) - 1e-12
         share = np.array([(law[:, 0] <= t).mean() - (1 - law[:, 0] <= t).mean() for t in grid])
         assert np.abs(share).max() == pytest.approx(distance[0])
-    assert uniformity(bent)[1].max() < 0.1
-    assert np.median(symmetry(u**1.3)[1]) < 0.2
+    assert measure_uniformity(bent)[1].max() < 0.1
+    assert np.median(measure_symmetry(u**1.3)[1]) < 0.2
 
 
 @pytest.mark.slow

@@ -206,10 +206,10 @@ def test_every_kind_of_guide_has_a_best_local_one(kind):
 
 AT = {
     "a discrete code": ({"prior": priors.Categorical(), "posterior": guides.Categorical()}, {}, "Sum over its states"),
-    "a point": ({"posterior": guides.PointMass()}, {}, "PointMass is none"),
+    "a point": ({"posterior": guides.PointMass()}, {}, "PointMass has none"),
     "one particle": ({}, {"num_particles": 1}, "at least 2"),
     "no steps": ({}, {"num_steps": 0}, "num_steps expects a positive integer"),
-    "no rate": ({}, {"rate": 0.0}, "rate expects a number > 0"),
+    "no rate": ({}, {"rate": 0.0}, "rate expects a finite number > 0"),
     "log p(x) of other data": ({}, {"log_prob": BoundEstimate(np.zeros(5), np.zeros(5), 3)}, "of these 3 data"),
 }  # fmt: skip
 

@@ -67,7 +67,7 @@ def test_narrow_guide_has_heavy_tails():
 def test_weights_are_those_that_log_prob_averages():
     key = jax.random.key(4)
     at = fitted(1.2)
-    log_w, size = pareto._log_weights(at.vae.eval(), at.values, all_rows(Batch(X[:5]), key), 1300)
+    log_w, size = pareto._weigh_particles(at.vae.eval(), at.values, all_rows(Batch(X[:5]), key), 1300)
     bound = at.log_prob(X[:5], rng_key=key, num_particles=1300)
     np.testing.assert_allclose(jax.nn.logsumexp(log_w, axis=1) - np.log(1300), bound.value, rtol=1e-5)
     assert (size - 10 > np.abs(log_w).max(1)).all()  # of terms of either sign, and of 10 entries
@@ -121,7 +121,8 @@ def test_nearly_equal_weights_are_the_best_case(spread):
     assert found.share_above == 0
     assert (found.effect < 0.01).all()
     assert (found.k_hat == -np.inf).all() == (spread < 5e-3)
-    by_terms = pareto._shapes(pareto._psislw(), log_w.T + 1500, np.full(40, 1500.0))
+    psislw = pareto.import_array_stats("this test").psislw
+    by_terms = pareto._measure_tails(psislw, log_w.T + 1500, np.full(40, 1500.0))
     np.testing.assert_array_equal(by_terms[0], found.k_hat)
 
 

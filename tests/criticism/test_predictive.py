@@ -13,16 +13,16 @@ from probvae import VAE, Batch, Fitted, History, likelihoods, nets, plots
 from probvae import data as sources
 from probvae.criticism import predictive_checks
 from probvae.criticism.diagnosis.diagnosis_tree import flatten_numbers
-from probvae.criticism.samples.coverage import Ranks, coverage
+from probvae.criticism.samples.coverage import Ranks, measure_coverage
 from probvae.criticism.samples.marginal import (
-    MOST_POINTS,
-    distances,
+    MAX_POINTS,
     find_atoms,
     find_levels,
+    measure_distances,
     rank_distances,
     snap_to_levels,
 )
-from probvae.criticism.samples.predictive import _check
+from probvae.criticism.samples.predictive import _compare_statistic
 from probvae.criticism.samples.statistics import distinct_values, edges, usual_statistics
 
 KEY = jax.random.key(0)
@@ -221,7 +221,7 @@ def test_distance_is_that_of_scipy(other):
         "above": a + 0.5,
         "below": a - 0.5,
     }[other]
-    found = distances([find_atoms(a), find_atoms(b)])
+    found = measure_distances([find_atoms(a), find_atoms(b)])
     np.testing.assert_allclose(found, stats.ks_2samp(a, b).statistic)
 
 
@@ -229,10 +229,10 @@ def test_distance_at_quantiles_is_as_good_as_they_are_dense():
     random = np.random.default_rng(0)
     a = np.where(random.uniform(size=30_000) < 0.3, 0.0, random.normal(size=30_000))
     b = random.normal(0.1, 1, size=30_000)
-    assert len(find_atoms(a).values) <= MOST_POINTS
+    assert len(find_atoms(a).values) <= MAX_POINTS
     assert find_atoms(a).counts.sum() == len(a)
-    found = distances([find_atoms(a), find_atoms(b)])
-    np.testing.assert_allclose(found, stats.ks_2samp(a, b).statistic, atol=1 / MOST_POINTS)
+    found = measure_distances([find_atoms(a), find_atoms(b)])
+    np.testing.assert_allclose(found, stats.ks_2samp(a, b).statistic, atol=1 / MAX_POINTS)
 
 
 @pytest.mark.parametrize("law", ["normal", "poisson"])
@@ -240,7 +240,9 @@ def test_the_marginal_tail_share_is_an_exact_rank(law):
     """P(tail share <= j / (r + 1)) = j / (r + 1) for samples of one law, below it where there are ties."""
     runs, replicates = 1000, 9
     draws = getattr(np.random.default_rng(0), law)(1.0, size=(runs, 1 + replicates, 20))
-    tails = [rank_distances(distances([find_atoms(one) for one in run])).tail_share for run in draws]
+    tails = [
+        rank_distances(measure_distances([find_atoms(one) for one in run])).tail_share for run in draws
+    ]
     for j in range(1, replicates + 1):
         nominal = j / (replicates + 1)
         error = np.sqrt(nominal * (1 - nominal) / runs)
@@ -325,12 +327,12 @@ def test_ranks_of_a_constant_are_uniform_and_of_a_low_entry_low():
     ranks = Ranks(np.zeros((4000, 2)))
     for _ in range(9):
         ranks.add(np.stack([np.zeros(4000), np.ones(4000)], axis=1))
-    u = ranks.randomised(random)
+    u = ranks.randomize(random)
     assert stats.kstest(u[:, 0], stats.uniform.cdf).pvalue > 1e-3
     assert u[:, 1].max() <= 0.1
-    found = coverage(u, None, (0.5,))
+    found = measure_coverage(u, None, (0.5,))
     np.testing.assert_allclose(found.by_entry, [[0.5, 0.0]], atol=0.04)
-    only = coverage(u, np.arange(2) == np.zeros((4000, 1)), (0.5,))
+    only = measure_coverage(u, np.arange(2) == np.zeros((4000, 1)), (0.5,))
     assert only.share == only.by_entry[:, 0]
     assert np.isnan(only.by_entry[0, 1])
 
@@ -349,11 +351,11 @@ def test_statistics_by_hand():
 
 
 def test_tail_share_and_effect_by_hand():
-    found = _check(np.array([2.5, 1.0]), np.array([[1.0, 1.0], [2.0, 1.0], [3.0, 1.0]]))
+    found = _compare_statistic(np.array([2.5, 1.0]), np.array([[1.0, 1.0], [2.0, 1.0], [3.0, 1.0]]))
     np.testing.assert_allclose(found.tail_share, [1.0, 1.0])
     np.testing.assert_allclose(found.difference, [0.5, 0.0])
     np.testing.assert_allclose(found.deviations, [0.5, 0.0])
-    far = _check(np.array(-9.0), np.arange(39.0))
+    far = _compare_statistic(np.array(-9.0), np.arange(39.0))
     assert far.tail_share == pytest.approx(2 / 40)
     assert far.difference == pytest.approx(-28.0)
 
@@ -388,5 +390,5 @@ def test_errors(changes, error, message):
 
 
 def test_what_is_no_density_draws_nothing():
-    with pytest.raises(ValueError, match="PerceptualDistance is no density"):
+    with pytest.raises(ValueError, match="PerceptualDistance has none"):
         predictive_checks(no_density(), np.zeros((3, 4)), rng_key=KEY)

@@ -149,12 +149,12 @@ def test_chains_that_did_not_mix_are_flagged():
 SMALL = {"event_shape": (4,), "latent_dim": 2}
 REFUSED = {
     "a discrete code": (
-        {"prior": priors.Categorical(), "posterior": guides.Categorical()}, {}, "sum over the states instead"
+        {"prior": priors.Categorical(), "posterior": guides.Categorical()}, {}, "Sum over the states instead"
     ),
     "a sphere": (
         {"prior": priors.UniformSphere(), "posterior": guides.PowerSpherical()}, {}, "UniformSphere draws codes on a sphere"
     ),
-    "a point": ({"posterior": guides.PointMass()}, {}, "PointMass is none"),
+    "a point": ({"posterior": guides.PointMass()}, {}, "PointMass has none"),
     "one chain": ({}, {"num_chains": 1}, "at least 2: R-hat"),
     "three draws": ({}, {"num_samples": 3}, "at least 4"),
     "no warm-up": ({}, {"num_warmup": 0}, "num_warmup expects a positive integer"),

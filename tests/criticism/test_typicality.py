@@ -136,5 +136,5 @@ def test_errors(changes, message):
 
 def test_a_point_mass_has_no_log_prob():
     vae = oracle.vae(posterior=guides.PointMass())
-    with pytest.raises(ValueError, match="PointMass is none"):
+    with pytest.raises(ValueError, match="PointMass has none"):
         typicality(Fitted(vae, {}, History({}, {}, {})), drawn(2, 0), rng_key=KEY)

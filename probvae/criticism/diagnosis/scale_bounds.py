@@ -10,7 +10,7 @@ import numpy as np
 
 from probvae.checks import LOOSER, check_positive_integer
 from probvae.criticism.latents.decoder_response import entry_scales, estimate_outputs
-from probvae.criticism.observed import apply_noise
+from probvae.criticism.observed import observe
 from probvae.criticism.short_repr import short_repr
 from probvae.evidence import Batch, elbo
 from probvae.fitted import Fitted
@@ -125,7 +125,7 @@ def scale_bounds(
     """
     check_fitted(fitted)
     check_positive_integer("num_particles", num_particles)
-    data = apply_noise(fitted, x, rng_key, least=2)
+    data = observe(fitted, x, rng_key, least=2)
     declared = list(_find_bounds(fitted.vae))
     if not declared:
         return ScaleBounds(0.0, 0.0, {})

@@ -10,7 +10,7 @@ import numpy as np
 from probvae.batching import Rows, data_per_block, map_blocks, map_rows
 from probvae.checks import check_positive_integer
 from probvae.compilation import compile_program
-from probvae.criticism.observed import apply_noise
+from probvae.criticism.observed import observe
 from probvae.criticism.short_repr import short_repr
 from probvae.evidence import Batch, datum_terms
 from probvae.fitted import Fitted
@@ -83,7 +83,7 @@ def active_units(
     """
     check_fitted(fitted)
     check_positive_integer("num_samples", num_samples)
-    data = apply_noise(fitted, x, rng_key, least=2)
+    data = observe(fitted, x, rng_key, least=2)
     if num_samples < 2:
         raise ValueError(f"num_samples expects at least 2 draws of z per row; got {num_samples}.")
     read_block = partial(_read_units, fitted.vae.eval(), fitted.values, half=num_samples // 2)
@@ -110,7 +110,7 @@ def _read_units(vae: VAE, params: Params, rows: Rows, half: int) -> tuple:
         halves = {site: value.reshape(2, half, -1).mean(1) for site, value in z.items()}
         return mean(kl), *({site: pair[i] for site, pair in halves.items()} for i in (0, 1))
 
-    return map_rows(one_datum, rows, rows.keys, rows.data, at_a_time=data_per_block(2 * half))
+    return map_rows(one_datum, rows, batch_size=data_per_block(2 * half))
 
 
 def _read_codes(guide_trace: dict, model_trace: dict, rng_key: RngKey) -> dict[str, jax.Array]:

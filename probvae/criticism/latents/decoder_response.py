@@ -12,7 +12,7 @@ from numpyro.distributions.constraints import Constraint
 
 from probvae.batching import ROWS, Rows, map_blocks, map_rows
 from probvae.compilation import compile_program
-from probvae.criticism.observed import apply_noise
+from probvae.criticism.observed import observe
 from probvae.criticism.short_repr import short_repr
 from probvae.evidence import Batch
 from probvae.fitted import Fitted
@@ -57,7 +57,7 @@ def decoder_response(fitted: Fitted, x: DataLike, *, rng_key: RngKey) -> Decoder
         ValueError: for fewer than two rows, or a part that is not a density.
     """
     check_fitted(fitted)
-    data = apply_noise(fitted, x, rng_key, least=2)
+    data = observe(fitted, x, rng_key, least=2)
     mean, output_scales = estimate_outputs(fitted.vae, fitted.values, data, rng_key=rng_key)
     data_scales, variance = entry_scales(data), mean.var(0)
     support = fitted.vae.likelihood.support
@@ -123,7 +123,7 @@ def _estimate_outputs(
         p = trace_model(model_key, params, vae.model, guide_trace, model_batch, {})["x"]["fn"]
         return p.mean[0], _variance(p, datum.x)
 
-    return map_rows(one_datum, rows, rows.keys, rows.data, at_a_time=ROWS)
+    return map_rows(one_datum, rows, batch_size=ROWS)
 
 
 def _variance(p: Distribution, x: jax.Array) -> jax.Array:

@@ -12,7 +12,7 @@ from jax.scipy.special import logsumexp
 
 from probvae.checks import OpenUnitInterval, check_kind, check_positive_integer
 from probvae.compilation import compile_program
-from probvae.criticism.observed import apply_noise
+from probvae.criticism.observed import observe
 from probvae.criticism.short_repr import short_repr
 from probvae.evidence import Batch
 from probvae.fitted import Fitted
@@ -85,7 +85,7 @@ def elbo_surgery(
     """
     check_fitted(fitted)
     check_positive_integer("num_samples", num_samples)
-    data = apply_noise(fitted, x, rng_key, least=2)
+    data = observe(fitted, x, rng_key, least=2)
     vae, n = fitted.vae.eval(), len(data.x)
     own, all_q, all_p = jax.device_get(_score_codes(vae, fitted.values, rng_key, data, num_samples))
     index, population = own - all_q, all_q - all_p
@@ -120,7 +120,7 @@ def prior_holes(
     check_fitted(fitted)
     check_positive_integer("num_samples", num_samples)
     check_kind("ratio", ratio, OpenUnitInterval)
-    data = apply_noise(fitted, x, rng_key, least=2)
+    data = observe(fitted, x, rng_key, least=2)
     scores = _score_prior_draws(fitted.vae.eval(), fitted.values, rng_key, data, num_samples)
     log_ratio = np.asarray(scores, np.float64)
     share = float((log_ratio < math.log(ratio)).mean())

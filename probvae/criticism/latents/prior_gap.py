@@ -8,7 +8,7 @@ import jax.numpy as jnp
 
 from probvae.batching import ROWS, Rows, map_blocks, map_rows
 from probvae.compilation import compile_program
-from probvae.criticism.observed import apply_noise
+from probvae.criticism.observed import observe
 from probvae.criticism.samples.two_sample import two_sample_test
 from probvae.criticism.short_repr import short_repr
 from probvae.evidence import Batch
@@ -52,7 +52,7 @@ def prior_gap(fitted: Fitted, x: DataLike, *, rng_key: RngKey) -> PriorGap:
     Reference: Lopez-Paz and Oquab 2017, arXiv:1610.06545.
     """
     check_fitted(fitted)
-    data = apply_noise(fitted, x, rng_key, least=50)
+    data = observe(fitted, x, rng_key, least=50)
     samples = map_blocks(partial(_draw_codes, fitted.vae.eval(), fitted.values), data, rng_key)
     test = two_sample_test(*samples, rng_key=rng_key, classifier=make_boosted_trees())
     total_variation = max(2 * test.accuracy - 1, 0.0)
@@ -81,4 +81,4 @@ def _draw_codes(vae: VAE, params: Params, rows: Rows) -> tuple[jax.Array, jax.Ar
             for trace in (guide, model)
         )
 
-    return map_rows(one_datum, rows, rows.keys, rows.data, at_a_time=ROWS)
+    return map_rows(one_datum, rows, batch_size=ROWS)

@@ -1,1 +1,1 @@
-"""Posterior checks: how close q(z|x) is to the posterior, and bounds on log p(x)."""
+"""Checks of the posterior: how close q(z|x) is to p(z|x), and bounds on log p(x)."""

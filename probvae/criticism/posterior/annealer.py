@@ -1,30 +1,32 @@
-"""Runs up and down the path of annealed importance sampling, and what their weights say."""
+"""Forward and reverse runs of annealed importance sampling, and the bounds from their weights."""
 
 import math
-from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from probvae.criticism.posterior.hmc import move_along_path
-from probvae.criticism.posterior.unconstrained import Start, draw_codes
-from probvae.evidence import Batch
+from probvae.batching import fold_keys
+from probvae.criticism.posterior.hmc import PathRun, move_along_path
+from probvae.criticism.posterior.unconstrained import Codes, Start, draw_codes
+from probvae.criticism.short_repr import short_repr
+from probvae.evidence import Batch, log_mean_exp, mean_error
 from probvae.fitted import Fitted
 from probvae.typing import RngKey
 
 FIRST_STEP = 0.5  # of the run that adapts the steps
-GAIN = 1.0  # by how much a log step moves, for each unit of acceptance off its target
+GAIN = 1.0  # change of a log step per unit of acceptance off its target
 
 
+@short_repr
 class AnnealedBound(NamedTuple):
-    """An estimate of log p(x) per datum, in nats, all arrays ``(n,)``.
+    """An estimate of log p(x) per datum, in nats. All arrays are ``(n,)``.
 
-    ``value`` is a lower bound in expectation (forward), or an upper one (reverse). ``standard_error``
-    is that of the particles (delta method); in reverse they share the code that x was drawn from, of
-    which it knows nothing. ``acceptance`` is the mean over the
-    ``num_temperatures`` and the ``num_particles``.
+    ``value`` is a lower bound in expectation (forward run) or an upper bound (reverse run).
+    ``standard_error`` is that over particles, by the delta method. In a reverse run all particles share
+    the code that x was drawn from, and the standard error does not include that. ``acceptance`` is the
+    mean over the ``num_temperatures`` and the ``num_particles``.
     """
 
     value: np.ndarray
@@ -40,68 +42,74 @@ class AnnealedBound(NamedTuple):
 
 
 class Options(NamedTuple):
-    """What a run is asked for; ``ladder`` holds the temperatures b_0 = 0, ..., b_T = 1."""
+    """The settings of a run. ``temperatures`` are b_0 = 0, ..., b_T = 1."""
 
     start: Start
     num_particles: int
     num_leapfrog: int
-    ladder: np.ndarray
+    temperatures: np.ndarray
 
 
 class Annealer(NamedTuple):
-    """The compiled program with all that stays the same from run to run."""
+    """The compiled program, with all that stays the same from run to run."""
 
     fitted: Fitted
     data: Batch
     options: Options
 
-    def tuned(self, rng_key: RngKey) -> np.ndarray:
-        """Return log steps ``(n, T)`` for b_0, ..., b_(T-1), from a run that is thrown away."""
-        n, steps = len(self.data.x), len(self.options.ladder) - 1
-        start = np.full((n, steps), math.log(FIRST_STEP))
-        return self._up(rng_key, start, GAIN)[2]
+    def tune_steps(self, rng_key: RngKey) -> np.ndarray:
+        """Return log steps ``(n, T)`` for b_0, ..., b_(T-1), from a run whose draws are discarded."""
+        n, num_steps = len(self.data.x), len(self.options.temperatures) - 1
+        start = np.full((n, num_steps), math.log(FIRST_STEP))
+        return np.asarray(self._run_forward(rng_key, start, GAIN).log_step)
 
-    def lower(self, rng_key: RngKey, log_step: np.ndarray) -> AnnealedBound:
+    def estimate_lower(self, rng_key: RngKey, log_step: np.ndarray) -> AnnealedBound:
         """Run from the start to the posterior."""
-        log_w, accepted, _ = self._up(rng_key, log_step, 0.0)
-        return _estimate_bound(log_w, accepted, 1)
+        return _estimate_bound(self._run_forward(rng_key, log_step, 0.0), 1)
 
-    def upper(self, rng_key: RngKey, log_step: np.ndarray, codes: Any) -> AnnealedBound:
+    def estimate_upper(self, rng_key: RngKey, log_step: np.ndarray, codes: Codes) -> AnnealedBound:
         """Run the same path in reverse, b_T, ..., b_1, from exact draws of the posterior."""
-        b = self.options.ladder
+        # The steps were tuned at b_0, ..., b_(T-1). Shift them by one to b_1, ..., b_T, where b_T
+        # borrows the last one, and reverse them: (n, T) in the order of the reverse path.
+        b = self.options.temperatures
         log_step = np.concatenate([log_step[:, 1:], log_step[:, -1:]], axis=1)[:, ::-1]
-        log_w, accepted, _ = self._run(rng_key, codes, (b[1:][::-1], np.diff(b)[::-1]), log_step, 0.0)
-        return _estimate_bound(log_w, accepted, -1)
+        run = self._run(rng_key, codes, (b[1:][::-1], np.diff(b)[::-1]), log_step, 0.0)
+        return _estimate_bound(run, -1)
 
-    def _up(self, rng_key: RngKey, log_step: np.ndarray, gain: float) -> tuple[np.ndarray, ...]:
+    def _run_forward(self, rng_key: RngKey, log_step: np.ndarray, gain: float) -> PathRun:
         start_key, key = jax.random.split(rng_key)
-        o, b = self.options, self.options.ladder
-        vae, keys = self.fitted.vae.eval(), _keys(start_key, len(self.data.x))
-        codes = draw_codes(vae, o.start, self.fitted.values, keys, self.data, o.num_particles)
+        options, b = self.options, self.options.temperatures
+        keys = fold_keys(start_key, jnp.arange(len(self.data.x)))
+        vae, values = self.fitted.vae.eval(), self.fitted.values
+        codes = draw_codes(vae, options.start, values, keys, self.data, options.num_particles)
         return self._run(key, codes, (b[:-1], np.diff(b)), log_step, gain)
 
     def _run(
-        self, rng_key: RngKey, codes: Any, path: tuple, log_step: np.ndarray, gain: float
-    ) -> tuple[np.ndarray, ...]:
-        vae, values, o = self.fitted.vae.eval(), self.fitted.values, self.options
-        keys = _keys(rng_key, len(self.data.x))
-        numbers = jax.tree.map(lambda a: jnp.asarray(a, float), (path, log_step, gain))
-        return jax.device_get(
-            move_along_path(vae, o.start, values, keys, self.data, codes, *numbers, o.num_leapfrog)
+        self,
+        rng_key: RngKey,
+        codes: Codes,
+        path: tuple[np.ndarray, np.ndarray],
+        log_step: np.ndarray,
+        gain: float,
+    ) -> PathRun:
+        vae, values, options = self.fitted.vae.eval(), self.fitted.values, self.options
+        keys = fold_keys(rng_key, jnp.arange(len(self.data.x)))
+        path, log_step, gain = jax.tree.map(lambda a: jnp.asarray(a, float), (path, log_step, gain))
+        start, num_leapfrog = options.start, options.num_leapfrog
+        run = move_along_path(
+            vae, start, values, keys, self.data, codes, path, log_step, gain, num_leapfrog
         )
+        return jax.device_get(run)
 
 
-def _estimate_bound(log_w: np.ndarray, accepted: np.ndarray, sign: int) -> AnnealedBound:
+def _estimate_bound(run: PathRun, sign: int) -> AnnealedBound:
     """Return sign * log mean exp(sign * log w), and its standard error by the delta method."""
-    log_w = sign * log_w.astype(np.float64)
-    k = log_w.shape[1]
-    log_sum = np.logaddexp.reduce(log_w, axis=1)
-    excess = np.exp(np.logaddexp.reduce(2 * log_w, axis=1) - 2 * log_sum) - 1 / k
-    error = np.sqrt(np.maximum(excess, 0.0) * k / (k - 1)) if k > 1 else np.full(len(log_w), np.nan)
-    value = sign * (log_sum - math.log(k))
-    return AnnealedBound(value, error, k, accepted.shape[1], accepted.mean(axis=1))
-
-
-def _keys(rng_key: RngKey, n: int) -> jax.Array:
-    """Return a key for each datum, whatever its company."""
-    return jax.vmap(partial(jax.random.fold_in, rng_key))(jnp.arange(n))
+    # Forward, E[w] = p(x), so that log mean w is a lower bound (Jensen). In reverse, E[1/w] = 1/p(x),
+    # and -log mean 1/w is an upper bound.
+    log_w = sign * np.asarray(run.log_weights).astype(np.float64)  # (n, particles)
+    value, relative = log_mean_exp(log_w)
+    error = mean_error(relative.var(axis=1), log_w.shape[1])
+    acceptance = np.asarray(run.acceptance)  # (n, temperatures)
+    return AnnealedBound(
+        sign * value, error, log_w.shape[1], acceptance.shape[1], acceptance.mean(axis=1)
+    )

@@ -1,50 +1,55 @@
-"""The inference gap: what the guide's family costs, and what sharing one encoder costs."""
+"""The inference gap, log p(x) - ELBO, in two parts: the guide's family and the shared encoder."""
 
 from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.scipy.special import logsumexp
 
 from probvae.batching import Rows, data_per_block, map_blocks, map_rows
-from probvae.checks import check_key, check_kind, check_positive_integer
+from probvae.checks import PositiveFloat, check_draws, check_kind
 from probvae.compilation import compile_program
-from probvae.criticism.observed import apply_noise
+from probvae.criticism.observed import observe
 from probvae.criticism.posterior.local_guide import (
+    LocalPrograms,
     Plan,
-    Programs,
     Scores,
+    local_programs,
     optimize_outputs,
-    programs,
-    scores,
+    score_draws,
     with_local_encoder,
 )
 from probvae.criticism.posterior.unconstrained import draw_code
-from probvae.evidence import Batch, BoundEstimate, check_density, check_one_decoder
+from probvae.criticism.short_repr import short_repr
+from probvae.evidence import Batch, BoundEstimate, check_density, check_one_decoder, log_mean_exp
 from probvae.fitted import Fitted
 from probvae.fitted.fitted import check_fitted
 from probvae.tracing import trace_structure
-from probvae.typing import Params, RngKey
+from probvae.typing import DataLike, Params, RngKey
+from probvae.vae import VAE
 
 MOMENT_DRAWS = 1_000  # of each guide, for its means and standard deviations
 
 
+@short_repr
 class InferenceGap(NamedTuple):
     """log p(x) - ELBO per datum in two parts, and how the guide differs from the best of its family.
 
-    All but the last three of shape ``(n,)``, in nats, with their Monte Carlo standard errors
-    (``elbo_standard_error``, ``elbo_local_standard_error``, ``log_prob_standard_error``,
-    ``amortization_standard_error``, ``approximation_standard_error``; given the local guide found):
-    ``approximation`` = ``log_prob`` - ``elbo_local`` is the limit of the family, ``amortization`` =
-    ``elbo_local`` - ``elbo`` what the encoder leaves. ``log_prob`` is a lower bound in expectation, and
-    a climb may end at a local optimum: the gap's sum, and its second part, are at least this large. Per
-    unit ``(n, units)``, of a hierarchy site after site, by name: ``scale_ratio`` is the standard
-    deviation of the encoder's q over that of the local one (below 1: narrower than the best), ``shift``
-    the encoder's mean minus the local one, in standard deviations of the local one (the moments are
-    those of draws of both from the same keys). ``climbed`` ``(n,)`` is false where the encoder's own
-    start was not improved on.
+    All but the last three fields are ``(n,)``, in nats. Their Monte Carlo standard errors
+    (``elbo_standard_error`` and so on) are conditional on the local guide.
+
+    - ``approximation`` = ``log_prob`` - ``elbo_local`` is the limit of the family.
+    - ``amortization`` = ``elbo_local`` - ``elbo`` is the cost of sharing the encoder.
+
+    ``log_prob`` is a lower bound in expectation, and the optimization may end at a local optimum. So
+    the sum of the gaps and the amortization are lower bounds.
+
+    ``scale_ratio`` and ``shift`` are ``(n, units)``, with the units of a hierarchy site after site, by
+    name. Their moments are of draws of both guides from the same keys. ``scale_ratio`` is the standard
+    deviation of the encoder's q over that of the local one (below 1: narrower than the best).
+    ``shift`` is the encoder's mean minus the local one, in standard deviations of the local one.
+    ``climbed`` ``(n,)`` is false where the optimization did not improve on the encoder's own start.
     """
 
     elbo: np.ndarray
@@ -62,9 +67,16 @@ class InferenceGap(NamedTuple):
     climbed: np.ndarray
 
 
+class Moments(NamedTuple):
+    """Means and standard deviations of a guide's draws, ``(units,)`` each, all sites joined."""
+
+    mean: jax.Array
+    deviation: jax.Array
+
+
 def inference_gap(
     fitted: Fitted,
-    x: Any,
+    x: DataLike,
     *,
     rng_key: RngKey,
     num_steps: int = 500,
@@ -73,72 +85,70 @@ def inference_gap(
     num_particles: int = 1000,
     log_prob: BoundEstimate | None = None,
 ) -> InferenceGap:
-    """Split log p(x) - ELBO into the gap of the guide's family and the gap of the encoder.
+    r"""Split log p(x) - ELBO into the gap of the guide's family and the gap of the encoder.
 
-    log p(x) - L(q) = (log p(x) - L(q*)) + (L(q*) - L(q)), q = q(z|x) the encoder's, q* the best local
-    guide of the same family. The outputs of the encoder for a datum are made free parameters, started
-    where the encoder puts them, and moved uphill by Adam, each datum by itself; model and all that the
-    guide holds for all data in common (the nets of a flow or of a hierarchy) stay as they are. So a
-    program guide has a best local member too. Where draws of its own say that a climb has not improved
-    on the start (a wild step, an encoder that is exact), the start is kept.
+    $\log p(x) - L(q) = (\log p(x) - L(q^*)) + (L(q^*) - L(q))$, where $q = q(z|x)$ is the encoder's
+    guide and $q^*$ the best local guide of the same family.
 
-    Unless given, log p(x) is the importance-weighted bound from q* or from q: from that whose bound is
-    the larger on those other draws, so that no bound is chosen by its own luck. Both guides are scored
-    on the same keys, so that the noise of a difference is less than its parts'. Per datum ``num_steps *
-    num_draws`` gradients through the decoder, and ``4 * num_particles`` runs of it.
+    To find q*, the outputs of the encoder for a datum become free parameters. They start at the
+    encoder's values, and Adam moves them uphill, each datum by itself. The model stays fixed, and so
+    does all that the guide shares between data (the nets of a flow or of a hierarchy). So a guide that
+    is a program has a best local member too. If the result is not better on draws of its own (after a
+    wild step, or with an exact encoder), the start remains.
+
+    By default log p(x) is the importance-weighted bound from q* or from q. It comes from the guide
+    whose bound is larger on those other draws, so that no bound is chosen by its own luck. Both guides
+    are scored on the same keys, so that a difference has less noise than its parts. The cost per datum
+    is ``num_steps * num_draws`` gradients through the decoder, and ``4 * num_particles`` runs of it.
 
     Args:
         fitted: a fitted VAE.
-        x: data ``(n, *event_shape)``, or a ``Batch(x, context, mask)``; where the likelihood adds noise
-            (``Spread``), all is about one noisy draw of them.
+        x: data ``(n, *event_shape)``, or a ``Batch(x, context, mask)``. If the likelihood adds noise
+            (``Spread``), the results are about one noisy draw of them.
         rng_key: a typed key.
         num_steps: steps of Adam.
-        rate: its first rate, in the encoder's outputs; it falls to 0 as a cosine.
-        num_draws: draws of z per datum and step, fresh at each.
+        rate: its first rate, in the encoder's outputs. It falls to 0 as a cosine.
+        num_draws: draws of z per datum and step, fresh at each step.
         num_particles: draws for each bound.
-        log_prob: a better bound on log p(x) of these data (annealed), as ``fitted.log_prob`` gives it.
+        log_prob: a better bound on log p(x) of these data (annealed), as a ``BoundEstimate`` like that
+            of ``fitted.log_prob``.
 
     Raises:
-        ValueError: where a part is no density, the code is discrete, or data or numbers do not fit.
+        ValueError: for a part that has no density, a discrete code, or invalid data or numbers.
 
     Reference: Cremer, Li and Duvenaud 2018, arXiv:1801.03558.
     """
     check_fitted(fitted)
-    _check(
-        fitted.vae, rng_key, rate, num_steps=num_steps, num_draws=num_draws, num_particles=num_particles
-    )
+    check_density(fitted.vae)
+    check_one_decoder(fitted.vae, "inference_gap")
+    check_draws(rng_key, num_steps=num_steps, num_draws=num_draws, num_particles=num_particles)
+    if num_particles < 2:
+        raise ValueError("num_particles expects at least 2, for standard errors; got 1.")
+    check_kind("rate", rate, PositiveFloat)
     check_kind("log_prob", log_prob, BoundEstimate | None)
+    _check_continuous(fitted.vae)
     noise_key, key = jax.random.split(rng_key)
-    data = apply_noise(fitted, x, noise_key)
+    data = observe(fitted, x, noise_key)
     if log_prob is not None and np.shape(log_prob.value) != (len(data.x),):
         raise ValueError(
-            f"log_prob expects an Evidence of these {len(data.x)} data; got one with values of shape "
-            f"{np.shape(log_prob.value)}."
+            f"log_prob expects a BoundEstimate of these {len(data.x)} data; got one with values of "
+            f"shape {np.shape(log_prob.value)}."
         )
     local = with_local_encoder(fitted.vae)
     plan = Plan(num_steps, rate, num_draws, num_particles)
     measure = partial(_measure_gap, fitted.vae.eval(), local, fitted.values, plan=plan)
-    run = map_blocks(measure, data, key)
-    numbers = {k: np.asarray(v, bool if k == "climbed" else np.float64) for k, v in run.items()}
-    found = InferenceGap(**numbers)
-    return found if log_prob is None else _with_log_prob(found, log_prob)
+    arrays = map_blocks(measure, data, key)
+    gap = InferenceGap(
+        **{name: np.asarray(a, None if name == "climbed" else np.float64) for name, a in arrays.items()}
+    )
+    return gap if log_prob is None else _with_log_prob(gap, log_prob)
 
 
-def _check(vae: Any, rng_key: Any, rate: Any, **counts: Any) -> None:
-    check_key(rng_key)
-    check_density(vae)
-    check_one_decoder(vae, "the gap of the guide in z")
-    for name, count in counts.items():
-        check_positive_integer(name, count)
-    if counts["num_particles"] < 2:
-        raise ValueError("num_particles expects at least 2, for standard errors; got 1.")
-    check_kind("rate", rate, float)
-    if not rate > 0:
-        raise ValueError(f"rate expects a number > 0; got {rate!r}.")
+def _check_continuous(vae: VAE) -> None:
     discrete = [name for name, site in trace_structure(vae).guide.items() if site.discrete]
     if discrete:
         raise ValueError(
-            f"the best local guide is found by gradients in z, and the posterior "
+            "inference_gap finds the best local guide by gradients in z, and the guide "
             f"{type(vae.posterior).__name__} draws a discrete code at {discrete}. Sum over its states "
             "instead: log p(x) = log sum_z p(x, z). Under guides.Categorical(), which is any law over "
             "them, all of log p(x) - ELBO is amortization."
@@ -146,84 +156,76 @@ def _check(vae: Any, rng_key: Any, rate: Any, **counts: Any) -> None:
 
 
 @partial(compile_program, static_argnames=("vae", "local", "plan"))
-def _measure_gap(vae: Any, local: Any, values: Params, rows: Rows, plan: Plan) -> dict[str, jax.Array]:
-    """Climb and score, so many data at a time that ``ROWS`` rows are decoded at once."""
+def _measure_gap(vae: VAE, local: VAE, values: Params, rows: Rows, plan: Plan) -> dict[str, jax.Array]:
+    """Optimize and score the local guide of each datum, ``ROWS`` decoder rows at a time at most."""
 
-    def one_datum(key: RngKey, datum: Batch) -> dict[str, jax.Array]:
+    def measure_datum(key: RngKey, datum: Batch) -> dict[str, jax.Array]:
         climb_key, score_key, moment_key = jax.random.split(key, 3)
-        at = programs(vae, local, values, datum)
-        both = jnp.stack([at.start, optimize_outputs(climb_key, at, plan)])
+        programs = local_programs(vae, local, values, datum)
+        # Row 0 is the encoder's guide, row 1 the local one. Both get the same keys.
+        both = jnp.stack([programs.start, optimize_outputs(climb_key, programs, plan)])
         score_keys = jax.random.split(score_key, 2 * plan.num_particles)
         moment_keys = jax.random.split(moment_key, MOMENT_DRAWS)
-        scored = jax.vmap(lambda outputs: scores(at, outputs, score_keys, plan.num_draws))(both)
-        moments = jax.vmap(lambda outputs: _moments(at, outputs, moment_keys, plan.num_draws))(both)
-        return _gap(scored, moments, plan.num_particles)
+        scores = jax.vmap(lambda outputs: score_draws(programs, outputs, score_keys, plan.num_draws))
+        moments = jax.vmap(lambda outputs: _moments(programs, outputs, moment_keys, plan.num_draws))
+        return _combine(scores(both), moments(both), plan.num_particles)
 
-    together = data_per_block(plan.num_draws)
-    return map_rows(one_datum, rows, rows.keys, rows.data, at_a_time=together)
+    return map_rows(measure_datum, rows, batch_size=data_per_block(plan.num_draws))
 
 
-def _moments(
-    at: Programs, outputs: jax.Array, keys: jax.Array, at_a_time: int
-) -> tuple[jax.Array, jax.Array]:
-    """Return means and standard deviations of a guide's draws, ``(units,)``, all sites joined."""
+def _moments(programs: LocalPrograms, outputs: jax.Array, keys: jax.Array, batch_size: int) -> Moments:
+    """Return the moments of the guide of these outputs, from one draw for each key."""
 
     def draw(key: RngKey) -> jax.Array:
-        return draw_code(key, {}, at.guide(outputs), at.batch)
+        return draw_code(key, {}, programs.guide(outputs), programs.batch)
 
-    z = jax.lax.map(draw, keys, batch_size=min(at_a_time, MOMENT_DRAWS))
-    return z.mean(0), z.std(0, ddof=1)
+    z = jax.lax.map(draw, keys, batch_size=min(batch_size, MOMENT_DRAWS))
+    return Moments(z.mean(0), z.std(0, ddof=1))
 
 
-def _gap(scored: Scores, moments: tuple, num_particles: int) -> dict[str, jax.Array]:
-    """Put the numbers of one datum together; rows are start and end, the first half is to choose by."""
-    tried, kept = (
-        Scores(*(a[:, half] for a in scored))
-        for half in (slice(num_particles), slice(num_particles, None))
-    )
-    improved = tried.elbo[1].mean() > tried.elbo[0].mean()  # false for nan
-    looser = _log_mean(tried.log_weight[1])[0] < _log_mean(tried.log_weight[0])[0]
+def _combine(scores: Scores, moments: Moments, num_particles: int) -> dict[str, jax.Array]:
+    """Return the numbers of one datum, from scores ``(2, 2 * num_particles)`` of both guides."""
+    # The first half of the draws chooses, and the second half measures. A bound that is chosen and
+    # measured on the same draws would be too large by the luck of the choice.
+    choice = Scores(*(a[:, :num_particles] for a in scores))
+    measure = Scores(*(a[:, num_particles:] for a in scores))
+    improved = choice.elbo[1].mean() > choice.elbo[0].mean()  # false for nan
+    looser = log_mean_exp(choice.log_weight[1])[0] < log_mean_exp(choice.log_weight[0])[0]
 
     def best(rows: jax.Array) -> jax.Array:
         return jnp.where(improved, rows[1], rows[0])
 
-    begun, ended = Scores(*(a[0] for a in kept)), Scores(*(best(a) for a in kept))
-    mean, deviation = moments
-    bounds = [_log_mean(each.log_weight) for each in (begun, ended)]
+    encoder, local = Scores(*(a[0] for a in measure)), Scores(*(best(a) for a in measure))
+    bounds = [log_mean_exp(each.log_weight) for each in (encoder, local)]
     log_prob, relative = jax.tree.map(partial(jnp.where, looser), *bounds)
+    mean, deviation = moments
     return dict(
-        elbo=begun.elbo.mean(),
-        elbo_standard_error=_error(begun.elbo),
-        elbo_local=ended.elbo.mean(),
-        elbo_local_standard_error=_error(ended.elbo),
+        elbo=encoder.elbo.mean(),
+        elbo_standard_error=_error(encoder.elbo),
+        elbo_local=local.elbo.mean(),
+        elbo_local_standard_error=_error(local.elbo),
         log_prob=log_prob,
         log_prob_standard_error=_error(relative),
-        amortization=(ended.elbo - begun.elbo).mean(),
-        amortization_standard_error=_error(ended.elbo - begun.elbo),
-        approximation=log_prob - ended.elbo.mean(),
-        approximation_standard_error=_error(relative - ended.elbo),
+        amortization=(local.elbo - encoder.elbo).mean(),
+        amortization_standard_error=_error(local.elbo - encoder.elbo),
+        approximation=log_prob - local.elbo.mean(),
+        approximation_standard_error=_error(relative - local.elbo),
         scale_ratio=deviation[0] / best(deviation),
         shift=(mean[0] - best(mean)) / best(deviation),
         climbed=improved,
     )
 
 
-def _log_mean(log_weight: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """Return log mean_k w_k, and w_k / mean w, whose spread is the bound's (the delta method)."""
-    value = logsumexp(log_weight) - jnp.log(len(log_weight))
-    return value, jnp.exp(log_weight - value)
-
-
 def _error(values: jax.Array) -> jax.Array:
-    """Standard error of a mean over particles."""
+    """Return the standard error of a mean over particles."""
     return values.std(ddof=1) / len(values) ** 0.5
 
 
-def _with_log_prob(found: InferenceGap, log_prob: BoundEstimate) -> InferenceGap:
+def _with_log_prob(gap: InferenceGap, log_prob: BoundEstimate) -> InferenceGap:
     """Put another bound in place of the importance-weighted one."""
-    return found._replace(
+    return gap._replace(
         log_prob=log_prob.value,
         log_prob_standard_error=log_prob.standard_error,
-        approximation=log_prob.value - found.elbo_local,
-        approximation_standard_error=np.hypot(log_prob.standard_error, found.elbo_local_standard_error),
+        approximation=log_prob.value - gap.elbo_local,
+        approximation_standard_error=np.hypot(log_prob.standard_error, gap.elbo_local_standard_error),
     )

@@ -1,8 +1,8 @@
-"""The best local guide: the encoder's outputs for a datum, free to move uphill."""
+"""The best local guide of a datum: the encoder's outputs as free parameters, moved uphill by Adam."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -12,11 +12,12 @@ from flax import nnx
 from probvae.evidence import Batch
 from probvae.fitted.queries import posterior_programs
 from probvae.objectives.terms import terms
-from probvae.typing import Params, RngKey, Shape
+from probvae.typing import Params, Program, RngKey, Shape
+from probvae.vae import VAE
 
 
 class Plan(NamedTuple):
-    """How to climb, and on how many draws to score."""
+    """The settings of the optimization, and the number of draws for the scores."""
 
     num_steps: int
     rate: float
@@ -25,40 +26,43 @@ class Plan(NamedTuple):
 
 
 class Scores(NamedTuple):
-    """Of draws z_k, ``(particles,)``, in nats: log p(x|z_k) - KL, and log p(x, z_k) - log q(z_k|x)."""
+    """Scores of draws z_k, ``(particles,)``, in nats.
+
+    ``elbo`` is log p(x|z_k) - KL. ``log_weight`` is log p(x, z_k) - log q(z_k|x).
+    """
 
     elbo: jax.Array
     log_weight: jax.Array
 
 
-class Programs(NamedTuple):
+class LocalPrograms(NamedTuple):
     """The model of one datum, and its guide as a function of the encoder's outputs."""
 
-    model: Callable
-    guide: Callable
+    model: Program
+    guide: Callable[[jax.Array], Program]
     start: jax.Array  # the encoder's own outputs
     batch: Batch  # the datum, as a batch of one
 
 
-def with_local_encoder(vae: Any) -> Any:
+def with_local_encoder(vae: VAE) -> VAE:
     """Return the VAE whose encoder's weights are its outputs, for one datum."""
     return replace(vae, encoder=FixedOutputs()).eval()
 
 
-def programs(vae: Any, local: Any, values: Params, datum: Batch) -> Programs:
-    """Return the programs of one datum; the model keeps the fitted encoder where its prior uses it."""
+def local_programs(vae: VAE, local: VAE, values: Params, datum: Batch) -> LocalPrograms:
+    """Return the programs of one datum. A prior that uses the fitted encoder keeps it."""
     batch = jax.tree.map(lambda a: a[None], datum)
 
-    def guide(outputs: jax.Array) -> Callable:
+    def guide(outputs: jax.Array) -> Program:
         return posterior_programs(local.guide, {**values, "encoder$params": {"outputs": outputs}})
 
     start = posterior_programs(vae.encoded, values)(*batch)[0]
-    return Programs(posterior_programs(vae.model, values), guide, start, batch)
+    return LocalPrograms(posterior_programs(vae.model, values), guide, start, batch)
 
 
 @dataclass(frozen=True)
 class FixedOutputs:
-    """A net whose weights are its output, whatever it is told: an encoder for one datum."""
+    """A net whose weights are its output, for every input: an encoder for one datum."""
 
     def __call__(self, in_shape: Shape, out_shape: Shape, *, rngs: nnx.Rngs) -> nnx.Module:
         return _FixedOutputsModule(out_shape)
@@ -72,13 +76,14 @@ class _FixedOutputsModule(nnx.Module):
         return jnp.broadcast_to(self.outputs[...], (x.shape[0], *self.outputs.shape))
 
 
-def optimize_outputs(rng_key: RngKey, at: Programs, plan: Plan) -> jax.Array:
-    """Return the outputs after Adam's steps uphill on fresh draws, the rate falling to 0."""
+def optimize_outputs(rng_key: RngKey, programs: LocalPrograms, plan: Plan) -> jax.Array:
+    """Return the outputs after Adam's steps on fresh draws. The rate falls to 0 as a cosine."""
     schedule = optax.cosine_decay_schedule(plan.rate, plan.num_steps)
     optimizer = optax.chain(optax.zero_nans(), optax.adam(schedule))
 
     def loss(outputs: jax.Array, key: RngKey) -> jax.Array:
-        return -scores(at, outputs, jax.random.split(key, plan.num_draws), plan.num_draws).elbo.mean()
+        keys = jax.random.split(key, plan.num_draws)
+        return -score_draws(programs, outputs, keys, plan.num_draws).elbo.mean()
 
     def step(state: tuple, key: RngKey) -> tuple[tuple, None]:
         outputs, moments = state
@@ -86,16 +91,18 @@ def optimize_outputs(rng_key: RngKey, at: Programs, plan: Plan) -> jax.Array:
         return (optax.apply_updates(outputs, updates), moments), None
 
     keys = jax.random.split(rng_key, plan.num_steps)
-    return jax.lax.scan(step, (at.start, optimizer.init(at.start)), keys)[0][0]
+    return jax.lax.scan(step, (programs.start, optimizer.init(programs.start)), keys)[0][0]
 
 
-def scores(at: Programs, outputs: jax.Array, keys: jax.Array, at_a_time: int) -> Scores:
-    """Score one datum under the guide of these outputs, once for each key."""
+def score_draws(
+    programs: LocalPrograms, outputs: jax.Array, keys: jax.Array, batch_size: int
+) -> Scores:
+    """Score one datum under the guide of these outputs, with one draw for each key."""
 
-    def particle(key: RngKey) -> Scores:
-        read = terms(key, {}, at.model, at.guide(outputs), *at.batch)
-        return Scores((read.log_likelihood - read.total_kl)[0], read.log_weight[0])
+    def score_draw(key: RngKey) -> Scores:
+        draw = terms(key, {}, programs.model, programs.guide(outputs), *programs.batch)
+        return Scores((draw.log_likelihood - draw.total_kl)[0], draw.log_weight[0])
 
-    if len(keys) <= at_a_time:
-        return jax.vmap(particle)(keys)
-    return jax.lax.map(particle, keys, batch_size=at_a_time)
+    if len(keys) <= batch_size:
+        return jax.vmap(score_draw)(keys)
+    return jax.lax.map(score_draw, keys, batch_size=batch_size)

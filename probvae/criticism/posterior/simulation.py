@@ -1,20 +1,20 @@
-"""Pairs (z*, x*) drawn from the model: z* is a draw of the exact posterior of x*."""
+"""Simulated pairs (z*, x*) from the model, where z* is an exact posterior draw of x*."""
 
 from functools import partial
-from typing import Any
 
 import jax
 import numpy as np
 from numpyro import handlers
 
 from probvae import inputs
-from probvae.batching import rows_per_block
+from probvae.batching import map_arrays
 from probvae.compilation import compile_program
 from probvae.data_checks import check_context
 from probvae.evidence import Batch
 from probvae.fitted import Fitted
 from probvae.objectives.terms import in_plate, latent_sites
 from probvae.typing import ArrayLike, Params, RngKey
+from probvae.vae import VAE
 
 
 def simulate(
@@ -23,7 +23,7 @@ def simulate(
     """Draw ``num_data`` pairs: codes by site ``(n, ...)``, and the data, with the noise of ``Spread``.
 
     Raises:
-        ValueError: where the context has not one row for each datum, or a site belongs to no datum.
+        ValueError: for a context that does not have one row per datum.
     """
     rows = None if context is None else np.shape(inputs.to_numbers("context", context))[:1]
     if rows not in (None, (num_data,)):
@@ -38,12 +38,13 @@ def simulate(
 
 
 @partial(compile_program, static_argnames=("vae",))
-def _simulate_rows(vae: Any, values: Params, keys: jax.Array, context: Any) -> Any:
-    def one(row: tuple[RngKey, Any]) -> tuple[dict[str, jax.Array], jax.Array]:
-        key, known = row
+def _simulate_rows(
+    vae: VAE, values: Params, keys: jax.Array, context: ArrayLike | None
+) -> tuple[dict[str, jax.Array], jax.Array]:
+    def simulate_row(key: RngKey, context: jax.Array | None) -> tuple[dict[str, jax.Array], jax.Array]:
         model = handlers.substitute(handlers.seed(vae.model, key), data=dict(values))
-        trace = handlers.trace(model).get_trace(None, None if known is None else known[None])
+        trace = handlers.trace(model).get_trace(None, None if context is None else context[None])
         sites = [name for name in latent_sites(trace) if name != "x" and in_plate(trace[name])]
         return {name: trace[name]["value"][0] for name in sites}, trace["x"]["value"][0]
 
-    return jax.lax.map(one, (keys, context), batch_size=rows_per_block(len(keys)))
+    return map_arrays(simulate_row, keys, context)

@@ -1,1 +1,1 @@
-"""Samples of the model beside data: tests, checks and distances."""
+"""Samples of the model against data: predictive checks, tests and distances."""

@@ -12,7 +12,7 @@ from probvae.checks import check_key, check_positive_integer
 from probvae.inputs import to_numbers
 from probvae.typing import ArrayLike, RngKey
 
-HELD_OUT = 0.2  # of the labelled data, for the classifier's accuracy
+TEST_SHARE = 0.2  # of the labelled data, for the classifier's accuracy
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,11 +27,11 @@ class PrincipalComponents:
 
 
 def principal_components(x: ArrayLike, num_features: int) -> PrincipalComponents:
-    """Return the principal components of data, at most as many as there are entries.
+    """Return the leading principal components of data, at most one per entry.
 
     Args:
         x: data ``(n, *event)``.
-        num_features: k.
+        num_features: k, the number of components.
     """
     check_positive_integer("num_features", num_features)
     flat = _flat(x)
@@ -44,8 +44,8 @@ def principal_components(x: ArrayLike, num_features: int) -> PrincipalComponents
 class ClassifierFeatures:
     """The last hidden layer of a classifier: ``(n, *event) -> (n, k)``.
 
-    ``layers`` holds the weights and offsets of its hidden layers; ``accuracy`` is that on labelled data
-    held out, with its ``standard_error``: a classifier that fails has features that say little.
+    ``layers`` holds the weights and offsets of its hidden layers. ``accuracy`` is that on held-out
+    labelled data, with its ``standard_error``. If it is low, do not rely on the features.
     """
 
     layers: tuple[tuple[np.ndarray, np.ndarray], ...]
@@ -67,20 +67,21 @@ def classifier_features(
     hidden: tuple[int, ...] = (64,),
     epochs: int = 100,
 ) -> ClassifierFeatures:
-    """Train a small classifier of labels; return its last hidden layer as a feature space.
+    """Train a small classifier of labels. Return its last hidden layer as a feature space.
 
-    For digits and MNIST, where entries as such say little about what a picture shows. A fifth of the
-    data is held out for the accuracy; training stops when it no longer gains on a further tenth.
+    Use it for images such as digits and MNIST, where single pixels say little about the content. A
+    fifth of the data is held out for the accuracy. Training stops when the score on a further tenth no
+    longer improves.
 
     Args:
         x: data ``(n, *event)``, such as the training set.
         labels: ``(n,)``.
-        rng_key: of the split, of the starting weights and of the batches.
-        hidden: widths of the hidden layers, ReLU; the last is the number of features.
-        epochs: at most.
+        rng_key: a typed key, for the split, the first weights and the batches.
+        hidden: the widths of the hidden layers (ReLU). The last is the number of features.
+        epochs: the largest number of epochs.
 
     Raises:
-        ValueError: for labels that do not fit, of one class, or too few of a class.
+        ValueError: for labels of another number than the data, of one class, or too few of a class.
     """
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.model_selection import train_test_split
@@ -88,14 +89,14 @@ def classifier_features(
 
     check_key(rng_key)
     check_positive_integer("epochs", epochs)
-    flat, labels = _flat(x), _labels(labels)
-    _check_labels(flat, labels)
+    flat = _flat(x)
+    labels = _check_labels(labels, len(flat))
     seed = int(jax.random.randint(rng_key, (), 0, 2**31 - 1))
-    split = train_test_split(flat, labels, test_size=HELD_OUT, random_state=seed, stratify=labels)
+    split = train_test_split(flat, labels, test_size=TEST_SHARE, random_state=seed, stratify=labels)
     options: dict[str, Any] = {"early_stopping": True, "n_iter_no_change": 5, "random_state": seed}
     classifier = MLPClassifier(hidden, max_iter=epochs, **options)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)  # its accuracy says how far it came
+        warnings.simplefilter("ignore", ConvergenceWarning)  # the accuracy shows how far it came
         classifier.fit(split[0], split[2])
     accuracy = float(classifier.score(split[1], split[3]))
     error = math.sqrt(accuracy * (1 - accuracy) / len(split[1]))
@@ -103,15 +104,12 @@ def classifier_features(
     return ClassifierFeatures(layers, accuracy, error)
 
 
-def check_features(found: Any, name: str) -> np.ndarray:
-    """Return features ``(n, k)`` in double precision; raise for anything else."""
-    features = np.asarray(to_numbers(name, found), np.float64)
+def check_features(features: ArrayLike, name: str) -> np.ndarray:
+    """Return features ``(n, k)`` in double precision. Raise for another shape, nan or infinity."""
+    features = np.asarray(to_numbers(name, features), np.float64)
     if features.ndim != 2 or not features.size:
-        raise ValueError(
-            f"{name} expects features (n, k), a row for each datum; got shape {features.shape}."
-        )
-    if not np.isfinite(features).all():
-        raise ValueError(f"{name} holds features that are NaN or infinite; expected finite numbers.")
+        raise ValueError(f"{name} expects features (n, k), n at least 1; got shape {features.shape}.")
+    _check_finite(features, name)
     return features
 
 
@@ -119,26 +117,27 @@ def _flat(x: ArrayLike) -> np.ndarray:
     array = np.asarray(to_numbers("x", x), np.float64)
     if array.ndim < 2 or not array.size:
         raise ValueError(f"x expects data (n, *event), n at least 1; got shape {array.shape}.")
-    if not np.isfinite(array).all():
-        raise ValueError("x holds values that are NaN or infinite; expected finite numbers.")
+    _check_finite(array, "x")
     return array.reshape(len(array), -1)
 
 
-def _labels(given: Any) -> np.ndarray:
+def _check_finite(array: np.ndarray, name: str) -> None:
+    if not np.isfinite(array).all():
+        raise ValueError(f"{name} expects finite numbers; got some that are NaN or infinite.")
+
+
+def _check_labels(labels: ArrayLike, n: int) -> np.ndarray:
+    """Return labels as an array ``(n,)``. Raise for another shape, or too few of a class."""
     try:
-        return np.asarray(given)
+        labels = np.asarray(labels)
     except ValueError as error:
-        raise ValueError(f"labels expects one for each datum, (n,); got other ({error}).") from None
-
-
-def _check_labels(flat: np.ndarray, labels: np.ndarray) -> None:
-    if labels.shape != flat.shape[:1]:
-        raise ValueError(
-            f"labels expects one for each datum, ({len(flat)},); got shape {labels.shape}."
-        )
+        raise ValueError(f"labels expects one for each datum, ({n},); got lists: {error}.") from None
+    if labels.shape != (n,):
+        raise ValueError(f"labels expects one for each datum, ({n},); got shape {labels.shape}.")
     classes, counts = np.unique(labels, return_counts=True)
     if len(classes) < 2 or counts.min() < 10:
         raise ValueError(
-            "labels expects two classes or more, of at least 10 data each, to train and to hold out; "
-            f"got {len(classes)} classes, the least of {counts.min()}."
+            "labels expects at least two classes with 10 data each, for training and test; got "
+            f"{len(classes)} classes, the smallest with {counts.min()} data."
         )
+    return labels

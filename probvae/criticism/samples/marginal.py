@@ -1,20 +1,23 @@
-"""The marginal distribution of entries, and how far that of each sample is from all others'."""
+"""Kolmogorov-Smirnov distances between the marginal distributions of data and replicates."""
 
 from typing import NamedTuple
 
 import numpy as np
 
-MOST_POINTS = 4096  # distinct values of a sample that are told apart
-ROUNDING = 2 * np.finfo(np.float32).eps  # by which a level may differ, relatively, where computed anew
+from probvae.criticism.short_repr import short_repr
+
+MAX_POINTS = 4096  # distinct values of a sample, beyond which neighbours are grouped
+ROUNDING = 2 * np.finfo(np.float32).eps  # relative difference of a level that is computed twice
 
 
+@short_repr
 class Marginal(NamedTuple):
     """The pooled marginal distribution of entries against that of the replicates.
 
-    ``distance`` is Kolmogorov and Smirnov's, sup_t |F(t) - G(t)| in [0, 1], of the data from all
-    replicates together. ``replicates`` ``(r,)`` is each replicate's own distance from all other
-    replicates and the data. ``tail_share`` is (1 + #{at least as far}) / (r + 1), an exact rank.
-    Of a ``Joint``, each distance is the largest of its blocks'.
+    ``distance`` is the Kolmogorov-Smirnov distance sup_t |F(t) - G(t)|, in [0, 1], of the data from all
+    replicates together. ``replicates`` ``(r,)`` holds the distance of each replicate from the data and
+    all other replicates. ``tail_share`` is (1 + #{replicates at least as far}) / (r + 1), an exact
+    rank. For a ``Joint``, each distance is the largest over its blocks.
     """
 
     distance: float
@@ -32,23 +35,24 @@ class Atoms(NamedTuple):
 def find_atoms(entries: np.ndarray) -> Atoms:
     """Return the distinct values of a sample, with counts.
 
-    A sample with more than ``MOST_POINTS`` of them is cut into so many groups of neighbours, and each
-    group counts at its median. Its distribution function is then exact to 1 / (2 ``MOST_POINTS``).
+    A sample with more than ``MAX_POINTS`` of them is cut into ``MAX_POINTS`` groups of neighbours. Each
+    group counts at its median, so the distribution function has an error of 1 / (2 ``MAX_POINTS``).
     """
     ordered = np.sort(entries)
-    if 1 + np.count_nonzero(ordered[1:] != ordered[:-1]) > MOST_POINTS:
-        edges = np.linspace(0, len(ordered), MOST_POINTS + 1).astype(int)
+    if 1 + np.count_nonzero(ordered[1:] != ordered[:-1]) > MAX_POINTS:
+        edges = np.linspace(0, len(ordered), MAX_POINTS + 1).astype(int)
         ordered = np.repeat(ordered[(edges[:-1] + edges[1:]) // 2], np.diff(edges))
     first = np.flatnonzero(np.concatenate([[True], ordered[1:] != ordered[:-1]]))
     return Atoms(ordered[first], np.diff(first, append=len(ordered)))
 
 
-def distances(samples: list[Atoms]) -> np.ndarray:
+def measure_distances(samples: list[Atoms]) -> np.ndarray:
     """Return the Kolmogorov-Smirnov distance of each sample from all others pooled, ``(samples,)``.
 
-    Every sample is treated alike. If all are draws of one law, the rank of any of the distances is
-    therefore uniform, whatever the law and however many entries there are.
+    All samples have the same role. So if all are draws of one distribution, the rank of each distance
+    is uniform, for any distribution and any number of entries.
     """
+    # scipy.stats.ks_2samp would sort the whole pool once for each sample. Here it is sorted once.
     pooled = np.concatenate([each.values for each in samples])
     counts = np.concatenate([each.counts for each in samples])
     values, place = np.unique(pooled, return_inverse=True)
@@ -66,15 +70,14 @@ def distances(samples: list[Atoms]) -> np.ndarray:
 def _distance(counts: np.ndarray, below: np.ndarray, up_to: np.ndarray, total: float) -> float:
     """Return the distance of one sample from the rest of the pool.
 
-    Between two values of the sample its own distribution function is constant and the other monotone,
-    so that the largest difference lies at one of its values, or just below one.
-
     Args:
         counts: entries of the sample at each of its values.
         below: entries of the whole pool below each value.
         up_to: entries of the whole pool at each value or below.
         total: entries of the whole pool.
     """
+    # Between two values of the sample its own distribution function is constant, and the other one is
+    # monotone. So the largest difference is at a value of the sample, or just below one.
     own = np.cumsum(counts)
     size = own[-1]
     at = np.abs(own / size - (up_to - own) / (total - size))
@@ -84,14 +87,14 @@ def _distance(counts: np.ndarray, below: np.ndarray, up_to: np.ndarray, total: f
 
 
 def rank_distances(distance: np.ndarray) -> Marginal:
-    """Return the marginal check by distances ``(1 + r,)``, of the data and of each replicate."""
+    """Return the check from distances ``(1 + r,)``: that of the data, then those of the replicates."""
     data, replicates = float(distance[0]), distance[1:]
     tail = (1 + int((replicates >= data).sum())) / len(distance)
     return Marginal(data, replicates, tail)
 
 
 def snap_to_levels(x: np.ndarray, levels: np.ndarray | None) -> np.ndarray:
-    """Return x with values that are a level but for rounding set to it (k / 255 by other code)."""
+    """Return x with values that equal a level up to rounding set to it (k / 255 by other code)."""
     if levels is None:
         return x
     tolerance = ROUNDING * np.abs(x)
@@ -100,6 +103,6 @@ def snap_to_levels(x: np.ndarray, levels: np.ndarray | None) -> np.ndarray:
 
 
 def find_levels(entries: np.ndarray) -> np.ndarray | None:
-    """Return the distinct values of discrete data; None where most entries have one of their own."""
+    """Return the distinct values of discrete data. None if most entries have one of their own."""
     values = np.unique(entries)
-    return values if len(values) <= min(MOST_POINTS, len(entries) // 2) else None
+    return values if len(values) <= min(MAX_POINTS, len(entries) // 2) else None

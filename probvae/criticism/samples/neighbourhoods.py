@@ -1,4 +1,4 @@
-"""Whether each sample lies among the data, and each datum among the samples."""
+"""Precision, recall, density and coverage of samples, by balls to nearest neighbours."""
 
 from typing import NamedTuple
 
@@ -6,19 +6,24 @@ import numpy as np
 
 from probvae.checks import check_positive_integer
 from probvae.criticism.samples.features import check_features
+from probvae.criticism.short_repr import short_repr
 from probvae.typing import ArrayLike
 
-ROWS = 1_000  # distances held at a time, by rows
+ROWS = 1_000  # rows of the matrix of distances in memory at a time
 
 
+@short_repr
 class Neighbourhoods(NamedTuple):
-    """Shares of samples among the data, and of data among the samples, of balls to the k-th neighbour.
+    """Samples against data, by the ball of each point that reaches its k-th nearest neighbour.
 
-    ``precision`` is the share of samples inside a ball of some datum, ``recall`` that of data inside a
-    ball of some sample; ``density`` the mean number of data's balls that a sample lies in, over k (1 in
-    expectation where both are of one distribution; it may exceed 1), ``coverage`` the share of data
-    whose ball holds a sample (then ``expected_coverage``, whatever the distribution is). k is
-    ``num_neighbours``.
+    - ``precision`` is the share of samples inside a ball of some datum.
+    - ``recall`` is the share of data inside a ball of some sample.
+    - ``density`` is the mean number of balls of data that a sample lies in, over k. It is 1 in
+      expectation for equal distributions, and may exceed 1.
+    - ``coverage`` is the share of data whose ball contains a sample. For equal distributions it is
+      ``expected_coverage`` on average, for any distribution.
+
+    ``num_neighbours`` is k.
     """
 
     precision: float
@@ -30,15 +35,15 @@ class Neighbourhoods(NamedTuple):
 
 
 def neighbourhoods(data: ArrayLike, samples: ArrayLike, *, num_neighbours: int = 5) -> Neighbourhoods:
-    """Compare features of data and samples by the balls to each point's k-th nearest of its own kind.
+    """Compare features of data and samples by balls to the k-th nearest neighbour of the same kind.
 
     Args:
         data: features ``(n, columns)``.
         samples: features ``(m, columns)``.
-        num_neighbours: k; the point itself does not count.
+        num_neighbours: k. The point itself does not count.
 
     Raises:
-        ValueError: for features that do not fit each other, or k or fewer points of a kind.
+        ValueError: for different numbers of features, or at most k points of a kind.
 
     Reference: Kynkaanniemi et al. 2019, arXiv:1904.06991 (precision, recall); Naeem et al. 2020,
     arXiv:2002.09797 (density, coverage).
@@ -48,8 +53,8 @@ def neighbourhoods(data: ArrayLike, samples: ArrayLike, *, num_neighbours: int =
     n, m, k = len(x), len(y), num_neighbours
     if min(n, m) <= k or x.shape[1] != y.shape[1]:
         raise ValueError(
-            f"neighbourhoods of {k} expect more than {k} data and samples, of the same features; got "
-            f"features of shapes {x.shape} and {y.shape}."
+            f"neighbourhoods expects the same features of both, and more than {k} rows of each; got "
+            f"shapes {x.shape} and {y.shape}."
         )
     x_radius, y_radius = _radii(x, k), _radii(y, k)
     in_data, covered, recalled = np.zeros(m, int), np.zeros(n, bool), np.zeros(n, bool)
@@ -70,21 +75,24 @@ def neighbourhoods(data: ArrayLike, samples: ArrayLike, *, num_neighbours: int =
 
 
 def compute_expected_coverage(num_data: int, num_samples: int, num_neighbours: int) -> float:
-    """Return 1 - prod_{j=1..k} (n - j) / (n + m - j): a datum's k nearest are not all data."""
+    """Return 1 - prod_{j=1..k} (n - j) / (n + m - j).
+
+    This is the probability that the k points nearest to a datum are not all data.
+    """
     j = np.arange(1, num_neighbours + 1)
     return float(1 - np.prod((num_data - j) / (num_data + num_samples - j)))
 
 
 def _radii(x: np.ndarray, k: int) -> np.ndarray:
     """Return the distance of each point to its k-th nearest other one."""
-    found = [np.partition(_distances(x[rows], x), k, axis=1)[:, k] for rows in _blocks(len(x))]
-    return np.concatenate(found)
+    radii = [np.partition(_distances(x[rows], x), k, axis=1)[:, k] for rows in _blocks(len(x))]
+    return np.concatenate(radii)
 
 
 def _distances(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     from scipy.spatial.distance import cdist
 
-    return cdist(a, b)  # by differences: equal points are at 0
+    return cdist(a, b)  # by differences, so that equal points have distance 0
 
 
 def _blocks(n: int) -> list[slice]:

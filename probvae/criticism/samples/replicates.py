@@ -1,51 +1,34 @@
-"""Replicates of data: what the model would have given in their place."""
+"""Replicates of data: draws of a whole data set from the model, in the place of the data."""
 
 from collections.abc import Iterator
 from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import numpy as np
 from numpyro import handlers
 
 from probvae.batching import Rows, map_blocks, map_rows
-from probvae.checks import check_key
 from probvae.compilation import compile_program
 from probvae.evidence import Batch
 from probvae.fitted import Fitted
 from probvae.objectives.terms import trace_programs
 from probvae.typing import Params, RngKey
+from probvae.vae import VAE
 
-AT_A_TIME = 250  # data drawn together: bounds memory
+BATCH_SIZE = 250  # rows that run together, which bounds memory
 
 
 class Replicate(NamedTuple):
     """One draw of a whole data set, ``(n, *event)`` each.
 
-    ``prior`` is x ~ p(x|z), z ~ p(z) (given the datum's context); ``posterior`` the same with z ~
-    q(z|x), the datum's own code. Entries that are missing in the data are drawn too.
+    ``prior`` is x ~ p(x|z) with z ~ p(z), given the context of the datum. ``posterior`` is the same
+    with z ~ q(z|x), the code of the datum itself. Both include the entries that are missing in the
+    data.
     """
 
     prior: np.ndarray
     posterior: np.ndarray
-
-
-def apply_observation(fitted: Fitted, x: Any, rng_key: RngKey) -> Batch:
-    """Return data as the likelihood scores them: checked, and with its noise (``Spread``).
-
-    Raises:
-        ValueError: for data that do not fit, or a likelihood that is no density: nothing is drawn
-            from it.
-    """
-    check_key(rng_key)
-    likelihood = fitted.vae.likelihood
-    if not likelihood.is_density:
-        raise ValueError(
-            f"replicates are draws of p(x|z), and {type(likelihood).__name__} is no density: it scores "
-            "reconstructions only. Take a likelihood such as Gaussian or Bernoulli."
-        )
-    data = fitted.check_data(x)
-    return data._replace(x=np.asarray(fitted.vae.observe(rng_key, data.x)))
 
 
 def draw_replicates(
@@ -55,9 +38,9 @@ def draw_replicates(
 
     Args:
         fitted: a fitted VAE.
-        data: as ``observed`` returns them.
-        rng_key: a typed key; each replicate and datum has one of its own.
-        num_replicates: how many.
+        data: the result of ``observe``.
+        rng_key: a typed key. Each replicate and datum has a key of its own.
+        num_replicates: the number of data sets.
     """
     draw = partial(_draw, fitted.vae.eval(), fitted.values)
     for key in jax.random.split(rng_key, num_replicates):
@@ -65,15 +48,15 @@ def draw_replicates(
 
 
 @partial(compile_program, static_argnames=("vae",))
-def _draw(vae: Any, values: Params, rows: Rows) -> tuple[jax.Array, jax.Array]:
+def _draw(vae: VAE, values: Params, rows: Rows) -> Replicate:
     """Draw x for each datum, from the prior and from its own q(z|x)."""
 
-    def one_datum(key: RngKey, datum: Batch) -> tuple[jax.Array, jax.Array]:
+    def draw_datum(key: RngKey, datum: Batch) -> Replicate:
         prior_key, code_key, x_key = jax.random.split(key, 3)
         x, context, mask = jax.tree.map(lambda a: a[None], datum)
         model = handlers.seed(handlers.substitute(vae.model, dict(values)), prior_key)
         prior = handlers.trace(model).get_trace(None, context)["x"]["value"]
-        _, given = trace_programs(code_key, values, vae.model, vae.guide, (x, context, mask), {})
-        return prior[0], given["x"]["fn"].sample(x_key)[0]
+        _, trace = trace_programs(code_key, values, vae.model, vae.guide, (x, context, mask), {})
+        return Replicate(prior[0], trace["x"]["fn"].sample(x_key)[0])
 
-    return map_rows(one_datum, rows, rows.keys, rows.data, at_a_time=AT_A_TIME)
+    return map_rows(draw_datum, rows, batch_size=BATCH_SIZE)

@@ -1,10 +1,12 @@
-"""Test statistics: what a whole data set is boiled down to before data and replicates are compared."""
+"""Test statistics of a whole data set, for the comparison of data with replicates."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import numpy as np
+
+from probvae.typing import ArrayLike
 
 Statistic: TypeAlias = Callable[[np.ndarray], Any]
 
@@ -25,32 +27,32 @@ def share_of_zeros(x: np.ndarray) -> Any:
 
 
 def distinct_values(x: np.ndarray) -> int:
-    """Return how many values the entries take: 2 of bits, 256 of bytes, one each of real numbers."""
+    """Return the number of distinct values: 2 for bits, 256 for bytes, one per entry for reals."""
     return len(np.unique(select_observed(x)))
 
 
 def edges(x: np.ndarray) -> Any:
     """Return the mean absolute difference of neighbouring entries, in units of x.
 
-    Neighbours lie beside each other along the event's first two axes (an image's rows and columns),
-    or along its only one; 0 where it has none. Noise on pixels that are smooth in the data raises it,
-    blurred pixels lower it.
+    Neighbours are adjacent along the first two axes of the event (rows and columns of an image), or
+    along its only axis. Without an axis the result is 0. Noise on smooth images raises it, and blur
+    lowers it.
     """
     differences = [np.abs(np.ma.diff(x, axis=axis)) for axis in range(1, min(x.ndim, 3))]
-    found = np.concatenate([select_observed(d) for d in differences] or [np.zeros(1)])
-    return found.mean() if found.size else 0.0
+    flat = np.concatenate([select_observed(d) for d in differences] or [np.zeros(1)])
+    return flat.mean() if flat.size else 0.0
 
 
 @dataclass(frozen=True)
 class ShareAtEnds:
     """The share of entries at or beyond the ends of a range.
 
-    An infinite end stands for the data set's own least or greatest entry. The statistic is then a
-    function of one data set alone, so that data and replicates are treated alike.
+    An infinite end stands for the smallest or largest entry of the data set itself. So the statistic
+    depends on one data set only, and treats data and replicates alike.
 
     Args:
-        low: its lower end.
-        high: its upper end.
+        low: the lower end.
+        high: the upper end.
     """
 
     low: float
@@ -63,11 +65,7 @@ class ShareAtEnds:
 
 
 def usual_statistics(data_range: tuple[float, float]) -> dict[str, Statistic]:
-    """Return the statistics that every check has.
-
-    Args:
-        data_range: the likelihood's.
-    """
+    """Return the statistics of every check, for a likelihood with this data range."""
     return {
         "mean": mean,
         "standard_deviation": standard_deviation,
@@ -82,39 +80,36 @@ def evaluate_statistics(statistics: Mapping[str, Statistic], x: np.ndarray) -> d
     """Return each statistic of one data set, a scalar or a vector.
 
     Raises:
-        ValueError: for one that returns anything else, or numbers that are not finite.
+        ValueError: for a statistic that returns anything else, or numbers that are not finite.
     """
     return {name: _value(name, statistic(x)) for name, statistic in statistics.items()}
 
 
-def check_statistics(statistics: Any) -> None:
+def check_statistics(statistics: object) -> None:
     """Raise unless statistics are functions by name."""
-    given = statistics.values() if isinstance(statistics, Mapping) else [statistics]
-    if not isinstance(statistics, Mapping) or not all(map(callable, given)):
+    if not isinstance(statistics, Mapping) or not all(map(callable, statistics.values())):
         raise TypeError(
-            "statistics expects functions by name, as {'skewness': lambda x: ...}, each of data (n, "
-            f"*event_shape) and to a number or a vector; got {statistics!r}."
+            "statistics expects functions by name, such as {'skewness': lambda x: ...}, of data "
+            f"(n, *event_shape); got {statistics!r}."
         )
 
 
 def select_observed(x: np.ndarray) -> np.ndarray:
-    """Return the entries that are observed, as a vector."""
+    """Return the observed entries as a vector."""
     return x.compressed() if isinstance(x, np.ma.MaskedArray) else x.ravel()
 
 
-def _value(name: str, found: Any) -> np.ndarray:
+def _value(name: str, result: ArrayLike | float) -> np.ndarray:
     try:
-        value = np.asarray(found, np.float64)
-    except (TypeError, ValueError) as error:
-        raise ValueError(_check_statistic(name, repr(found))) from error
-    if value.ndim > 1 or not np.isfinite(value).all():
-        got = "numbers that are not finite" if value.ndim <= 1 else f"shape {value.shape}"
-        raise ValueError(_check_statistic(name, got))
+        value = np.asarray(result, np.float64)
+        problem = f"shape {value.shape}" if value.ndim > 1 else ""
+        problem = problem or ("" if np.isfinite(value).all() else "numbers that are not finite")
+    except (TypeError, ValueError):
+        problem = repr(result)
+    if problem:
+        raise ValueError(
+            f"the statistic {name!r} expects to return a finite number or a vector of them, from data "
+            f"(n, *event_shape); got {problem}. Reduce over the data, and avoid 0 / 0 in a constant "
+            "sample."
+        )
     return value
-
-
-def _check_statistic(name: str, got: str) -> str:
-    return (
-        f"the statistic {name!r} expects to return a finite number or a vector of them, of data (n, "
-        f"*event_shape); got {got}. Reduce over the data, and mind what is 0 / 0 in a constant sample."
-    )

@@ -1,24 +1,37 @@
-"""Two samples told apart by a classifier, or not."""
+"""Classifier two-sample tests: the accuracy at which a classifier separates two samples."""
 
 import math
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import jax
 import numpy as np
 
 from probvae.checks import check_key
 from probvae.criticism.samples.features import check_features
+from probvae.criticism.short_repr import short_repr
 from probvae.typing import ArrayLike, RngKey
 
-FEWEST = 20  # points of a kind
+MIN_POINTS = 20  # of each sample
 
 
+@runtime_checkable
+class Classifier(Protocol):
+    """A classifier with the methods of scikit-learn's."""
+
+    def fit(self, x: np.ndarray, y: np.ndarray) -> Any:
+        """Train on features ``(n, k)`` and labels ``(n,)``."""
+
+    def predict(self, x: np.ndarray) -> Any:
+        """Return labels ``(n,)``."""
+
+
+@short_repr
 class TwoSample(NamedTuple):
-    """How well a classifier tells two samples apart, on points that it was not trained on.
+    """The accuracy a of a classifier of two samples, on ``num_test`` = n points outside its training.
 
-    ``accuracy`` is 1/2 in expectation for equal distributions; ``standard_error`` sqrt(a (1 - a) / n),
-    n = ``num_test``, ``deviations`` (a - 1/2) / sqrt(1 / 4n), about standard normal for equal
-    distributions.
+    ``accuracy`` is 1/2 in expectation for equal distributions. ``standard_error`` is
+    sqrt(a (1 - a) / n). ``deviations`` is (a - 1/2) / sqrt(1 / 4n), which is about standard normal for
+    equal distributions.
     """
 
     accuracy: float
@@ -27,8 +40,8 @@ class TwoSample(NamedTuple):
     num_test: int
 
 
-def linear_classifier() -> Any:
-    """Return a logistic regression on standardised features: it sees a difference of means."""
+def linear_classifier() -> Classifier:
+    """Return a logistic regression on standardized features. It detects a difference of means."""
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
@@ -36,8 +49,8 @@ def linear_classifier() -> Any:
     return make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
 
 
-def neighbour_classifier(num_neighbours: int) -> Any:
-    """Return a vote of nearest neighbours: it sees any difference, given points enough."""
+def neighbour_classifier(num_neighbours: int) -> Classifier:
+    """Return a vote of nearest neighbours. With enough points, it detects any difference."""
     from sklearn.neighbors import KNeighborsClassifier
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
@@ -46,51 +59,45 @@ def neighbour_classifier(num_neighbours: int) -> Any:
 
 
 def two_sample_test(
-    a: ArrayLike, b: ArrayLike, *, rng_key: RngKey, classifier: Any = None
+    a: ArrayLike, b: ArrayLike, *, rng_key: RngKey, classifier: Classifier | None = None
 ) -> TwoSample:
-    """Train a classifier to tell a from b on half of either; return its accuracy on the other half.
+    """Train a classifier to separate a from b on half of each. Return its accuracy on the other half.
 
-    The larger sample is cut to the size of the smaller, by chance, so that 1/2 is what a guess gets.
+    A random part of the larger sample is used, of the size of the smaller one. So a guess has accuracy
+    1/2.
 
     Args:
         a: features ``(n, k)``.
         b: features ``(m, k)``.
-        rng_key: of the split.
-        classifier: an object with ``fit(x, y)`` and ``predict(x)``, as scikit-learn's, which is fitted
-            here; by default a vote of sqrt(n_train) nearest neighbours, features standardised.
+        rng_key: a typed key, for the split.
+        classifier: an object with scikit-learn's ``fit(x, y)`` and ``predict(x)``, which is fitted
+            here. The default is a vote of sqrt(n_train) nearest neighbours on standardized features.
 
     Raises:
-        ValueError: for features that do not fit each other, or fewer than 20 points of a kind.
+        ValueError: for different numbers of features, or fewer than 20 points of a sample.
 
     Reference: Lopez-Paz and Oquab 2017, arXiv:1610.06545.
     """
     check_key(rng_key)
     a, b = check_features(a, "a"), check_features(b, "b")
     n = min(len(a), len(b))
-    if n < FEWEST or a.shape[1] != b.shape[1]:
+    if n < MIN_POINTS or a.shape[1] != b.shape[1]:
         raise ValueError(
-            f"a two-sample test expects at least {FEWEST} points of either kind, of the same features; "
-            f"got features of shapes {a.shape} and {b.shape}."
+            f"two_sample_test expects at least {MIN_POINTS} points in each sample, with the same "
+            f"features; got shapes {a.shape} and {b.shape}."
         )
     random = np.random.default_rng(np.asarray(jax.random.key_data(rng_key)))
     a, b = (f[random.permutation(len(f))[:n]] for f in (a, b))
     train, test = (_label_rows(a[rows], b[rows]) for rows in (slice(n // 2), slice(n // 2, n)))
-    chosen = (
-        neighbour_classifier(_odd_neighbours(math.isqrt(len(train[0]))))
-        if classifier is None
-        else classifier
-    )
-    chosen.fit(*train)
-    right = np.asarray(chosen.predict(test[0])) == test[1]
-    accuracy, size = float(right.mean()), len(right)
+    if classifier is None:
+        num_neighbours = math.isqrt(len(train[0]))
+        classifier = neighbour_classifier(num_neighbours + (num_neighbours % 2 == 0))  # odd: no ties
+    classifier.fit(*train)
+    correct = np.asarray(classifier.predict(test[0])) == test[1]
+    accuracy, size = float(correct.mean()), len(correct)
     error = math.sqrt(accuracy * (1 - accuracy) / size)
     return TwoSample(accuracy, error, (accuracy - 0.5) * math.sqrt(4 * size), size)
 
 
 def _label_rows(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return np.concatenate([a, b]), np.repeat([0, 1], [len(a), len(b)])
-
-
-def _odd_neighbours(n: int) -> int:
-    """Return n or the next odd number: a vote without ties."""
-    return n + (n % 2 == 0)
