@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from probvae.checks import check_draws, check_function, check_positive_integer
+from probvae.checks import check_draw_arguments, check_function, check_positive_integer
 from probvae.criticism.observed import observe
 from probvae.criticism.posterior.annealer import AnnealedBound, Annealer, Options
 from probvae.criticism.posterior.simulation import simulate
@@ -178,7 +178,7 @@ def _options(
         "num_particles": num_particles,
         "num_leapfrog": num_leapfrog,
     }
-    check_draws(rng_key, **counts)
+    check_draw_arguments(rng_key, **counts)
     such_as = "annealing.sigmoidal_schedule"
     check_function("schedule", schedule, num_temperatures, such_as=such_as)
     b = np.asarray(schedule(num_temperatures), float)

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from probvae.batching import map_arrays
-from probvae.checks import check_draws, check_kind
+from probvae.checks import check_draw_arguments, check_kind
 from probvae.compilation import compile_program
 from probvae.criticism.datatree_variables import import_xarray, unit_names
 from probvae.criticism.posterior.simulation import simulate
@@ -112,7 +112,7 @@ def sbc(
     (symmetry, where each simulation is fitted).
     """
     check_fitted(fitted)
-    check_draws(rng_key, num_data=num_data, num_draws=num_draws)
+    check_draw_arguments(rng_key, num_data=num_data, num_draws=num_draws)
     _check_options(num_draws, levels)
     check_density(fitted.vae)
     model_key, guide_key = jax.random.split(rng_key)

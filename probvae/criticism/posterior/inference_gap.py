@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from probvae.batching import Rows, data_per_block, map_blocks, map_rows
-from probvae.checks import PositiveFloat, check_draws, check_kind
+from probvae.checks import PositiveFloat, check_draw_arguments, check_kind
 from probvae.compilation import compile_program
 from probvae.criticism.observed import observe
 from probvae.criticism.posterior.local_guide import (
@@ -121,7 +121,7 @@ def inference_gap(
     check_fitted(fitted)
     check_density(fitted.vae)
     check_one_decoder(fitted.vae, "inference_gap")
-    check_draws(rng_key, num_steps=num_steps, num_draws=num_draws, num_particles=num_particles)
+    check_draw_arguments(rng_key, num_steps=num_steps, num_draws=num_draws, num_particles=num_particles)
     if num_particles < 2:
         raise ValueError("num_particles expects at least 2, for standard errors; got 1.")
     check_kind("rate", rate, PositiveFloat)

@@ -8,7 +8,7 @@ import numpy as np
 from numpyro.infer import MCMC, NUTS, init_to_sample
 
 from probvae.batching import Rows, map_blocks, map_rows
-from probvae.checks import check_draws
+from probvae.checks import check_draw_arguments
 from probvae.compilation import compile_program
 from probvae.criticism.datatree_variables import import_xarray, unit_names
 from probvae.criticism.observed import observe
@@ -135,7 +135,7 @@ def reference_chains(
     arXiv:1903.08008.
     """
     check_fitted(fitted)
-    check_draws(rng_key, num_warmup=num_warmup, num_samples=num_samples, num_chains=num_chains)
+    check_draw_arguments(rng_key, num_warmup=num_warmup, num_samples=num_samples, num_chains=num_chains)
     if num_chains < 2:
         raise ValueError("num_chains expects at least 2, because R-hat compares chains; got 1.")
     if num_samples < 4:

@@ -33,12 +33,12 @@ def check_sites(vae: VAE, values: Params, start: Start, datum: Batch) -> None:
             f"{sorted(start_sites)}. Use annealing.anneal_from_prior or annealing.anneal_from_guide."
         )
     for name, site in sites.items():
-        reason = _explain_immovable(name, site)
+        reason = _explain_immovable(site)
         if reason:
             raise ValueError(f'annealing cannot move the site "{name}", {reason}')
 
 
-def _explain_immovable(name: str, site: dict) -> str | None:
+def _explain_immovable(site: dict) -> str | None:
     """Return why HMC cannot move a site, with what to do; None if it can."""
     support = site["fn"].support
     if not in_plate(site):

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from probvae.checks import check_draws
+from probvae.checks import check_draw_arguments
 from probvae.criticism.observed import observe
 from probvae.criticism.samples import marginal
 from probvae.criticism.samples.coverage import Coverage, Ranks, measure_coverage
@@ -125,7 +125,7 @@ def predictive_checks(
     """
     check_fitted(fitted)
     check_statistics(statistics or {})
-    check_draws(rng_key, num_replicates=num_replicates)
+    check_draw_arguments(rng_key, num_replicates=num_replicates)
     _check_options(num_replicates, levels)
     noise_key, draw_key, tie_key = jax.random.split(rng_key, 3)
     data = observe(fitted, x, noise_key, guide=False, derive_key=False)

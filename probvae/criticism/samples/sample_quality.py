@@ -6,7 +6,7 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
-from probvae.checks import check_draws, check_function
+from probvae.checks import check_draw_arguments, check_function
 from probvae.criticism.samples.features import check_features, principal_components
 from probvae.criticism.samples.frechet import frechet_distance
 from probvae.criticism.samples.neighbourhoods import Neighbourhoods, neighbourhoods
@@ -69,7 +69,7 @@ def sample_quality(
             features, or features of another shape.
     """
     check_fitted(fitted)
-    check_draws(rng_key, num_permutations=num_permutations)
+    check_draw_arguments(rng_key, num_permutations=num_permutations)
     data = fitted.check_data(x)
     if data.mask is not None:
         raise ValueError(

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
-from probvae.checks import check_draws
+from probvae.checks import check_draw_arguments
 from probvae.criticism.observed import observe
 from probvae.criticism.short_repr import short_repr
 from probvae.data_checks import fill_missing
@@ -67,7 +67,7 @@ def typicality(
     Reference: Nalisnick, Matsukawa, Teh and Lakshminarayanan 2019, arXiv:1906.02994.
     """
     check_fitted(fitted)
-    check_draws(rng_key, num_draws=num_draws, num_particles=num_particles)
+    check_draw_arguments(rng_key, num_draws=num_draws, num_particles=num_particles)
     noise_key, data_key, draw_key = jax.random.split(rng_key, 3)
     data = observe(fitted, x, noise_key, derive_key=False)
     bound = log_prob(fitted.vae, fitted.values, data, rng_key=data_key, num_particles=num_particles)
