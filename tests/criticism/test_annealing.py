@@ -261,7 +261,7 @@ def parts(**changes):
 
 REFUSED = {
     "discrete": (
-        {"prior": priors.Bernoulli(), "posterior": guides.Bernoulli()}, {}, r'"z" is discrete \(boolean\)'
+        {"prior": priors.Bernoulli(), "posterior": guides.Bernoulli()}, {}, r'"z", which is discrete \(boolean\)'
     ),
     "sphere": (
         {"prior": priors.UniformSphere(), "posterior": guides.PowerSpherical()}, {}, "biject_to"
