@@ -105,7 +105,7 @@ def test_prior_with_a_guide_that_does_not_fit_is_refused_at_the_join(prior):
         if (prior, guide) in FIT:
             continue
         names = [type(part()).__name__ for part in (registry.PRIORS[prior], registry.GUIDES[guide])]
-        with pytest.raises((TypeError, ValueError), match=f"(?s){names[0]}.*{names[1]}.*(Take|needs)"):
+        with pytest.raises((TypeError, ValueError), match=f"(?s){names[0]}.*{names[1]}.*(Take|Use|needs)"):
             joined(prior, registry.GUIDES[guide]())
 
 
@@ -240,7 +240,7 @@ def test_objective_has_its_terms_or_is_refused_before_the_fit(guide):
         vae = joined(registry.first_prior(guide), registry.GUIDES[guide](), **asked)
         found, objective = trace_structure(vae), make()
         fits = (name, guide) in TERMS
-        both = f"(?s){type(objective).__name__}.*{type(vae.posterior).__name__}.*Take"
+        both = f"(?s){type(objective).__name__}.*{type(vae.posterior).__name__}.*(Take|Use)"
         with nullcontext() if fits else pytest.raises(ValueError, match=both):
             check_objective(objective, *found[:2], found.state, type(vae.posterior).__name__)
             check_terms(objective, vae, 4)
