@@ -5,7 +5,7 @@ from probvae.distributions.autoregressive import Autoregressive
 from probvae.distributions.bernoulli import BernoulliLogits
 from probvae.distributions.categorical import CategoricalLevels
 from probvae.distributions.column_blocks import Blocks
-from probvae.distributions.concrete import ExpConcrete, check_temperature
+from probvae.distributions.concrete import ExpConcrete
 from probvae.distributions.continuous_bernoulli import ContinuousBernoulli
 from probvae.distributions.counts import NegativeBinomialLogMean, PoissonLogMean
 from probvae.distributions.discrete_codes import Bits, OneHotCategorical
@@ -37,7 +37,6 @@ __all__ = [
     "SphericalUniform",
     "bound_scale",
     "check_bound",
-    "check_temperature",
     "diagonal_normal",
     "find_centre",
     "mixture",

@@ -70,12 +70,3 @@ class ExpConcrete(dist.Distribution):
     def mean(self) -> jax.Array:
         """Return log softmax(l / t)."""
         return jax.nn.log_softmax(self.logits / self.temperature)
-
-
-def check_temperature(part: Any) -> None:
-    """Raise unless a relaxed part's temperature is a positive number."""
-    if not (math.isfinite(part.temperature) and part.temperature > 0):
-        raise ValueError(
-            f"{type(part).__name__}(temperature=...) expects a positive number; got "
-            f"{part.temperature!r}."
-        )

@@ -12,7 +12,7 @@ from numpyro.infer import ELBO, RenyiELBO, Trace_ELBO, TraceGraph_ELBO, TraceMea
 from probvae.compilation import hold_trace_lock
 from probvae.distributions.support import states
 from probvae.interfaces import AbstractVAE
-from probvae.objectives.enumeration import check_count, check_state, explain_refusal
+from probvae.objectives.enumeration import check_single_site, check_state, explain_refusal
 from probvae.objectives.objective import AbstractObjective
 from probvae.objectives.terms import has_exact_closed_form, latent_sites
 
@@ -223,7 +223,7 @@ def _check_enumerable(
 ) -> None:
     """Raise unless our objective can sum over the guide's states exactly."""
     discrete = [name for name, site in guide.items() if not site.reparametrised]
-    check_count(discrete, f"the guide {guide_name}")
+    check_single_site(discrete, f"the guide {guide_name}")
     site = guide[discrete[0]]
     if states(site.support, site.event_shape) is None:
         raise ValueError(explain_refusal(discrete[0], site.support, site.event_shape))

@@ -36,7 +36,7 @@ def find_discrete_site(
     discrete = [name for name, fn in sites.items() if fn.support.is_discrete]
     if not discrete:
         return None
-    check_count(discrete)
+    check_single_site(discrete)
     fn = sites[discrete[0]]
     support = name_support(fn.support)
     values = states(support, fn.event_shape)
@@ -122,7 +122,7 @@ def check_state(state: Iterable[str], objective: str = "ELBO") -> None:
         )
 
 
-def check_count(discrete: list[str], guide_name: str = "the guide") -> None:
+def check_single_site(discrete: list[str], guide_name: str = "the guide") -> None:
     """Raise if there are several discrete sites to sum over."""
     if len(discrete) > 1:
         raise ValueError(
