@@ -8,7 +8,7 @@ from flax import nnx
 from oracle import close
 
 from probvae import nets
-from probvae.nets.fast_convolution import conv, doubling
+from probvae.nets.fast_convolution import conv, conv_transpose
 
 X = jax.random.normal(jax.random.key(0), (3, 7, 6, 2))
 SETTINGS = {
@@ -60,8 +60,8 @@ def test_derivatives_are_those_of_jax(name):
 
 
 @pytest.mark.parametrize("side", [1, 2, 3, 4, 5])
-def test_doubling_is_the_transposed_convolution(side):
-    ours = doubling(2, 3, side, rngs=nnx.Rngs(0))
+def test_conv_transpose_is_the_transposed_convolution(side):
+    ours = conv_transpose(2, 3, side, rngs=nnx.Rngs(0))
     theirs = nnx.ConvTranspose(2, 3, (side, side), strides=(2, 2), rngs=nnx.Rngs(0))
     assert ours(X).shape == (3, 14, 12, 3)
     np.testing.assert_array_equal(ours.kernel[...], theirs.kernel[...])

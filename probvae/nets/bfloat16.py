@@ -1,4 +1,4 @@
-"""A net whose products are taken in half the bits."""
+"""`BFloat16`: a net whose matrix products use half the bits."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -8,37 +8,34 @@ import jax.numpy as jnp
 from flax import nnx
 
 from probvae.checks import Checked
+from probvae.nets.recipe import Recipe
 from probvae.typing import Shape
 
 
 @dataclass(frozen=True, repr=False)
 class BFloat16(Checked):
-    """A net that computes in bfloat16: weights, gradients and what it returns stay in float32.
+    """A net that computes in bfloat16. Its weights, gradients and outputs stay in float32.
 
-    Every NNX layer of the net casts its input and its weights, so that products, and what is kept for
-    the gradient, have half the bits (softmax and statistics of LayerNorm stay in float32).
-    Likelihoods, KL and sums over them come after the net, in float32. It pays on devices with units for
-    it: a GPU, a TPU.
+    Every NNX layer of the net casts its input and its weights. Products, and the values stored for the
+    gradient, then have half the bits. (Softmax and the statistics of LayerNorm stay in float32.)
+    Likelihoods, KL and sums over them follow in float32. It is faster on devices with bfloat16 units,
+    such as a GPU or a TPU.
 
     Args:
         net: a recipe.
 
     Raises:
-        TypeError: for a net that cannot be called, or whose module has no NNX layer to tell.
+        TypeError: the net is not callable, or its module has no NNX layer.
 
     Reference: Kalamkar et al. 2019, arXiv:1905.12322; weights in float32 as in Micikevicius et al.
     2018, arXiv:1710.03740.
     """
 
-    net: Any
-
-    def __post_init__(self) -> None:
-        if not callable(self.net):
-            raise TypeError(f"BFloat16(net=...) expects a recipe; got {self.net!r}.")
+    net: Recipe
 
     @property
     def spatial(self) -> bool:
-        """Whether the net wants images, and a context on their grid."""
+        """Whether the net uses images, and a context on their grid."""
         return getattr(self.net, "spatial", False)
 
     @property
@@ -48,7 +45,7 @@ class BFloat16(Checked):
 
     @property
     def causal(self) -> bool:
-        """Whether an entry of the output depends on those before it alone."""
+        """Whether an entry of the output depends only on the entries before it."""
         return getattr(self.net, "causal", False)
 
     def __call__(self, in_shape: Shape, out_shape: Shape, *, rngs: nnx.Rngs) -> nnx.Module:
@@ -56,19 +53,18 @@ class BFloat16(Checked):
         nodes = [node for _, node in nnx.iter_graph(net) if isinstance(node, nnx.Module)]
         layers = [module for module in nodes if hasattr(module, "dtype")]
         if not layers:
-            raise TypeError(
-                f"BFloat16 tells the layers of flax.nnx to compute in bfloat16; got {self.net}, which "
-                "has none. Set the type in the module itself, such as linen's dtype."
-            )
+            fix = "Set the dtype in the module itself, for example linen's dtype."
+            got = f"{self.net}, which has none"
+            raise TypeError(f"BFloat16 expects a net with layers of flax.nnx; got {got}. {fix}")
         for layer in layers:
             layer.dtype = jnp.bfloat16
-        return _Within(net)
+        return _BFloat16Module(net)
 
     def __repr__(self) -> str:
         return f"BFloat16({self.net})"
 
 
-class _Within(nnx.Module):
+class _BFloat16Module(nnx.Module):
     def __init__(self, net: nnx.Module) -> None:
         self.net: Any = net
 

@@ -1,30 +1,48 @@
-"""Stacks of convolutions: from an image to a vector, and back."""
+"""Convolutional nets: `Conv` from an image to a vector, `ConvDecoder` back."""
 
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar, Protocol, runtime_checkable
 
 import jax
 from flax import nnx
 
-from probvae.checks import Checked
-from probvae.nets.fast_convolution import conv, doubling
-from probvae.nets.layers import (
-    as_image,
-    check_count,
-    check_rate,
-    check_sizes,
-    describe_recipe,
-    finish_layer,
-    image_shape,
-)
+from probvae.checks import Checked, PositiveInt, Rate, Sizes
+from probvae.nets.fast_convolution import conv, conv_transpose
+from probvae.nets.layers import LayerRecipe, as_image, describe_recipe, finish_layer, image_shape
 from probvae.typing import Shape
 
 
+@runtime_checkable
+class ConvRecipe(LayerRecipe, Protocol):
+    """A recipe of strided convolutions: that of ``Conv`` or of ``ResNet``, or of their decoders."""
+
+    @property
+    def channels(self) -> Shape: ...
+
+    @property
+    def kernel(self) -> int: ...
+
+
 @dataclass(frozen=True, repr=False)
-class Conv(Checked):
-    """Strided convolutions, each halving the image, and a linear layer to the output.
+class _AbstractConv(Checked):
+    """The fields of ``Conv`` and ``ConvDecoder``."""
+
+    takes_images: ClassVar[bool] = True
+    channels: Sizes = (32, 64)
+    kernel: PositiveInt = 3
+    activation: Callable = jax.nn.relu
+    norm: Callable | None = None
+    dropout: Rate = 0.0
+
+    def __repr__(self) -> str:
+        return describe_recipe(self, channels=self.channels, kernel=self.kernel)
+
+
+@dataclass(frozen=True, repr=False)
+class Conv(_AbstractConv):
+    """An encoder of images: strided convolutions, each halving the image, and a linear layer.
 
     Args:
         channels: of each convolution.
@@ -37,70 +55,56 @@ class Conv(Checked):
     """
 
     spatial: ClassVar[bool] = True
-    takes_images: ClassVar[bool] = True
-    channels: tuple[int, ...] = (32, 64)
-    kernel: int = 3
-    activation: Callable = jax.nn.relu
-    norm: Callable | None = None
-    dropout: float = 0.0
-
-    def __post_init__(self) -> None:
-        check_sizes("Conv", "channels", self.channels)
-        check_count("Conv", "kernel", self.kernel)
-        check_rate("Conv", self.dropout)
 
     def __call__(self, in_shape: Shape, out_shape: Shape, *, rngs: nnx.Rngs) -> nnx.Module:
         return ConvModule(self, image_shape(in_shape, "Conv", "input"), out_shape, rngs)
 
-    def __repr__(self) -> str:
-        return describe_recipe(self, channels=self.channels, kernel=self.kernel)
-
 
 @dataclass(frozen=True, repr=False)
-class ConvDecoder(Checked):
-    """A linear layer to a small image, and transposed convolutions, each doubling it.
+class ConvDecoder(_AbstractConv):
+    """A decoder of images: a linear layer to a small image, and convolutions, each doubling it.
 
-    The last one's output is cropped to the size asked for. ``channels`` run from the code to
-    the image; ``kernel``, ``activation``, ``norm`` and ``dropout`` are as for ``Conv``.
+    The last output is cropped to the size of the image.
+
+    Args:
+        channels: of each transposed convolution, from the code to the image.
+        kernel: side of the square kernels.
+        activation: an elementwise function.
+        norm: a normalisation ``(features, *, rngs)`` such as ``nnx.LayerNorm``, or None.
+        dropout: rate after each layer.
+
+    Reference: Radford, Metz and Chintala 2016, arXiv:1511.06434.
     """
 
-    takes_images: ClassVar[bool] = True
-    channels: tuple[int, ...] = (64, 32)
-    kernel: int = 3
-    activation: Callable = jax.nn.relu
-    norm: Callable | None = None
-    dropout: float = 0.0
-
-    def __post_init__(self) -> None:
-        check_sizes("ConvDecoder", "channels", self.channels)
-        check_count("ConvDecoder", "kernel", self.kernel)
-        check_rate("ConvDecoder", self.dropout)
+    channels: Sizes = (64, 32)
 
     def __call__(self, in_shape: Shape, out_shape: Shape, *, rngs: nnx.Rngs) -> nnx.Module:
         image = image_shape(out_shape, "ConvDecoder", "output")
         return ConvDecoderModule(self, in_shape, image, out_shape, rngs)
 
-    def __repr__(self) -> str:
-        return describe_recipe(self, channels=self.channels, kernel=self.kernel)
 
-
-def alone(layer: nnx.Module, image: Shape) -> nnx.Module:
-    """Add nothing to a layer whose output is ``image``: what a residual net does otherwise."""
+def keep_layer(layer: nnx.Module, image: Shape) -> nnx.Module:
+    """Return a layer as it is. ``ResNet`` adds residual blocks at this place."""
     return layer
 
 
 class ConvModule(nnx.Module):
-    """The layers of ``Conv``; ``stage`` may add to each before its normalisation."""
+    """The layers of ``Conv``. ``stage`` may add blocks to each one before its normalisation."""
 
     def __init__(
-        self, net: Any, image: Shape, out_shape: Shape, rngs: nnx.Rngs, stage: Callable = alone
+        self,
+        net: ConvRecipe,
+        image: Shape,
+        out_shape: Shape,
+        rngs: nnx.Rngs,
+        stage: Callable = keep_layer,
     ) -> None:
         self.out_shape = out_shape
         *grid, n = image
         layers = []
         for m in net.channels:
             layer = conv(n, m, (net.kernel, net.kernel), strides=2, rngs=rngs)
-            grid, n = [_halve_sizes(side, 1) for side in grid], m
+            grid, n = [_halve(side, 1) for side in grid], m
             layers.append(finish_layer(net, stage(layer, (*grid, m)), m, rngs))
         self.layers = nnx.List(layers)
         self.last = nnx.Linear(math.prod(grid) * n, math.prod(out_shape), rngs=rngs)
@@ -113,30 +117,33 @@ class ConvModule(nnx.Module):
 
 
 class ConvDecoderModule(nnx.Module):
-    """The layers of ``ConvDecoder``; ``stage`` as for ``ConvModule``."""
+    """The layers of ``ConvDecoder``. ``stage`` is as for ``ConvModule``."""
 
     def __init__(
         self,
-        net: Any,
+        net: ConvRecipe,
         in_shape: Shape,
         image: Shape,
         out_shape: Shape,
         rngs: nnx.Rngs,
-        stage: Callable = alone,
+        stage: Callable = keep_layer,
     ) -> None:
         self.out_shape = out_shape
-        grid, (n, *others) = [_halve_sizes(side, len(net.channels)) for side in image[:2]], net.channels
+        # The small image is halved and rounded up once per layer, so that doubling it as often gives at
+        # least the size of the image. The surplus rows and columns are cropped: 7 -> 14 -> 28, and
+        # 5 -> 10 -> 20 for a side of 19.
+        grid, (n, *others) = [_halve(side, len(net.channels)) for side in image[:2]], net.channels
         self.small = (*grid, n)
         size = math.prod(self.small)
         first = nnx.Linear(math.prod(in_shape), size, rngs=rngs)
         self.first = finish_layer(net, stage(first, self.small), size, rngs)
         layers = []
         for m in others:
-            layer = doubling(n, m, net.kernel, rngs=rngs)
+            layer = conv_transpose(n, m, net.kernel, rngs=rngs)
             grid, n = [2 * side for side in grid], m
             layers.append(finish_layer(net, stage(layer, (*grid, m)), m, rngs))
         self.layers = nnx.List(layers)
-        self.last = doubling(n, image[2], net.kernel, rngs=rngs)
+        self.last = conv_transpose(n, image[2], net.kernel, rngs=rngs)
 
     def __call__(self, z: jax.Array) -> jax.Array:
         h = self.first(z.reshape(len(z), -1)).reshape(len(z), *self.small)
@@ -146,6 +153,6 @@ class ConvDecoderModule(nnx.Module):
         return h.reshape(len(z), *self.out_shape)
 
 
-def _halve_sizes(side: int, times: int) -> int:
-    """Halve, rounding up, as often as there are layers."""
+def _halve(side: int, times: int) -> int:
+    """Return side / 2^times, rounded up."""
     return -(-side // 2**times)

@@ -1,4 +1,4 @@
-"""Nets of dense layers: recipes that hold sizes and no arrays."""
+"""Dense nets: `Linear`, `MLP` and `GatedMLP`."""
 
 import math
 from collections.abc import Callable
@@ -7,13 +7,13 @@ from dataclasses import dataclass
 import jax
 from flax import nnx
 
-from probvae.checks import Checked
-from probvae.nets.layers import check_rate, check_sizes, describe_recipe, finish_layer
+from probvae.checks import Checked, Rate, Sizes
+from probvae.nets.layers import describe_recipe, finish_layer
 from probvae.typing import Shape
 
 
-class _Stack(nnx.Module):
-    """Flatten a datum, apply the layers in turn, give the output its shape."""
+class _DenseModule(nnx.Module):
+    """Flatten a datum, apply the layers in turn, and reshape the output."""
 
     def __init__(self, layers: list[nnx.Module], out_shape: Shape) -> None:
         self.layers = nnx.List(layers)
@@ -27,7 +27,7 @@ class _Stack(nnx.Module):
 
 
 class _GatedDense(nnx.Module):
-    """(W x + b) * sigmoid(V x + c), with He's start."""
+    """(W x + b) * sigmoid(V x + c), with He's initialization."""
 
     def __init__(self, n: int, m: int, *, rngs: nnx.Rngs) -> None:
         he = nnx.initializers.he_normal()
@@ -40,19 +40,19 @@ class _GatedDense(nnx.Module):
 
 @dataclass(frozen=True)
 class Linear(Checked):
-    """One affine map, f(x) = W x + b; with it a Gaussian VAE is probabilistic PCA.
+    """One affine map, $f(x) = W x + b$. With it, a Gaussian VAE is probabilistic PCA.
 
     Reference: Tipping and Bishop 1999; Lucas et al. 2019, arXiv:1911.02469.
     """
 
     def __call__(self, in_shape: Shape, out_shape: Shape, *, rngs: nnx.Rngs) -> nnx.Module:
         sizes = math.prod(in_shape), math.prod(out_shape)
-        return _Stack([nnx.Linear(*sizes, rngs=rngs)], out_shape)
+        return _DenseModule([nnx.Linear(*sizes, rngs=rngs)], out_shape)
 
 
 @dataclass(frozen=True, repr=False)
 class MLP(Checked):
-    """Dense layers with an activation between them, and a linear last one.
+    """A multilayer perceptron: dense layers with activations, and a linear output layer.
 
     Args:
         hidden: widths of the hidden layers.
@@ -61,14 +61,10 @@ class MLP(Checked):
         dropout: rate after each hidden layer.
     """
 
-    hidden: tuple[int, ...] = (500,)
+    hidden: Sizes = (500,)
     activation: Callable = jax.nn.relu
     norm: Callable | None = None
-    dropout: float = 0.0
-
-    def __post_init__(self) -> None:
-        check_sizes("MLP", "hidden", self.hidden)
-        check_rate("MLP", self.dropout)
+    dropout: Rate = 0.0
 
     def __call__(self, in_shape: Shape, out_shape: Shape, *, rngs: nnx.Rngs) -> nnx.Module:
         def layer(n: int, m: int) -> nnx.Module:
@@ -82,7 +78,7 @@ class MLP(Checked):
 
 @dataclass(frozen=True)
 class GatedMLP(Checked):
-    """Gated dense layers h * sigmoid(g), and a linear last one.
+    r"""Gated dense layers, $(W x + b) \, \sigma(V x + c)$, and a linear output layer.
 
     Args:
         hidden: widths of the hidden layers.
@@ -90,10 +86,7 @@ class GatedMLP(Checked):
     Reference: the nets of Tomczak and Welling 2018, arXiv:1705.07120, section 4.1.
     """
 
-    hidden: tuple[int, ...] = (300, 300)
-
-    def __post_init__(self) -> None:
-        check_sizes("GatedMLP", "hidden", self.hidden)
+    hidden: Sizes = (300, 300)
 
     def __call__(self, in_shape: Shape, out_shape: Shape, *, rngs: nnx.Rngs) -> nnx.Module:
         def layer(n: int, m: int) -> nnx.Module:
@@ -107,4 +100,4 @@ def _stack_layers(
 ) -> nnx.Module:
     sizes = (math.prod(in_shape), *hidden)
     layers = [layer(n, m) for n, m in zip(sizes[:-1], sizes[1:], strict=True)]
-    return _Stack([*layers, nnx.Linear(sizes[-1], math.prod(out_shape), rngs=rngs)], out_shape)
+    return _DenseModule([*layers, nnx.Linear(sizes[-1], math.prod(out_shape), rngs=rngs)], out_shape)

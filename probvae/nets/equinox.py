@@ -1,8 +1,9 @@
-"""Equinox modules as nets."""
+"""`Equinox`: equinox modules as nets."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from types import ModuleType
+from typing import Any, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -12,17 +13,19 @@ from probvae.checks import Checked
 from probvae.nets.external_modules import check_hashable, check_module, describe_adapter, reshape_output
 from probvae.typing import Shape
 
+EquinoxTree: TypeAlias = Any  # equinox.Module: equinox is optional, so its class has no import here
+
 
 @dataclass(frozen=True, repr=False)
 class Equinox(Checked):
     """An equinox module as a net, called on one datum and mapped over the batch.
 
-    Its floating arrays are the weights. Where it has layers with an ``inference`` flag (dropout), they
-    are told the mode, and ``__call__(x, *, key)`` gets a key for each datum. Layers with running state
-    (``BatchNorm``) are refused. Its output is put into ``out_shape``, in C order.
+    Its floating-point arrays are the weights. Layers with an ``inference`` flag (dropout) receive the
+    mode, and ``__call__(x, *, key)`` receives a key for each datum. Layers with running state
+    (``BatchNorm``) raise ``ValueError``. The output is reshaped to ``out_shape``, in C order.
 
     Args:
-        make: the module's class, or a function, that takes ``(in_shape, out_shape, *, key)``.
+        make: the module's class, or a function, with the arguments ``(in_shape, out_shape, *, key)``.
         spatial: whether context and mask join the encoder's image as channels, not as one vector.
     """
 
@@ -41,22 +44,22 @@ class Equinox(Checked):
 
 
 class EquinoxModule(nnx.Module):
-    """An equinox module's arrays as NNX variables, put together again at each call."""
+    """An equinox module whose arrays are NNX variables. It is assembled again at each call."""
 
-    def __init__(self, name: str, module: Any, out_shape: Shape, rngs: nnx.Rngs) -> None:
-        eqx = _equinox(name)
+    def __init__(self, name: str, module: EquinoxTree, out_shape: Shape, rngs: nnx.Rngs) -> None:
+        eqx = _import_equinox(name)
         check_module(name, module, eqx.Module)
         _check_stateless(module, eqx)
         arrays, rest = eqx.partition(module, eqx.is_array)
-        leaves, form = jax.tree.flatten(arrays)
-        self.arrays = nnx.List([_variable(leaf) for leaf in leaves])
-        self.whole = lambda leaves: eqx.combine(jax.tree.unflatten(form, leaves), rest)
+        leaves, structure = jax.tree.flatten(arrays)
+        self.arrays = nnx.List([_make_variable(leaf) for leaf in leaves])
+        self.assemble = lambda leaves: eqx.combine(jax.tree.unflatten(structure, leaves), rest)
         self.mode = eqx.nn.inference_mode
-        self.key = rngs.dropout.fork() if _some(module, _has_mode) else None
+        self.key = rngs.dropout.fork() if _has_node(module, _has_inference_flag) else None
         self.out_shape, self.deterministic = out_shape, True
 
     def __call__(self, x: jax.Array) -> jax.Array:
-        module = self.whole([array[...] for array in self.arrays])
+        module = self.assemble([array[...] for array in self.arrays])
         if self.key is None:
             return reshape_output(jax.vmap(module)(x), self.out_shape)
         module = self.mode(module, self.deterministic)
@@ -65,34 +68,30 @@ class EquinoxModule(nnx.Module):
         return reshape_output(y, self.out_shape)
 
 
-def _variable(array: jax.Array) -> nnx.Variable:
-    """Floating arrays are weights; others (indices, tables) stay as they are."""
+def _make_variable(array: jax.Array) -> nnx.Variable:
+    """Make floating-point arrays weights. Other arrays (indices, tables) are not trained."""
     return (nnx.Param if jnp.issubdtype(array.dtype, jnp.inexact) else nnx.BatchStat)(array)
 
 
-def _has_mode(node: Any) -> bool:
+def _has_inference_flag(node: object) -> bool:
     return hasattr(node, "inference")
 
 
-def _some(module: Any, kind: Callable[[Any], bool]) -> bool:
-    return any(kind(node) for node in jax.tree.leaves(module, is_leaf=kind))
+def _has_node(module: EquinoxTree, condition: Callable[[Any], bool]) -> bool:
+    return any(condition(node) for node in jax.tree.leaves(module, is_leaf=condition))
 
 
-def _check_stateless(module: Any, eqx: Any) -> None:
-    if _some(module, lambda node: isinstance(node, eqx.nn.StateIndex)):
-        raise ValueError(
-            f"the equinox module {type(module).__name__} has layers with running state (BatchNorm); "
-            "expected a function of the datum alone. Take equinox.nn.LayerNorm or GroupNorm, or an "
-            "NNX net with nnx.BatchNorm."
-        )
+def _check_stateless(module: EquinoxTree, eqx: ModuleType) -> None:
+    if _has_node(module, lambda node: isinstance(node, eqx.nn.StateIndex)):
+        fix = "Use equinox.nn.LayerNorm or GroupNorm, or an NNX net with nnx.BatchNorm."
+        got = f"{type(module).__name__}, which has layers with running state (BatchNorm)"
+        raise ValueError(f"expected an equinox module without state; got {got}. {fix}")
 
 
-def _equinox(name: str) -> Any:
+def _import_equinox(name: str) -> ModuleType:
     try:
         import equinox
     except ImportError as error:
-        raise ImportError(
-            f"{name} expects equinox, for a module that is not NNX's; it is not installed: "
-            "pip install equinox."
-        ) from error
+        fix = "Run: pip install equinox"
+        raise ImportError(f"{name} expects equinox, which is not installed. {fix}") from error
     return equinox

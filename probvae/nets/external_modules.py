@@ -1,73 +1,70 @@
-"""What the adapters of modules from elsewhere share: shapes, and errors that name the adapter."""
+"""Shared code of the adapters for external modules: output shapes, and errors that name the adapter."""
 
 import math
-from typing import Any
+from typing import Any, TypeAlias
 
 import jax
 from flax import nnx
 
+from probvae.checks import Checked
 from probvae.typing import Shape
 
+Candidate: TypeAlias = Any  # a net as a user gives it, perhaps a module of another framework
 
-def reshape_output(y: Any, out_shape: Shape) -> jax.Array:
-    """Put an output of the right size into its shape; ``register`` refuses one of another size."""
+
+def reshape_output(y: Candidate, out_shape: Shape) -> jax.Array:
+    """Reshape an output of the right size. Another size is returned: ``register`` raises for it."""
     if not isinstance(y, jax.Array):
-        raise TypeError(
-            f"expected one array of {math.prod(out_shape)} numbers per datum from a net's module, for "
-            f"the shape {out_shape}; got a {type(y).__name__}. Stack what it returns on the last axis."
-        )
-    fits = y.ndim > 0 and math.prod(y.shape[1:]) == math.prod(out_shape)
-    return y.reshape(len(y), *out_shape) if fits else y
+        expected = f"one array of {math.prod(out_shape)} numbers per datum, for the shape {out_shape}"
+        fix = "Stack the outputs on the last axis."
+        raise TypeError(f"a net's module expects to return {expected}; got a {type(y).__name__}. {fix}")
+    has_size = y.ndim > 0 and math.prod(y.shape[1:]) == math.prod(out_shape)
+    return y.reshape(len(y), *out_shape) if has_size else y
 
 
-def describe_adapter(net: Any, module: Any) -> str:
-    """Name an adapter and what it adapts in one line, without addresses."""
+def describe_adapter(net: Checked, module: Candidate) -> str:
+    """Return the repr of an adapter: its name and the module's, without memory addresses."""
     name = getattr(module, "__name__", type(module).__name__)
-    return f"{type(net).__name__}({name}{', spatial=True' if net.spatial else ''})"
+    spatial = ", spatial=True" if getattr(net, "spatial", False) else ""
+    return f"{type(net).__name__}({name}{spatial})"
 
 
-def check_hashable(name: str, value: Any, form: str) -> None:
-    """Raise unless a recipe's field can be hashed: modules with weights or lists cannot."""
+def check_hashable(name: str, value: Candidate, form: str) -> None:
+    """Raise `TypeError` unless a recipe's field is hashable. Modules with weights, or lists, are not."""
     try:
         hash(value)
     except TypeError as error:
-        raise TypeError(
-            f"nets.{name} expects a value without arrays or lists, which can be hashed; got a "
-            f"{type(value).__name__}. Give a function `{form}` that makes it"
-            f"{', or nets.PretrainedNet(module) for the weights it has' if name == 'Equinox' else ''}."
-        ) from error
+        own = ", or nets.PretrainedNet(module) to use its weights" if name == "Equinox" else ""
+        got = f"a {type(value).__name__}. Give a function `{form}`{own}."
+        raise TypeError(f"nets.{name} expects a hashable value, without arrays; got {got}") from error
 
 
-def check_module(name: str, module: Any, kind: type) -> None:
-    """Raise unless what a recipe made is a module of its framework."""
+def check_module(name: str, module: Candidate, kind: type) -> None:
+    """Raise `TypeError` unless a recipe made a module of its framework."""
     if not isinstance(module, kind):
         framework = "NNX" if kind is nnx.Module else kind.__module__.split(".")[0]
-        raise TypeError(
-            f"{name} expects to make a {framework} module; got {module!r}. {adapter_hint(module)}"
-        )
+        hint = adapter_hint(module)
+        raise TypeError(f"{name} expects to make a {framework} module; got {module!r}. {hint}")
 
 
-def is_module(net: Any) -> bool:
-    """Whether something is a module and no recipe: it is built, or of another framework."""
+def is_module(net: Candidate) -> bool:
+    """Return whether a net is a built NNX module, or a module or class of another framework."""
     return isinstance(net, nnx.Module) or _framework(net) in ("linen", "equinox")
 
 
-def adapter_hint(net: Any) -> str:
-    """Say how to give something as a net."""
+def adapter_hint(net: Candidate) -> str:
+    """Return the advice for something that is not a recipe."""
     if _framework(net) == "linen":
         return "Give a linen module as nets.Linen(module)."
     if _framework(net) == "equinox" and isinstance(net, type):
         return f"Give an equinox class as nets.Equinox({net.__name__})."
     if _framework(net) == "equinox":
-        return "Give an equinox module as nets.Equinox(make), or nets.PretrainedNet(module) for its weights."
-    return (
-        "A module that is built already must be given as its recipe, or, to start from its weights, "
-        "as nets.PretrainedNet(module)."
-    )
+        return "Give an equinox module as nets.Equinox(make), or with its weights as nets.PretrainedNet(module)."
+    return "Give the recipe of a module, or, to start from its weights, nets.PretrainedNet(module)."
 
 
-def _framework(net: Any) -> str:
-    """Name where a module or its class comes from, without importing it."""
+def _framework(net: Candidate) -> str:
+    """Return the framework of a module or class, without importing it."""
     kind = net if isinstance(net, type) else type(net)
     homes = [base.__module__.split(".") for base in kind.__mro__]
     if ["flax", "linen"] in [home[:2] for home in homes]:

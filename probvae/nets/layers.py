@@ -1,16 +1,32 @@
-"""What the nets are built of: layers with normalisation, activation and dropout."""
+"""Building blocks of nets: finished layers, names of recipes, and shapes of images."""
 
+import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import jax
 from flax import nnx
 
+from probvae.checks import Checked
 from probvae.typing import Shape
 
 
+@runtime_checkable
+class LayerRecipe(Protocol):
+    """A recipe whose layers end with normalisation, activation and dropout."""
+
+    @property
+    def activation(self) -> Callable: ...
+
+    @property
+    def norm(self) -> Callable | None: ...
+
+    @property
+    def dropout(self) -> float: ...
+
+
 class FinishedLayer(nnx.Module):
-    """A layer followed by normalisation, activation and dropout, each if asked for."""
+    """A layer followed by activation, with optional normalisation before and dropout after."""
 
     def __init__(
         self,
@@ -34,22 +50,19 @@ class FinishedLayer(nnx.Module):
         return self.dropout(h) if self.dropout else h
 
 
-def finish_layer(net: Any, layer: Callable, features: int, rngs: nnx.Rngs) -> FinishedLayer:
-    """Finish a layer as its net's recipe says."""
+def finish_layer(net: LayerRecipe, layer: Callable, features: int, rngs: nnx.Rngs) -> FinishedLayer:
+    """Add the normalisation, activation and dropout of a recipe to a layer."""
     return FinishedLayer(
         layer, features, activation=net.activation, norm=net.norm, dropout=net.dropout, rngs=rngs
     )
 
 
-def describe_recipe(net: Any, **sizes: Any) -> str:
-    """Name a recipe as it would be written: functions by name, defaults left out."""
-    told = [f"{name}={value}" for name, value in sizes.items()]
-    told.append(f"activation={getattr(net.activation, '__name__', net.activation)}")
-    norm, dropout = getattr(net, "norm", None), getattr(net, "dropout", 0.0)
-    told += [f"norm={getattr(norm, '__name__', norm)}"] if norm else []
-    told += [f"dropout={dropout}"] if dropout else []
-    told += ["remat=True"] if getattr(net, "remat", False) else []
-    return f"{type(net).__name__}({', '.join(told)})"
+def describe_recipe(net: Checked, **sizes: object) -> str:
+    """Return the repr of a recipe: functions by name, without fields that have their default."""
+    fields: dict[str, Any] = {**sizes, "activation": getattr(net, "activation")}  # noqa: B009
+    fields |= {name: value for name in ("norm", "dropout", "remat") if (value := getattr(net, name, None))}
+    words = [f"{name}={getattr(value, '__name__', value)}" for name, value in fields.items()]
+    return f"{type(net).__name__}({', '.join(words)})"
 
 
 def as_image(x: jax.Array) -> jax.Array:
@@ -60,45 +73,23 @@ def as_image(x: jax.Array) -> jax.Array:
 def image_shape(shape: Shape, name: str, what: str) -> tuple[int, int, int]:
     """Return (height, width, channels) of an image.
 
-    An output may have further axes, such as the two numbers of a mean and a scale for each entry of x:
-    all axes after the second are channels.
+    All axes after the second are channels. An output may have several, for example a mean and a scale
+    for each entry of x.
+
+    Args:
+        shape: of one input or output.
+        name: of the net, for the error.
+        what: ``"input"`` or ``"output"``.
 
     Raises:
-        ValueError: for a shape that is no image.
+        ValueError: the shape is not that of an image.
     """
+    fix = ""
     if what == "input" and len(shape) > 3:
-        raise ValueError(
-            f"{name} expects images (height, width[, channels]) as its {what}; got shape {shape}, "
-            f"which has {len(shape)} axes. Merge the further axes into the channels, or take nets.MLP, "
-            "which reads all entries as one vector."
-        )
+        fix = "Merge the further axes into the channels, or use nets.MLP, which flattens its input."
     if len(shape) < 2:
-        raise ValueError(
-            f"{name} expects images (height, width[, channels]) as its {what}; got shape {shape}. "
-            "Take nets.MLP for vectors."
-        )
-    channels = 1
-    for n in shape[2:]:
-        channels *= n
-    return shape[0], shape[1], channels
-
-
-def check_rate(name: str, dropout: Any) -> None:
-    """Raise unless a dropout rate is in [0, 1)."""
-    if not 0 <= dropout < 1:
-        raise ValueError(f"{name}(dropout=...) expects a rate in [0, 1); got {dropout!r}.")
-
-
-def check_count(name: str, field: str, count: Any) -> None:
-    """Raise unless ``count`` is a positive integer."""
-    if not isinstance(count, int) or isinstance(count, bool) or count < 1:
-        raise ValueError(f"{name}({field}=...) expects a positive integer; got {count!r}.")
-
-
-def check_sizes(name: str, field: str, sizes: Any) -> None:
-    """Raise unless ``sizes`` is a tuple of positive integers."""
-    if not isinstance(sizes, tuple) or not all(isinstance(n, int) and n > 0 for n in sizes):
-        raise ValueError(
-            f"{name}({field}=...) expects a tuple of positive integers, such as (32, 64); "
-            f"got {sizes!r}."
-        )
+        fix = "Use nets.MLP for vectors."
+    if fix:
+        expected = f"images (height, width[, channels]) as its {what}"
+        raise ValueError(f"{name} expects {expected}; got shape {shape}. {fix}")
+    return shape[0], shape[1], math.prod(shape[2:])

@@ -1,4 +1,4 @@
-"""Masked convolutions: pixel i of the output depends on pixels before i, and on what it is told."""
+"""`MaskedConv`: masked convolutions, in which an output pixel depends only on the pixels before it."""
 
 import math
 from collections.abc import Callable
@@ -9,83 +9,80 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from probvae.checks import Checked
+from probvae.checks import Checked, PositiveInt, Sizes
 from probvae.nets.fast_convolution import conv
-from probvae.nets.layers import check_sizes, describe_recipe
+from probvae.nets.layers import describe_recipe
 from probvae.typing import Shape
 
 
 @dataclass(frozen=True, repr=False)
 class MaskedConv(Checked):
-    """A PixelCNN: from ``(h, w, 1 + context)`` to ``(h, w, k)``, a pixel a function of those before it.
+    r"""A PixelCNN from ``(h, w, 1 + context)`` to ``(h, w, k)``: a pixel is a function of those before it.
 
-    The order is row by row, left to right; the image is the first channel of the input, and the others,
-    the context, are seen by every layer at their pixel. In place of masked kernels, two stacks of
-    convolutions see a shifted image: v the rows above (down by one), u the pixels to the left (right
-    by one), layer by layer
+    The order is row by row, left to right. The image is the first channel of the input. The other
+    channels, the context $c$, enter every layer at their pixel. Two stacks of convolutions on a shifted
+    image take the place of masked kernels. $v$ covers the rows above (shifted down by one), and $u$ the
+    pixels to the left (shifted right by one). Layer by layer,
 
-        v' = a(conv(v) + A c),    u' = a(conv(u) + B v' + C c),
+    $$v' = a(\mathrm{conv}(v) + A c), \quad u' = a(\mathrm{conv}(u) + B v' + C c).$$
 
-    (gated: a(h) = tanh(h_1) * sigmoid(h_2), h_1 and h_2 the halves of twice as many channels), with
-    kernels that reach only up, or only left, so that no earlier pixel within reach is in a blind
-    spot. ``len(channels) * (kernel // 2) + 1`` is the reach, in pixels, to the left and up.
+    A gated layer has twice as many channels, in halves $h_1$ and $h_2$, and
+    $a(h) = \tanh(h_1) \, \sigma(h_2)$. The kernels reach only up, or only left, so there is no blind
+    spot: every earlier pixel within reach counts. The reach is ``len(channels) * (kernel // 2) + 1``
+    pixels to the left and up.
 
     Args:
         channels: of each layer.
-        kernel: side of the square whose upper half the kernels cover; odd.
-        activation: a, an elementwise function; not asked where gated.
+        kernel: side of the square whose upper half the kernels cover. It must be odd.
+        activation: a, an elementwise function. A gated net does not use it.
         residual: whether a layer as wide as the one before adds its input u.
-        gated: whether a is the gate; it takes twice the weights.
+        gated: whether a is the gate. It takes twice the weights.
 
     Raises:
-        ValueError: for no layers, or a side that is even or below 3.
+        ValueError: there are no layers, or the side is even or below 3.
 
-    Reference: van den Oord, Kalchbrenner and Kavukcuoglu 2016, arXiv:1601.06759, section 3.3; the two
+    Reference: van den Oord, Kalchbrenner and Kavukcuoglu 2016, arXiv:1601.06759, section 3.3. The two
     stacks: van den Oord et al. 2016, arXiv:1606.05328, sections 2.1 (the gate) and 2.2.
     """
 
     spatial: ClassVar[bool] = True
     causal: ClassVar[bool] = True
-    channels: tuple[int, ...] = (32, 32, 32)
-    kernel: int = 5
+    channels: Sizes = (32, 32, 32)
+    kernel: PositiveInt = 5
     activation: Callable = jax.nn.relu
     residual: bool = True
     gated: bool = False
 
     def __post_init__(self) -> None:
-        check_sizes("MaskedConv", "channels", self.channels)
         if not self.channels:
             raise ValueError("MaskedConv(channels=...) expects at least one layer, as (32,); got ().")
-        if not isinstance(self.kernel, int) or self.kernel < 3 or self.kernel % 2 == 0:
-            raise ValueError(
-                f"MaskedConv(kernel=...) expects an odd side of 3 or more; got {self.kernel!r}."
-            )
+        if self.kernel < 3 or self.kernel % 2 == 0:
+            raise ValueError(f"MaskedConv(kernel=...) expects an odd side >= 3; got {self.kernel!r}.")
 
     def __call__(self, in_shape: Shape, out_shape: Shape, *, rngs: nnx.Rngs) -> nnx.Module:
         if len(in_shape) != 3 or len(out_shape) < 2 or in_shape[:2] != out_shape[:2]:
-            raise ValueError(
-                "MaskedConv expects an image (height, width, 1 + context) and gives (height, width, "
-                f"k); got {in_shape} and {out_shape}. It serves likelihoods.Autoregressive on images; "
-                "for an encoder take nets.Conv."
-            )
+            fix = "Use it in likelihoods.Autoregressive on images, and nets.Conv as an encoder."
+            expected = "an image (height, width, 1 + context) as its input and (height, width, k) as output"
+            raise ValueError(f"MaskedConv expects {expected}; got {in_shape} and {out_shape}. {fix}")
         return _MaskedConvModule(self, in_shape, out_shape, rngs)
 
     def __repr__(self) -> str:
-        told = {"channels": self.channels, "kernel": self.kernel, "residual": self.residual}
-        return describe_recipe(self, **told, **({"gated": True} if self.gated else {}))
+        fields = {"channels": self.channels, "kernel": self.kernel, "residual": self.residual}
+        return describe_recipe(self, **fields, **({"gated": True} if self.gated else {}))
 
 
 class _Layer(nnx.Module):
     """One layer of both stacks (see ``MaskedConv``)."""
 
-    def __init__(self, net: MaskedConv, n: int, m: int, told: int, rngs: nnx.Rngs) -> None:
+    def __init__(self, net: MaskedConv, n: int, m: int, context: int, rngs: nnx.Rngs) -> None:
         side, half = net.kernel, net.kernel // 2
         above, left = ((half, 0), (half, half)), ((0, 0), (half, 0))
         wide = 2 * m if net.gated else m
         self.rows = conv(n, wide, (half + 1, side), padding=above, rngs=rngs)
         self.row = conv(n, wide, (1, half + 1), padding=left, rngs=rngs)
         self.down = nnx.Linear(m, wide, rngs=rngs)
-        self.told = nnx.Linear(told, 2 * wide, use_bias=False, rngs=rngs) if told else None
+        # `told` is a key of saved weights: it keeps its name
+        self.told = nnx.Linear(context, 2 * wide, use_bias=False, rngs=rngs) if context else None
         self.activation = _gate if net.gated else net.activation
         self.residual = net.residual and n == m
 
@@ -104,13 +101,17 @@ def _gate(h: jax.Array) -> jax.Array:
 class _MaskedConvModule(nnx.Module):
     def __init__(self, net: MaskedConv, in_shape: Shape, out_shape: Shape, rngs: nnx.Rngs) -> None:
         self.out_shape = out_shape
-        told, sizes = in_shape[2] - 1, (1, *net.channels)
+        context, sizes = in_shape[2] - 1, (1, *net.channels)
         pairs = zip(sizes[:-1], sizes[1:], strict=True)
-        self.layers = nnx.List([_Layer(net, n, m, told, rngs) for n, m in pairs])
+        self.layers = nnx.List([_Layer(net, n, m, context, rngs) for n, m in pairs])
         self.last = nnx.Linear(sizes[-1], math.prod(out_shape[2:]), rngs=rngs)
 
     def __call__(self, x: jax.Array) -> jax.Array:
-        image, c = x[..., :1], x[..., 1:]
+        # Pixel (i, j) of v holds pixels of rows < i, in all columns, and of u also those of row i in
+        # columns < j. The two shifts make this true at the start. Each layer keeps it: its kernels reach
+        # from (i, j) only up (v), or only left (u), and u adds v of the same pixel. A single stack with
+        # a masked square kernel would miss pixels above to the right: the blind spot.
+        image, c = x[..., :1], x[..., 1:]  # (batch, h, w, 1), (batch, h, w, context)
         v = jnp.pad(image, ((0, 0), (1, 0), (0, 0), (0, 0)))[:, :-1]
         u = jnp.pad(image, ((0, 0), (0, 0), (1, 0), (0, 0)))[:, :, :-1]
         for layer in self.layers:

@@ -1,4 +1,4 @@
-"""Images as grids of square patches, and the places of the patches."""
+"""Patches of images: cutting, joining, and fixed embeddings of their positions."""
 
 import jax
 import jax.numpy as jnp
@@ -6,18 +6,18 @@ import jax.numpy as jnp
 from probvae.typing import Shape
 
 
-def grid_of(name: str, image: Shape, patch: int) -> Shape:
-    """Return how many patches stand in a column and in a row of an image.
+def count_patches(name: str, image: Shape, patch: int) -> Shape:
+    """Return the number of rows and of columns of patches in an image.
 
     Raises:
-        ValueError: where a side of the image is not a multiple of the patch's.
+        ValueError: a side of the image is not a multiple of the patch's. The message begins with
+            ``name``, the net.
     """
     height, width = image[:2]
     if height % patch or width % patch:
-        raise ValueError(
-            f"{name}(patch={patch}) expects an image whose sides are multiples of {patch}; got "
-            f"{height} x {width}. Take a patch that divides both, or pad the images."
-        )
+        expected = f"an image whose sides are multiples of {patch}"
+        fix = "Use a patch that divides both sides, or pad the images."
+        raise ValueError(f"{name}(patch={patch}) expects {expected}; got {height} x {width}. {fix}")
     return height // patch, width // patch
 
 
@@ -30,18 +30,19 @@ def to_patches(x: jax.Array, patch: int) -> jax.Array:
 
 
 def from_patches(patches: jax.Array, patch: int) -> jax.Array:
-    """Put patches back into images: the inverse of ``to_patches``."""
+    """Join patches to images, the inverse of ``to_patches``."""
     batch, rows, columns, pixels = patches.shape
     x = patches.reshape(batch, rows, columns, patch, patch, pixels // patch**2).swapaxes(2, 3)
     return x.reshape(batch, rows * patch, columns * patch, -1)
 
 
 def positions(grid: Shape, hidden: int) -> jax.Array:
-    """Return the place of each patch, ``(rows, columns, hidden)``: fixed sines and cosines.
+    r"""Return fixed sines and cosines of the position of each patch, ``(rows, columns, hidden)``.
 
-    With w_k = 10000^(-k/n), n = hidden/4, the patch in row i and column j has
+    With $n = hidden / 4$ and $w_k = 10000^{-k / n}$ for $k = 0, \dots, n - 1$, the patch in row $i$ and
+    column $j$ has, in this order,
 
-        (sin(i w_k), cos(i w_k), sin(j w_k), cos(j w_k)),    k = 0, ..., n - 1, in this order.
+    $$\sin(i w_k), \; \cos(i w_k), \; \sin(j w_k), \; \cos(j w_k).$$
 
     Reference: Vaswani et al. 2017, arXiv:1706.03762, section 3.5, once for the row and once for the
     column as in He et al. 2022, arXiv:2111.06377, whose code has the column first.
@@ -51,7 +52,7 @@ def positions(grid: Shape, hidden: int) -> jax.Array:
 
     def waves(count: int) -> jax.Array:
         angles = jnp.arange(count)[:, None] * w
-        return jnp.concatenate([jnp.sin(angles), jnp.cos(angles)], axis=-1)
+        return jnp.concatenate([jnp.sin(angles), jnp.cos(angles)], axis=-1)  # (count, 2 n)
 
     rows, columns = (waves(count) for count in grid)
     shape = (*grid, hidden // 2)

@@ -1,4 +1,4 @@
-"""Modules that have their weights already."""
+"""`PretrainedNet`: a module that brings its weights."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -14,15 +14,15 @@ from probvae.typing import Shape
 
 @dataclass(frozen=True, eq=False, repr=False)
 class PretrainedNet(Checked):
-    """A module with weights: training starts from these, whatever the key.
+    """A module with weights. Training starts from these weights, for any key.
 
-    The weights are copied, so training leaves the module given as it is; do not change it meanwhile.
-    Nets over several keys start alike. Two of these are equal only if they are one object: build it
-    once. Its output is put into ``out_shape``, in C order.
+    The weights are copied, so training does not change your module. Do not change it meanwhile. Nets
+    trained from several keys start alike. Two pretrained nets are equal only if they are one object:
+    build it once. The output is reshaped to ``out_shape``, in C order.
 
     Args:
-        module: an NNX or equinox module. (A linen module has no weights: ``init_params`` of ``fit``
-            takes what it starts from.)
+        module: an NNX or equinox module. (A linen module has no weights. Give its initial values to
+            ``fit`` as ``init_params``.)
         spatial: whether context and mask join the encoder's image as channels, not as one vector.
     """
 

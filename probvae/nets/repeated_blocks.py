@@ -1,35 +1,37 @@
-"""Blocks of one form, one after the other: compiled once, however deep."""
+"""`RepeatedBlocks`: equal blocks in a loop, compiled once at any depth."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import TypeAlias
 
 import jax
 from flax import nnx
+
+Arrays: TypeAlias = tuple[nnx.State, nnx.State]  # weights, and running state
 
 
 class RepeatedBlocks(nnx.Module):
     """``depth`` blocks in a loop, their weights stacked along a first axis.
 
-    Each block starts as ``make(rngs)`` starts one, from a key of its own; running state and dropout are
-    a block's own too. With ``remat`` only what each block is given is kept for the gradient, and the
+    ``make(rngs)`` initializes each block from its own key. Running state and dropout are separate for
+    each block, too. With ``remat``, only the inputs of the blocks are stored for the gradient, and the
     rest is computed again (Chen et al. 2016, arXiv:1604.06174).
     """
 
     def __init__(
         self, make: Callable[[nnx.Rngs], nnx.Module], depth: int, rngs: nnx.Rngs, *, remat: bool
     ) -> None:
-        self.block: Any = nnx.split_rngs(splits=depth)(nnx.vmap(make))(rngs)
+        self.block: nnx.Module = nnx.split_rngs(splits=depth)(nnx.vmap(make))(rngs)
         self.remat = remat
 
     def __call__(self, h: jax.Array) -> jax.Array:
         graph, params, rest = nnx.split(self.block, nnx.Param, ...)
 
-        def step(h: jax.Array, arrays: Any) -> tuple[jax.Array, Any]:
+        def step(h: jax.Array, arrays: Arrays) -> tuple[jax.Array, nnx.State]:
             block = nnx.merge(graph, *arrays)
             h = block(h)
             return h, nnx.state(block, nnx.Not(nnx.Param))
 
         h, after = jax.lax.scan(jax.checkpoint(step) if self.remat else step, h, (params, rest))
-        if jax.tree.leaves(after):  # batch statistics, and what dropout has drawn
+        if jax.tree.leaves(after):  # batch statistics, and the counts of dropout's streams
             nnx.update(self.block, after)
         return h

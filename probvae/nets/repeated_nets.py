@@ -1,32 +1,32 @@
-"""Several nets of one recipe that follow each other: compiled once, however many they are."""
+"""`RepeatedNets`: residual nets of one recipe, compiled once for any number of them."""
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpyro
 
-from probvae.nets.module import Recipe, check_net, function, start_of
+from probvae.nets.module import Recipe, Weights, check_net, function, make_initializer
 from probvae.typing import Shape
 
 
 class RepeatedNets(NamedTuple):
-    """Residual nets f_0, f_1, ... with their weights: each adds to what it is given.
+    """Residual nets f_0, f_1, ... with their weights. Each adds its output to its input.
 
-    ``params`` are the weights of all, stacked; ``apply(params, x)`` is one of them at x.
+    ``params`` are the weights of all nets, stacked. ``apply(params, x)`` is one of them at x.
     """
 
-    params: Any  # each array with a leading axis, of the nets
-    apply: Callable[[Any, jax.Array], jax.Array]
+    params: Weights  # each array with a leading axis, of the nets
+    apply: Callable[[Weights, jax.Array], jax.Array]
 
     def climb(self, x: jax.Array) -> jax.Array:
-        """Return x, x + f_0(x), ... for as many nets as there are: ``(nets + 1, *x.shape)``."""
+        """Return x, x + f_0(x), ..., one more than there are nets: ``(nets + 1, *x.shape)``."""
         if not self.params:
             return x[None]
 
-        def step(at: jax.Array, weights: Any) -> tuple[jax.Array, jax.Array]:
-            return at + self.apply(weights, at), at
+        def step(x: jax.Array, params: Weights) -> tuple[jax.Array, jax.Array]:
+            return x + self.apply(params, x), x
 
         last, before = jax.lax.scan(step, x, self.params)
         return jnp.concatenate([before, last[None]])
@@ -35,22 +35,22 @@ class RepeatedNets(NamedTuple):
 def register_repeated(role: str, recipe: Recipe, shape: Shape, count: int) -> RepeatedNets:
     """Register the weights of ``count`` residual nets of one recipe at ``role$params``, stacked.
 
-    Each net starts as ``register`` would start it, from a key of its own. They run in a loop: the
-    programs do not grow with their number, nor does the optimizer's work on them.
+    Each net starts as ``register`` would start it, from its own key. They run in a loop. Neither the
+    programs nor the optimizer's work grow with their number.
 
     Args:
-        role: the site name's first half, such as ``"guide$bottom_up"``.
-        recipe: hashable; ``recipe(shape, shape, *, rngs)`` returns an NNX module.
+        role: the first part of the site's name, such as ``"guide$bottom_up"``.
+        recipe: hashable. ``recipe(shape, shape, *, rngs)`` returns an NNX module.
         shape: shape of one input, and of one output, without the batch.
-        count: how many nets; 0 registers nothing.
+        count: the number of nets. 0 registers nothing.
 
     Raises:
-        ValueError: for a net with running state or dropout, or whose weights have a prior.
+        ValueError: the net has running state or dropout, or its weights have a prior.
     """
-    told = check_net(role, recipe), shape, shape
-    apply, start = function(*told), start_of(*told, "params")
+    net = check_net(role, recipe)
+    apply, draw = function(net, shape, shape), make_initializer(net, shape, shape, "params")
 
-    def drawn(key: jax.Array) -> Any:
-        return jax.vmap(start)(jax.random.split(key, count))
+    def draw_each(key: jax.Array) -> Weights:
+        return jax.vmap(draw)(jax.random.split(key, count))
 
-    return RepeatedNets(numpyro.param(f"{role}$params", drawn) if count else {}, apply)
+    return RepeatedNets(numpyro.param(f"{role}$params", draw_each) if count else {}, apply)
