@@ -152,7 +152,7 @@ def fitted():
 
 JOINS = {
     "a net's class": (lambda: tiny(encoder=nets.MLP), r"recipe.*MLP.*Call it: MLP\(...\)"),
-    "a function that is no net": (lambda: tiny(decoder=lambda x: x), "recipe.*cannot be called so"),
+    "a function that is no net": (lambda: tiny(decoder=lambda x: x), "recipe.*which is not one"),
     "a switch that is none": (lambda: tiny(encode_mask="yes"), "encode_mask expects True or False"),
     "training": (lambda: tiny(training=1), "training expects True or False; got 1"),
     "a shape of booleans": (lambda: tiny(event_shape=(True,)), "tuple of positive integers"),

@@ -353,10 +353,10 @@ def test_weights_of_the_vector_are_those_of_the_net():
             lambda b: replace(regression(), prior=priors.ConditionalNormal(b)),
             "decoder only; got it as the net of prior",
         ),
-        (lambda b: regression(nets.InputTransform(b, jnp.tanh)), "stand outermost"),
+        (lambda b: regression(nets.InputTransform(b, jnp.tanh)), "expects to be the decoder itself"),
         (
             lambda b: VAE(event_shape=(2,), latent_dim=2, prior=priors.Flow(flows.Coupling(b))),
-            "decoder only|stand outermost",
+            "decoder only|expects to be the decoder itself",
         ),
         (
             lambda b: regression(b, posterior=guides.SemiAmortized(2)),

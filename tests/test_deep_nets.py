@@ -156,9 +156,9 @@ def test_bfloat16_is_of_a_net_and_as_spatial_and_causal_as_it():
     assert not nets.BFloat16(nets.MLP()).spatial
     assert nets.BFloat16(nets.MaskedConv()).causal
     assert str(nets.BFloat16(nets.MLP((8,)))) == "BFloat16(MLP(hidden=(8,), activation=relu))"
-    with pytest.raises(TypeError, match=r"BFloat16\(net=...\) expects a recipe; got 3"):
+    with pytest.raises(TypeError, match="(?s)BFloat16.*net"):
         nets.BFloat16(3)
     with pytest.raises(
-        TypeError, match="BFloat16 tells the layers of flax.nnx .*LinenNet.*linen's dtype"
+        TypeError, match="BFloat16 expects a net with layers of flax.nnx.*LinenNet.*linen's dtype"
     ):
         build(nets.BFloat16(nets.Linen(parts.LinenNet)), (4,), (3,), KEY)

@@ -106,7 +106,7 @@ def vae_params(vae):
         (lambda: nets.GatedConv((4, 4)), r"a kernel and a stride for each.*got 2 channels, 5 kernels and 5 strides"),
         (lambda: nets.GatedConv((), (), ()), "one at least; got 0 channels"),
         (lambda: nets.GatedConv(strides=(1, 0, 1, 1, 1)), r"GatedConv\(strides=...\) expects a tuple of positive"),
-        (lambda: nets.GatedConvDecoder(channels=()), r"at least one layer, as \(64,\); got \(\).*GatedMLP"),
+        (lambda: nets.GatedConvDecoder(channels=()), r"at least one layer, such as \(64,\); got \(\).*GatedMLP"),
         (lambda: nets.GatedConvDecoder(kernel=0), r"kernel=...\) expects a positive integer"),
         (lambda: VAE(event_shape=(8,), latent_dim=2, encoder=nets.GatedConv()), "GatedConv expects images .* input"),
         (lambda: VAE(event_shape=(8,), latent_dim=2, decoder=nets.GatedConvDecoder()), "GatedConvDecoder expects images .* output"),
@@ -132,5 +132,5 @@ def test_a_transformed_net_sees_the_function_of_its_input():
 
 
 def test_a_transformed_net_expects_callables():
-    with pytest.raises(TypeError, match=r"InputTransform\(function=...\) expects a callable; got 3"):
+    with pytest.raises(TypeError, match="(?s)InputTransform.*function"):
         nets.InputTransform(nets.MLP(), 3)

@@ -174,11 +174,11 @@ def test_context_joins_as_channels_and_goes_into_the_code():
     [
         pytest.param(lambda: nets.Transformer(patch=0), r"Transformer\(patch=...\) expects a positive integer; got 0", id="patch"),
         pytest.param(lambda: nets.TransformerDecoder(depth=-1), r"TransformerDecoder\(depth=...\) expects a positive integer; got -1", id="depth"),
-        pytest.param(lambda: nets.Transformer(hidden=20, heads=3), r"multiple of 3 .*head.* got hidden=20 with heads=3. Take hidden=12", id="heads"),
-        pytest.param(lambda: nets.Transformer(hidden=6, heads=2), r"multiple of 4 .*places.* got hidden=6 with heads=2. Take hidden=4", id="places"),
+        pytest.param(lambda: nets.Transformer(hidden=20, heads=3), r"multiple of 3 .*head.* got hidden=20 with heads=3. Use hidden=12", id="heads"),
+        pytest.param(lambda: nets.Transformer(hidden=6, heads=2), r"multiple of 4 .*places.* got hidden=6 with heads=2. Use hidden=4", id="places"),
         pytest.param(lambda: nets.Transformer(dropout=-0.1), "rate in", id="dropout"),
         pytest.param(lambda: VAE(event_shape=(4, 6), latent_dim=2, encoder=nets.Transformer(4)), r"Transformer\(patch=4\) expects .* multiples of 4; got 4 x 6", id="encoder patch"),
-        pytest.param(lambda: VAE(event_shape=(9, 3), latent_dim=2, decoder=nets.TransformerDecoder(2)), r"TransformerDecoder\(patch=2\) expects .* got 9 x 3. Take a patch", id="decoder patch"),
+        pytest.param(lambda: VAE(event_shape=(9, 3), latent_dim=2, decoder=nets.TransformerDecoder(2)), r"TransformerDecoder\(patch=2\) expects .* got 9 x 3. Use a patch", id="decoder patch"),
         pytest.param(lambda: VAE(event_shape=(8,), latent_dim=2, encoder=nets.Transformer()), "Transformer expects images", id="vectors"),
     ],
 )  # fmt: skip

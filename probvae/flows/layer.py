@@ -1,43 +1,52 @@
-"""What every invertible layer answers."""
+"""The interface of flow layers, and the composition of several layers."""
 
 import abc
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
 from numpyro.distributions.transforms import PermuteTransform, Transform
 
 from probvae import nets
-from probvae.checks import Checked
+from probvae.checks import Checked, check_positive_integer
+from probvae.nets.module import RegisteredNet
 from probvae.typing import Shape
 
 
-def check_flow(part: Any) -> None:
-    """Raise unless a part's ``layer`` is one, and its ``depth`` a positive integer."""
-    name = type(part).__name__
-    if not isinstance(part.layer, AbstractLayer):
-        raise TypeError(
-            f"{name}(layer=...) expects a layer such as flows.Autoregressive() or flows.Coupling(); "
-            f"got {part.layer!r}."
-        )
-    if not isinstance(part.depth, int) or part.depth < 1:
-        raise ValueError(f"{name}(depth=...) expects a positive integer; got {part.depth!r}.")
-
-
 class AbstractLayer(Checked, abc.ABC):
-    """A bijection of the code, fast in the direction from noise to code.
+    """A bijection of the code that is fast in the direction from noise to code.
 
-    A subclass is a frozen dataclass. ``told`` is what the layer is conditioned on besides the code:
+    A subclass is a frozen dataclass. ``condition`` is the layer's conditioning input besides the code:
     ``(..., c)``, or None.
     """
 
     @abc.abstractmethod
     def transforms(
-        self, role: str, latent_dim: int, told: jax.Array | None, *, training: bool
+        self, role: str, latent_dim: int, condition: jax.Array | None, *, training: bool
     ) -> list[Transform]:
         """Register the layer's weights at ``role`` and return its transforms, in order."""
+
+
+@runtime_checkable
+class LayeredPart(Protocol):
+    """A part with flow layers: ``priors.Flow`` or ``guides.Flow``."""
+
+    @property
+    def layer(self) -> AbstractLayer: ...
+
+    @property
+    def depth(self) -> int: ...
+
+
+def check_flow(part: LayeredPart) -> None:
+    """Raise unless a part's ``layer`` is a flow layer, and its ``depth`` a positive integer."""
+    name = type(part).__name__
+    if not isinstance(part.layer, AbstractLayer):
+        expected = "a layer such as flows.Autoregressive() or flows.Coupling()"
+        raise TypeError(f"{name}(layer=...) expects {expected}; got {part.layer!r}.")
+    check_positive_integer(f"{name}(depth=...)", part.depth)
 
 
 def transforms(
@@ -45,61 +54,62 @@ def transforms(
     depth: int,
     role: str,
     latent_dim: int,
-    told: jax.Array | None = None,
+    condition: jax.Array | None = None,
     *,
     training: bool,
 ) -> list[Transform]:
-    """Return ``depth`` layers of a kind, each with weights of its own, every second one turned round.
+    """Return the transforms of ``depth`` layers, each with its own weights.
 
-    Every second layer sees the code in reverse order, and gives it back in order.
+    Every second layer receives the entries of the code in reverse order, and returns them in order.
 
     Args:
-        layer: the kind.
-        depth: how many.
-        role: the first half of the parameters' names: ``"prior"`` or ``"guide"``.
+        layer: the kind of layer.
+        depth: number of layers.
+        role: the first part of the parameters' names: ``"prior"`` or ``"guide"``.
         latent_dim: length of the code.
-        told: what the layers' nets are told beside the code, ``(batch, k)``.
+        condition: conditioning input of the layers' nets besides the code, ``(batch, k)``.
         training: whether dropout is on.
     """
     reverse = PermuteTransform(jnp.arange(latent_dim)[::-1])
     steps: list[Transform] = []
     for i in range(depth):
-        here = layer.transforms(f"{role}{i}", latent_dim, told, training=training)
-        steps += [reverse, *here, reverse] if i % 2 else here
+        step = layer.transforms(f"{role}{i}", latent_dim, condition, training=training)
+        steps += [reverse, *step, reverse] if i % 2 else step
     return steps
 
 
-@partial(jax.tree_util.register_dataclass, data_fields=("net", "told"), meta_fields=("out_shape",))
+@partial(jax.tree_util.register_dataclass, data_fields=("net", "condition"), meta_fields=("out_shape",))
 @dataclass(frozen=True, eq=False)
 class Conditioner:
-    """A net of the code and of what else a layer is told: z ``(..., n)`` -> ``(..., *out_shape)``.
+    """A net of the code and of a conditioning input: z ``(..., n)`` -> ``(..., *out_shape)``.
 
-    A pytree, so that a compiled function can return a distribution with such layers.
+    It is a pytree, so that a compiled function can return a distribution with such layers.
     """
 
-    net: Any
-    told: Any  # `(..., c)`, or None
+    net: RegisteredNet
+    condition: jax.Array | None  # (..., c)
     out_shape: Shape
 
     def __call__(self, z: jax.Array) -> jax.Array:
-        told = self.told
-        batch = z.shape[:-1] if told is None else jnp.broadcast_shapes(z.shape[:-1], told.shape[:-1])
-        parts = [part for part in (z, told) if part is not None]
-        rows = [jnp.broadcast_to(p, (*batch, p.shape[-1])).reshape(-1, p.shape[-1]) for p in parts]
+        # Code and condition may differ in batch shape: one code under many components of a mixture, or
+        # many draws for one x. A net takes one batch axis, so both are broadcast and flattened to it.
+        inputs = [array for array in (z, self.condition) if array is not None]
+        batch = jnp.broadcast_shapes(*(array.shape[:-1] for array in inputs))
+        rows = [jnp.broadcast_to(a, (*batch, a.shape[-1])).reshape(-1, a.shape[-1]) for a in inputs]
         return self.net(jnp.concatenate(rows, axis=-1)).reshape(*batch, *self.out_shape)
 
 
-def conditioner(
+def register_conditioner(
     role: str,
     net: nets.Recipe,
     latent_dim: int,
-    told: jax.Array | None,
+    condition: jax.Array | None,
     out_shape: Shape,
     *,
     training: bool,
 ) -> Conditioner:
-    """Register a net; return z ``(..., latent_dim)`` -> ``(..., *out_shape)``, the net told more."""
-    extra = 0 if told is None else told.shape[-1]
-    apply = nets.register(role, net, (latent_dim + extra,), out_shape, training=training)
-
-    return Conditioner(apply, told, out_shape)
+    """Register a net of z ``(..., latent_dim)`` and ``condition`` with output ``(..., *out_shape)``."""
+    size = latent_dim + (0 if condition is None else condition.shape[-1])
+    return Conditioner(
+        nets.register(role, net, (size,), out_shape, training=training), condition, out_shape
+    )

@@ -1,4 +1,4 @@
-"""Nets: frozen recipes `recipe(in_shape, out_shape, *, rngs) -> nnx.Module`."""
+"""Nets: frozen recipes `recipe(in_shape, out_shape, *, rngs) -> nnx.Module`, without arrays."""
 
 from probvae.nets.bayesian import BayesianNet
 from probvae.nets.bfloat16 import BFloat16
@@ -11,11 +11,12 @@ from probvae.nets.input_transform import InputTransform
 from probvae.nets.linen import Linen
 from probvae.nets.made import MADE
 from probvae.nets.masked_conv import MaskedConv
-from probvae.nets.module import Recipe, function, register, register_posterior
+from probvae.nets.module import function, register, register_posterior
 from probvae.nets.pretrained import PretrainedNet
 from probvae.nets.repeated_nets import RepeatedNets, register_repeated
 from probvae.nets.resnet import ResNet, ResNetDecoder
 from probvae.nets.transformer import Transformer, TransformerDecoder
+from probvae.typing import Recipe
 
 __all__ = [
     "BFloat16",

@@ -12,30 +12,31 @@ from numpyro.distributions import Distribution, Normal
 
 from probvae.checks import Checked, PositiveFloat
 from probvae.nets.external_modules import adapter_hint, is_module
-from probvae.nets.recipe import Initializer, Recipe, Weights
-from probvae.typing import Shape
+from probvae.typing import Initializer, Recipe, Shape, Weights
 
 
 @dataclass(frozen=True, repr=False)
 class BayesianNet(Checked):
-    r"""A decoder with random weights: $w \sim \mathrm{Normal}(0, scale^2)$, $q(w) = \mathrm{Normal}(m, s^2)$.
+    r"""A decoder with random weights: a prior p(w), and a variational posterior q(w).
 
-    All weights are independent, under prior and posterior. Together with the biases, they are one vector
-    at the site ``"decoder$weights"``, outside the plate of the data. m and log s are the parameters
-    ``"decoder$loc"`` and ``"decoder$log_scale"``, trees with the names of the net's own weights. m
-    starts at the net's own initial weights. ``fit`` passes the size N of the training set to the
-    programs, so that it maximizes
+    The prior of each weight is $\mathrm{Normal}(0, scale^2)$, its posterior
+    $\mathrm{Normal}(m, s^2)$. All weights are independent, under both. Together with the biases, they
+    are one vector at the site ``"decoder$weights"``, outside the plate of the data. m and log s are the
+    parameters ``"decoder$loc"`` and ``"decoder$log_scale"``, trees with the names of the net's own
+    weights. m starts at the net's own initial weights. ``fit`` passes the size N of the training set to
+    the programs, so that it maximizes
 
     $$\sum_n (E_q[\log p(x_n | z_n, w)] - KL(q(z_n | x_n) || p(z_n))) - KL(q(w) || p(w)).$$
 
-    The sum is estimated by N / batch times the sum over a batch, with one w for the whole batch. beta and
-    similar weights apply to the KL of z alone. In plain SVI, you pass N yourself: ``svi.update(state, x,
-    num_data=N)``. Without it, the batch counts as all data, and q(w) is too wide by sqrt(N / batch).
+    The sum is estimated by N / batch times the sum over a batch, with one w for the whole batch. beta
+    and similar weights apply to the KL of z alone. In plain SVI, you pass N yourself:
+    ``svi.update(state, x, num_data=N)``. Without it, the batch counts as all data, and q(w) is too wide
+    by sqrt(N / batch).
 
     In training the weights are a site of both programs. In evaluation mode (``vae.eval()``,
     ``fitted.model``) the model draws w ~ q(w) in each run, from the run's key and without a site. Then
-    p(x|z) is the distribution of new data, given the training set. (NUTS seeds its model once, so it moves
-    z under one draw of w.) ``probvae.point_weights`` replaces w by numbers.
+    p(x|z) is the distribution of new data, given the training set. (NUTS seeds its model once, so it
+    moves z under one draw of w.) ``probvae.point_weights`` replaces w by numbers.
 
     Args:
         net: the recipe of the net f(z; w).

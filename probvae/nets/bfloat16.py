@@ -8,8 +8,7 @@ import jax.numpy as jnp
 from flax import nnx
 
 from probvae.checks import Checked
-from probvae.nets.recipe import Recipe
-from probvae.typing import Shape
+from probvae.typing import Recipe, Shape
 
 
 @dataclass(frozen=True, repr=False)

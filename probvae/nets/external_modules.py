@@ -30,13 +30,15 @@ def describe_adapter(net: Checked, module: Candidate) -> str:
 
 
 def check_hashable(name: str, value: Candidate, form: str) -> None:
-    """Raise `TypeError` unless a recipe's field is hashable. Modules with weights, or lists, are not."""
+    """Raise `TypeError` unless a recipe's field is hashable. Modules with weights are not."""
     try:
         hash(value)
     except TypeError as error:
         own = ", or nets.PretrainedNet(module) to use its weights" if name == "Equinox" else ""
         got = f"a {type(value).__name__}. Give a function `{form}`{own}."
-        raise TypeError(f"nets.{name} expects a hashable value, without arrays; got {got}") from error
+        raise TypeError(
+            f"nets.{name} expects a value that can be hashed, without arrays or lists; got {got}"
+        ) from error
 
 
 def check_module(name: str, module: Candidate, kind: type) -> None:
@@ -59,8 +61,12 @@ def adapter_hint(net: Candidate) -> str:
     if _framework(net) == "equinox" and isinstance(net, type):
         return f"Give an equinox class as nets.Equinox({net.__name__})."
     if _framework(net) == "equinox":
-        return "Give an equinox module as nets.Equinox(make), or with its weights as nets.PretrainedNet(module)."
-    return "Give the recipe of a module, or, to start from its weights, nets.PretrainedNet(module)."
+        own = "nets.PretrainedNet(module) for its weights"
+        return f"Give an equinox module as nets.Equinox(make), or {own}."
+    return (
+        "Give a module that is built already as its recipe, or as nets.PretrainedNet(module) to start "
+        "from its weights."
+    )
 
 
 def _framework(net: Candidate) -> str:

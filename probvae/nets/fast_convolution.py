@@ -44,8 +44,8 @@ def convolve(
 
         nnx.Conv(3, 32, (3, 3), conv_general_dilated=nets.convolve, rngs=rngs)
 
-    XLA for CPUs has a fast convolution for the axis order ``PLAIN``, which is that of the layer. Both of
-    its gradients are convolutions with other orders. XLA rearranges them, but not inside a loop (JAX
+    XLA for CPUs has a fast convolution for the axis order ``PLAIN``, which is that of the layer. Both
+    of its gradients are convolutions with other orders. XLA rearranges them, but not inside a loop (JAX
     issue 12868), and training is a loop. Here the derivatives have an axis order whose transpose is
     ``PLAIN``. For groups, other than two spatial axes, or another device, this is JAX's own
     convolution.
@@ -85,9 +85,9 @@ def _convolve_in_order(
 @partial(_convolve_plain.defjvp, symbolic_zeros=True)
 def _convolve_jvp(options: Options, primals: tuple, tangents: tuple) -> tuple[jax.Array, jax.Array]:
     """Return d(x * W) = dx * W + x * dW."""
-    # JAX makes the gradient by transposing this derivative. The transpose of a convolution is again one,
-    # and its axis order follows from the order here. So each term has an order that is unusual by itself,
-    # but PLAIN after the transpose, in which other axes are batch and channels:
+    # JAX makes the gradient by transposing this derivative. The transpose of a convolution is again
+    # one, and its axis order follows from the order here. So each term has an order that is unusual by
+    # itself, but PLAIN after the transpose, in which other axes are batch and channels:
     #
     #   to x: the cotangent (n, h, w, m) with the kernel (h', w', m, c) gives (n, h, w, c).
     #   to W: the image (c, h, w, n) with the cotangent (h, w, n, m) gives (c, h', w', m). Here c takes
@@ -103,4 +103,4 @@ def _convolve_jvp(options: Options, primals: tuple, tangents: tuple) -> tuple[ja
         filters = d_kernel.transpose(2, 0, 1, 3)  # (c, h', w', m)
         result = _convolve_in_order(image, filters, options, ("CHWN", "IHWO", "HWNC"))
         terms.append(result.transpose(2, 0, 1, 3))  # (h, w, n, m) -> (n, h, w, m)
-    return _convolve_plain(x, kernel, options), sum(terms)
+    return _convolve_plain(x, kernel, options), sum(terms)  # type: ignore[return-value]

@@ -29,7 +29,9 @@ class _GatedLayer(nnx.Module):
 
 @dataclass(frozen=True)
 class GatedConv(Checked):
-    r"""An encoder of images: gated convolutions, $(W * x + b) \, \sigma(V * x + c)$, and a linear layer.
+    r"""An encoder of images: gated convolutions and a linear layer.
+
+    A gated convolution is $(W * x + b) \, \sigma(V * x + c)$.
 
     Args:
         channels: of each convolution.

@@ -1,14 +1,14 @@
 """`InputTransform`: a net of a fixed function of its input."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from probvae.checks import Checked, check_function, field_error, format_value
-from probvae.nets.recipe import Recipe
-from probvae.typing import ArrayMap, Shape
+from probvae.checks import Checked, check_function, format_value, signature_error
+from probvae.typing import Recipe, Shape
 
 
 @dataclass(frozen=True, repr=False)
@@ -22,8 +22,8 @@ class InputTransform(Checked):
     Args:
         net: the recipe of f.
         function: g, of a batch ``(batch, *in_shape)``. It may change all axes but the first. Give a
-            named function or a ``partial``, and create it once. Two lambdas are never equal, so each one
-            causes a new compilation.
+            named function or a ``partial``, and create it once. Two lambdas are never equal, so each
+            one causes a new compilation.
 
     Raises:
         TypeError: the net or the function is not callable, or the two are swapped.
@@ -31,12 +31,12 @@ class InputTransform(Checked):
     """
 
     net: Recipe
-    function: ArrayMap
+    function: Callable[[jax.Array], jax.Array]
 
     def __post_init__(self) -> None:
         shape: Shape = (1,)
-        why = field_error(self.net, shape, shape, rngs=None)
-        if why and not field_error(self.function, shape, shape, rngs=None):
+        why = signature_error(self.net, shape, shape, rngs=None)
+        if why and not signature_error(self.function, shape, shape, rngs=None):
             got = f"net={format_value(self.net)} and function={format_value(self.function)}"
             fix = "Swap them, as in InputTransform(nets.MLP((300,)), jnp.log1p)."
             raise TypeError(f"InputTransform expects a net, then a function; got {got}. {fix}")
@@ -72,7 +72,7 @@ def transforms_input(recipe: Recipe) -> bool:
 
 
 class _InputTransformModule(nnx.Module):
-    def __init__(self, net: nnx.Module, function: ArrayMap) -> None:
+    def __init__(self, net: nnx.Module, function: Callable[[jax.Array], jax.Array]) -> None:
         self.net = net
         self.function = function
 

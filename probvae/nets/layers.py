@@ -7,7 +7,7 @@ from typing import Any, Protocol, runtime_checkable
 import jax
 from flax import nnx
 
-from probvae.checks import Checked
+from probvae.checks import Checked, check_positive_integer
 from probvae.typing import Shape
 
 
@@ -60,7 +60,9 @@ def finish_layer(net: LayerRecipe, layer: Callable, features: int, rngs: nnx.Rng
 def describe_recipe(net: Checked, **sizes: object) -> str:
     """Return the repr of a recipe: functions by name, without fields that have their default."""
     fields: dict[str, Any] = {**sizes, "activation": getattr(net, "activation")}  # noqa: B009
-    fields |= {name: value for name in ("norm", "dropout", "remat") if (value := getattr(net, name, None))}
+    fields |= {
+        name: value for name in ("norm", "dropout", "remat") if (value := getattr(net, name, None))
+    }
     words = [f"{name}={getattr(value, '__name__', value)}" for name, value in fields.items()]
     return f"{type(net).__name__}({', '.join(words)})"
 
@@ -93,3 +95,8 @@ def image_shape(shape: Shape, name: str, what: str) -> tuple[int, int, int]:
         expected = f"images (height, width[, channels]) as its {what}"
         raise ValueError(f"{name} expects {expected}; got shape {shape}. {fix}")
     return shape[0], shape[1], math.prod(shape[2:])
+
+
+def check_count(name: str, field: str, count: Any) -> None:
+    """Raise unless ``count`` is a positive integer."""
+    check_positive_integer(f"{name}({field}=...)", count)

@@ -10,8 +10,7 @@ from flax import linen, nnx
 
 from probvae.checks import Checked
 from probvae.nets.external_modules import check_hashable, check_module, describe_adapter, reshape_output
-from probvae.nets.recipe import Weights
-from probvae.typing import Shape
+from probvae.typing import Shape, Weights
 
 # the names of a linen module's argument for the mode, and its value in training
 MODES = {"train": True, "training": True, "deterministic": False, "use_running_average": False}
@@ -74,9 +73,11 @@ class _LinenModule(nnx.Module):
             self.state = nnx.data(jax.tree.map(nnx.BatchStat, dict(updates)))
         return reshape_output(y, self.out_shape)
 
-    def _mode_arguments(self) -> dict[str, bool]:
+    def _mode_arguments(self) -> dict[str, Any]:
         parameters = inspect.signature(type(self.module).__call__).parameters
-        return {name: value != self.deterministic for name, value in MODES.items() if name in parameters}
+        return {
+            name: value != self.deterministic for name, value in MODES.items() if name in parameters
+        }
 
 
 def _get_values(variables: Weights) -> Weights:

@@ -13,7 +13,7 @@ from probvae.typing import Shape
 
 
 class _MaskedLinear(nnx.Module):
-    """(W * mask) x + b. Unit j, of degree b_j, uses input i, of degree a_i, if a_i <= b_j (or < b_j)."""
+    """(W * mask) x + b. Unit j uses input i if their degrees satisfy a_i <= b_j (strict: a_i < b_j)."""
 
     def __init__(
         self, a: Shape, b: Shape, start: nnx.Initializer, *, strict: bool, rngs: nnx.Rngs
@@ -42,11 +42,11 @@ class _MADEModule(nnx.Module):
 
 @dataclass(frozen=True)
 class MADE(Checked):
-    """A masked net from ``(n + context,)`` to ``(n, k)``: output row i is a function of inputs before i.
+    """A masked net, in which output row i is a function of the inputs before i.
 
-    The context, last in the input, reaches all outputs. Row i uses every input before it if all hidden
-    layers have at least n units. Narrower layers skip some. The last layer starts small, so that a flow
-    starts near the identity.
+    It maps ``(n + context,)`` to ``(n, k)``. The context, last in the input, reaches all outputs. Row i
+    uses every input before it if all hidden layers have at least n units. Narrower layers skip some.
+    The last layer starts small, so that a flow starts near the identity.
 
     Args:
         hidden: widths of the hidden layers.
@@ -66,8 +66,8 @@ class MADE(Checked):
             raise ValueError(f"MADE expects {expected}; got {in_shape} and {out_shape}. {fix}")
         n, k = out_shape[0], math.prod(out_shape[1:])
         # A unit of degree d may depend on x_1..x_d. Entry i of x has degree i, the context 0. A hidden
-        # unit of degree d uses units of degree <= d. The outputs of row i use units of degree < i, which
-        # depend on x_1..x_(i-1). A path from x_i to row i would need degrees i <= ... < i.
+        # unit of degree d uses units of degree <= d. The outputs of row i use units of degree < i,
+        # which depend on x_1..x_(i-1). A path from x_i to row i would need degrees i <= ... < i.
         context = [0] * (in_shape[0] - n)
         degrees = [(*range(1, n + 1), *context), *(_hidden_degrees(n, m) for m in self.hidden)]
         last = tuple(i for i in range(1, n + 1) for _ in range(k))

@@ -17,12 +17,13 @@ from probvae.typing import Shape
 
 @dataclass(frozen=True, repr=False)
 class MaskedConv(Checked):
-    r"""A PixelCNN from ``(h, w, 1 + context)`` to ``(h, w, k)``: a pixel is a function of those before it.
+    r"""A PixelCNN, in which an output pixel is a function of the pixels before it.
 
-    The order is row by row, left to right. The image is the first channel of the input. The other
-    channels, the context $c$, enter every layer at their pixel. Two stacks of convolutions on a shifted
-    image take the place of masked kernels. $v$ covers the rows above (shifted down by one), and $u$ the
-    pixels to the left (shifted right by one). Layer by layer,
+    It maps ``(h, w, 1 + context)`` to ``(h, w, k)``. The order is row by row, left to right. The image
+    is the first channel of the input. The other channels, the context $c$, enter every layer at their
+    pixel. Two stacks of convolutions on a shifted image take the place of masked kernels. $v$ covers
+    the rows above (shifted down by one), and $u$ the pixels to the left (shifted right by one). Layer
+    by layer,
 
     $$v' = a(\mathrm{conv}(v) + A c), \quad u' = a(\mathrm{conv}(u) + B v' + C c).$$
 
@@ -55,14 +56,16 @@ class MaskedConv(Checked):
 
     def __post_init__(self) -> None:
         if not self.channels:
-            raise ValueError("MaskedConv(channels=...) expects at least one layer, as (32,); got ().")
+            raise ValueError("MaskedConv(channels=...) expects at least one layer, such as (32,); got ().")
         if self.kernel < 3 or self.kernel % 2 == 0:
             raise ValueError(f"MaskedConv(kernel=...) expects an odd side >= 3; got {self.kernel!r}.")
 
     def __call__(self, in_shape: Shape, out_shape: Shape, *, rngs: nnx.Rngs) -> nnx.Module:
         if len(in_shape) != 3 or len(out_shape) < 2 or in_shape[:2] != out_shape[:2]:
             fix = "Use it in likelihoods.Autoregressive on images, and nets.Conv as an encoder."
-            expected = "an image (height, width, 1 + context) as its input and (height, width, k) as output"
+            expected = (
+                "an image (height, width, 1 + context) as its input and (height, width, k) as output"
+            )
             raise ValueError(f"MaskedConv expects {expected}; got {in_shape} and {out_shape}. {fix}")
         return _MaskedConvModule(self, in_shape, out_shape, rngs)
 
@@ -108,9 +111,9 @@ class _MaskedConvModule(nnx.Module):
 
     def __call__(self, x: jax.Array) -> jax.Array:
         # Pixel (i, j) of v holds pixels of rows < i, in all columns, and of u also those of row i in
-        # columns < j. The two shifts make this true at the start. Each layer keeps it: its kernels reach
-        # from (i, j) only up (v), or only left (u), and u adds v of the same pixel. A single stack with
-        # a masked square kernel would miss pixels above to the right: the blind spot.
+        # columns < j. The two shifts make this true at the start. Each layer keeps it: its kernels
+        # reach from (i, j) only up (v), or only left (u), and u adds v of the same pixel. A single
+        # stack with a masked square kernel would miss pixels above to the right: the blind spot.
         image, c = x[..., :1], x[..., 1:]  # (batch, h, w, 1), (batch, h, w, context)
         v = jnp.pad(image, ((0, 0), (1, 0), (0, 0), (0, 0)))[:, :-1]
         u = jnp.pad(image, ((0, 0), (0, 0), (1, 0), (0, 0)))[:, :, :-1]

@@ -1,12 +1,12 @@
 """`RepeatedBlocks`: equal blocks in a loop, compiled once at any depth."""
 
 from collections.abc import Callable
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import jax
 from flax import nnx
 
-Arrays: TypeAlias = tuple[nnx.State, nnx.State]  # weights, and running state
+State: TypeAlias = Any  # nnx.State: its type parameters are more than beartype reads
 
 
 class RepeatedBlocks(nnx.Module):
@@ -26,7 +26,7 @@ class RepeatedBlocks(nnx.Module):
     def __call__(self, h: jax.Array) -> jax.Array:
         graph, params, rest = nnx.split(self.block, nnx.Param, ...)
 
-        def step(h: jax.Array, arrays: Arrays) -> tuple[jax.Array, nnx.State]:
+        def step(h: jax.Array, arrays: tuple[State, State]) -> tuple[jax.Array, State]:
             block = nnx.merge(graph, *arrays)
             h = block(h)
             return h, nnx.state(block, nnx.Not(nnx.Param))

@@ -7,8 +7,8 @@ import jax
 import jax.numpy as jnp
 import numpyro
 
-from probvae.nets.module import Recipe, Weights, check_net, function, make_initializer
-from probvae.typing import Shape
+from probvae.nets.module import check_net, function, make_initializer
+from probvae.typing import Recipe, Shape, Weights
 
 
 class RepeatedNets(NamedTuple):

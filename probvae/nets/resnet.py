@@ -67,8 +67,8 @@ class ResNet(_AbstractResNet):
 class ResNetDecoder(_AbstractResNet):
     """A decoder of images: a linear layer to a small image, and convolutions, each doubling it.
 
-    Residual blocks follow each layer but the last, whose output is cropped to the size of the image. The
-    net starts as ``ConvDecoder`` with the same arguments.
+    Residual blocks follow each layer but the last, whose output is cropped to the size of the image.
+    The net starts as ``ConvDecoder`` with the same arguments.
 
     Args:
         channels: of each stage, from the code to the image.

@@ -85,9 +85,9 @@ class Transformer(_AbstractTransformer):
 class TransformerDecoder(_AbstractTransformer):
     """A decoder of images: the embedded code at every patch, and attention between patches.
 
-    A linear layer embeds the code. The embedding is copied to every patch, and the place of the patch is
-    added. After the blocks of ``Transformer``, a linear layer maps each patch to its pixels. There is
-    no mask: all patches are decoded at once.
+    A linear layer embeds the code. The embedding is copied to every patch, and the place of the patch
+    is added. After the blocks of ``Transformer``, a linear layer maps each patch to its pixels. There
+    is no mask: all patches are decoded at once.
 
     Args:
         patch: side of the square patches. It must divide both sides of the image.
