@@ -335,7 +335,7 @@ ERRORS = {
     "a vector": (lambda: vae_of(Autoregressive(nets.MaskedConv()), (4,)), ValueError, r"event_shape=\(4,\).*MADE"),
     "no features": (lambda: Autoregressive(nets.MADE(), features=0), ValueError, r"features=...\) .*positive integer; got 0"),
     "no draws": (lambda: Autoregressive(nets.MADE(), mean_draws=0), ValueError, r"mean_draws=...\) .*positive integer; got 0"),
-    "even kernel": (lambda: nets.MaskedConv(kernel=4), ValueError, "odd side of 3 or more; got 4"),
+    "even kernel": (lambda: nets.MaskedConv(kernel=4), ValueError, "odd side >= 3; got 4"),
     "no layers": (lambda: nets.MaskedConv(()), ValueError, r"at least one layer.*got \(\)"),
     "an encoder that is masked": (
         lambda: vae_of(likelihoods.Bernoulli(), encoder=nets.MADE()), ValueError, r"MADE expects a vector.*\(2, 2\).*nets.MLP"),
