@@ -56,7 +56,9 @@ class MaskedConv(Checked):
 
     def __post_init__(self) -> None:
         if not self.channels:
-            raise ValueError("MaskedConv(channels=...) expects at least one layer, such as (32,); got ().")
+            raise ValueError(
+                "MaskedConv(channels=...) expects at least one layer, such as (32,); got ()."
+            )
         if self.kernel < 3 or self.kernel % 2 == 0:
             raise ValueError(f"MaskedConv(kernel=...) expects an odd side >= 3; got {self.kernel!r}.")
 
