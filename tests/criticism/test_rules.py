@@ -222,7 +222,7 @@ def test_a_block_of_a_joint_that_is_off_is_named(changes, name):
         healthy(predictive=predictive(blocks={"income": {}, "age": changes, "owner": {}}))
     )
     assert found.name == name
-    assert found.evidence.startswith('In block "age", ')
+    assert found.evidence.startswith('The entries in block "age" ')
     assert not named(predictive=predictive(blocks={"income": {}, "age": {}}))
 
 

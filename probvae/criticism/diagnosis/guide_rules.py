@@ -23,8 +23,9 @@ def find_narrow_guide(m: Measurements) -> Finding | None:
         return None
     kl_weight = m.convergence.kl_weight if m.convergence else 1.0
     evidence = (
-        f"The encoder's standard deviations are {ratio:.2f} times those of the best local guide of the "
-        f"same family (median). The ELBO loses {_mean(m.gap.amortization):.3g} nats because of this."
+        "The guide is too narrow. The encoder's standard deviations are "
+        f"{ratio:.2f} times those of the best local guide of the same family (median). "
+        f"The ELBO loses {_mean(m.gap.amortization):.3g} nats because of this."
     )
     if kl_weight < MIN_KL_WEIGHT:
         name = "KL underweighted"
@@ -52,8 +53,9 @@ def find_lagging_encoder(m: Measurements) -> Finding | None:
     return Finding(
         Kind.FAULT if is_fault else Kind.LIMIT,
         "lagging encoder" if is_fault else "amortization gap",
-        f"On {'held-out' if m.train_gap is None else 'training'} data, the ELBO of the best local "
-        f"guide of the same family is {nats:.3g} +- {error:.2g} nats higher than the encoder's.",
+        "The encoder is far from the best guide of its family. On "
+        f"{'held-out' if m.train_gap is None else 'training'} data, the ELBO of the best local guide is "
+        f"{nats:.3g} +- {error:.2g} nats higher than the encoder's.",
         nats,
         threshold if is_fault else GAP,
         "a fault at a fifth of the KL, at least 1 nat; a limit at 1 nat (conventions); "
@@ -76,9 +78,9 @@ def find_overfitted_encoder(m: Measurements) -> Finding | None:
     return Finding(
         Kind.FAULT,
         "overfitted encoder",
-        f"The encoder's ELBO is {_mean(held_out):.3g} nats below that of the best local guide on "
-        f"held-out data, and {_mean(train):.3g} nats below it on training data. The difference is "
-        f"{excess:.3g} +- {error:.2g} nats.",
+        "The encoder is worse on held-out data than on training data. Its ELBO is "
+        f"{_mean(held_out):.3g} nats below that of the best local guide on held-out data, and "
+        f"{_mean(train):.3g} nats below it on training data: {excess:.3g} +- {error:.2g} nats more.",
         excess,
         threshold,
         "a fifth of the KL, at least 1 nat (a convention); the comparison: Wu et al. 2017, "
@@ -150,11 +152,12 @@ def find_miscalibration(m: Measurements) -> Finding | None:
     return Finding(
         Kind.LIMIT,
         "q(z|x) miscalibrated",
-        f"In {m.calibration.num_data} rows drawn from the model, {miscalibrated.sum()} of {len(shift)} "
-        "units of the code are miscalibrated. On average, the true code lies up to "
-        f"{np.nanmax(np.abs(shift)):.2f} standard deviations of q from the mean of q. Its spread "
-        f"is {np.nanmin(spread):.2f} to {np.nanmax(spread):.2f} times that of q (above 1, q is too "
-        "narrow).",
+        "Draws of q(z|x) do not match the posterior. In "
+        f"{m.calibration.num_data} rows drawn from the model, {miscalibrated.sum()} of {len(shift)} units "
+        "of the code are miscalibrated. On average, the true code lies up to "
+        f"{np.nanmax(np.abs(shift)):.2f} standard deviations of q from the mean of q. Its spread is "
+        f"{np.nanmin(spread):.2f} to {np.nanmax(spread):.2f} times that of q. A ratio above 1 means that "
+        "q is too narrow.",
         float(spread[int(np.nanargmax(log_spread))]),
         1 + CALIBRATED,
         "0.2 standard deviations, and 0.2 in the logarithm of the spread (conventions); ranks: Talts "

@@ -153,9 +153,9 @@ def find_wrong_likelihood(m: Measurements) -> Finding | None:
     return Finding(
         Kind.FAULT,
         "wrong likelihood",
-        f"{_name_block(name)}the data and posterior predictive draws have different distributions of "
-        f"entries. The Kolmogorov-Smirnov distance is {marginal.distance:.2f}; between sets of draws "
-        f"it is at most {marginal.replicates.max():.3f}. "
+        f"{_name_entries(name)} of the data and of posterior predictive draws are distributed "
+        f"differently. Their Kolmogorov-Smirnov distance is {marginal.distance:.2f}. Between sets of "
+        f"draws it is at most {marginal.replicates.max():.3f}. "
         f"{_describe_worst_statistic(blocks[name].statistics)}",
         marginal.distance,
         MARGINAL,
@@ -181,8 +181,8 @@ def find_narrow_predictions(m: Measurements) -> Finding | None:
     return Finding(
         Kind.LIMIT,
         "predictive intervals too narrow",
-        f"{_name_block(name)}the {level:.0%} intervals of p(x|z), with z ~ q(z|x), contain {share:.0%} "
-        f"+- {error:.0%} of the held-out entries.",
+        f"{_name_entries(name)} of held-out data lie inside the {level:.0%} intervals of p(x|z), with "
+        f"z ~ q(z|x), in only {share:.0%} +- {error:.0%} of the cases.",
         share,
         level - COVERAGE,
         "10 percentage points below the nominal level (a convention)",
@@ -202,8 +202,8 @@ def find_unconverged(m: Measurements) -> Finding | None:
     return Finding(
         Kind.FAULT,
         "not converged",
-        f"The {'validation' if trend.is_validation else 'training'} ELBO still rose by "
-        f"{trend.gain:.3g} +- {trend.gain_error:.2g} nats over the last fifth of the "
+        f"The model had not converged. The {'validation' if trend.is_validation else 'training'} ELBO "
+        f"still rose by {trend.gain:.3g} +- {trend.gain_error:.2g} nats over the last fifth of the "
         f"{trend.num_epochs} epochs (at least five epochs).",
         trend.gain,
         threshold,
@@ -221,8 +221,9 @@ def find_past_best(m: Measurements) -> Finding | None:
     if trend.drop <= threshold or trend.gain > 0:
         return None
     evidence = (
-        f"The validation ELBO was best at epoch {trend.best_epoch} of {trend.num_epochs}. At the last "
-        f"epoch it is {trend.drop:.3g} nats lower."
+        "Training continued past the best epoch. The validation ELBO was best at epoch "
+        f"{trend.best_epoch} of {trend.num_epochs}. At the last epoch it is {trend.drop:.3g} nats "
+        "lower."
     )
     stop = "early_stopping=EarlyStopping(patience=20) (probvae train --patience 20)"
     better = "A smaller net, dropout (nets.MLP(dropout=0.1)) or more data may raise the best ELBO."
@@ -277,8 +278,8 @@ def _blocks(checks: Predictive) -> Mapping[str, Predictive]:
     return checks.blocks or {"": checks}
 
 
-def _name_block(name: str) -> str:
-    return f'In block "{name}", ' if name else "In x, "
+def _name_entries(block: str) -> str:
+    return f'The entries in block "{block}"' if block else "The entries"
 
 
 def _describe_worst_statistic(statistics: Mapping[str, Check]) -> str:
@@ -287,6 +288,4 @@ def _describe_worst_statistic(statistics: Mapping[str, Check]) -> str:
     name = max(distance, key=lambda statistic: distance[statistic])
     check = statistics[name]
     data, draws = (float(np.mean(value)) for value in (check.observed, check.replicates))
-    return (
-        f"Most different is the {name.replace('_', ' ')}: {data:.3g} in the data, {draws:.3g} in draws."
-    )
+    return f"The {name.replace('_', ' ')} differs most: {data:.3g} in the data, {draws:.3g} in draws."
