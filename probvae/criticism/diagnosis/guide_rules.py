@@ -54,8 +54,8 @@ def find_lagging_encoder(m: Measurements) -> Finding | None:
         Kind.FAULT if is_fault else Kind.LIMIT,
         "lagging encoder" if is_fault else "amortization gap",
         "The encoder is far from the best guide of its family. On "
-        f"{'held-out' if m.train_gap is None else 'training'} data, the ELBO of the best local guide is "
-        f"{nats:.3g} +- {error:.2g} nats higher than the encoder's.",
+        f"{'held-out' if m.train_gap is None else 'training'} data, the ELBO of the best local guide "
+        f"is {nats:.3g} +- {error:.2g} nats higher than the encoder's.",
         nats,
         threshold if is_fault else GAP,
         "a fault at a fifth of the KL, at least 1 nat; a limit at 1 nat (conventions); "
@@ -153,11 +153,11 @@ def find_miscalibration(m: Measurements) -> Finding | None:
         Kind.LIMIT,
         "q(z|x) miscalibrated",
         "Draws of q(z|x) do not match the posterior. In "
-        f"{m.calibration.num_data} rows drawn from the model, {miscalibrated.sum()} of {len(shift)} units "
-        "of the code are miscalibrated. On average, the true code lies up to "
+        f"{m.calibration.num_data} rows drawn from the model, {miscalibrated.sum()} of {len(shift)} "
+        "units of the code are miscalibrated. On average, the true code lies up to "
         f"{np.nanmax(np.abs(shift)):.2f} standard deviations of q from the mean of q. Its spread is "
-        f"{np.nanmin(spread):.2f} to {np.nanmax(spread):.2f} times that of q. A ratio above 1 means that "
-        "q is too narrow.",
+        f"{np.nanmin(spread):.2f} to {np.nanmax(spread):.2f} times that of q. A ratio above 1 means "
+        "that q is too narrow.",
         float(spread[int(np.nanargmax(log_spread))]),
         1 + CALIBRATED,
         "0.2 standard deviations, and 0.2 in the logarithm of the spread (conventions); ranks: Talts "
