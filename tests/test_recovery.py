@@ -225,7 +225,7 @@ def test_the_command_line_takes_one_way_out():
         make_recovery(Settings(model, skip_batches=1, halve_rate=1))
 
 
-def test_an_account_and_a_report_say_what_was_not_finite(skipped, monkeypatch):
+def test_summary_and_report_name_the_incidents(skipped, monkeypatch):
     monkeypatch.setattr(training, "evaluate", lambda *_, **__: {})
     monkeypatch.setattr(training.files, "write_json", lambda *_: None)
     asked = {"training": {"epochs": 3, "seed": 0}, "evaluation": {}}

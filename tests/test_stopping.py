@@ -227,7 +227,7 @@ def test_the_command_line_takes_a_patience():
         make_early_stopping(Settings("m.py", patience_start=3))
 
 
-def test_a_runs_account_is_of_the_epoch_that_was_kept(stopped):
+def test_a_runs_summary_is_of_the_epoch_that_is_kept(stopped):
     run = Run(Path(), {"training": {"epochs": 60}}, stopped, dict)
     line = summarize_training(run, 1.0)
     best, history = stopped.history.best_epoch, stopped.history

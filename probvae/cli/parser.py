@@ -191,8 +191,8 @@ def _add_reconstruct(parser: argparse.ArgumentParser) -> None:
 def _add_interpolate(parser: argparse.ArgumentParser) -> None:
     _add_run_folder(parser)
     add = parser.add_argument
-    add("--start", type=int, metavar="ROW", help="first row of the test data (default: 0)")
-    words = "last row of the test data (default: the first one with another label)"
+    add("--start", type=int, metavar="ROW", help="row of the test data at the start (default: 0)")
+    words = "row of the test data at the end (default: the first one with another label)"
     add("--end", type=int, metavar="ROW", help=words)
     words = "number of points, with both ends (default: 10)"
     add("--num", type=int, default=10, metavar="N", help=words)
@@ -210,7 +210,7 @@ def _add_compare(parser: argparse.ArgumentParser) -> None:
 
 def _add_diagnose(parser: argparse.ArgumentParser) -> None:
     _add_run_folder(parser)
-    words = "amount of data and draws: quick needs up to a minute, thorough half an hour or more"
+    words = "number of data and draws (quick: up to a minute, thorough: half an hour or more)"
     parser.add_argument("--budget", default="usual", choices=tuple(BUDGETS), help=words)
 
 
@@ -250,7 +250,7 @@ def _add_run_folder(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_data_place(parser: argparse.ArgumentParser) -> None:
-    words = "present place of the run's data, if they have moved; other data raise an error"
+    words = "name or path of the run's data, if they have moved since training"
     parser.add_argument("--data", metavar="NAME|PATH", help=words)
     _add_data_dir(parser)
 
@@ -263,8 +263,8 @@ def _add_data_dir(parser: argparse.ArgumentParser) -> None:
 def _add_evaluation(parser: argparse.ArgumentParser, *, from_run: bool = False) -> None:
     """Add the options of log p(x). With ``from_run``, their defaults are those of the run."""
     for name, field, words in (
-        ("--particles", "num_particles", "draws of z per row in log p(x)"),
-        ("--max-test", "max_test", "largest number of test rows in log p(x), drawn at random"),
+        ("--particles", "num_particles", "draws of z per test row in log p(x)"),
+        ("--max-test", "max_test", "use at most K test rows, drawn at random, in log p(x)"),
     ):
         default = None if from_run else DEFAULTS[field]
         words += f" (default: {'as in training' if from_run else default})"

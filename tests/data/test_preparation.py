@@ -209,12 +209,12 @@ def test_an_array_beyond_the_limit_of_files_is_mapped(tmp_path, monkeypatch):
 
 def test_the_command_says_what_is_missing_and_what_was_left_out(tmp_path, capsys):
     assert main(["data", "--prepare", str(tmp_path / "x.npy")]) == 1
-    assert "usual fix: probvae data IMAGES --prepare OUT.npy" in capsys.readouterr().err
+    assert "Example: probvae data IMAGES --prepare OUT.npy" in capsys.readouterr().err
     folder = odd(tmp_path / "faces", b"", name="odd.png")
     options = ["--prepare", str(tmp_path / "x.npy"), "--size", "8", "--skip-corrupt"]
     assert main(["data", str(folder), *options]) == 0
     printed = capsys.readouterr().out
-    assert "left out, damaged: " in printed
+    assert "skipped, corrupt: " in printed
     assert "5 images, (8, 8, 3), uint8" in printed
     (tmp_path / "x.npy").unlink()
     assert main(["data", str(folder), *options[:-1]]) == 1
