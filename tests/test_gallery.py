@@ -223,7 +223,9 @@ def test_through_the_command_line(name, options, tmp_path):
     if part:
         assert f"{part} is none" in report
         assert f"{part} is none" in " ".join(lines)
-    if name == "multi_rate":  # evaluated at the beta in [low, high] that is nearest to the ELBO's own weight
+    if (
+        name == "multi_rate"
+    ):  # evaluated at the beta in [low, high] that is nearest to the ELBO's own weight
         np.testing.assert_allclose(found.data.context["valid"], np.log(0.5), rtol=1e-6)
         assert "evaluated at beta = 0.5" in lines[0]
         assert "evaluated at</th><td>beta = 0.5" in report
