@@ -57,7 +57,7 @@ class LibrarySize(AbstractMean):
             raise ValueError(
                 f"LibrarySize(column={self.column}) expects the log library size in that column of the "
                 f"context; got context_shape={shape}. Build VAE(..., context_shape=(1,)), and use "
-                "log(sum of counts) as the context, shape (batch, 1)."
+                "log(sum of counts) as the context."
             )
         log_size = context[:, self.column]
         entries = tuple(range(1, raw.ndim))

@@ -119,9 +119,8 @@ def _check_context(objective: AbstractObjective, vae: AbstractVAE) -> None:
     extends_context = objective.data_context_shape(vae.context_shape) != vae.context_shape
     if extends_context and vae.prior.observes_context:
         raise ValueError(
-            f"{type(objective).__name__} extends the context of the nets and expects a prior without "
-            f"labels; got {type(vae.prior).__name__}, which reads labels from the context. Use "
-            "objectives.ELBO(), or a prior without labels."
+            f"{type(objective).__name__} extends the context and expects a prior without labels; got "
+            f"{type(vae.prior).__name__}. Use objectives.ELBO(), or a prior without labels."
         )
 
 

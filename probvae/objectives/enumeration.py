@@ -116,9 +116,8 @@ def check_state(state: Iterable[str], objective: str = "ELBO") -> None:
     dependent = sorted(name for name in state if not name.startswith(("encoder", "objective")))
     if dependent:
         raise ValueError(
-            f"{objective} runs the decoder several times per datum and expects parts without running "
-            f"state; got {dependent}. Use LayerNorm instead of BatchNorm, and a learned scale instead "
-            "of the optimal one."
+            f"{objective} expects parts without running state; got {dependent}. Use LayerNorm instead "
+            "of BatchNorm, and a learned scale instead of the optimal one."
         )
 
 

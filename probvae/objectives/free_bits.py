@@ -41,9 +41,8 @@ class PerUnit(AbstractGroups):
     def _group_kl(self, name: str, kl: jax.Array, ndim: int) -> jax.Array:
         if kl.ndim == ndim:
             raise ValueError(
-                f'PerUnit() expects a KL per unit; site "{name}" has a joint KL only, because it is '
-                "sampled, summed over states, or not elementwise. Use groups=objectives.PerSite(), or "
-                "guides.MeanField() with a normal prior."
+                f'PerUnit() expects a KL per unit in closed form; site "{name}" has a joint KL. Use '
+                "groups=objectives.PerSite(), or guides.MeanField() with a normal prior."
             )
         units = kl.reshape(*kl.shape[:ndim], -1).mean(range(ndim))
         if len(units) % self.size:

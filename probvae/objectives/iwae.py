@@ -99,8 +99,7 @@ def check_importance_weights(
     shared = [site for site in latent_sites(model_trace) if not in_plate(model_trace[site])]
     if shared:
         raise ValueError(
-            f"{name} weights the particles of each datum separately and expects latent sites per "
-            f"datum; got {shared}, which all data share. Use objectives.ELBO(), or parts without "
-            "priors on their parameters."
+            f"{name} expects latent sites per datum; got {shared}, which all data share. Use "
+            "objectives.ELBO(), or parts without priors on their parameters."
         )
     check_state(running_state(guide_trace) | running_state(model_trace), name)

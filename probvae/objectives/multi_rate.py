@@ -64,9 +64,8 @@ class MultiRate(AbstractObjective):
     def data_context_shape(self, context_shape: Shape) -> Shape:
         if len(context_shape) != 1:
             raise ValueError(
-                "MultiRate expects a context vector with log beta as its last entry; got "
-                f"context_shape={context_shape}. Build VAE(..., context_shape=(1,)), or use the length "
-                "of the data's own context plus one."
+                "MultiRate expects a context vector with log beta as its last entry; got context_shape="
+                f"{context_shape}. Build VAE(..., context_shape=(1,)), or one more than the data's own."
             )
         (length,) = context_shape
         return (length - 1,) if length > 1 else ()
@@ -103,9 +102,8 @@ class MultiRate(AbstractObjective):
         context = kwargs.get("context", args[1] if len(args) > 1 else None)
         if context is None:
             raise ValueError(
-                "MultiRate expects log beta as the last entry of the context; got no context. Build "
-                "VAE(..., context_shape=(1,)). For plain SVI, use the context "
-                "`objective.draw_context(key, x, None)` for each batch."
+                "MultiRate expects log beta as the last entry of the context; got none. For plain "
+                "SVI, pass `objective.draw_context(key, x, None)` as the context of each batch."
             )
         read = super().read(rng_key, params, model, guide, *args, **kwargs)
         return read._replace(extra=jnp.exp(context[:, -1]))
