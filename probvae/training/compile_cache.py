@@ -1,18 +1,22 @@
-"""Optimizers and objectives that are equal, as one object: one compiled program serves them."""
+"""One object for equal optimizers and objectives, so that they share one compiled program."""
 
 from collections.abc import Hashable
-from dataclasses import fields, is_dataclass
-from functools import lru_cache, partial
-from types import CodeType, FunctionType
-from typing import Any
+from dataclasses import is_dataclass
+from functools import lru_cache
+from types import FunctionType
+from typing import TypeVar
 
-TRUSTED = ("optax", "jax", "numpyro", "probvae")  # whose functions do what their code and cells say
+from probvae.training.object_contents import is_filled, list_contents
+
+TRUSTED = ("optax", "jax", "numpyro", "probvae")  # their functions depend on code and closure alone
+
+Part = TypeVar("Part")
 
 
 class _InternKey:
-    """A part that is equal to another of the same key."""
+    """A part, which equals another part with the same key."""
 
-    def __init__(self, key: Hashable, part: Any) -> None:
+    def __init__(self, key: Hashable, part: object) -> None:
         self.key, self.part = key, part
 
     def __hash__(self) -> int:
@@ -22,50 +26,38 @@ class _InternKey:
         return isinstance(other, _InternKey) and self.key == other.key
 
 
-def intern_optimizer(part: Any) -> Any:
-    """Return the first optimizer or objective that was made as this one was; itself if none was.
+def intern_optimizer(part: Part) -> Part:
+    """Return the first optimizer or objective that equals this one.
 
-    Every ``optax.adam(1e-3)``, and every schedule, is made of new functions, which JAX takes for
-    another program: it would compile again, and hold each program for good. Two functions of optax
-    are the same if their code, their defaults and what they enclose are; a function of anybody else
-    is the same as itself only.
+    JAX compares functions by identity. Each call of ``optax.adam(1e-3)`` makes new functions, so JAX
+    would compile again and keep every program. Here two functions of optax are equal if their code,
+    defaults and enclosed values are. A function from other packages equals only itself.
     """
     try:
         return _first(_InternKey(_key(part, ()), part))
-    except (TypeError, ValueError):  # it holds what has no hash, such as an array, or is not filled
+    except (TypeError, ValueError):  # it contains an object without a hash, such as an array
         return part
 
 
 @lru_cache(maxsize=64)
-def _first(keyed: _InternKey) -> Any:
+def _first(keyed: _InternKey) -> object:
     return keyed.part
 
 
-def _key(part: Any, above: tuple[int, ...]) -> Hashable:
+def _key(part: object, above: tuple[int, ...]) -> Hashable:
     if id(part) in above:
-        raise TypeError("a function that holds itself")
-    above = (*above, id(part))
-    if isinstance(part, tuple | list):
-        return (type(part), *(_key(item, above) for item in part))
-    if isinstance(part, dict):
-        return (dict, *((_key(name, above), _key(value, above)) for name, value in part.items()))
-    if isinstance(part, partial):
-        return (partial, *(_key(item, above) for item in (part.func, part.args, part.keywords)))
-    if isinstance(part, FunctionType) and _is_trusted(part):
-        return _key_of_function(part, above)
-    if is_dataclass(part) and not isinstance(part, type) and _is_trusted(part):
-        values = ((field.name, getattr(part, field.name)) for field in fields(part))
-        return (type(part), *(_key(value, above) for value in values))
-    hash(part)
-    return type(part), part
+        raise TypeError("a function encloses itself")
+    contents = list_contents(part) if _is_comparable(part) else None
+    if contents is None:
+        hash(part)
+        return type(part), part
+    return (type(part), *(_key(item, (*above, id(part))) for item in contents))
 
 
-def _is_trusted(part: Any) -> bool:
-    return (part.__module__ or "").split(".")[0] in TRUSTED
-
-
-def _key_of_function(function: FunctionType, above: tuple[int, ...]) -> Hashable:
-    cells = tuple(cell.cell_contents for cell in function.__closure__ or ())
-    held = (cells, function.__defaults__, function.__kwdefaults__)
-    code: CodeType = function.__code__
-    return (FunctionType, code, *(_key(item, above) for item in held))
+def _is_comparable(part: object) -> bool:
+    """Return whether equal contents imply equal behaviour."""
+    if isinstance(part, FunctionType) and not all(map(is_filled, part.__closure__ or ())):
+        return False
+    if isinstance(part, FunctionType) or is_dataclass(part):
+        return (part.__module__ or "").split(".")[0] in TRUSTED
+    return True

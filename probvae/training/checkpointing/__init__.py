@@ -1,1 +1,1 @@
-"""Checkpoints: a run on disk, from which training resumes."""
+"""Checkpoints: files from which training resumes."""

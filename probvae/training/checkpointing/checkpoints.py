@@ -1,207 +1,200 @@
-"""Checkpoints: where a run is kept as it goes, so that it can go on to the same bits."""
+"""Checkpoints: the folder from which an interrupted run resumes, with the same bits."""
 
 import os
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-import jax
-import numpy as np
-
-from probvae.checks import Checked, check_positive_integer
+from probvae.checks import Checked, NonNegativeFloat, PositiveInt, Requirement
 from probvae.training.checkpointing import file_format
-from probvae.training.checkpointing.file_format import DamagedError, SavedState
+from probvae.training.checkpointing.file_format import CorruptCheckpointError, SavedState
 from probvae.training.checkpointing.fingerprint import fingerprint
 from probvae.training.checkpointing.lock import hold_lock
-from probvae.training.parallel.processes import processes_of
+
+if TYPE_CHECKING:
+    from probvae.training.parallel.processes import Processes
 
 LOCK = "lock"
 
 
 @dataclass(frozen=True)
 class Checkpoints(Checked):
-    """A folder that a run is kept in, and goes on from.
+    """A folder of checkpoints, from which a run resumes.
 
         fit(..., checkpoints=Checkpoints("runs/first/checkpoints"))
 
-    The same call again goes on after the last epoch that is kept there, and ends with the same bits as
-    a run that was never stopped (on a CPU, with the same machine and versions). ``epochs`` may be
-    raised, and ``early_stopping`` and ``keep_best`` changed; any other difference (the parts of the
-    VAE, optimizer, key, data) is an error, and the folder stays as it is.
+    To resume, make the same call again. It continues after the last saved epoch. On a CPU, with the same
+    machine and versions, the result has the same bits as a run without a stop. You may raise ``epochs``
+    and change ``early_stopping`` and ``keep_best``. Any other difference (the parts of the VAE,
+    optimizer, key, data) raises ``ValueError`` and leaves the folder unchanged.
 
-    A file holds all of a run: parameters, the optimizer's state, running state, the keys, the history,
-    the best epoch's parameters beside the last's, versions. The run goes on from the last. A file holds
-    arrays and text (safetensors), never pickle. It appears whole or not at all, and carries its
-    checksum: one that is damaged is named in a warning, and the one before is used. The folder
-    is locked against a second writer. With it, SIGTERM, like Ctrl-C, ends a run at the end of the
-    epoch, with a checkpoint.
+    A file holds the whole run: parameters, the optimizer's state, running state, keys, history, versions,
+    and the parameters of both the best and the last epoch. It contains arrays and text (safetensors),
+    never pickle. Each file is written completely or not at all, and carries a checksum. If one is
+    corrupt, a warning names it and the one before is used. A lock keeps a second writer out of the
+    folder. With checkpoints, SIGTERM ends a run like Ctrl-C: after the epoch, with a checkpoint.
 
     Args:
-        folder: where the files are; made if it is not there.
-        every: epochs from one checkpoint to the next, at least.
-        seconds: from one to the next, at least; 0 for one at each ``every`` epochs.
-        keep: how many are kept; 2 at least, since the last may be damaged.
+        folder: where the files are. It is created if it does not exist.
+        every: epochs between two checkpoints, at least.
+        seconds: seconds between two checkpoints, at least. 0 writes one at each ``every`` epochs.
+        keep: the number of files to keep, at least 2, because the last may be corrupt.
 
     Raises:
-        ValueError: for a number that is out of range.
+        ValueError: for a number out of range.
     """
 
     folder: str | os.PathLike
-    every: int = 1
-    seconds: float = 30.0
-    keep: int = 2
-
-    def __post_init__(self) -> None:
-        check_positive_integer("every", self.every)
-        check_positive_integer("keep", self.keep)
-        if self.keep < 2:
-            raise ValueError(f"keep expects 2 or more, since the last may be damaged; got {self.keep}.")
-        if not (np.isfinite(self.seconds) and self.seconds >= 0):
-            raise ValueError(f"seconds expects a number, 0 or more; got {self.seconds!r}.")
+    every: PositiveInt = 1
+    seconds: NonNegativeFloat = 30.0
+    keep: Annotated[int, Requirement("an integer >= 2", lambda n: n >= 2)] = 2
 
     @property
     def files(self) -> list[Path]:
-        """The files that are there, the last epoch's first."""
+        """The files in the folder, the last epoch first."""
         return sorted(Path(self.folder).glob("epoch-*.safetensors"), reverse=True)
 
     @contextmanager
-    def opened(self, configuration: dict[str, str]) -> Iterator["Keeper"]:
-        """Hold the folder, for a run of this configuration (digests by name).
+    def open(self, configuration: dict[str, str]) -> Iterator["CheckpointWriter"]:
+        """Lock the folder for a run of this configuration (digests by name).
 
         Raises:
-            ValueError: if the folder belongs to another configuration.
-            OSError: if another process writes it, or it cannot be written.
+            OSError: if another process writes to the folder, or it cannot be written.
         """
         folder = Path(self.folder)
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise _unwritable(error, folder) from error
+            raise _write_error(error, folder) from error
         except ValueError as error:
-            raise ValueError(f"folder={self.folder!r} is no name of a folder: {error}.") from error
+            raise ValueError(f"folder={self.folder!r} is not a valid path: {error}.") from error
         with hold_lock(folder / LOCK):
-            for left in folder.glob(".*.partial"):
-                left.unlink(missing_ok=True)
-            yield Keeper(self, configuration)
+            for unfinished in folder.glob(".*.partial"):
+                unfinished.unlink(missing_ok=True)
+            yield CheckpointWriter(self, configuration)
 
 
-class Keeper:
-    """Checkpoints in an open folder."""
+class CheckpointWriter:
+    """Reads and writes the checkpoints in a locked folder."""
 
-    def __init__(self, asked: Checkpoints, configuration: dict[str, str]) -> None:
-        self._asked, self._configuration = asked, configuration
-        self._folder = Path(asked.folder)
-        self._written, self._at = 0, time.monotonic()
-        self._damaged: list[Path] = []
+    def __init__(self, checkpoints: Checkpoints, configuration: dict[str, str]) -> None:
+        self._checkpoints, self._configuration = checkpoints, configuration
+        self._folder = Path(checkpoints.folder)
+        self._last_epoch, self._last_time = 0, time.monotonic()
+        self._corrupt: list[Path] = []
 
-    def last(self, epochs: int) -> SavedState | None:
-        """Return the last checkpoint that is whole; None where none was written yet.
+    def read_last(self, epochs: int) -> SavedState | None:
+        """Return the last complete checkpoint, or None in a new folder.
 
         Raises:
-            ValueError: if it belongs to another configuration, has more epochs than a run of
-                ``epochs``, or none is whole.
+            ValueError: if it belongs to another configuration or version, has more epochs than a run of
+                ``epochs``, or if every file is corrupt.
         """
-        damaged = []
-        for path in self._asked.files:
+        errors = []
+        for path in self._checkpoints.files:
             try:
-                found = file_format.read(path)
-            except DamagedError as error:
-                damaged.append(str(error))
-                self._damaged.append(path)
+                saved = file_format.read(path)
+            except CorruptCheckpointError as error:
+                errors.append(str(error))
+                self._corrupt.append(path)
                 continue
-            file_format.check_configuration(path, found, self._configuration)
-            _check_length(path, found.num_epochs, epochs)
-            _say_what_is_odd(damaged, path, found)
-            self._written = found.num_epochs
-            return found
-        if damaged:
+            file_format.check_configuration(path, saved, self._configuration)
+            if saved.num_epochs > epochs:
+                raise ValueError(
+                    f"{path} has {saved.num_epochs} epochs, and this run ends after {epochs}. Use "
+                    f"epochs={saved.num_epochs} or more, or a new folder."
+                )
+            _warn_of_differences(errors, path, saved)
+            self._last_epoch = saved.num_epochs
+            return saved
+        if errors:
             raise ValueError(
-                f"no checkpoint in {self._folder} is whole: {'; '.join(damaged)}. Put one back, or "
-                "give a new folder to start anew."
+                f"No checkpoint in {self._folder} is complete: {'; '.join(errors)}. Restore one from a "
+                "copy, or use a new folder to start again."
             )
         return None
 
     def is_due(self, num_epochs: int) -> bool:
-        """Tell whether a checkpoint is to be written after so many epochs."""
-        waited = time.monotonic() - self._at >= self._asked.seconds
-        return waited and num_epochs - self._written >= self._asked.every
+        """Return whether to write a checkpoint after this number of epochs."""
+        is_late = time.monotonic() - self._last_time >= self._checkpoints.seconds
+        return is_late and num_epochs - self._last_epoch >= self._checkpoints.every
 
-    def write(self, standing: SavedState) -> None:
-        """Write a checkpoint, and take away those that are no longer kept.
+    def write(self, saved: SavedState) -> None:
+        """Write a checkpoint, then delete the oldest.
 
         Raises:
-            OSError: if it cannot be written; those that are there stay.
+            OSError: if it cannot be written. Earlier checkpoints stay.
         """
-        if standing.num_epochs in (0, self._written):
+        if saved.num_epochs in (0, self._last_epoch):
             return
-        path = self._folder / f"epoch-{standing.num_epochs:08d}.safetensors"
+        path = self._folder / f"epoch-{saved.num_epochs:08d}.safetensors"
         try:
-            file_format.write(path, standing, self._configuration)
+            file_format.write(path, saved, self._configuration)
         except OSError as error:
-            raise _unwritable(error, path) from error
-        self._written, self._at = standing.num_epochs, time.monotonic()
-        for old in {*self._damaged, *self._asked.files[self._asked.keep :]} - {path}:
+            raise _write_error(error, path) from error
+        self._last_epoch, self._last_time = saved.num_epochs, time.monotonic()
+        for old in {*self._corrupt, *self._checkpoints.files[self._checkpoints.keep :]} - {path}:
             old.unlink(missing_ok=True)
 
 
-def _check_length(path: Path, kept: int, epochs: int) -> None:
-    if kept > epochs:
-        raise ValueError(
-            f"{path} holds {kept} epochs, and the run is to have {epochs}. Take epochs={kept} or more, "
-            "or a new folder."
-        )
-
-
-def _say_what_is_odd(damaged: list[str], path: Path, found: SavedState) -> None:
-    if damaged:
-        told = f"{'; '.join(damaged)}. The one before is used: {path}, of {found.num_epochs} epochs."
-        warnings.warn(told, stacklevel=2)
-    now = file_format.circumstances()
-    changed = [f"{k} {v}, now {now.get(k)}" for k, v in found.circumstances.items() if v != now.get(k)]
+def _warn_of_differences(errors: list[str], path: Path, saved: SavedState) -> None:
+    if errors:
+        replacement = f"The one before is used: {path}, of {saved.num_epochs} epochs."
+        warnings.warn(f"{'; '.join(errors)}. {replacement}", stacklevel=2)
+    now = file_format.describe_environment()
+    changed = [f"{k} {v}, now {now.get(k)}" for k, v in saved.environment.items() if v != now.get(k)]
     if changed:
         warnings.warn(
-            f"{path} was written under other circumstances ({', '.join(changed)}): the run goes on, "
-            "but not to the bits of one that was never stopped.",
+            f"{path} was written in another environment ({', '.join(changed)}). The run resumes, but "
+            "its bits differ from those of a run without a stop.",
             stacklevel=2,
         )
 
 
-def _unwritable(error: OSError, path: Path) -> OSError:
+def _write_error(error: OSError, path: Path) -> OSError:
     if isinstance(error, BlockingIOError):
         return error
     return type(error)(
         error.errno,
-        f"a checkpoint cannot be written there ({error.strerror or error}); those written before "
-        "stay. Make room, or put the folder back, and call the same again: the run goes on from them",
+        f"a checkpoint cannot be written there ({error.strerror or error}). Earlier checkpoints are "
+        "intact. Free some space or restore the folder, and repeat the call: the run resumes from them",
         str(path),
     )
 
 
 def open_checkpoints(
-    held: ExitStack, run: Any, plan: Any, given: dict[str, Any]
-) -> tuple[Keeper | None, SavedState | None]:
-    """Open the folder of checkpoints that a plan has, and return it with the last of them.
+    stack: ExitStack,
+    checkpoints: Checkpoints | None,
+    processes: "Processes",
+    epochs: int,
+    settings: Mapping[str, Any],
+) -> tuple[CheckpointWriter | None, SavedState | None]:
+    """Open a run's folder until the stack closes, and return it with the last checkpoint.
 
-    Of several processes the first has the folder open, and all have the checkpoint.
+    The first of several processes opens the folder and sends the checkpoint to the others.
+
+    Args:
+        stack: closes the folder.
+        checkpoints: of the run, if any.
+        processes: of the run. They compare their settings.
+        epochs: of the run.
+        settings: by name, all that must be the same in the call that resumes.
     """
-    processes, asked = processes_of(plan.devices), plan.checkpoints
-    if asked is None and processes.count == 1:
+    if checkpoints is None and processes.count == 1:
         return None, None
-    precision = str(jax.numpy.zeros(()).dtype)
-    told = {**run._asdict(), **given, "precision": precision}
-    configuration = fingerprint(told)
+    configuration = fingerprint(settings)
     processes.check_same(configuration)
-    if asked is None:
+    if checkpoints is None:
         return None, None
-    keepers: list[Keeper] = []
+    writers: list[CheckpointWriter] = []
 
     def read() -> SavedState | None:
-        keepers.append(held.enter_context(asked.opened(configuration)))
-        return keepers[0].last(plan.epochs)
+        writers.append(stack.enter_context(checkpoints.open(configuration)))
+        return writers[0].read_last(epochs)
 
-    last = processes.by_first(read)
-    return (keepers[0] if keepers else None), last
+    last = processes.read_on_first(read)
+    return (writers[0] if writers else None), last

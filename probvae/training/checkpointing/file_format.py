@@ -1,11 +1,11 @@
-"""A run on the disk: one file of arrays and text, with a checksum of all that is in it."""
+"""The checkpoint file: arrays and text in safetensors, with a checksum."""
 
 import json
 import os
 import platform
 from importlib import metadata
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import numpy as np
@@ -18,34 +18,35 @@ from probvae.fitted.serialization import (
     SERIES,
     compute_checksum,
     history_arrays,
+
     incidents_to_json,
     list_leaves,
     read_history,
 )
-from probvae.typing import Params
+from probvae.typing import ArrayLike, Params, PyTree
 
-FORMAT = "probvae-checkpoint-2"
+FORMAT = "probvae-checkpoint-3"
 PACKAGES = ("jax", "jaxlib", "numpyro", "flax", "optax")
 
 
-class DamagedError(ValueError):
-    """A file that is no whole checkpoint."""
+class CorruptCheckpointError(ValueError):
+    """The checkpoint file is corrupt or incomplete."""
 
 
 class SavedState(NamedTuple):
-    """A run as it stood: trees by name, as arrays by path, and its history.
+    """A run after an epoch, as a checkpoint holds it.
 
     Attributes:
-        arrays: of SVI's state (``state``) and the best epoch's values (``best``), by name and path.
-        history: so far.
+        arrays: of SVI's state (``state``) and of the best epoch's values (``best``), by name and path.
+        history: the record so far.
         configuration: digests by name.
-        circumstances: what the bits depend on beside it: versions, the machine's kind.
+        environment: the versions and the kind of machine, on which the bits of a run also depend.
     """
 
     arrays: dict[str, np.ndarray]
     history: History
     configuration: dict[str, str] = {}
-    circumstances: dict[str, str] = {}
+    environment: dict[str, str] = {}
 
     @property
     def num_epochs(self) -> int:
@@ -53,70 +54,74 @@ class SavedState(NamedTuple):
         return self.history.num_epochs
 
 
-def circumstances() -> dict[str, str]:
-    """Return what the bits of a run depend on beside its configuration."""
+def describe_environment() -> dict[str, str]:
+    """Return the versions and the kind of machine."""
     versions = {name: metadata.version(name) for name in PACKAGES}
     machine = {"machine": platform.machine(), "device": jax.devices()[0].device_kind}
     return {"probvae": __version__, **versions, **machine}
 
 
-def flatten_leaves(name: str, tree: Any) -> dict[str, np.ndarray]:
-    """Return a tree's leaves as arrays, by name and path; of a key its data."""
-    shown = jax.device_get(jax.tree.map(_format_setting, tree))
-    return {f"{name}/{path}": np.asarray(leaf, order="C") for path, leaf in list_leaves(shown)}
+def flatten_leaves(name: str, tree: PyTree) -> dict[str, np.ndarray]:
+    """Return a tree's leaves as arrays, by name and path. A key becomes its data."""
+    arrays = jax.device_get(jax.tree.map(_unwrap_key, tree))
+    return {f"{name}/{path}": np.asarray(leaf, order="C") for path, leaf in list_leaves(arrays)}
 
 
-def restore_leaves(name: str, like: Any, arrays: dict[str, np.ndarray]) -> Any:
-    """Return a tree of the form of another, with the leaves that were taken.
+def restore_leaves(name: str, like: PyTree, arrays: dict[str, np.ndarray]) -> PyTree:
+    """Return a tree with the structure of ``like`` and the leaves of a file.
 
     Raises:
-        ValueError: if the leaves are of another form.
+        ValueError: if a leaf is missing, or has another shape or dtype.
     """
-    want = {f"{name}/{path}": _format_setting(leaf) for path, leaf in list_leaves(like)}
-    got = {path: array for path, array in arrays.items() if path.split("/")[0] == name}
-    for path in sorted(want.keys() | got.keys()):
-        pair = [
-            (a.shape, str(a.dtype)) if a is not None else None for a in (got.get(path), want.get(path))
-        ]
-        if pair[0] != pair[1]:
+    expected = {f"{name}/{path}": _unwrap_key(leaf) for path, leaf in list_leaves(like)}
+    saved = {path: array for path, array in arrays.items() if path.split("/")[0] == name}
+    for path in sorted(expected.keys() | saved.keys()):
+        got, want = (_describe_array(tree.get(path)) for tree in (saved, expected))
+        if got != want:
             raise ValueError(
-                f"the checkpoint holds {pair[0]} for {path}, and this run expects {pair[1]}: it was "
-                "written by another version, or in another precision (jax_enable_x64)."
+                f"The checkpoint has {got} for {path}, and this run expects {want}. Another version "
+                "wrote it, or a run in another precision (jax_enable_x64)."
             )
-    placed = [_as_was(leaf, got[f"{name}/{path}"]) for path, leaf in list_leaves(like)]
-    return jax.tree.unflatten(jax.tree.structure(like), placed)
+    restored = [_wrap_key(leaf, saved[f"{name}/{path}"]) for path, leaf in list_leaves(like)]
+    return jax.tree.unflatten(jax.tree.structure(like), restored)
 
 
-def content(standing: SavedState, configuration: dict[str, str]) -> bytes:
-    """Return what is in a file."""
-    arrays = {**standing.arrays, **history_arrays(standing.history)}
-    told = {
+def restore_best(like: Params, arrays: dict[str, np.ndarray]) -> Params | None:
+    """Return the best epoch's values, or None where the file has none."""
+    has_best = any(name.startswith("best/") for name in arrays)
+    return restore_leaves("best", like, arrays) if has_best else None
+
+
+def to_bytes(saved: SavedState, configuration: dict[str, str]) -> bytes:
+    """Return the content of a checkpoint file."""
+    arrays = {**saved.arrays, **history_arrays(saved.history)}
+    texts = {
         "format": FORMAT,
-        "incidents": incidents_to_json(standing.history),
-        "series": json.dumps({name: list(getattr(standing.history, name)) for name in SERIES}),
+        "incidents": incidents_to_json(saved.history),
+        "series": json.dumps({name: list(getattr(saved.history, name)) for name in SERIES}),
         "configuration": json.dumps(configuration, sort_keys=True),
-        "circumstances": json.dumps(circumstances(), sort_keys=True),
+        "circumstances": json.dumps(describe_environment(), sort_keys=True),
     }
-    return save(arrays, {**told, "sha256": compute_checksum(arrays, told)})
+    return save(arrays, {**texts, "sha256": compute_checksum(arrays, texts)})
 
 
-def write(path: Path, standing: SavedState, configuration: dict[str, str]) -> None:
-    """Write a file, which appears whole or not at all, also when the power goes."""
-    told = content(standing, configuration)
+def write(path: Path, saved: SavedState, configuration: dict[str, str]) -> None:
+    """Write a file completely or not at all, even in a power failure."""
+    content = to_bytes(saved, configuration)
     partial = path.with_name(f".{path.name}.partial")
     try:
         with partial.open("wb") as file:
-            file.write(told)
+            file.write(content)
             file.flush()
             os.fsync(file.fileno())
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
-    _settle(path.parent)
+    _sync_folder(path.parent)
 
 
-def _settle(folder: Path) -> None:
-    """Have the folder's list of files written, too, where the system can."""
+def _sync_folder(folder: Path) -> None:
+    """Write the folder's list of files to the disk, where the system can."""
     if os.name == "posix":
         descriptor = os.open(folder, os.O_RDONLY)
         try:
@@ -126,64 +131,66 @@ def _settle(folder: Path) -> None:
 
 
 def read(path: Path) -> SavedState:
-    """Read a file, and check that it is what was written.
+    """Read a file, and check that it is complete and unchanged.
 
     Raises:
-        DamagedError: if it is not.
+        CorruptCheckpointError: if it is not.
+        ValueError: if another version of ProbVAE wrote it.
     """
     try:
         with safe_open(path, framework="numpy") as file:
-            told = dict(file.metadata() or {})
+            texts = dict(file.metadata() or {})
             arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError, ValueError, TypeError) as error:
-        raise DamagedError(f"{path} is damaged, or was not written to its end ({error})") from error
-    if told.get("format") != FORMAT:
-        raise DamagedError(f"{path} says format {told.get('format')!r}, expected {FORMAT!r}")
-    if told.pop("sha256", None) != compute_checksum(arrays, told):
-        raise DamagedError(f"{path} is damaged: what it holds does not fit its checksum")
+        raise CorruptCheckpointError(f"{path} is corrupt or incomplete ({error})") from error
+    if texts.pop("sha256", None) != compute_checksum(arrays, texts):
+        raise CorruptCheckpointError(f"{path} is corrupt: its content does not match its checksum")
+    if texts.get("format") != FORMAT:
+        raise ValueError(
+            f"{path} comes from another version of ProbVAE: its format is {texts.get('format')!r}, and "
+            f"this version reads {FORMAT!r}. Finish the run with that version, or use a new folder."
+        )
     try:
-        rest = [dict(json.loads(told[name])) for name in ("configuration", "circumstances")]
-        history = _order_series(read_history(arrays, told), json.loads(told["series"]))
+        rest = [dict(json.loads(texts[name])) for name in ("configuration", "circumstances")]
+        history = _order_series(read_history(arrays, texts), json.loads(texts["series"]))
     except (ValueError, TypeError, KeyError, RecursionError) as error:
-        raise DamagedError(f"{path} is damaged: its text is none of ours ({error})") from error
+        raise CorruptCheckpointError(f"{path} is corrupt: its text cannot be read ({error})") from error
     return SavedState(arrays, history, *rest)
 
 
 def _order_series(history: History, series: dict[str, list[str]]) -> History:
-    """Return a history with its series in the order that they had: they are columns of a table."""
+    """Return a history with its series in their original order, as columns of a table."""
     steps, train, validation = (
         {key: getattr(history, name)[key] for key in series[name]} for name in SERIES
     )
     return History(steps, train, validation, history.best_epoch, history.incidents)
 
 
-def check_configuration(path: Path, found: SavedState, wanted: dict[str, str]) -> None:
-    """Raise unless a checkpoint was written by a run of this configuration."""
-    names = sorted(found.configuration.keys() | wanted.keys())
-    odd = [name for name in names if found.configuration.get(name) != wanted.get(name)]
+def check_configuration(path: Path, saved: SavedState, configuration: dict[str, str]) -> None:
+    """Raise ValueError unless a run of this configuration wrote a checkpoint."""
+    names = sorted(saved.configuration.keys() | configuration.keys())
+    odd = [name for name in names if saved.configuration.get(name) != configuration.get(name)]
     if odd:
         raise ValueError(
-            f"{path} was written by another run: {', '.join(odd)} differ. Expected the call that wrote "
-            "it (epochs, early stopping and keep_best may differ). Make the same call, or give a new "
-            "folder: nothing is overwritten."
+            f"{path} was written by another run: {', '.join(odd)} differ. Expected the same call (only "
+            "epochs, early_stopping and keep_best may differ). Repeat that call, or use a new folder. "
+            "Nothing was overwritten."
         )
 
 
-def _format_setting(leaf: Any) -> Any:
+def _describe_array(array: ArrayLike | None) -> tuple | None:
+    return None if array is None else (array.shape, str(array.dtype))
+
+
+def _unwrap_key(leaf: ArrayLike) -> ArrayLike:
     return jax.random.key_data(leaf) if _is_key(leaf) else leaf
 
 
-def _as_was(like: Any, array: np.ndarray) -> jax.Array:
+def _wrap_key(like: ArrayLike, array: np.ndarray) -> jax.Array:
     if _is_key(like):
         return jax.random.wrap_key_data(jax.numpy.asarray(array), impl=jax.random.key_impl(like))
     return jax.numpy.asarray(array)
 
 
-def _is_key(leaf: Any) -> bool:
+def _is_key(leaf: object) -> bool:
     return isinstance(leaf, jax.Array) and jax.numpy.issubdtype(leaf.dtype, jax.dtypes.prng_key)
-
-
-def best_of(like: Params, arrays: dict[str, np.ndarray]) -> Params | None:
-    """Return the best epoch's values; None where none were kept."""
-    kept = any(name.startswith("best/") for name in arrays)
-    return restore_leaves("best", like, arrays) if kept else None

@@ -1,44 +1,48 @@
-"""What a configuration is, as digests: equal in another process, different for another setting."""
+"""Digests of a run's configuration: equal in every process, different for different settings."""
 
 import hashlib
-from dataclasses import fields, is_dataclass
+from collections.abc import Mapping
 from functools import partial
 from types import CodeType, FunctionType, MethodType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 import numpy as np
 
 from probvae.data.streamed import StreamedData
+from probvae.training.object_contents import list_contents
+from probvae.typing import ArrayLike
+
+if TYPE_CHECKING:
+    from hashlib import _Hash
 
 
-def fingerprint(parts: dict[str, Any]) -> dict[str, str]:
+def fingerprint(parts: Mapping[str, Any]) -> dict[str, str]:
     """Return a digest of each part.
 
-    Of numbers and text, arrays (their bytes), containers and dataclasses; of a function, such as those
-    an optimizer is made of: its name, what it encloses, its defaults, and the names and constants in
-    its code. Of
-    other objects: the type and the attributes. What is told apart so is never told apart by where it
-    lies in memory.
+    Numbers, text, arrays (their bytes), containers and dataclasses count by value. A function, such as
+    those in an optimizer, counts by its name, enclosed values, defaults, and the names and constants
+    in its code. Any other object counts by type and attributes. No digest depends on a memory address.
     """
     return {name: _digest(part) for name, part in parts.items()}
 
 
-def _digest(part: Any) -> str:
+def _digest(part: object) -> str:
     digest = hashlib.sha256()
     _add(digest, part, ())
     return digest.hexdigest()[:16]
 
 
-def _add(digest: Any, part: Any, above: tuple[int, ...]) -> None:
+def _add(digest: "_Hash", part: object, above: tuple[int, ...]) -> None:
+    part = _list_code(part) if isinstance(part, CodeType) else part
     kind = type(part)
     digest.update(f"<{kind.__module__}.{kind.__qualname__}".encode())
-    if id(part) not in above:  # not what holds itself
+    if id(part) not in above:  # an object may contain itself
         _add_content(digest, part, (*above, id(part)))
     digest.update(b">")
 
 
-def _add_content(digest: Any, part: Any, above: tuple[int, ...]) -> None:
+def _add_content(digest: "_Hash", part: Any, above: tuple[int, ...]) -> None:
     if part is None or isinstance(part, bool | int | float | complex | str | bytes | np.dtype):
         digest.update(repr(part).encode())
     elif isinstance(part, jax.Array | np.ndarray | np.generic):
@@ -54,7 +58,7 @@ def _add_content(digest: Any, part: Any, above: tuple[int, ...]) -> None:
             _add(digest, item, above)
 
 
-def _add_array(digest: Any, part: Any) -> None:
+def _add_array(digest: "_Hash", part: ArrayLike | np.generic) -> None:
     if isinstance(part, jax.Array) and jax.numpy.issubdtype(part.dtype, jax.dtypes.prng_key):
         digest.update(str(jax.random.key_impl(part)).encode())
         part = jax.random.key_data(part)
@@ -63,40 +67,23 @@ def _add_array(digest: Any, part: Any) -> None:
     digest.update(array.reshape(-1).view(np.uint8))
 
 
-def _items(part: Any) -> list[Any]:
-    if isinstance(part, tuple | list):
-        return list(part)
-    if isinstance(part, dict):
-        return [each for pair in part.items() for each in pair]
+def _items(part: object) -> list[Any]:
     if isinstance(part, type):
         return [part.__module__, part.__qualname__]
     if isinstance(part, MethodType):
         return [part.__func__, part.__self__]
-    if isinstance(part, partial):
-        return [part.func, part.args, part.keywords]
-    if is_dataclass(part):
-        return [(field.name, getattr(part, field.name)) for field in fields(part)]
-    if isinstance(function := getattr(part, "__wrapped__", part), FunctionType):
-        return _of_function(function)
-    return sorted(getattr(part, "__dict__", {}).items())
+    wrapped = getattr(part, "__wrapped__", None)
+    if isinstance(wrapped, FunctionType) and not isinstance(part, partial):
+        part = wrapped
+    contents = list_contents(part)
+    return sorted(getattr(part, "__dict__", {}).items()) if contents is None else contents
 
 
-def _of_function(function: FunctionType) -> list[Any]:
-    cells = [cell.cell_contents for cell in function.__closure__ or () if _is_filled(cell)]
-    names = [function.__module__, function.__qualname__]
-    code = _of_code(function.__code__)
-    return [*names, code, function.__defaults__, function.__kwdefaults__, cells]
+def _list_code(code: CodeType) -> list[Any]:
+    """Return the names and numbers in code: they tell apart two lambdas with one name.
 
-
-def _of_code(code: CodeType) -> list[Any]:
-    """Return what two lambdas differ in that have one name: ``tanh`` and ``relu``, 2 and 3."""
+    The bytecode is left out, because it changes with the version of Python.
+    """
     numbers = [value for value in code.co_consts if isinstance(value, int | float | complex)]
-    inner = [_of_code(value) for value in code.co_consts if isinstance(value, CodeType)]
+    inner = [_list_code(value) for value in code.co_consts if isinstance(value, CodeType)]
     return [list(code.co_names), numbers, inner]
-
-
-def _is_filled(cell: Any) -> bool:
-    try:
-        return cell.cell_contents is not cell
-    except ValueError:
-        return False

@@ -1,4 +1,8 @@
-"""One writer for a folder: a lock that a process which was killed does not leave behind."""
+"""A lock on a folder: one process writes, and the lock ends with its process.
+
+The ``filelock`` library is not used. Its lock also ends with a killed process, but its file stays in
+the folder, and its error does not say which process holds the lock.
+"""
 
 import os
 import platform
@@ -10,19 +14,19 @@ from typing import IO
 
 try:
     import fcntl
-except ImportError:  # Windows: there is no such lock, and none is taken
+except ImportError:  # Windows has no such lock: the file still says who writes, but bars nobody
     fcntl = None  # type: ignore[assignment]
 
 
 @contextmanager
 def hold_lock(path: Path) -> Iterator[None]:
-    """Hold a lock, which is a file that says who holds it.
+    """Hold a lock, which is a file that names its holder.
 
     Args:
-        path: the file, in a folder that is there; it is gone when the lock is.
+        path: the file, in an existing folder. It is deleted with the lock.
 
     Raises:
-        BlockingIOError: if another process holds it; the message says which.
+        BlockingIOError: if another process holds the lock. The message names that process.
     """
     file = _open_lock(path)
     try:
@@ -36,7 +40,11 @@ def hold_lock(path: Path) -> Iterator[None]:
 
 
 def _open_lock(path: Path) -> IO[str]:
-    """Open and lock a file; begin anew if its holder took it away in between."""
+    """Open and lock a file.
+
+    Its holder may delete the file between our opening and our locking it. We would then hold a lock on
+    a file that nobody else can see, so we compare it with the file at ``path`` and try again.
+    """
     while True:
         file = path.open("a+", encoding="utf-8")
         try:
@@ -61,6 +69,5 @@ def _lock(file: IO[str], path: Path) -> None:
         holder = file.read() or "another process"
         raise BlockingIOError(
             error.errno,
-            f"{path.parent} is being written by {holder}; expected a folder that nothing else writes. "
-            "Wait until it ends, or end it.",
+            f"{path.parent} is being written by {holder}. Wait until that process ends, or end it.",
         ) from None

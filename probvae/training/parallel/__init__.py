@@ -1,1 +1,1 @@
-"""Training over several devices and processes."""
+"""Training on several devices and processes."""
