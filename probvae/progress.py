@@ -1,30 +1,30 @@
-"""Progress: a bar in a terminal or a notebook, and lines of their own in a log file."""
+"""Progress bars in a terminal or a notebook, and progress lines in a log file."""
 
 import sys
 import time
 from collections.abc import Iterable, Iterator, Sized
-from typing import Any
+from typing import Any, TextIO
 
 from tqdm.auto import tqdm
 
-EVERY = 30.0  # seconds from line to line
+LINE_INTERVAL = 30.0  # seconds between two lines
 FORMAT = "{unit} {n_fmt}/{total_fmt} [{elapsed}<{remaining}, {rate_fmt}{postfix}]"
 
 
-def bar(items: Iterable | None = None, **options: Any) -> Any:
-    """Return tqdm's bar; where standard error is a file or a pipe, ``Lines``."""
-    return (Lines if _is_log(sys.stderr) else tqdm)(items, **options)
+def progress_bar(items: Iterable | None = None, **options: Any) -> "tqdm | ProgressLines":
+    """Return tqdm's bar, or ``ProgressLines`` if standard error is a file or a pipe."""
+    return (ProgressLines if _is_log(sys.stderr) else tqdm)(items, **options)
 
 
-def _is_log(stream: Any) -> bool:
-    """Tell whether a stream shows a carriage return as it is: a notebook's does not."""
+def _is_log(stream: TextIO) -> bool:
+    """Return whether a carriage return does not overwrite the line. In a notebook it does."""
     return not (stream.isatty() or type(stream).__module__.startswith("ipykernel"))
 
 
-class Lines:
-    """What tqdm's bar is in a terminal, for a log file: a line every ``EVERY`` seconds, and the last.
+class ProgressLines:
+    """A replacement for tqdm's bar in log files: a line every ``LINE_INTERVAL`` seconds, and a last one.
 
-    What is done within that time says nothing.
+    A loop that ends within that time prints nothing.
     """
 
     def __init__(
@@ -40,9 +40,9 @@ class Lines:
     ) -> None:
         self._items, self._unit, self._disable = items, unit, disable
         self._total = len(items) if total is None and isinstance(items, Sized) else total
-        self._desc = desc  # `leave` is tqdm's: a line that was written stays
-        self._initial = self._n = self._said = initial
-        self._begun = self._at = time.monotonic()
+        self._desc = desc  # tqdm's `leave` has no effect: a printed line always stays
+        self._initial = self._n = self._n_at_last_line = initial
+        self._start_time = self._last_time = time.monotonic()
         self._postfix = ""
 
     def __iter__(self) -> Iterator:
@@ -51,32 +51,34 @@ class Lines:
                 yield item
                 self.update()
 
-    def __enter__(self) -> "Lines":
+    def __enter__(self) -> "ProgressLines":
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._initial < self._said < self._n:
-            self._say()
+        if self._initial < self._n_at_last_line < self._n:
+            self._print_line()
 
     def set_postfix_str(self, text: str, refresh: bool = True) -> None:  # noqa: FBT001, FBT002  tqdm's
-        """Keep what the next line ends with."""
+        """Set the end of the next line."""
         self._postfix = text
 
     def update(self, n: int = 1) -> None:
-        """Count one more, or ``n``; say so if it is time."""
+        """Count ``n`` more items. Print a line if one is due."""
         self._n += n
-        if time.monotonic() - self._at >= EVERY:
-            self._say()
+        if time.monotonic() - self._last_time >= LINE_INTERVAL:
+            self._print_line()
 
     def write(self, text: str) -> None:
-        """Write a line in between."""
+        """Print a text between two lines."""
         print(text, flush=True)
 
-    def _say(self) -> None:
+    def _print_line(self) -> None:
         now = time.monotonic()
-        self._at, self._said = now, self._n
+        self._last_time, self._n_at_last_line = now, self._n
         unit = f"{self._desc}: {self._unit}" if self._desc else self._unit
-        told = {"unit": unit, "postfix": self._postfix, "initial": self._initial}
-        line = tqdm.format_meter(self._n, self._total, now - self._begun, bar_format=FORMAT, **told)
+        options = {"unit": unit, "postfix": self._postfix, "initial": self._initial}
+        line = tqdm.format_meter(
+            self._n, self._total, now - self._start_time, bar_format=FORMAT, **options
+        )
         if not self._disable:
             print(line, file=sys.stderr, flush=True)

@@ -1,96 +1,95 @@
-"""The average of the parameters along their way: steadier than where they are at the last step."""
+"""Moving average of the parameters, which is steadier than the parameters of the last step."""
 
 from dataclasses import dataclass
 from functools import lru_cache
 from math import log
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import optax
 
-from probvae.checks import Checked
+from probvae.checks import Checked, OpenUnitInterval
+from probvae.typing import PyTree
 
 
 @dataclass(frozen=True)
 class MovingAverage(Checked):
-    """An exponential moving average of the parameters, in the compiled step.
+    r"""An exponential moving average of the parameters, in the compiled step.
 
         fit(..., average=MovingAverage(0.999))
 
-    After step t it is sum_s decay^(t - s) w_s / sum_s decay^(t - s), over the parameters w_s after the
-    steps s = 1, ..., t: of the last 1 / (1 - decay) steps, roughly, and never of the start. The fitted
-    VAE holds it, and so do the validation's numbers and the best epoch; training goes on from the
-    parameters themselves, and its own numbers are theirs. The average is taken on the unconstrained
-    scale, the optimizer's. Running state (batch statistics) is not averaged: prefer LayerNorm.
+    After step $t$ it is $\sum_s decay^{t-s} w_s / \sum_s decay^{t-s}$, over the parameters $w_s$ after
+    the steps $s = 1, ..., t$. This is roughly the mean of the last $1 / (1 - decay)$ steps, and the start
+    has no weight. The fitted VAE, the validation numbers and the best epoch use the average. Training
+    itself, and its numbers, use the parameters. The average is taken on the unconstrained scale, like the
+    optimizer's step. Running state (batch statistics) is not averaged, so LayerNorm is the better choice.
 
     Args:
-        decay: the weight of what went before, above 0 and below 1.
+        decay: the weight of the past, above 0 and below 1.
 
     Raises:
         ValueError: if ``decay`` is out of range.
 
-    Reference: Polyak and Juditsky 1992; the exponential weights, and their sum divided out, as in
+    Reference: Polyak and Juditsky 1992. The exponential weights, normalised by their sum, are those of
     Kingma and Ba 2015, arXiv:1412.6980, section 7.2.
     """
 
-    decay: float = 0.999
-
-    def __post_init__(self) -> None:
-        if not 0.0 < self.decay < 1.0:
-            raise ValueError(
-                f"decay expects a number between 0 and 1, such as 0.999 for the average of about 1,000 "
-                f"steps; got {self.decay!r}."
-            )
+    decay: OpenUnitInterval = 0.999
 
 
 class AverageState(NamedTuple):
-    """The state of an optimizer, and the average of what it has made of the parameters."""
+    """The state of an optimizer, with the average of the parameters so far."""
 
-    inner: Any
+    inner: PyTree
     steps: jax.Array
-    params: Any
+    params: PyTree
 
 
-def add_average(average: Any, optimizer: optax.GradientTransformation) -> Any:
-    """Return an optimizer that keeps the average; raise for an average that is none.
+def add_average(
+    average: MovingAverage | None, optimizer: optax.GradientTransformation
+) -> optax.GradientTransformation:
+    """Return an optimizer that also keeps the average of the parameters.
 
-    It is the outermost: what is averaged are the parameters as they come to be.
+    Apply this wrapper last: it averages the parameters after all other transformations.
     """
-    if average is None:
-        return optimizer
-    if not isinstance(average, MovingAverage):
-        raise TypeError(f"average expects MovingAverage(0.999); got {average!r}.")
-    return _add_average(average.decay, optimizer)
+    return optimizer if average is None else _add_average(average.decay, optimizer)
 
 
 @lru_cache(maxsize=32)
-def _add_average(decay: float, optimizer: optax.GradientTransformation) -> Any:
+def _add_average(
+    decay: float, optimizer: optax.GradientTransformation
+) -> optax.GradientTransformation:
     """Cached, so that a second fit reuses the compiled program."""
 
-    def start(params: Any) -> AverageState:
+    def init(params: PyTree) -> AverageState:
         return AverageState(optimizer.init(params), jnp.zeros((), jnp.int32), params)
 
-    def update(updates: Any, state: AverageState, params: Any = None) -> tuple[Any, AverageState]:
+    def update(
+        updates: PyTree, state: AverageState, params: PyTree = None
+    ) -> tuple[PyTree, AverageState]:
         updates, inner = optimizer.update(updates, state.inner, params)
         steps = optax.safe_increment(state.steps)
-        share = _share(decay, steps)
+        weight = _newest_weight(decay, steps)
 
-        def moved(new: jax.Array, old: jax.Array) -> jax.Array:
-            return optax.incremental_update(new, old, share.astype(new.dtype))
+        def average_leaf(new: jax.Array, old: jax.Array) -> jax.Array:
+            return optax.incremental_update(new, old, weight.astype(new.dtype))
 
-        means = jax.tree.map(moved, optax.apply_updates(params, updates), state.params)
+        means = jax.tree.map(average_leaf, optax.apply_updates(params, updates), state.params)
         return updates, AverageState(inner, steps, means)
 
-    return optax.GradientTransformation(start, update)
+    return optax.GradientTransformation(init, update)
 
 
-def _share(decay: float, steps: jax.Array) -> jax.Array:
-    """Return the weight of the newest, (1 - decay) / (1 - decay^steps): exactly 1 at the first."""
+def _newest_weight(decay: float, steps: jax.Array) -> jax.Array:
+    """Return the weight of the newest parameters, (1 - decay) / (1 - decay^steps).
+
+    ``expm1`` keeps its digits for a decay near 1, and makes the first weight exactly 1.
+    """
     return jnp.expm1(jnp.float32(log(decay))) / jnp.expm1(steps.astype(jnp.float32) * log(decay))
 
 
-def average_in(optim_state: Any) -> Any | None:
-    """Return the average in the state of NumPyro's optimizer; None where none is kept."""
+def average_in(optim_state: PyTree) -> PyTree | None:
+    """Return the average in the state of NumPyro's optimizer, or None if it has none."""
     _, (_, state) = optim_state
     return state.params if isinstance(state, AverageState) else None

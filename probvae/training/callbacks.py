@@ -1,4 +1,4 @@
-"""What is called once an epoch, on the host: to log a run, here or elsewhere, as it goes."""
+"""Callbacks: functions that ``fit`` calls after every epoch, to log the run."""
 
 import json
 import math
@@ -13,14 +13,14 @@ from probvae.checks import Checked
 
 
 class Epoch(NamedTuple):
-    """An epoch that is over, as a callback is given it.
+    """The numbers of one epoch, the argument of a callback.
 
     Attributes:
-        number: of the epoch, counted from 1; a run that goes on from a checkpoint counts on.
+        number: of the epoch, counted from 1. The count continues after a resumption.
         train: the epoch's means over its steps, as ``History.train`` has them: ``loss``, and in nats
             per datum ``elbo``, ``log_likelihood``, ``kl``.
-        validation: the same of the validation data, at the epoch's end; empty where there are none.
-        seconds: that it took, validation included; the first has the compilation, too.
+        validation: the same of the validation data, at the epoch's end. Empty without validation data.
+        seconds: the epoch's duration with validation. The first epoch includes the compilation.
     """
 
     number: int
@@ -30,9 +30,9 @@ class Epoch(NamedTuple):
 
     @property
     def metrics(self) -> dict[str, float]:
-        """All numbers by name, ``train_elbo``, ``validation_elbo``, as loggers take them."""
-        named = {"train": self.train, "validation": self.validation}
-        means = {f"{split}_{name}": v for split, row in named.items() for name, v in row.items()}
+        """All numbers by name, ``train_elbo``, ``validation_elbo``, in the form that loggers expect."""
+        splits = {"train": self.train, "validation": self.validation}
+        means = {f"{split}_{name}": v for split, row in splits.items() for name, v in row.items()}
         return {**means, "seconds": self.seconds}
 
 
@@ -45,13 +45,13 @@ class JSONLines(Checked):
 
         fit(..., callbacks=(callbacks.JSONLines("metrics.jsonl"),))
 
-    A line is ``{"epoch": 1, "train_elbo": -180.2, ..., "seconds": 2.1}``, a number that is not finite
-    null; ``pandas.read_json(path, lines=True)`` reads the file. It is whole after every epoch, and has
-    each epoch once: a run that goes on from a checkpoint takes away what lies after it, and a run from
-    the start begins the file anew.
+    A line is ``{"epoch": 1, "train_elbo": -180.2, ..., "seconds": 2.1}``. A number that is not finite
+    becomes null. You can read the file with ``pandas.read_json(path, lines=True)`` after any epoch. It
+    contains each epoch once. A run that resumes from a checkpoint first deletes the later lines, and a
+    run from the start replaces the file.
 
     Args:
-        path: the file; its folder is made if it is not there.
+        path: the file. Its folder is created if it does not exist.
     """
 
     path: str | os.PathLike
@@ -62,22 +62,22 @@ class JSONLines(Checked):
         if epoch.number != self._next:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text("".join(_lines_before(epoch.number, path)), encoding="utf-8")
-        told = {k: v if math.isfinite(v) else None for k, v in epoch.metrics.items()}
+        row = {k: v if math.isfinite(v) else None for k, v in epoch.metrics.items()}
         with path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps({"epoch": epoch.number, **told}, allow_nan=False) + "\n")
+            file.write(json.dumps({"epoch": epoch.number, **row}, allow_nan=False) + "\n")
         self._next = epoch.number + 1
 
 
 def _lines_before(number: int, path: Path) -> list[str]:
-    """Return the whole lines of epochs before one; none of a file that is not there."""
+    """Return a file's complete lines of earlier epochs, none if there is no file."""
     if number == 1 or not path.exists():
         return []
     lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
-    return [line for line in lines if line.endswith("\n") and _number(line) < number]
+    return [line for line in lines if line.endswith("\n") and _epoch_number(line) < number]
 
 
-def _number(line: str) -> float:
-    """Return the epoch that a line is of; infinity for one that is damaged."""
+def _epoch_number(line: str) -> float:
+    """Return the epoch of a line, or infinity if the line is corrupt."""
     try:
         return float(json.loads(line)["epoch"])
     except (ValueError, TypeError, KeyError):
@@ -90,10 +90,10 @@ class TensorBoard(Checked):
 
         fit(..., callbacks=(callbacks.TensorBoard("runs/first"),))
 
-    The step is the epoch's number. Needs ``pip install "probvae[tensorboard]"``.
+    The step is the epoch's number. It requires ``pip install "probvae[tensorboard]"``.
 
     Args:
-        folder: of the run's event files; each process writes one of its own.
+        folder: for the run's event files. Each process writes its own file.
 
     Raises:
         ImportError: if tensorboardX is not installed.
@@ -103,45 +103,32 @@ class TensorBoard(Checked):
     _writer: Any = field(default=None, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        self._writer = _summary_writer()(os.fspath(self.folder), flush_secs=1)
+        try:
+            from tensorboardX import SummaryWriter
+        except ImportError as error:
+            raise ImportError(
+                "callbacks.TensorBoard requires tensorboardX, which is not installed. Run: "
+                'pip install "probvae[tensorboard]". callbacks.JSONLines requires no other package.'
+            ) from error
+        self._writer = SummaryWriter(os.fspath(self.folder), flush_secs=1)
 
     def __call__(self, epoch: Epoch) -> None:
         for name, value in epoch.metrics.items():
             self._writer.add_scalar(name.replace("_", "/", 1), value, epoch.number)
 
 
-def _summary_writer() -> Any:
-    try:
-        from tensorboardX import SummaryWriter
-    except ImportError as error:
-        raise ImportError(
-            "callbacks.TensorBoard writes through tensorboardX, which is not installed: "
-            'pip install "probvae[tensorboard]". callbacks.JSONLines needs nothing.'
-        ) from error
-    return SummaryWriter
-
-
-def check_callbacks(given: Any) -> None:
-    """Raise unless callbacks are a tuple of functions."""
-    if not isinstance(given, tuple | list) or not all(map(callable, given)):
-        raise TypeError(
-            "callbacks expects a tuple of functions of an epoch, such as "
-            f'(callbacks.JSONLines("metrics.jsonl"),); got {given!r}.'
-        )
-
-
 def call_callbacks(callbacks: tuple[Callback, ...], epoch: Epoch) -> tuple[Callback, ...]:
-    """Call all, and return those that are to be called again: what raises is told of, and left out."""
-    return tuple(each for each in callbacks if _run_callback(each, epoch))
+    """Call all callbacks, and return those that did not raise. The others are disabled."""
+    return tuple(each for each in callbacks if _call(each, epoch))
 
 
-def _run_callback(callback: Callback, epoch: Epoch) -> bool:
+def _call(callback: Callback, epoch: Epoch) -> bool:
     try:
         callback(epoch)
-    except Exception as error:  # noqa: BLE001  whatever it is, it must not cost the fit
+    except Exception as error:  # noqa: BLE001  no error in a callback may cost the fit
         warnings.warn(
             f"the callback {callback!r} failed after epoch {epoch.number} with "
-            f"{type(error).__name__}: {error}. The fit goes on, without that callback.",
+            f"{type(error).__name__}: {error}. The callback is disabled, and training continues.",
             stacklevel=2,
         )
         return False

@@ -1,4 +1,4 @@
-"""The values that a fit starts from, found to fit the VAE before anything is compiled."""
+"""Initial values of parameters, those of frozen parts, and the transfer from another fit."""
 
 import math
 from collections.abc import Mapping
@@ -14,48 +14,47 @@ from probvae import inputs
 from probvae.checks import format_value
 from probvae.data.streamed import StreamedData
 from probvae.evidence import Batch
-from probvae.fitted.fitted import check_fitted
+from probvae.fitted.fitted import Fitted, check_fitted
 from probvae.tracing import trace_structure
-from probvae.typing import Params, Shape
-from probvae.vae import check_vae
+from probvae.typing import Observation, Params, PyTree, Shape
+from probvae.vae import VAE, check_vae
 
-PASS_STATE = "likelihood$state"  # gathered over a pass through the training set, anew each epoch
+PASS_STATE = "likelihood$state"  # computed in a pass over the training set, again in each epoch
 
-ENTRIES = 2**23  # of the data that a start is found in: 32 MiB
+ENTRIES = 2**23  # of the data that give initial values: 32 MiB
 
 
-def check_params(vae: Any, given: Params) -> dict[str, Any]:
-    """Return starting values, of parameters and running state, as the VAE's sites take them.
+def check_params(vae: VAE, params: Params) -> dict[str, Any]:
+    """Return initial values of parameters and running state, if they have the VAE's sites and shapes.
 
-    What is frozen must be among them. A training-set value is gathered anew, unless it is frozen.
+    Frozen parts must have values. A training-set value is computed again, unless it is frozen.
     """
-    if not isinstance(given, Mapping):
+    if not isinstance(params, Mapping):
         raise TypeError(
-            f"init_params expects values by site, such as fitted.params; got {format_value(given)}."
+            f"init_params expects values by site, such as fitted.params; got {format_value(params)}."
         )
-    found = trace_structure(vae)
-    known = {**found.params, **found.state}
-    unknown = sorted(set(given) - set(known))
+    expected = _expected_values(vae)
+    unknown = sorted(set(params) - set(expected))
     if unknown:
         raise ValueError(
-            f"init_params names {unknown}, which this VAE does not have. Its sites are {sorted(known)}."
+            f"init_params names {unknown}, which this VAE does not have. Its sites are {sorted(expected)}."
         )
-    for name, value in given.items():
-        _check_tree(name, value, known[name])
-    missing = [name for name in sorted(known) if is_frozen(vae, name) and name not in given]
+    for name, value in params.items():
+        _check_tree(name, value, expected[name])
+    missing = [name for name in sorted(expected) if is_frozen(vae, name) and name not in params]
     if missing:
         raise ValueError(
-            f"freeze={vae.frozen} holds a part at the values that init_params gives, and it has none "
-            f"for {missing}. Give init_params=fitted.values, or shared_params(fitted, vae) where "
-            "other parts were swapped."
+            f"freeze={vae.frozen} needs a value in init_params for each site of a frozen part. Missing: "
+            f"{missing}. Pass init_params=fitted.values, or transfer_params(fitted, vae) if you "
+            "replaced other parts."
         )
-    return {k: v for k, v in given.items() if k != PASS_STATE or is_frozen(vae, k)}
+    return {k: v for k, v in params.items() if k != PASS_STATE or is_frozen(vae, k)}
 
 
-def initial_values(vae: Any, train: Batch, observation: Any) -> dict[str, Any]:
-    """Return what the likelihood starts its parameters from: values found in the training data.
+def initial_values(vae: VAE, train: Batch, observation: Observation) -> dict[str, Any]:
+    """Return the initial values of the likelihood's parameters, estimated from training data.
 
-    Of large data a sample is read, evenly spread over all rows: a start need not be exact.
+    Of large data it reads a sample, evenly spread over all rows. Initial values need not be exact.
     """
     if vae.likelihood.initial_values is None:
         return {}
@@ -74,82 +73,82 @@ def _read_rows(part: Any, rows: np.ndarray) -> np.ndarray:
     return part.read(rows) if isinstance(part, StreamedData) else np.asarray(part)[rows]
 
 
-def is_frozen(vae: Any, name: str) -> bool:
-    """Tell whether a site belongs to a part that is frozen."""
+def is_frozen(vae: VAE, name: str) -> bool:
+    """Return whether a site belongs to a frozen part."""
     return name.split("$")[0] in vae.frozen
 
 
-def same_shapes(value: Any, expected: Any) -> bool:
-    """Tell whether two trees have the same names and shapes."""
-    return _shapes(value) == _shapes(expected)
+def _expected_values(vae: VAE) -> dict[str, PyTree]:
+    structure = trace_structure(vae)
+    return {**structure.params, **structure.state}
 
 
-def _check_tree(name: str, value: Any, expected: Any) -> None:
+def _check_tree(name: str, value: PyTree, expected: PyTree) -> None:
     for path, leaf in jax.tree_util.tree_flatten_with_path(value)[0]:
-        if not _is_key(leaf):
+        if not (isinstance(leaf, jax.Array) and jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)):
             inputs.to_numbers(f"the value given for {name}{jax.tree_util.keystr(path)}", leaf)
-    got, want = _shapes(value), _shapes(expected)
+    got, want = _list_shapes(value), _list_shapes(expected)
     if got == want:
         return
     odd = min(k for k in got.keys() | want.keys() if got.get(k) != want.get(k))
     raise ValueError(
-        f"the value given for {name}{odd} has shape {got.get(odd, 'none')}; this VAE expects "
-        f"{want.get(odd, 'none there')}. It was made by another VAE, or for other sizes."
+        f"init_params: the value of {name}{odd} has shape {got.get(odd, 'none')}. This VAE expects "
+        f"{want.get(odd, 'no such value')}. Pass values of a VAE with the same parts and sizes."
     )
 
 
-def _is_key(leaf: Any) -> bool:
-    return isinstance(leaf, jax.Array) and jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
-
-
-def _shapes(tree: Any) -> dict[str, Shape]:
+def _list_shapes(tree: PyTree) -> dict[str, Shape]:
     leaves = jax.tree_util.tree_flatten_with_path(tree)[0]
     return {jax.tree_util.keystr(path): np.shape(leaf) for path, leaf in leaves}
 
 
-def transfer_params(fitted: Any, vae: Any) -> Params:
-    """Return the values of a fitted VAE that another VAE has a place for: after a swap of parts.
+def transfer_params(fitted: Fitted, vae: VAE) -> Params:
+    """Return the values of a fitted VAE that another VAE can start from, after you replaced parts.
 
-    These are the sites, of parameters and running state, that ``vae`` has under the same name with the
-    same shapes; all others start anew. (Same shapes need not mean the same
-    thing: an encoder keeps its weights where the guide that reads it was swapped for one with as many
-    outputs.)
+    These are the parameters and running state that ``vae`` has under the same names with the same shapes.
+    All others start afresh. Equal shapes do not imply an equal meaning. For example, an encoder keeps its
+    weights if you replace the guide by one with as many outputs.
 
         swapped = dataclasses.replace(fitted.vae, prior=priors.VampPrior())
-        fit(swapped, x, init_params=shared_params(fitted, swapped), freeze=("decoder",), rng_key=key)
+        init = transfer_params(fitted, swapped)
+        fit(swapped, x, init_params=init, freeze=("decoder",), rng_key=key)
 
     Args:
         fitted: a fitted VAE.
         vae: the VAE to start.
 
     Returns:
-        values by site, for ``fit(init_params=...)``; the keys say what is shared.
+        values by site, for ``fit(init_params=...)``.
 
     Raises:
-        ValueError: if nothing is.
+        ValueError: if the two VAEs have no value in common.
     """
     check_fitted(fitted)
-    check_vae("shared_params", vae)
-    found = trace_structure(vae)
-    known = {**found.params, **found.state}
-    values = fitted.values.items()
-    shared = {k: v for k, v in values if k in known and same_shapes(v, known[k])}
+    check_vae("transfer_params", vae)
+    expected = _expected_values(vae)
+    shared = {
+        name: value
+        for name, value in fitted.values.items()
+        if name in expected and _list_shapes(value) == _list_shapes(expected[name])
+    }
     if not shared:
         raise ValueError(
-            f"the two VAEs share nothing: the fitted one has the sites {sorted(fitted.values)}, the "
-            f"other {sorted(known)}, and none of these has the same name and shapes in both."
+            f"The two VAEs have no site with the same name and shapes. The fitted one has "
+            f"{sorted(fitted.values)}, the other {sorted(expected)}."
         )
     return shared
 
 
 @lru_cache(maxsize=32)
-def freeze_roles(optimizer: optax.GradientTransformation, roles: tuple[str, ...]) -> Any:
-    """Return an optimizer that leaves the parameters of some roles as they are.
+def freeze_roles(
+    optimizer: optax.GradientTransformation, roles: tuple[str, ...]
+) -> optax.GradientTransformation:
+    """Return an optimizer that does not change the parameters of some roles.
 
     Cached: equal arguments give one object, so that a second fit reuses the compiled program.
     """
 
-    def labels(params: Params) -> dict[str, str]:
-        return {name: "held" if name.split("$")[0] in roles else "moved" for name in params}
+    def label(params: Params) -> dict[str, str]:
+        return {name: "frozen" if name.split("$")[0] in roles else "free" for name in params}
 
-    return optax.multi_transform({"moved": optimizer, "held": optax.set_to_zero()}, labels)
+    return optax.multi_transform({"free": optimizer, "frozen": optax.set_to_zero()}, label)

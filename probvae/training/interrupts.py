@@ -1,4 +1,4 @@
-"""Signals that ask a run to end: noted, and heeded at the end of the epoch."""
+"""Signals, such as Ctrl-C, that end a run after the epoch."""
 
 import os
 import signal
@@ -7,61 +7,64 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from types import FrameType
+from typing import Any, TypeVar
 
 import jax
 
-PAUSE = 0.005  # seconds
-SHORT = 0.5  # seconds: what is done by then is simply waited for
+POLL_INTERVAL = 0.005  # seconds
+SHORT_WAIT = 0.5  # seconds: a program that ends within it is not polled
+
+Tree = TypeVar("Tree")
 
 
 @dataclass
 class StopRequest:
-    """What a run was asked by: the signal's number, or None so far."""
+    """The number of the signal that asked a run to stop, or None so far."""
 
-    by: int | None = None
+    signal: int | None = None
 
 
 @contextmanager
-def note_signals(*, terminate: bool) -> Iterator[StopRequest]:
-    """Note SIGINT (Ctrl-C) and, if told to, SIGTERM; a second one of a kind does what it always does.
+def record_signals(*, terminate: bool) -> Iterator[StopRequest]:
+    """Record SIGINT (Ctrl-C) instead of raising KeyboardInterrupt. A second one has its usual effect.
 
-    One that is ignored stays so, and in another thread than the main one, which no signal reaches,
-    nothing is changed.
+    Signals that the process ignores stay ignored. Signals reach the main thread alone, so in any other
+    thread nothing changes.
 
     Args:
-        terminate: whether SIGTERM is noted, too.
+        terminate: whether to record SIGTERM, too.
     """
-    asked = StopRequest()
+    request = StopRequest()
     if threading.current_thread() is not threading.main_thread():
-        yield asked
+        yield request
         return
-    before: dict[int, Any] = {}
+    handlers: dict[int, Any] = {}
 
-    def note(number: int, _: Any) -> None:
-        asked.by = number
-        signal.signal(number, before[number])
-        os.write(2, b"\nending after this epoch; the same signal again ends it at once\n")
+    def record(number: int, _: FrameType | None) -> None:
+        request.signal = number
+        signal.signal(number, handlers[number])
+        os.write(2, b"\nending after this epoch. The same signal again ends it at once.\n")
 
     for kind in (signal.SIGINT, *([signal.SIGTERM] if terminate else [])):
         if (handler := signal.getsignal(kind)) not in (None, signal.SIG_IGN):
-            before[kind] = handler
+            handlers[kind] = handler
     try:
-        for number in before:
-            signal.signal(number, note)
-        yield asked
+        for number in handlers:
+            signal.signal(number, record)
+        yield request
     finally:
-        for number, handler in before.items():
+        for number, handler in handlers.items():
             signal.signal(number, handler)
 
 
-def await_results(results: Any, *, patiently: bool) -> Any:
-    """Return what the device computes, as NumPy arrays.
+def await_results(results: Tree, *, poll: bool) -> Tree:
+    """Return the device's results as NumPy arrays.
 
     Args:
         results: a tree of arrays.
-        patiently: come up for signals while it computes: they are heard at once, not when it is done.
+        poll: wait in short sleeps. Python then handles a signal at once, not when the device is done.
     """
-    while patiently and not all(leaf.is_ready() for leaf in jax.tree.leaves(results)):
-        time.sleep(PAUSE)
+    while poll and not all(leaf.is_ready() for leaf in jax.tree.leaves(results)):
+        time.sleep(POLL_INTERVAL)
     return jax.device_get(results)
