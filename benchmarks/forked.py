@@ -86,7 +86,7 @@ def whole(base: Path, variant: str, cache: Path | None, name: str) -> float:
 
 def clocked(clock: Path) -> None:
     """Have this process write down the seconds from the start of the first program to the epoch's."""
-    begun, start, epoch = [], loop.start, loop.epoch
+    begun, start, epoch = [], loop.initialize, loop.run_epoch
 
     def started(*told: object) -> object:
         begun.append(time.perf_counter())
@@ -98,4 +98,4 @@ def clocked(clock: Path) -> None:
             clock.write_text(str(time.perf_counter() - begun[0]))
         return found
 
-    loop.start, loop.epoch = started, first
+    loop.initialize, loop.run_epoch = started, first

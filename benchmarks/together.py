@@ -64,7 +64,7 @@ def timed(train: Callable) -> dict:
 
 def programs() -> int:
     """Return how many programs of an epoch are compiled by now."""
-    return loop.epoch._cache_size() + vmapped._epoch._cache_size()
+    return loop.run_epoch._cache_size() + vmapped._run_epoch._cache_size()
 
 
 def rows(found: dict[str, list[dict]], members: int) -> list[list[str]]:

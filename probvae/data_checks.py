@@ -22,7 +22,7 @@ from probvae.data_description import DataComparison, DataSummary
 from probvae.data_remedies import RefusedValues, list_blocks, support_error
 from probvae.evidence import Batch
 from probvae.precision import describe_merged_values, in_precision, may_merge, sample_rows
-from probvae.progress import bar
+from probvae.progress import progress_bar
 from probvae.typing import Shape
 
 AS_IT_IS = Cast()
@@ -278,7 +278,9 @@ def _blocks(x: Any, name: str, *, progress: bool) -> Iterator[slice]:
     chunk = x.chunk_bytes if isinstance(x, StreamedData) else CHUNK_BYTES
     step = max(chunk * len(x) // max(x.nbytes, 1), 1)
     starts = range(0, len(x), step)
-    for start in bar(starts, desc=f"reading {name}", unit="chunk", leave=False, disable=not progress):
+    for start in progress_bar(
+        starts, desc=f"reading {name}", unit="chunk", leave=False, disable=not progress
+    ):
         yield slice(start, min(start + step, len(x)))
 
 

@@ -3,7 +3,7 @@
 import sys
 import time
 from collections.abc import Iterable, Iterator, Sized
-from typing import Any, TextIO
+from typing import Any
 
 from tqdm.auto import tqdm
 
@@ -13,16 +13,17 @@ FORMAT = "{unit} {n_fmt}/{total_fmt} [{elapsed}<{remaining}, {rate_fmt}{postfix}
 
 def progress_bar(items: Iterable | None = None, **options: Any) -> "tqdm | ProgressLines":
     """Return tqdm's bar, or ``ProgressLines`` if standard error is a file or a pipe."""
-    return (ProgressLines if _is_log(sys.stderr) else tqdm)(items, **options)
+    return (ProgressLines if _writes_to_log() else tqdm)(items, **options)
 
 
-def _is_log(stream: TextIO) -> bool:
+def _writes_to_log() -> bool:
     """Return whether a carriage return does not overwrite the line. In a notebook it does."""
+    stream = sys.stderr
     return not (stream.isatty() or type(stream).__module__.startswith("ipykernel"))
 
 
 class ProgressLines:
-    """A replacement for tqdm's bar in log files: a line every ``LINE_INTERVAL`` seconds, and a last one.
+    """A replacement for tqdm's bar in log files: a line every ``LINE_INTERVAL`` seconds, and the last.
 
     A loop that ends within that time prints nothing.
     """

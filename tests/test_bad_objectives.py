@@ -109,7 +109,9 @@ def test_no_particles(kind):
 @pytest.fixture
 def untrained(monkeypatch):
     """Fail where a fit starts: what is refused, is refused before."""
-    monkeypatch.setattr("probvae.training.loop.start", lambda *told: pytest.fail("training started"))
+    monkeypatch.setattr(
+        "probvae.training.loop.initialize", lambda *told: pytest.fail("training started")
+    )
 
 
 @pytest.mark.parametrize(("kind", "name"), FITTED, ids=lambda each: getattr(each, "__name__", each))
@@ -166,7 +168,7 @@ def test_a_part_to_freeze_that_does_not_exist(untrained):
     for roles, got in ((("decodr",), "decodr"), (("encoder", "posterior"), "posterior")):
         with pytest.raises(ValueError, match=f"freeze expects .*encoder, decoder, prior.*got .*{got}"):
             fitting(None, freeze=roles)
-    with pytest.raises(ValueError, match=r"freeze=\('decoder',\) holds a part .*init_params"):
+    with pytest.raises(ValueError, match=r"freeze=\('decoder',\) needs a value in init_params"):
         fitting(None, freeze=("decoder",))
 
 

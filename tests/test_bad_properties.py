@@ -14,14 +14,13 @@ from hypothesis.extra import numpy as arrays
 from test_bad_kinds import is_own
 
 from probvae import VAE, Batch, inputs, likelihoods, load, nets
-from probvae.checks import check_positive_integer
+from probvae.checks import check_key, check_positive_integer
 from probvae.cli.parser import parse_arguments
 from probvae.data import load as load_data
 from probvae.data_checks import check_data
 from probvae.fitted.fitted import check_fitted
 from probvae.runs.run import read_config
-from probvae.training import argument_checks
-from probvae.training.checkpointing.file_format import DamagedError, read
+from probvae.training.checkpointing.file_format import CorruptCheckpointError, read
 
 FEW = settings(
     derandomize=True,
@@ -88,7 +87,7 @@ def test_data(x, context, mask):
 @FEW
 @given(value=LEAVES | LISTS | ARRAYS)
 def test_numbers_keys_and_names(value):
-    for check in (argument_checks.check_key, check_fitted):
+    for check in (check_key, check_fitted):
         taken_or_refused(lambda c=check: c(value))
     taken_or_refused(lambda: check_positive_integer("n", value))
     taken_or_refused(lambda: VAE(event_shape=value, latent_dim=value))
@@ -164,7 +163,7 @@ def test_files(tmp_path_factory, change):
         path.write_bytes(changed(content, change))
         if name == "x.safetensors":
             taken_or_refused(lambda p=path: load(p, PLAIN))
-            with pytest.raises(DamagedError):
+            with pytest.raises(CorruptCheckpointError):
                 read(path)
         else:
             what = path.parent if name == "x.png" else path

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import jax
 import numpy as np
@@ -121,7 +122,7 @@ def test_a_run_goes_on_to_the_bits_of_one_that_was_never_stopped(train, tmp_path
 
 def test_a_run_that_is_over_is_not_run_again(whole, tmp_path, monkeypatch):
     plain(checkpoints=at(tmp_path))
-    monkeypatch.setattr(loop, "epoch", None)
+    monkeypatch.setattr(loop, "run_epoch", None)
     assert_same(plain(checkpoints=at(tmp_path)), whole)
 
 
@@ -134,9 +135,9 @@ def test_checkpoints_are_written_when_they_are_due(tmp_path, monkeypatch):
 
 
 def test_one_program_for_a_run_that_goes_on(whole, folder):
-    before = loop.epoch._cache_size()
+    before = loop.run_epoch._cache_size()
     plain(checkpoints=at(folder))
-    assert loop.epoch._cache_size() == before
+    assert loop.run_epoch._cache_size() == before
 
 
 def cut(content):
@@ -152,17 +153,13 @@ def flipped(share):
 
 
 DAMAGES = {
-    "cut": (cut, "is damaged, or was not written to its end"),
-    "empty": (lambda content: b"", "is damaged, or was not written to its end"),
-    "flipped in the arrays": (flipped(0.95), "does not fit its checksum"),
-    "flipped in the head": (flipped(0.0), "is damaged"),
+    "cut": (cut, "is corrupt or incomplete"),
+    "empty": (lambda content: b"", "is corrupt or incomplete"),
+    "flipped in the arrays": (flipped(0.95), "does not match its checksum"),
+    "flipped in the head": (flipped(0.0), "is corrupt"),
     "flipped in the names": (
         lambda c: c.replace(b"history/", b"hjstory/", 1),
-        "does not fit its check",
-    ),
-    "another version's": (
-        lambda c: c.replace(b"checkpoint-2", b"checkpoint-1", 1),
-        "says format 'probvae-checkpoint-1'",
+        "does not match its check",
     ),
 }
 
@@ -177,6 +174,19 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_is_used(damage, whole,
     assert names(folder) == ["epoch-00000004.safetensors", "epoch-00000006.safetensors"]
 
 
+def test_a_checkpoint_of_an_earlier_version_is_named_as_such(tmp_path):
+    """The file was written before modules and classes got their present names."""
+    name = "epoch-00000001.safetensors"
+    old = Path(__file__).parent / "data" / "saved_before_renaming" / name
+    (tmp_path / name).write_bytes(old.read_bytes())
+    vae = VAE(event_shape=(2,), latent_dim=1, encoder=nets.Linear(), decoder=nets.Linear())
+    x = np.arange(8, dtype=np.uint8).reshape(4, 2) % 2
+    told = {"rng_key": jax.random.key(0), "epochs": 2, "batch_size": 2, "progress": False}
+    with pytest.raises(ValueError, match=f"{name} comes from another version of ProbVAE.*new folder"):
+        fit(vae, x, checkpoints=at(tmp_path), **told)
+    assert (tmp_path / name).read_bytes() == old.read_bytes()
+
+
 def test_a_missing_checkpoint_is_done_without(whole, folder):
     (folder / "epoch-00000003.safetensors").unlink()
     (folder / ".epoch-00000003.safetensors.partial").write_bytes(b"begun")
@@ -187,7 +197,7 @@ def test_where_none_is_whole_nothing_is_begun_anew(folder):
     for path in folder.iterdir():
         path.write_bytes(cut(path.read_bytes()))
     before = held(folder)
-    with pytest.raises(ValueError, match="no checkpoint in .* is whole: .*00003.*00002.*new folder"):
+    with pytest.raises(ValueError, match="No checkpoint in .* is complete: .*00003.*00002.*new folder"):
         plain(checkpoints=at(folder))
     assert held(folder) == before
 
@@ -213,14 +223,14 @@ def test_another_runs_folder_is_refused_and_left_alone(change, names, folder):
 
 
 def test_fewer_epochs_than_are_kept_are_refused(folder):
-    with pytest.raises(ValueError, match="holds 3 epochs, and the run is to have 2. Take epochs=3"):
+    with pytest.raises(ValueError, match="has 3 epochs, and this run ends after 2. Use epochs=3"):
         plain(epochs=2, checkpoints=at(folder))
 
 
 def test_another_version_is_told_of_and_goes_on(folder, whole, monkeypatch):
-    now = file_format.circumstances()
-    monkeypatch.setattr(file_format, "circumstances", lambda: now | {"jax": "0.99"})
-    with pytest.warns(UserWarning, match=f"jax {now['jax']}, now 0.99.*not to the bits"):
+    now = file_format.describe_environment()
+    monkeypatch.setattr(file_format, "describe_environment", lambda: now | {"jax": "0.99"})
+    with pytest.warns(UserWarning, match=f"jax {now['jax']}, now 0.99.*its bits differ"):
         plain(checkpoints=at(folder))
 
 
@@ -232,7 +242,7 @@ def test_a_full_disk_ends_the_run_and_leaves_what_was_there(folder, whole, monke
 
     with monkeypatch.context() as patch:
         patch.setattr(os, "fsync", full)
-        with pytest.raises(OSError, match="No space left.*stay. Make room"):
+        with pytest.raises(OSError, match="No space left.*are intact. Free some space"):
             plain(checkpoints=at(folder))
     assert held(folder) == before
     assert_same(plain(checkpoints=at(folder)), whole)
@@ -241,13 +251,13 @@ def test_a_full_disk_ends_the_run_and_leaves_what_was_there(folder, whole, monke
 def test_a_folder_that_vanished_ends_the_run(tmp_path, monkeypatch):
     folder = tmp_path / "there"
     on_epoch(monkeypatch, 2, lambda: (folder / "lock").unlink(), folder.rmdir)
-    with pytest.raises(FileNotFoundError, match="No such file.*put the folder back"):
+    with pytest.raises(FileNotFoundError, match="No such file.*restore the folder"):
         plain(checkpoints=at(folder, every=9))
 
 
 def test_a_folder_that_cannot_be_made_is_an_error_before_training(tmp_path, monkeypatch):
     (tmp_path / "file").write_text("")
-    monkeypatch.setattr(loop, "start", None)
+    monkeypatch.setattr(loop, "initialize", None)
     with pytest.raises(OSError, match="cannot be written there"):
         plain(checkpoints=at(tmp_path / "file" / "below"))
 
@@ -274,7 +284,7 @@ def test_a_lock_that_a_killed_process_left_is_no_lock(tmp_path):
 
 def on_epoch(monkeypatch, number, *do):
     """Do something while an epoch runs, counted from 1."""
-    real, calls = loop.epoch, []
+    real, calls = loop.run_epoch, []
 
     def epoch(*given):
         calls.append(1)
@@ -283,7 +293,7 @@ def on_epoch(monkeypatch, number, *do):
                 each()
         return real(*given)
 
-    monkeypatch.setattr(loop, "epoch", epoch)
+    monkeypatch.setattr(loop, "run_epoch", epoch)
 
 
 def sent(number):
@@ -329,9 +339,9 @@ def test_sigterm_ends_a_run_with_a_checkpoint_and_then_the_process(whole, tmp_pa
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"every": 0}, "every expects a positive integer"),
-        ({"keep": 1}, "keep expects 2 or more"),
-        ({"seconds": -1.0}, "seconds expects a number, 0 or more"),
+        ({"every": 0}, r"every=...\) expects a positive integer"),
+        ({"keep": 1}, r"keep=...\) expects an integer >= 2"),
+        ({"seconds": -1.0}, r"seconds=...\) expects a finite number >= 0"),
     ],
 )
 def test_numbers_out_of_range_are_refused(options, message):

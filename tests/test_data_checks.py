@@ -343,7 +343,7 @@ def test_fit_asks_for_that_bar(monkeypatch):
         asked.append(progress)
         raise Door
 
-    monkeypatch.setattr(sys.modules["probvae.training.fit"], "check_data", check)
+    monkeypatch.setattr(sys.modules["probvae.training.preparation"], "check_data", check)
     for progress in (True, False):
         with pytest.raises(Door):
             trained(X, progress=progress)

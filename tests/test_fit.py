@@ -102,12 +102,12 @@ def test_validation_that_fills_no_batch_counts_each_row_once():
 
 def test_one_compilation_whatever_the_epochs(fitted):
     vae, x = tiny(), binary(32, 3)
-    before = loop.epoch._cache_size()
+    before = loop.run_epoch._cache_size()
     quick(vae, x, epochs=5)
-    assert loop.epoch._cache_size() == before + 1
+    assert loop.run_epoch._cache_size() == before + 1
     quick(vae, x, epochs=2, rng_key=jax.random.key(9))
     quick(tiny(), x, epochs=2)
-    assert loop.epoch._cache_size() == before + 1, "equal VAEs share one program"
+    assert loop.run_epoch._cache_size() == before + 1, "equal VAEs share one program"
 
 
 def test_same_key_same_bits_and_other_key_other_fit(fitted):
@@ -155,7 +155,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_good_state()
 
 
 def test_an_interrupt_returns_what_is_fitted(monkeypatch):
-    real, calls = loop.epoch, []
+    real, calls = loop.run_epoch, []
 
     def interrupted(*args):
         calls.append(1)
@@ -163,7 +163,7 @@ def test_an_interrupt_returns_what_is_fitted(monkeypatch):
             raise KeyboardInterrupt
         return real(*args)
 
-    monkeypatch.setattr(loop, "epoch", interrupted)
+    monkeypatch.setattr(loop, "run_epoch", interrupted)
     assert quick(epochs=50).history.num_epochs == 2
 
 

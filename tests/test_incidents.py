@@ -16,7 +16,7 @@ from probvae import (
     sweep,
 )
 from probvae.data import StreamedData
-from probvae.training.loss_jumps import FACTOR, first_jump
+from probvae.training.bad_steps import JUMP_FACTOR, find_jump_index
 
 ADAM = optax.adam(1e-3)
 WITH_HUGE = np.where(np.arange(24)[:, None] == ODD, np.float32(1e15), X)
@@ -124,7 +124,9 @@ def test_ordinary_series_have_no_jump(draw):
     for seed in range(500):
         whole = draw(np.random.default_rng(seed), 90)
         for known in (30, 60):
-            assert first_jump({"loss": whole[:known]}, {"loss": whole[known : known + 30]}, 1) is None
+            assert (
+                find_jump_index({"loss": whole[:known]}, {"loss": whole[known : known + 30]}, 1) is None
+            )
 
 
 @pytest.mark.parametrize("draw", list(DRAWS.values())[:-1], ids=list(DRAWS)[:-1])
@@ -132,17 +134,17 @@ def test_a_jump_is_found_where_it_is(draw):
     rng = np.random.default_rng(0)
     before, after = draw(rng, 60), draw(rng, 30)
     usual = max(np.ptp(before), np.abs(before).max())
-    after[12:] += 3 * FACTOR * usual
-    assert first_jump({"loss": before}, {"loss": after}, 1) == 12
-    assert first_jump({"loss": before[:15]}, {"loss": after}, 1) is None  # too few to judge by
+    after[12:] += 3 * JUMP_FACTOR * usual
+    assert find_jump_index({"loss": before}, {"loss": after}, 1) == 12
+    assert find_jump_index({"loss": before[:15]}, {"loss": after}, 1) is None  # too few to judge by
     across = np.append(before[1:], after[12])
-    assert first_jump({"loss": across}, {"loss": after[13:]}, 1) == 0
+    assert find_jump_index({"loss": across}, {"loss": after[13:]}, 1) == 0
 
 
 def test_with_all_data_in_one_batch_a_jump_lasts_two_epochs():
     before = np.random.default_rng(0).normal(size=30)
-    assert first_jump({"loss": before}, {"loss": np.array([1e9])}, 1) is None
-    assert first_jump({"loss": np.append(before, 1e9)}, {"loss": np.array([1e9])}, 1) == 0
+    assert find_jump_index({"loss": before}, {"loss": np.array([1e9])}, 1) is None
+    assert find_jump_index({"loss": np.append(before, 1e9)}, {"loss": np.array([1e9])}, 1) == 0
 
 
 def test_one_odd_batch_is_no_jump():
@@ -150,19 +152,22 @@ def test_one_odd_batch_is_no_jump():
     before, after = np.random.default_rng(0).normal(size=(2, 30))
     for at in (0, 7, 29):
         odd = np.where(np.arange(30) == at, 1e9, after)
-        assert first_jump({"loss": before}, {"loss": odd}, 1) is None
-    assert first_jump({"loss": np.append(before, [1e9])}, {"loss": after}, 1) is None
-    assert first_jump({"loss": np.append(before, [1e9])}, {"loss": np.append([1e9], after)}, 1) is None
+        assert find_jump_index({"loss": before}, {"loss": odd}, 1) is None
+    assert find_jump_index({"loss": np.append(before, [1e9])}, {"loss": after}, 1) is None
+    assert (
+        find_jump_index({"loss": np.append(before, [1e9])}, {"loss": np.append([1e9], after)}, 1)
+        is None
+    )
 
 
 def test_a_weight_that_a_schedule_raises_makes_no_jump():
     parts = {"log_likelihood": np.full(30, -70.0), "kl": np.full(30, 500.0)}
     before, after = ({"loss": 70 + beta * parts["kl"], **parts} for beta in (0.0, 100.0))
-    assert first_jump(before, after, 1) is None
-    assert first_jump({"loss": before["loss"]}, {"loss": after["loss"]}, 1) == 0
+    assert find_jump_index(before, after, 1) is None
+    assert find_jump_index({"loss": before["loss"]}, {"loss": after["loss"]}, 1) == 0
     for name, sign in (("log_likelihood", -1.0), ("kl", 1.0)):
         worse = {**after, name: after[name] + sign * 1e9}
-        assert first_jump(before, worse, 1) == 0
+        assert find_jump_index(before, worse, 1) == 0
 
 
 def blown_up(**options):

@@ -48,6 +48,6 @@ def test_a_second_fit_with_an_optimizer_made_anew_compiles_nothing():
         told = {"epochs": 1, "batch_size": 4, "progress": False, "rng_key": jax.random.key(0)}
         warmed = objectives.ELBO(beta=optax.linear_schedule(0.0, 1.0, 2))
         fit(vae, x, optimizer=optax.adam(0.125), objective=warmed, **told)
-        return loop.epoch._cache_size()
+        return loop.run_epoch._cache_size()
 
     assert once() == once()

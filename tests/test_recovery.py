@@ -63,15 +63,15 @@ def by_hand(epochs):
     """SVI's own steps, in the order of ``fit``, but for those with the odd datum."""
     run = loop.Run(tiny(), ELBO(), SGD, Cast(), 8)
     data = Batch(jnp.asarray(WITH_ODD))
-    state = loop.start(run, jax.random.split(KEY, 3)[0], Batch(data.x[:8]), {})
-    update = jax.jit(loop.engine(run).update)
+    state = loop.initialize(run, jax.random.split(KEY, 3)[0], Batch(data.x[:8]), {})
+    update = jax.jit(loop.build_svi(run).update)
     for epoch in range(epochs):
         keys = jax.random.split(jax.random.fold_in(EPOCH_KEY, epoch), 3)
         state = state._replace(rng_key=keys[2])
-        for rows in loop.rows_of_steps(EPOCH_KEY, epoch, 24, 8):
+        for rows in loop.draw_step_rows(EPOCH_KEY, epoch, 24, 8):
             after, _ = update(state, data.x[rows])
             state = state._replace(rng_key=after.rng_key) if ODD in rows else after
-    return loop.parameters(run, state)
+    return loop.extract_values(run, state)
 
 
 def test_steps_that_are_left_out_move_nothing_and_all_others_do(skipped):
@@ -97,7 +97,9 @@ def test_the_history_says_which_step_and_which_data(skipped):
 
 
 def test_at_most_so_many_and_the_error_says_how_many_there_were():
-    with pytest.raises(NonFiniteLossError, match="epoch 2.* This was after 2 such steps") as caught:
+    with pytest.raises(
+        NonFiniteLossError, match="epoch 2.* The run continued after 2 such steps"
+    ) as caught:
         fitted(recovery=SkipBatch(at_most=2))
     kept = caught.value.fitted
     assert kept.history.num_epochs == len(kept.history.incidents) == 2
@@ -133,7 +135,7 @@ class Root(nnx.Module):
 
 
 def test_an_update_that_is_not_finite_is_left_out_too():
-    first = int(loop.rows_of_steps(EPOCH_KEY, 0, 24, 8)[0, 0])
+    first = int(loop.draw_step_rows(EPOCH_KEY, 0, 24, 8)[0, 0])
     x = np.where(np.arange(24)[:, None] == first, np.float32(0.0), X)
     with pytest.raises(NonFiniteLossError, match=r"step 1 \(epoch 0\)"):
         fitted(tiny(encoder=Root), x, epochs=1)
@@ -158,7 +160,7 @@ class Kink(nnx.Module):
 
 def in_the_last_batch():
     """Data whose last step of the first epoch has a gradient that is no number, and a finite loss."""
-    last = int(loop.rows_of_steps(EPOCH_KEY, 0, 24, 8)[2, 0])
+    last = int(loop.draw_step_rows(EPOCH_KEY, 0, 24, 8)[2, 0])
     return np.where(np.arange(24)[:, None] == last, np.float32(0.0), X)
 
 
@@ -237,7 +239,7 @@ def test_summary_and_report_name_the_incidents(skipped, monkeypatch):
 
 
 def test_wrong_options_are_refused():
-    with pytest.raises(ValueError, match="at_most expects a positive integer; got 0"):
+    with pytest.raises(ValueError, match=r"at_most=...\) expects a positive integer; got 0"):
         SkipBatch(0)
 
 

@@ -127,7 +127,7 @@ def test_a_file_that_is_no_model_is_named(tmp_path, content):
     path.write_bytes(content)
     with pytest.raises(ValueError, match="m.safetensors is damaged or of another kind"):
         load(path, TINY)
-    with pytest.raises(file_format.DamagedError, match="m.safetensors is damaged"):
+    with pytest.raises(file_format.CorruptCheckpointError, match="m.safetensors is corrupt"):
         file_format.read(path)
 
 

@@ -17,7 +17,7 @@ from probvae.runs import Run, Settings
 from probvae.runs.plan import make_early_stopping, resolve
 from probvae.runs.settings import check_settings
 from probvae.runs.training_summary import summarize_training
-from probvae.training.early_stopping import keeps_best
+from probvae.training.early_stopping import resolve_keep_best
 
 VANILLA = str(Path(__file__).parent.parent / "models" / "vae.py")
 
@@ -46,7 +46,7 @@ def test_a_run_ends_where_a_counter_would_end_it(patience, start):
     for seed in range(40):
         elbo = np.random.default_rng(seed).integers(0, 9, 20).astype(float)
         elbo[seed % 7] = np.nan
-        over = [n for n in range(1, 21) if early.is_over(elbo[:n])]
+        over = [n for n in range(1, 21) if early.should_stop(elbo[:n])]
         assert (over or [20])[0] == counted(elbo, patience, start)
 
 
@@ -161,10 +161,10 @@ def rising(last):
 )
 def test_the_best_is_kept_by_default_where_the_elbo_is_what_is_maximised(objective, by_default):
     told = (state_vae(), objective, 100)
-    assert keeps_best(*told, early=None, keep_best=None) is by_default
-    assert keeps_best(*told, early=EarlyStopping(), keep_best=None)
-    assert keeps_best(*told, early=None, keep_best=True)
-    assert not keeps_best(*told, early=EarlyStopping(), keep_best=False)
+    assert resolve_keep_best(*told, early=None, keep_best=None) is by_default
+    assert resolve_keep_best(*told, early=EarlyStopping(), keep_best=None)
+    assert resolve_keep_best(*told, early=None, keep_best=True)
+    assert not resolve_keep_best(*told, early=EarlyStopping(), keep_best=False)
 
 
 def test_the_last_is_kept_by_default_where_weights_have_a_posterior():
@@ -174,8 +174,8 @@ def test_the_last_is_kept_by_default_where_weights_have_a_posterior():
         VAE(event_shape=(3,), latent_dim=2, encoder=net, decoder=decoder)
         for decoder in (net, nets.BayesianNet(net))
     )
-    assert keeps_best(plain_vae, objectives.ELBO(), 9, **told)
-    assert not keeps_best(bayesian, objectives.ELBO(), 9, **told)
+    assert resolve_keep_best(plain_vae, objectives.ELBO(), 9, **told)
+    assert not resolve_keep_best(bayesian, objectives.ELBO(), 9, **told)
 
 
 def test_the_best_epoch_is_saved_and_nothing_is_lost_by_what_came_after(stopped, tmp_path):
@@ -188,22 +188,22 @@ def test_the_best_epoch_is_saved_and_nothing_is_lost_by_what_came_after(stopped,
 @pytest.mark.parametrize(
     ("make", "error", "message"),
     [
-        (lambda: EarlyStopping(0), ValueError, "patience expects a positive integer; got 0"),
-        (lambda: EarlyStopping(5, -1), ValueError, "start expects a number of epochs.*got -1"),
+        (lambda: EarlyStopping(0), ValueError, "patience=...\\) expects a positive integer; got 0"),
+        (lambda: EarlyStopping(5, -1), ValueError, "start=...\\) expects an integer >= 0; got -1"),
         (
             lambda: with_state(early_stopping=EarlyStopping(), validation=None),
             ValueError,
-            "no validation",
+            "needs validation data",
         ),
         (
             lambda: with_state(posterior=guides.PointMass()),
             ValueError,
-            "there is none here: .*PointMass",
+            "needs a validation ELBO, and this VAE has none: .*PointMass",
         ),
         (
             lambda: plain(keep_best=True, validation=None),
             ValueError,
-            "keep_best=True goes by the validation ELBO.*or leave keep_best out",
+            "keep_best=True needs validation data.*or omit keep_best",
         ),
         (lambda: plain(keep_best="last"), TypeError, "keep_best"),
     ],

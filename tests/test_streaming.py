@@ -159,7 +159,7 @@ def test_bad_values_are_found_before_training(tmp_path):
 
 def test_what_needs_data_in_memory_says_so():
     data = small(GREY)
-    with pytest.raises(ValueError, match="DataParallel splits data that are in memory.*streamed"):
+    with pytest.raises(ValueError, match="DataParallel splits data in memory.*streamed"):
         trained(data, devices=DataParallel())
     with pytest.raises(ValueError, match="sweep keeps its data on the device.*streamed"):
         sweep(
@@ -185,9 +185,9 @@ def test_a_folder_of_splits_is_streamed_by_the_command_line(tmp_path, monkeypatc
         np.save(f"mapped/{split}.npy", array)
     monkeypatch.setattr("probvae.data.streamed.free_memory", lambda: 0)
     monkeypatch.setattr("probvae.runs.figures.can_draw", lambda: False)
-    fed, numbers, feed_of = [], [], feeds.feed_of
+    fed, numbers, make_feed = [], [], feeds.make_feed
     monkeypatch.setattr(
-        "probvae.training.epochs.feed_of", lambda *a: fed.append(feed_of(*a)) or fed[-1]
+        "probvae.training.epochs.make_feed", lambda *a: fed.append(make_feed(*a)) or fed[-1]
     )
     for data in ("whole.npz", "mapped"):
         few = ["--epochs", "2", "--batch-size", "8", "--particles", "5"]

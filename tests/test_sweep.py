@@ -11,7 +11,7 @@ import optax
 import pytest
 
 from probvae import VAE, EarlyStopping, fit, likelihoods, nets, objectives, progress, sweep
-from probvae.training.sweeps.vmapped import _epoch
+from probvae.training.sweeps.vmapped import _run_epoch
 
 ADAM = optax.inject_hyperparams(optax.adam)(1e-2)
 KEYS = [jax.random.key(seed) for seed in (3, 5)]
@@ -47,9 +47,9 @@ def adam(rate):
 def test_each_training_is_that_of_fit_and_all_are_one_program(at_once, early):
     over = {"beta": (0.5, 2.0), "learning_rate": (1e-2, 3e-2)}
     told = {**TOLD, "epochs": 8, "early_stopping": early}
-    compiled = _epoch._cache_size()
+    compiled = _run_epoch._cache_size()
     found = sweep(small(), X[:40], rng_keys=KEYS, over=over, optimizer=ADAM, at_once=at_once, **told)
-    assert _epoch._cache_size() == compiled + 1
+    assert _run_epoch._cache_size() == compiled + 1
     assert found.shape == (2, 2, 2)
     for at, beta, rate in [(0, 0.5, 1e-2), (1, 2.0, 1e-2), (1, 0.5, 3e-2)]:
         parts = {"objective": objectives.ELBO(beta=beta), "optimizer": adam(rate)}
@@ -58,7 +58,7 @@ def test_each_training_is_that_of_fit_and_all_are_one_program(at_once, early):
     again = sweep(
         small(), X[:40], rng_keys=KEYS[:1], over=over, optimizer=ADAM, at_once=at_once, **told
     )
-    assert _epoch._cache_size() == compiled + (2 if at_once == 8 else 1)  # four fill no eight
+    assert _run_epoch._cache_size() == compiled + (2 if at_once == 8 else 1)  # four fill no eight
     same(again.at(beta=2.0, learning_rate=3e-2), found.at(beta=2.0, learning_rate=3e-2))
 
 
@@ -115,13 +115,13 @@ def test_all_start_from_the_values_given():
 
 
 def test_an_interrupt_ends_what_runs_after_the_epoch_and_the_others_after_their_first(monkeypatch):
-    class Bar(progress.Lines):
+    class Bar(progress.ProgressLines):
         def update(self, n=1):
             super().update(n)
             if self._n == 2:
                 signal.raise_signal(signal.SIGINT)
 
-    monkeypatch.setattr(sys.modules["probvae.training.sweeps.sweep"], "shown_as", Bar)
+    monkeypatch.setattr(sys.modules["probvae.training.sweeps.sweep"], "progress_bar", Bar)
     over = {"learning_rate": (1e-2,)}
     found = sweep(small(), X[:40], rng_keys=KEYS, over=over, optimizer=ADAM, epochs=6, **TOLD)
     assert [one.history.num_epochs for one in found.fitted] == [2, 1]

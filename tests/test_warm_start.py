@@ -126,9 +126,9 @@ def test_equal_arguments_share_one_optimizer():
             r"freeze expects .*encoder, decoder, prior, guide, likelihood; got \('decodr',\)", id="name",
         ),
         pytest.param(
-            ("decoder",), "params", r"none for \['decoder\$state'\]. Give init_params=fitted.values", id="state"
+            ("decoder",), "params", r"Missing: \['decoder\$state'\]. Pass init_params=fitted.values", id="state"
         ),
-        pytest.param(("encoder",), None, r"none for \['encoder\$params'\].*shared_params", id="nothing given"),
+        pytest.param(("encoder",), None, r"Missing: \['encoder\$params'\].*transfer_params", id="nothing given"),
     ],
 )  # fmt: skip
 def test_refusals(fitted, freeze, given, message):
@@ -143,5 +143,5 @@ def test_a_string_is_no_tuple_of_parts():
 
 def test_nothing_shared_is_an_error(fitted):
     other = VAE(event_shape=(5,), latent_dim=3, encoder=nets.MLP((4,)), decoder=nets.MLP((4,)))
-    with pytest.raises(ValueError, match="share nothing.*prior"):
+    with pytest.raises(ValueError, match="have no site with the same name and shapes.*prior"):
         transfer_params(fitted, other)

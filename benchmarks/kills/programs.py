@@ -15,7 +15,7 @@ def compiling(share: float) -> Point:
     """Die so far into the time from the start of ``fit``'s first program to the first epoch's end."""
 
     def arm(seconds: float) -> None:
-        start, epoch, compiled = loop.start, loop.epoch, threading.Event()
+        start, epoch, compiled = loop.initialize, loop.run_epoch, threading.Event()
 
         def wait() -> None:
             if not compiled.wait(share * seconds):
@@ -30,14 +30,16 @@ def compiling(share: float) -> Point:
             compiled.set()
             return found
 
-        loop.start, loop.epoch = started, first
+        loop.initialize, loop.run_epoch = started, first
 
     return Point("first compile", f"after {share:.0%}", arm)
 
 
 def stepping(epoch: int, step: int) -> Point:
     """Die in an epoch (from 1), where the batch of a step (from 1) is ready."""
-    return Point("in an epoch", f"epoch {epoch}, step {step}", _doubled(loop, "observed", epoch, step))
+    return Point(
+        "in an epoch", f"epoch {epoch}, step {step}", _doubled(loop, "observe_batch", epoch, step)
+    )
 
 
 def validating(epoch: int, batch: int) -> Point:
@@ -53,7 +55,7 @@ def _doubled(module: Any, name: str, number: int, call: int) -> Callable[[float]
     """
 
     def arm(_: float) -> None:
-        real, called = loop.epoch, iter(range(1, number + 1))
+        real, called = loop.run_epoch, iter(range(1, number + 1))
 
         def epoch(*told: Any, **options: Any) -> Any:
             if next(called) < number:
@@ -61,7 +63,7 @@ def _doubled(module: Any, name: str, number: int, call: int) -> Callable[[float]
             setattr(module, name, _told_of(getattr(module, name), call))
             return jax.jit(_again(real.__wrapped__), static_argnums=0)(*told, **options)
 
-        loop.epoch = epoch
+        loop.run_epoch = epoch
 
     return arm
 

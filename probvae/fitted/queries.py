@@ -29,7 +29,7 @@ from probvae.evidence import Batch, BoundEstimate, average_over_noise, check_den
 from probvae.fitted.guide_density_check import check_guide_draws
 from probvae.fitted.row_distributions import can_return_distribution, compute_distribution
 from probvae.objectives.terms import latent_sites, terms, trace_programs, unwrap_expanded
-from probvae.progress import bar
+from probvae.progress import progress_bar
 from probvae.typing import ArrayLike, Params, RngKey, Shape
 from probvae.vae import VAE
 
@@ -265,7 +265,7 @@ def estimate_bound(
 ) -> BoundEstimate:
     """Return a bound on log p(x), or its mean over draws of data whose likelihood has noise."""
     check_kind("progress", progress, bool)
-    shown = partial(bar, unit="block") if progress else None
+    shown = partial(progress_bar, unit="block") if progress else None
     found = partial(kind, vae, values, num_particles=num_particles, progress=shown)
     check_density(vae)
     check_guide_draws(vae, values, data)

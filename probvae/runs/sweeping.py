@@ -25,7 +25,7 @@ from probvae.runs.plan import RunPlan, resolve
 from probvae.runs.record import make_sweep_record
 from probvae.runs.settings import Settings, check_seed
 from probvae.training import sweep as train_sweep
-from probvae.training.sweeps.sweep import sweepable
+from probvae.training.sweeps.sweep import list_sweepable
 
 MAX_ROWS = 20  # combinations in the printed table
 RATE = "learning_rate"
@@ -120,7 +120,7 @@ def _choose_optimizer(plan: RunPlan, over: Over) -> Any:
 
 def _check_over(plan: RunPlan, over: Over) -> None:
     objective = ELBO() if plan.variant.objective is None else plan.variant.objective
-    weights, hyperparameters = sweepable(objective, _choose_optimizer(plan, over))
+    weights, hyperparameters = list_sweepable(objective, _choose_optimizer(plan, over))
     rates = ", ".join(dict.fromkeys([RATE, *hyperparameters]))
     choices = f"You can sweep numbers of the optimizer ({rates})"
     if weights:

@@ -152,7 +152,7 @@ def fit_plan(
 
 def _is_finished(plan: RunPlan, history: History) -> bool:
     early = plan.early_stopping
-    stopped = early is not None and early.is_over(history.validation["elbo"])
+    stopped = early is not None and early.should_stop(history.validation["elbo"])
     return stopped or history.num_epochs >= plan.epochs
 
 

@@ -20,10 +20,11 @@ class MovingAverage(Checked):
         fit(..., average=MovingAverage(0.999))
 
     After step $t$ it is $\sum_s decay^{t-s} w_s / \sum_s decay^{t-s}$, over the parameters $w_s$ after
-    the steps $s = 1, ..., t$. This is roughly the mean of the last $1 / (1 - decay)$ steps, and the start
-    has no weight. The fitted VAE, the validation numbers and the best epoch use the average. Training
-    itself, and its numbers, use the parameters. The average is taken on the unconstrained scale, like the
-    optimizer's step. Running state (batch statistics) is not averaged, so LayerNorm is the better choice.
+    the steps $s = 1, ..., t$. This is roughly the mean of the last $1 / (1 - decay)$ steps, and the
+    start has no weight. The fitted VAE, the validation numbers and the best epoch use the average.
+    Training itself, and its numbers, use the parameters. The average is taken on the unconstrained
+    scale, like the optimizer's step. Running state (batch statistics) is not averaged, so LayerNorm is
+    the better choice.
 
     Args:
         decay: the weight of the past, above 0 and below 1.
@@ -57,9 +58,7 @@ def add_average(
 
 
 @lru_cache(maxsize=32)
-def _add_average(
-    decay: float, optimizer: optax.GradientTransformation
-) -> optax.GradientTransformation:
+def _add_average(decay: float, optimizer: optax.GradientTransformation) -> optax.GradientTransformation:
     """Cached, so that a second fit reuses the compiled program."""
 
     def init(params: PyTree) -> AverageState:

@@ -1,7 +1,6 @@
-"""Nets that normalise by the batch: a batch of one row leaves nothing of it."""
+"""A check of batch normalisation with batches of one row, of which it leaves nothing."""
 
 from collections.abc import Mapping
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -10,18 +9,17 @@ from numpyro import handlers
 
 from probvae.compilation import hold_trace_lock
 from probvae.tracing import trace_structure
+from probvae.typing import PyTree
+from probvae.vae import VAE
 
 STATISTICS = {"mean", "var"}  # the names of BatchNorm's running state, in NNX and in linen
 
 
-def check_batch_statistics(vae: Any, batch_size: int) -> None:
-    """Raise where batches of one row are normalised to nothing.
+def check_batch_statistics(vae: VAE, batch_size: int) -> None:
+    """Raise ValueError if BatchNorm maps every batch of one row to the same values.
 
-    The mean of one row is the row itself. After BatchNorm in training mode nothing of the row is left,
+    The mean of one row is the row itself. BatchNorm in training mode then leaves nothing of the row,
     unless the mean is over more, such as the pixels of an image. So the net is tried on two rows.
-
-    Raises:
-        ValueError: it names BatchNorm and what to do.
     """
     if batch_size > 1:
         return
@@ -29,22 +27,22 @@ def check_batch_statistics(vae: Any, batch_size: int) -> None:
         role = name.split("$")[0]
         if role in vae.frozen or not _has_statistics(state):
             continue
-        if role not in ("encoder", "decoder") or not _sees_its_input(vae, role):
+        if role not in ("encoder", "decoder") or not _depends_on_input(vae, role):
             raise ValueError(
-                f"batch_size=1 and BatchNorm in the {role} do not fit: the mean of one row is the row "
-                "itself, so that after BatchNorm nothing of it is left to learn from. Take "
-                "batch_size=20 or more, or a norm within each row: norm=nnx.LayerNorm."
+                f"batch_size=1 and BatchNorm in the {role} are incompatible. The mean of one row is "
+                "the row itself, so BatchNorm leaves nothing to learn from. Use batch_size=20 or more, "
+                "or a norm within each row: norm=nnx.LayerNorm."
             )
 
 
-def _has_statistics(state: Any) -> bool:
+def _has_statistics(state: PyTree) -> bool:
     if not isinstance(state, Mapping):
         return False
     return state.keys() >= STATISTICS or any(map(_has_statistics, state.values()))
 
 
-def _sees_its_input(vae: Any, role: str) -> bool:
-    """Say whether a net in training mode tells two batches of one row apart, at its start."""
+def _depends_on_input(vae: VAE, role: str) -> bool:
+    """Return whether a new net in training mode tells apart two batches of one row."""
     shape = vae.event_shape if role == "encoder" else (vae.prior.code_dim(vae.latent_dim),)
     context = jnp.zeros((1, *vae.context_shape)) if vae.context_shape else None
     run = vae.encoded if role == "encoder" else vae.p_x

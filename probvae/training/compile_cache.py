@@ -4,7 +4,7 @@ from collections.abc import Hashable
 from dataclasses import is_dataclass
 from functools import lru_cache
 from types import FunctionType
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from probvae.training.object_contents import is_filled, list_contents
 
@@ -40,7 +40,7 @@ def intern_optimizer(part: Part) -> Part:
 
 
 @lru_cache(maxsize=64)
-def _first(keyed: _InternKey) -> object:
+def _first(keyed: _InternKey) -> Any:
     return keyed.part
 
 

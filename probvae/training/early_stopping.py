@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from probvae.checks import Checked, NonNegativeInt, PositiveInt
 from probvae.evidence import explain_no_density
 from probvae.fitted.history import find_best_epoch
@@ -20,9 +22,9 @@ class EarlyStopping(Checked):
         fit(..., validation=data.valid, epochs=2000, early_stopping=early)
 
     The run ends after ``patience`` epochs in a row without a new highest validation ELBO. The count
-    stays at 0 for the first ``start`` epochs, for example while the weight of the KL grows. ``fit`` then
-    returns the parameters and the running state of the best epoch, for every objective, unless you pass
-    ``keep_best=False``. An epoch before ``start`` may be the best one, too.
+    stays at 0 for the first ``start`` epochs, for example while the weight of the KL grows. ``fit``
+    then returns the parameters and the running state of the best epoch, for every objective, unless you
+    pass ``keep_best=False``. An epoch before ``start`` may be the best one, too.
 
     The ELBO is that of the history: one particle, the same draws at every epoch. It does not depend on
     the objective, so it is the ELBO also where the objective is, for example, importance weighted.
@@ -41,7 +43,7 @@ class EarlyStopping(Checked):
     patience: PositiveInt = 50
     start: NonNegativeInt = 0
 
-    def should_stop(self, elbo: Sequence[float]) -> bool:
+    def should_stop(self, elbo: Sequence[float] | np.ndarray) -> bool:
         """Return whether a run ends now, given the validation ELBO of each epoch so far."""
         best = find_best_epoch(elbo)
         last_good = max(-1 if best is None else best, self.start - 1)
@@ -59,8 +61,8 @@ def resolve_keep_best(
     """Return whether a run returns its best validation epoch. ``keep_best`` decides unless it is None.
 
     An objective such as ``ELBO(beta=4.0)`` maximises something else, and may lower the ELBO as it
-    improves. The best epoch by the ELBO would then be one of the first. The same is true of weights that
-    have a posterior, because their KL is not part of the validation ELBO.
+    improves. The best epoch by the ELBO would then be one of the first. The same is true of weights
+    that have a posterior, because their KL is not part of the validation ELBO.
     """
     if keep_best is not None:
         return keep_best
@@ -74,7 +76,7 @@ def resolve_keep_best(
 
 
 def check_stopping(
-    early: EarlyStopping | None, keep_best: bool | None, vae: VAE, *, has_validation: bool
+    vae: VAE, *, early: EarlyStopping | None, keep_best: bool | None, has_validation: bool
 ) -> None:
     """Raise ValueError if a run needs the validation ELBO and has none."""
     if early is None and not keep_best:

@@ -1,17 +1,16 @@
-"""The course of a run: epoch after epoch, to the last, or to what ends it before."""
+"""The training loop: one epoch after another, with recovery, checkpoints and early stopping."""
 
 import signal
 import time
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import numpy as np
+from numpyro.infer.svi import SVIState
 
 from probvae.data import DataError
-from probvae.data_description import DataDescription
-from probvae.evidence import Batch
 from probvae.fitted.fitted import Fitted
 from probvae.fitted.guide_density_check import check_guide_draws
 from probvae.fitted.history import (
@@ -23,329 +22,343 @@ from probvae.fitted.history import (
     format_epoch,
     summarize_epoch,
 )
-from probvae.progress import bar as shown_as
+from probvae.progress import progress_bar
 from probvae.tracing import has_shared_latents
-from probvae.training import initial_values, loop, validation
-from probvae.training.callbacks import Callback, Epoch, call_callbacks
-from probvae.training.checkpointing import file_format as files
-from probvae.training.checkpointing.checkpoints import Checkpoints, Keeper, open_checkpoints
-from probvae.training.early_stopping import EarlyStopping
-from probvae.training.feeds import feed_of, first_batch
-from probvae.training.interrupts import SHORT, StopRequest, await_results, note_signals
-from probvae.training.loss_jumps import FEWEST
-from probvae.training.parallel.devices import DataParallel, OneDevice
-from probvae.training.parallel.processes import FAILED, lost, processes_of
-from probvae.training.recovery import (
-    HUGE_LOSS,
-    JUMP,
-    LARGE_LOSS,
-    STILL,
-    AbstractRecovery,
-    BadStep,
-    bad_step,
-    error,
-    first_bad,
-    incident_of,
-    jump,
-    last_update,
-    standstill,
-    warn_of,
+from probvae.training import bad_steps, loop, validation
+from probvae.training.bad_steps import BadStep
+from probvae.training.callbacks import Epoch, call_callbacks
+from probvae.training.checkpointing.checkpoints import CheckpointWriter, open_checkpoints
+from probvae.training.checkpointing.file_format import (
+    SavedState,
+    flatten_leaves,
+    restore_best,
+    restore_leaves,
 )
-from probvae.typing import Params, RngKey
-
-PASS = initial_values.PASS_STATE
-
-
-class TrainingPlan(NamedTuple):
-    """How long a run goes on, where it is kept, and what it does about what is not finite."""
-
-    epochs: int
-    early_stopping: EarlyStopping | None = None
-    keep_best: bool = True  # the best epoch is what is returned, where there is a validation ELBO
-    checkpoints: Checkpoints | None = None
-    recovery: AbstractRecovery | None = None
-    callbacks: tuple[Callback, ...] = ()
-    devices: DataParallel | OneDevice = OneDevice()
+from probvae.training.feeds import EpochResult, ResidentFeed, StreamedFeed, first_batch, make_feed
+from probvae.training.initial_values import PASS_STATE, is_frozen
+from probvae.training.interrupts import SHORT_WAIT, StopRequest, await_results, record_signals
+from probvae.training.parallel.processes import (
+    FAILED,
+    Processes,
+    find_processes,
+    lost_process_error,
+)
+from probvae.training.preparation import PreparedRun
+from probvae.typing import Metrics, Params, RngKey
 
 
 class EpochState(NamedTuple):
-    """What changes with an epoch, put in its place at once, whatever interrupts."""
+    """All that changes with an epoch. It is replaced at once, so no interrupt leaves half of it."""
 
-    state: Any  # SVI's
+    svi_state: SVIState
     recorder: Recorder
-    best: Params | None = None  # values of the best validation epoch: arrays that it shares, no copy
+    best: Params | None = None  # values of the best validation epoch
+
+
+class EpochOutcome(NamedTuple):
+    """An epoch that the run continues from: the state after it, its numbers, its bad steps."""
+
+    svi_state: SVIState
+    steps: Metrics
+    summary: validation.ValidationSummary | None
+    incidents: tuple[Incident, ...]
 
 
 @dataclass
 class TrainingState:
-    """A run as it stands after its last epoch."""
+    """A run after its last epoch so far.
 
-    run: loop.Run
-    plan: TrainingPlan
-    start: Params
-    point: EpochState
-    description: DataDescription | None = None  # of the training data
-    warned: set[str] = field(default_factory=set)  # of which kinds of bad steps
+    Attributes:
+        prepared: settings and data.
+        feed: the data of each epoch.
+        fresh: the running state with which each epoch's training-set values start.
+        epoch_key: all epochs derive their keys from it.
+        current: all that changes with an epoch.
+        warned_kinds: the kinds of bad steps that a warning has named.
+    """
 
-    def add(self, state: Any, looked: tuple, incidents: tuple[Incident, ...]) -> None:
-        """Take in an epoch: the state after it, what was looked at, and what was not finite in it."""
-        vae = self.run.vae
-        row = summarize_epoch(looked, bounded=vae.likelihood.is_density and vae.posterior.is_density)
-        recorder, best = self.point.recorder.with_epoch(row, incidents), self.point.best
-        if find_best_epoch(recorder.elbo) == self.num_epochs:
-            best = loop.parameters(self.run, state)
-        self.point = EpochState(state, recorder, best)
-
-    def standing(self) -> files.SavedState:
-        """Return all of it, as it is kept in a file."""
-        state, recorder, best = self.point
-        arrays = files.flatten_leaves("state", state) | files.flatten_leaves("best", dict(best or {}))
-        return files.SavedState(arrays, recorder.history())
-
-    def go_on_after(self, kept: files.SavedState) -> None:
-        """Put in the place of a course that has not begun what was kept of it."""
-        state = files.restore_leaves("state", self.point.state, kept.arrays)
-        best = files.best_of(loop.parameters(self.run, state), kept.arrays)
-        self.point = EpochState(state, Recorder.after(kept.history), best)
+    prepared: PreparedRun
+    feed: ResidentFeed | StreamedFeed
+    fresh: Params
+    epoch_key: RngKey
+    current: EpochState
+    warned_kinds: set[str] = field(default_factory=set)
 
     @property
     def num_epochs(self) -> int:
         """The number of epochs so far."""
-        return self.point.recorder.num_epochs
+        return self.current.recorder.num_epochs
 
     @property
     def best_epoch(self) -> int | None:
-        """The epoch whose state is kept, where that need not be the last's."""
-        return find_best_epoch(self.point.recorder.elbo) if self.plan.keep_best else None
+        """The epoch with the highest validation ELBO. None if the run returns the last epoch."""
+        return find_best_epoch(self.current.recorder.elbo) if self.prepared.keep_best else None
 
     @property
-    def is_over(self) -> bool:
+    def is_finished(self) -> bool:
         """Whether there is no further epoch."""
-        early = self.plan.early_stopping
-        stops = early is not None and early.is_over(self.point.recorder.elbo)
-        return stops or self.num_epochs >= self.plan.epochs
+        config = self.prepared.config
+        early, elbo = config.early_stopping, self.current.recorder.elbo
+        return self.num_epochs >= config.epochs or (early is not None and early.should_stop(elbo))
 
-    def fitted(self) -> Fitted:
-        """Return the VAE as it is to be kept; what is frozen was not through a constraint and back."""
-        vae, values = self.run.vae, self.point.best
-        if values is None or self.best_epoch is None:
-            values = loop.parameters(self.run, self.point.state)
-        values = self.plan.devices.home(values)
-        frozen = {name: self.start[name] for name in self.start if initial_values.is_frozen(vae, name)}
-        vae = replace(vae, frozen=()) if vae.frozen else vae
-        return Fitted(vae, {**values, **frozen}, self.history(), data=self.description)
-
+    @property
     def history(self) -> History:
-        """Return the record so far, which says which epoch would be kept."""
-        return self.point.recorder.history()._replace(best_epoch=self.best_epoch)
+        """The record so far, with the epoch that the run would return."""
+        return self.current.recorder.history()._replace(best_epoch=self.best_epoch)
 
-    def epoch(self, seconds: float) -> Epoch:
-        """Return the last epoch, which took so long, as callbacks are given it."""
-        train, valid = self.point.recorder.last
+    def add_epoch(self, outcome: EpochOutcome) -> None:
+        """Add an epoch."""
+        run, (_, recorder, best) = self.prepared.run, self.current
+        is_density = run.vae.likelihood.is_density and run.vae.posterior.is_density
+        row = summarize_epoch((outcome.steps, outcome.summary), bounded=is_density)
+        recorder = recorder.with_epoch(row, outcome.incidents)
+        if find_best_epoch(recorder.elbo) == self.num_epochs:
+            best = loop.extract_values(run, outcome.svi_state)
+        self.current = EpochState(outcome.svi_state, recorder, best)
+
+    def to_saved(self) -> SavedState:
+        """Return the content of a checkpoint."""
+        state, recorder, best = self.current
+        arrays = flatten_leaves("state", state) | flatten_leaves("best", dict(best or {}))
+        return SavedState(arrays, recorder.history())
+
+    def restore(self, saved: SavedState) -> None:
+        """Continue from a checkpoint."""
+        state = restore_leaves("state", self.current.svi_state, saved.arrays)
+        best = restore_best(loop.extract_values(self.prepared.run, state), saved.arrays)
+        self.current = EpochState(state, Recorder.after(saved.history), best)
+
+    def to_fitted(self) -> Fitted:
+        """Return the VAE with the values of the epoch to return.
+
+        Values of frozen parts are those that the user passed. The optimizer works on the unconstrained
+        scale, and the way there and back would round them.
+        """
+        run, values = self.prepared.run, self.current.best
+        if values is None or self.best_epoch is None:
+            values = loop.extract_values(run, self.current.svi_state)
+        values = self.prepared.config.devices.to_default_device(values)
+        init_values = self.prepared.init_values
+        frozen = {name: value for name, value in init_values.items() if is_frozen(run.vae, name)}
+        vae = replace(run.vae, frozen=()) if run.vae.frozen else run.vae
+        return Fitted(vae, {**values, **frozen}, self.history, data=self.prepared.description)
+
+    def last_epoch(self, seconds: float) -> Epoch:
+        """Return the last epoch, which took ``seconds``, for callbacks."""
+        train, valid = self.current.recorder.last
         return Epoch(self.num_epochs, dict(train), dict(valid or {}), seconds)
 
-    def postfix(self) -> str:
-        """Return the last epoch's numbers, for a bar."""
-        train, valid = self.point.recorder.last
-        return format_epoch(train, valid)
+    def make_incident(self, bad_step: BadStep, action: str) -> Incident:
+        """Return the record of a bad step, and of the action after it."""
+        n, batch_size = self.feed.n, self.prepared.config.batch_size
+        return bad_steps.make_incident(bad_step, action, self.epoch_key, n, batch_size)
 
 
-def train_epochs(
-    run: loop.Run,
-    plan: TrainingPlan,
-    train: Batch,
-    valid: Batch | None,
-    rng_key: RngKey,
-    start: Params,
-    description: DataDescription,
-    *,
-    bar: bool,
-) -> Fitted:
-    """Train to the end of the plan, or of what ends it before; data and options are checked."""
-    begun = time.perf_counter()
-    init_key, epoch_key, pass_key = jax.random.split(rng_key, 3)
-    given = {"train": train, "validation": valid, "rng_key": rng_key, "init_params": start}
-    first = first_batch(run, train)
-    feed = feed_of(run, plan.devices, train, valid)
-    with ExitStack() as held, note_signals(terminate=plan.checkpoints is not None) as asked:
-        keeper, last = open_checkpoints(held, run, plan, given)
-        state = loop.start(run, init_key, loop.observe_batch(run, init_key, first), start)
-        check_guide_draws(run.vae, loop.parameters(run, state), first)
-        fresh = dict(state.mutable_state or {})
-        course = TrainingState(run, plan, start, EpochState(state, Recorder()), description)
-        if last is not None:
-            course.go_on_after(last)
-        course.point = course.point._replace(state=plan.devices.copied(course.point.state))
-        fresh, epoch_key, pass_key = plan.devices.copied((fresh, epoch_key, pass_key))
-        _run_epochs(course, keeper, asked, (fresh, feed, epoch_key), bar=bar)
-    if asked.by == signal.SIGTERM:
-        signal.raise_signal(signal.SIGTERM)  # who sent it expects an end
-    fitted = replace(course.fitted(), seconds=time.perf_counter() - begun)
-    if PASS not in fresh or initial_values.is_frozen(run.vae, PASS):
+def train_epochs(prepared: PreparedRun) -> Fitted:
+    """Train until the last epoch, early stopping or a signal, and return the fitted VAE."""
+    start_time = time.perf_counter()
+    config, run, devices = prepared.config, prepared.run, prepared.config.devices
+    init_key, epoch_key, pass_key = jax.random.split(config.rng_key, 3)
+    batch = first_batch(run, prepared.train)
+    feed = make_feed(run, devices, prepared.train, prepared.validation)
+    processes = find_processes(devices)
+    with ExitStack() as stack, record_signals(terminate=config.checkpoints is not None) as stop:
+        writer, saved = open_checkpoints(
+            stack, config.checkpoints, processes, config.epochs, prepared.identity
+        )
+        observed = loop.observe_batch(run, init_key, batch)
+        state = loop.initialize(run, init_key, observed, prepared.init_values)
+        check_guide_draws(run.vae, loop.extract_values(run, state), batch)
+        fresh, epoch_key, pass_key = devices.replicate(
+            (dict(state.mutable_state or {}), epoch_key, pass_key)
+        )
+        training = TrainingState(prepared, feed, fresh, epoch_key, EpochState(state, Recorder()))
+        if saved is not None:
+            training.restore(saved)
+        state = devices.replicate(training.current.svi_state)
+        training.current = training.current._replace(svi_state=state)
+        _run_epochs(training, writer, stop, processes)
+    if stop.signal == signal.SIGTERM:
+        signal.raise_signal(signal.SIGTERM)  # the sender expects the process to end
+    fitted = replace(training.to_fitted(), seconds=time.perf_counter() - start_time)
+    if PASS_STATE not in fresh or is_frozen(run.vae, PASS_STATE):
         return fitted
-    gathered = feed.whole_pass(run, plan.devices.copied(fitted.values), fresh, pass_key)
-    return fitted.with_values({**fitted.values, PASS: plan.devices.home(gathered)})
+    # The training-set value so far belongs to parameters that moved. Compute it for the final ones.
+    pass_state = feed.run_state_pass(run, devices.replicate(fitted.values), fresh, pass_key)
+    return fitted.with_values({**fitted.values, PASS_STATE: devices.to_default_device(pass_state)})
 
 
 def _run_epochs(
-    course: TrainingState, keeper: Keeper | None, asked: StopRequest, told: tuple, *, bar: bool
+    training: TrainingState,
+    writer: CheckpointWriter | None,
+    stop: StopRequest,
+    processes: Processes,
 ) -> None:
-    """Take epochs until the course is over, or ended by a signal, and keep it as it goes."""
+    """Run epochs until the run is finished or a signal stops it. Write checkpoints on the way."""
+    config = training.prepared.config
     seconds = float("inf")  # of the last epoch
-    processes = processes_of(course.plan.devices)
-    callbacks = course.plan.callbacks if processes.is_first else ()
-    whole: dict[str, Any] = {"total": course.plan.epochs, "initial": course.num_epochs}
-    with shown_as(**whole, unit="epoch", disable=not (bar and processes.is_first)) as shown:
+    callbacks = tuple(config.callbacks) if processes.is_first else ()
+    bar = progress_bar(
+        total=config.epochs,
+        initial=training.num_epochs,
+        unit="epoch",
+        disable=not (config.progress and processes.is_first),
+    )
+    with bar:
         try:
-            asked.by = processes.agreed(asked.by)
-            while not (course.is_over or asked.by):
-                begun = time.perf_counter()
-                course.add(*take_epoch(course, told, patiently=seconds > SHORT))
-                _check_bound(course, told)
-                seconds = time.perf_counter() - begun
-                callbacks = call_callbacks(callbacks, course.epoch(seconds))
-                shown.set_postfix_str(course.postfix(), refresh=False)
-                shown.update()
-                if keeper is not None and keeper.is_due(course.num_epochs):
-                    keeper.write(course.standing())
-                asked.by = processes.agreed(asked.by)
+            stop.signal = processes.agree_on(stop.signal)
+            while not (training.is_finished or stop.signal):
+                start_time = time.perf_counter()
+                training.add_epoch(run_epoch(training, poll=seconds > SHORT_WAIT))
+                _warn_of_infinite_elbo(training)
+                seconds = time.perf_counter() - start_time
+                callbacks = call_callbacks(callbacks, training.last_epoch(seconds))
+                bar.set_postfix_str(format_epoch(*training.current.recorder.last), refresh=False)
+                bar.update()
+                if writer is not None and writer.is_due(training.num_epochs):
+                    writer.write(training.to_saved())
+                stop.signal = processes.agree_on(stop.signal)
         except KeyboardInterrupt:
-            asked.by = asked.by or signal.SIGINT
-        except DataError as fault:  # of data that are streamed: the epochs before are kept
-            if keeper is not None:
-                keeper.write(course.standing())
-            fault.fitted = course.fitted()  # type: ignore[attr-defined]
+            stop.signal = stop.signal or signal.SIGINT
+        except DataError as error:  # streamed data failed: keep the epochs before
+            if writer is not None:
+                writer.write(training.to_saved())
+            error.fitted = training.to_fitted()  # type: ignore[attr-defined]
             raise
         except OSError:
-            processes.agreed(FAILED)
+            processes.agree_on(FAILED)
             raise
         except jax.errors.JaxRuntimeError as error:
             if processes.count == 1:
                 raise
-            if keeper is not None:
-                keeper.write(course.standing())
-            raise lost(course.num_epochs, kept=course.plan.checkpoints is not None) from error
-        if keeper is not None:
-            keeper.write(course.standing())
-        kept = course.history().describe_kept_epoch()
-        shown.set_postfix_str("; ".join(filter(None, [course.postfix(), kept])))
-        if asked.by:
-            shown.write(f"interrupted: {kept or f'epoch {course.num_epochs}, the last, is kept'}")
+            if writer is not None:
+                writer.write(training.to_saved())
+            has_checkpoints = config.checkpoints is not None
+            raise lost_process_error(training.num_epochs, has_checkpoints=has_checkpoints) from error
+        if writer is not None:
+            writer.write(training.to_saved())
+        kept = training.history.describe_kept_epoch()
+        last = format_epoch(*training.current.recorder.last) if training.num_epochs else ""
+        bar.set_postfix_str("; ".join(filter(None, [last, kept])))
+        if stop.signal:
+            bar.write(f"interrupted: {kept or f'epoch {training.num_epochs}, the last, is kept'}")
 
 
-def _check_bound(course: TrainingState, told: tuple) -> None:
-    """Warn of the rows behind a validation ELBO that is not finite, the first time that it is not."""
-    infinite = ~np.isfinite(course.point.recorder.elbo)
+def _warn_of_infinite_elbo(training: TrainingState) -> None:
+    """Warn of the rows behind the first validation ELBO that is not finite."""
+    elbo = training.current.recorder.elbo
+    infinite = ~np.isfinite(elbo)
     if infinite.sum() != 1 or not infinite[-1]:
         return
-    _, feed, epoch_key = told
-    values = loop.parameters(course.run, course.point.state)
-    rows = feed.rows_without_bound(course.run, values, epoch_key)
-    validation.warn_of_rows(rows, feed.num_valid, course.num_epochs - 1, course.point.recorder.elbo[-1])
+    run, feed = training.prepared.run, training.feed
+    values = loop.extract_values(run, training.current.svi_state)
+    rows = feed.find_infinite_rows(run, values, training.epoch_key)
+    validation.warn_of_rows(rows, feed.num_valid, training.num_epochs - 1, elbo[-1])
 
 
-def take_epoch(
-    course: TrainingState, told: tuple, *, patiently: bool
-) -> tuple[Any, tuple, tuple[Incident, ...]]:
-    """Take the next epoch; where a step of it is bad, do what the plan says, and take it again.
+# Recovery
+
+
+def run_epoch(training: TrainingState, *, poll: bool) -> EpochOutcome:
+    """Run the next epoch. After a bad step, do what the recovery says, and run it again.
 
     Raises:
-        NonFiniteLossError: where the run cannot go on, and the plan says nothing, or this was done
-            often enough.
+        NonFiniteLossError: if the run cannot continue, and there is no recovery or it has acted
+            ``at_most`` times.
     """
-    index, recovery, state = course.num_epochs, course.plan.recovery, course.point.state
-    fresh, feed, epoch_key = told
+    # An epoch is one compiled program, so its numbers arrive after all its steps. Checking them here
+    # costs nothing in a good epoch. The state before the epoch is still in memory (nothing donates it),
+    # so a bad epoch is simply run again from there. The keys depend on the epoch's number alone, so the
+    # batches and draws are the same, and only the recovery makes a difference:
+    # - `guarded`: the program itself skips every step that is not finite.
+    # - a changed state: it carries a smaller factor of the learning rate.
+    prepared, recovery = training.prepared, training.prepared.config.recovery
+    state = training.current.svi_state
     incidents: tuple[Incident, ...] = ()
     guarded = False
     while True:
-        options = {"guarded": True} if guarded else {}
-        after, *looked = feed.epoch(course.run, state, fresh, epoch_key, index, **options)
-        steps, valid = await_results(looked, patiently=patiently)
+        after, steps, summary = _run_once(training, state, guarded=guarded)
+        steps, summary = await_results((steps, summary), poll=poll)
         if guarded:
-            incidents = (*incidents, *_read_skipped(course, steps, told))
-        found = _bad_step(course, state, after, steps, told, guarded=guarded)
-        if found is None:
+            incidents = (*incidents, *_record_skipped(training, steps))
+        bad_step = _find_bad_step(training, state, after, steps, guarded=guarded)
+        if bad_step is None:
             break
-        acts = recovery is not None and _acts(recovery, found)
-        if recovery is not None and acts and _left(course) > len(incidents):
+        can_act = recovery is not None and recovery.acts_on(bad_step)
+        if recovery is not None and can_act and _actions_left(training) > len(incidents):
             if recovery.skips:
                 guarded = True
                 continue
-            incidents = (*incidents, _incident(course, found, told, recovery.action))
-            if found.kind != JUMP or found.at:
-                state = recovery.changed(state)
+            incidents = (*incidents, training.make_incident(bad_step, recovery.action))
+            if bad_step.kind != "jump" or bad_step.position:
+                state = recovery.change_state(state)
                 continue
-            # The last update of the epoch before made the jump: the state to go back to is gone.
-            after = recovery.changed(after)
+            # The last update of the epoch before caused the jump, and the state before that epoch is
+            # gone. Continue from the state after this one, at a lower rate.
+            after = recovery.change_state(after)
             break
-        if found.kind not in (JUMP, STILL):
-            raise error(found, course.fitted())
-        if found.kind not in course.warned:
-            course.warned.add(found.kind)
-            warn_of(found, CONTINUED, course.run.vae)
-        incidents = (*incidents, _incident(course, found, told, CONTINUED))
+        if bad_step.kind not in ("jump", "standstill"):
+            raise bad_steps.make_error(bad_step, training.to_fitted())
+        if bad_step.kind not in training.warned_kinds:
+            training.warned_kinds.add(bad_step.kind)
+            bad_steps.warn_of_step(bad_step, CONTINUED, prepared.run.vae)
+        incidents = (*incidents, training.make_incident(bad_step, CONTINUED))
         break
-    return after, (steps, valid), incidents
+    return EpochOutcome(after, steps, summary, incidents)
 
 
-def _bad_step(
-    course: TrainingState, state: Any, after: Any, steps: dict[str, Any], told: tuple, *, guarded: bool
+def _run_once(training: TrainingState, state: SVIState, *, guarded: bool) -> EpochResult:
+    options = {"guarded": True} if guarded else {}  # one more argument would compile once more
+    run, fresh, key = training.prepared.run, training.fresh, training.epoch_key
+    return training.feed.run_epoch(run, state, fresh, key, training.num_epochs, **options)
+
+
+def _find_bad_step(
+    training: TrainingState,
+    state: SVIState,
+    after: SVIState,
+    steps: Metrics,
+    *,
+    guarded: bool,
 ) -> BadStep | None:
-    """Return the first step of an epoch to do something about; ``state`` is the one before it."""
-    index, run, (_, feed, _) = course.num_epochs, course.run, told
+    """Return an epoch's first bad step, if any. ``state`` precedes the epoch, ``after`` follows it."""
+    index, run = training.num_epochs, training.prepared.run
     if not guarded:
-        found = first_bad(steps, index)
-        if found is not None:
-            return found
-        if not loop.is_finite(after):
-            return last_update(steps, index)
+        bad_step = bad_steps.find_bad_loss(steps, index)
+        if bad_step is not None:
+            return bad_step
+        if not loop.is_state_finite(after):
+            return bad_steps.describe_last_step(steps, index)
         largest = np.abs(steps["loss"]).max()
-        if largest > LARGE_LOSS and _moments_are_lost(state, after):
-            return _locate_bad_step(course, state, told)
-        if largest > HUGE_LOSS and loop.are_same(state, after):
-            return standstill(steps, index)
-    counted = feed.n if has_shared_latents(run.vae) else run.batch_size
-    return jump(course.point.recorder.recent(FEWEST), steps, index, counted)
+        if largest > bad_steps.LARGE_LOSS and _lost_moments(state, after):
+            # Repeat the epoch, guarded, to find the step that overflowed.
+            _, guarded_steps, _ = _run_once(training, state, guarded=True)
+            guarded_steps = jax.device_get(guarded_steps)
+            return bad_steps.describe_step(guarded_steps, index, int(np.argmin(guarded_steps["kept"])))
+        if largest > bad_steps.HUGE_LOSS and loop.have_same_params(state, after):
+            return bad_steps.describe_standstill(steps, index)
+    num_data = training.feed.n if has_shared_latents(run.vae) else run.batch_size
+    before = training.current.recorder.recent(bad_steps.MIN_STEPS)
+    return bad_steps.find_jump(before, steps, index, num_data)
 
 
-def _moments_are_lost(state: Any, after: Any) -> bool:
-    """Say whether an epoch made the optimizer's state infinite: Adam then never moves again."""
-    return not loop.is_finite(after, moments=True) and loop.is_finite(state, moments=True)
+def _lost_moments(state: SVIState, after: SVIState) -> bool:
+    """Return whether an epoch made the optimizer's state infinite. Adam then never moves again."""
+    return not loop.is_state_finite(after, moments=True) and loop.is_state_finite(state, moments=True)
 
 
-def _locate_bad_step(course: TrainingState, state: Any, told: tuple) -> BadStep:
-    """Take an epoch again to find the step after which the optimizer's state is not finite."""
-    (fresh, feed, epoch_key), index = told, course.num_epochs
-    _, steps, _ = feed.epoch(course.run, state, fresh, epoch_key, index, guarded=True)
-    steps = jax.device_get(steps)
-    return bad_step(steps, index, int(np.argmin(steps["kept"])))
+def _actions_left(training: TrainingState) -> int:
+    """Return how often the recovery may still act."""
+    recovery = training.prepared.config.recovery
+    return recovery.at_most - training.current.recorder.num_recovered if recovery else 0
 
 
-def _left(course: TrainingState) -> int:
-    """Return how often the plan's recovery may still act."""
-    recovery = course.plan.recovery
-    return recovery.at_most - course.point.recorder.num_recovered if recovery else 0
-
-
-def _acts(recovery: AbstractRecovery, found: BadStep) -> bool:
-    if found.kind == JUMP:
-        return recovery.acts_on_jumps
-    if found.kind == STILL:
-        return False
-    return recovery.skips or not found.is_before_the_first_update
-
-
-def _read_skipped(course: TrainingState, steps: dict[str, Any], told: tuple) -> tuple[Incident, ...]:
-    """Return the steps that an epoch was taken without; raise where they are too many."""
-    index, recovery = course.num_epochs, course.plan.recovery
-    odd = [bad_step(steps, index, int(at)) for at in np.flatnonzero(~steps["kept"])]
-    left = _left(course)
-    if len(odd) > left or len(odd) == len(steps["kept"]):
-        raise error(odd[min(left, len(odd) - 1)], course.fitted())
+def _record_skipped(training: TrainingState, steps: Metrics) -> tuple[Incident, ...]:
+    """Return the skipped steps of an epoch. Raise if they are too many."""
+    index, recovery = training.num_epochs, training.prepared.config.recovery
+    skipped = [bad_steps.describe_step(steps, index, int(at)) for at in np.flatnonzero(~steps["kept"])]
+    left = _actions_left(training)
+    if len(skipped) > left or len(skipped) == len(steps["kept"]):
+        raise bad_steps.make_error(skipped[min(left, len(skipped) - 1)], training.to_fitted())
     action = recovery.action if recovery else ""
-    return tuple(_incident(course, each, told, action) for each in odd)
-
-
-def _incident(course: TrainingState, found: BadStep, told: tuple, action: str) -> Incident:
-    _, feed, epoch_key = told
-    return incident_of(found, action, epoch_key, feed.n, course.run.batch_size)
+    return tuple(training.make_incident(each, action) for each in skipped)

@@ -17,9 +17,9 @@ from probvae.precision import in_precision
 from probvae.training import loop, validation
 from probvae.training.initial_values import PASS_STATE
 from probvae.training.parallel.devices import DataParallel, OneDevice, ShardedBatch, num_rows
-from probvae.typing import ArrayLike, Params, PyTree, RngKey
+from probvae.typing import ArrayLike, Metrics, Params, PyTree, RngKey
 
-EpochResult: TypeAlias = tuple[SVIState, loop.Steps, validation.ValidationSummary | None]
+EpochResult: TypeAlias = tuple[SVIState, Metrics, validation.ValidationSummary | None]
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,7 +101,7 @@ class StreamedFeed:
     ) -> EpochResult:
         """Run one epoch. Return the state, the terms of every step, the validation summary."""
         rows = np.asarray(loop.draw_step_rows(key, index, self.n, run.batch_size))
-        chunks: list[loop.Steps] = []
+        chunks: list[Metrics] = []
         state = loop.begin_epoch(state, fresh, key, index)
         for first, _, batches in self._read_chunks(self.train, rows):
             # Three chunks in memory at most: one in use, one waiting on the device, one being read.
@@ -175,7 +175,7 @@ def _choose_chunk_size(steps: int, most: int) -> int:
 
 
 def read_rows(data: Batch, rows: np.ndarray, fill: ArrayLike | float) -> Batch:
-    """Return rows of streamed data, for indices of any shape. Indices past the end give the last row."""
+    """Return rows of streamed data, for indices of any shape. Too large ones give the last row."""
     rows = np.minimum(rows, len(data.x) - 1)
     flat = rows.reshape(-1)
     context, mask = (None if a is None else a[flat] for a in (data.context, data.mask))

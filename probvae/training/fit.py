@@ -1,35 +1,19 @@
-"""fit: SVI over data, as one compiled program."""
+"""fit: stochastic variational inference over data."""
 
-from copy import copy
-from dataclasses import replace
-from typing import Any, NamedTuple
-
-import jax
 import optax
 
-from probvae import compatibility
 from probvae import data as sources
-from probvae.checks import check_kind
-from probvae.column_checks import warn_of_column_scales
-from probvae.data_checks import check_data
-from probvae.data_description import DataComparison, DataDescription, DataSummary
-from probvae.evidence import Batch
 from probvae.fitted.fitted import Fitted
-from probvae.objectives import ELBO, AbstractObjective
-from probvae.objectives.compatibility import check_objective, check_schedules, check_terms
-from probvae.tracing import trace_structure
-from probvae.training import argument_checks, loop
-from probvae.training.averaging import add_average
-from probvae.training.batch_norm_check import check_batch_statistics
-from probvae.training.callbacks import Callback, check_callbacks
+from probvae.objectives import ELBO
+from probvae.training.averaging import MovingAverage
+from probvae.training.callbacks import Callback
 from probvae.training.checkpointing.checkpoints import Checkpoints
-from probvae.training.compile_cache import intern_optimizer
-from probvae.training.early_stopping import EarlyStopping, check_stopping, keeps_best
-from probvae.training.epochs import TrainingPlan, train_epochs
-from probvae.training.initial_values import check_params, freeze_roles, initial_values
-from probvae.training.parallel.devices import check_devices
-from probvae.training.recovery import AbstractRecovery, prepare_optimizer
-from probvae.typing import Params, RngKey
+from probvae.training.early_stopping import EarlyStopping
+from probvae.training.epochs import train_epochs
+from probvae.training.parallel.devices import DataParallel, OneDevice
+from probvae.training.preparation import FitConfig, prepare_run
+from probvae.training.recovery import AbstractRecovery
+from probvae.typing import DataLike, Objective, Observation, Params, RngKey
 from probvae.vae import VAE
 
 ADAM = optax.adam(1e-3)  # one object: a fit with the same parts reuses the compiled program
@@ -37,12 +21,12 @@ ADAM = optax.adam(1e-3)  # one object: a fit with the same parts reuses the comp
 
 def fit(
     vae: VAE,
-    train: Any,
+    train: DataLike,
     *,
     rng_key: RngKey,
-    validation: Any = None,
-    observation: Any = None,
-    objective: Any = None,
+    validation: DataLike = None,
+    observation: Observation | None = None,
+    objective: Objective | None = None,
     optimizer: optax.GradientTransformation | None = None,
     epochs: int = 100,
     batch_size: int = 128,
@@ -52,187 +36,101 @@ def fit(
     keep_best: bool | None = None,
     checkpoints: Checkpoints | None = None,
     recovery: AbstractRecovery | None = None,
-    average: Any = None,
+    average: MovingAverage | None = None,
     callbacks: tuple[Callback, ...] = (),
-    devices: Any = None,
+    devices: DataParallel | None = None,
     progress: bool = True,
 ) -> Fitted:
     """Fit a VAE by stochastic variational inference (NumPyro's ``SVI.update``).
 
-    Every epoch is one call of one compiled program: it shuffles, observes each batch, takes the
-    steps, and looks at the validation data. Rows that do not fill a batch wait for the next epoch's
-    shuffle. Every random number derives from ``rng_key``. An interrupt (Ctrl-C) ends the run at the
-    end of the epoch, a second one at once, and returns what is fitted by then. Where weights have a
-    prior (``nets.BayesianNet``) the programs are told ``num_data``, the number of training data.
+    Every epoch is one call of one compiled program. It shuffles the data, applies the observation to
+    each batch, takes the steps, and evaluates the validation data. Each epoch drops its last partial
+    batch. Every random number derives from ``rng_key``. An interrupt (Ctrl-C) ends the run after the
+    epoch, and ``fit`` returns the VAE so far. A second interrupt ends it at once. If weights have a
+    prior (``nets.BayesianNet``), the programs receive ``num_data``, the number of training data.
+
+    **Main arguments**
 
     Args:
-        vae: what to fit.
-        train: data ``(n, *event_shape)`` in any numeric dtype (uint8 stays uint8 on the device): an
-            array, a masked array, a frame, a sparse matrix, a source of rows, or a
-            ``Batch(x, context, mask)`` of these. A mapped array of more than a quarter of the free
-            memory, a source of rows, or ``data.StreamedData(array)`` is read chunk by chunk; losses are
-            the same.
+        vae: the VAE to fit.
+        train: data ``(n, *event_shape)`` of any numeric dtype (uint8 stays uint8 on the device): an
+            array, a masked array, a frame, a sparse matrix, a row source, or a ``Batch(x, context,
+            mask)`` of these. A memory-mapped array larger than a quarter of the free memory, a row
+            source, or ``data.StreamedData(array)`` is read in chunks. Losses are the same.
         rng_key: a typed key, ``jax.random.key(0)``.
-        validation: like ``train``, but as the likelihood scores them: ``observation`` is not applied.
-            They are what ``data.load`` gives as ``valid``. Looked at after every epoch. All epochs run,
-            and the parameters of the one with the best validation ELBO are returned (see
-            ``keep_best``).
-        observation: what happens to a training datum before it is scored, anew at each step, such as
-            ``data.observation``; by default x is cast to float. It is for ``train`` alone: validation
-            data and the data of every query are given as it leaves them, and others raise an error.
-            The likelihood's own noise (``Spread``) comes after it; validation data get that noise
-            once, with a fixed key.
-        objective: a ``numpyro.infer`` ELBO; by default ``objectives.ELBO()``.
-        optimizer: an optax optimizer; by default ``optax.adam(1e-3)``.
+        validation: data like ``train``, but as the likelihood scores them: ``observation`` is not
+            applied. ``data.load`` returns them as ``valid``. They are evaluated after every epoch. All
+            epochs run, and ``fit`` returns the parameters of the epoch with the best validation ELBO
+            (see ``keep_best``).
+        observation: applied to training data at each step, with new draws, such as
+            ``data.observation``. The default casts x to float. It applies to ``train`` alone. Pass
+            validation data, and the data of every query, as it would return them. Others raise an
+            error. The likelihood's own noise (``Spread``) is added after it. Validation data receive
+            that noise once, with a fixed key.
+        objective: a ``numpyro.infer`` ELBO, by default ``objectives.ELBO()``.
+        optimizer: an optax optimizer, by default ``optax.adam(1e-3)``.
         epochs: passes through the training data.
-        batch_size: data per step; at most n.
-        init_params: values to start from, by site: ``vae.prior.start_at(...)``, ``fitted.params``,
-            ``fitted.values`` (with running state), or ``shared_params(fitted, vae)`` after a swap.
-        freeze: parts that keep their values in ``init_params`` while the rest trains, by the first
-            half of their parameters' names, such as ``("decoder",)``. A frozen part is the function
-            that it was: its running state does not move, and it has no dropout.
+        batch_size: data per step, at most n.
+
+    **Further arguments**
+
+    Args:
+        init_params: initial values by site: ``vae.prior.start_at(...)``, ``fitted.params``,
+            ``fitted.values`` (with running state), or ``transfer_params(fitted, vae)`` after you
+            replaced a part.
+        freeze: parts that keep their values in ``init_params``, by the first half of their parameters'
+            names, such as ``("decoder",)``. The other parts train. A frozen part is a fixed function:
+            its running state does not change, and it has no dropout.
         early_stopping: when to end before the last epoch, by the validation ELBO.
-        keep_best: whether to return the epoch with the best validation ELBO instead of the last. By
-            default the best is returned, if there is early stopping, or if the objective ends as the
-            ELBO or another bound on log p(x). ``ELBO(beta=4.0)``, ``Capacity``, ``InfoVAE`` or a game
-            maximise something else, so their last epoch is returned. So it is with ``nets.BayesianNet``
-            (the KL of the weights is no part of the ELBO), and without a validation ELBO.
-            ``print(fitted)`` says which epoch it is and what the last one had lost. To train on from
-            the last epoch, use ``checkpoints``; ``init_params=fitted.values`` starts from the epoch
-            that was kept.
-        checkpoints: the folder that the run is kept in as it goes, and goes on from where it holds one.
-        recovery: what to do where the loss is not finite: ``SkipBatch()``, ``HalveRate()``; by default
-            the run ends.
-        average: of the parameters along their way, which is then what is validated and returned.
+        keep_best: whether to return the epoch with the best validation ELBO instead of the last. The
+            default is True with early stopping, or if the final objective is a bound on log p(x), such
+            as the ELBO. It is False for ``ELBO(beta=4.0)``, ``Capacity``, ``InfoVAE`` or an adversarial
+            objective, which maximise something else. It is also False for ``nets.BayesianNet`` (the KL
+            of the weights is not part of the ELBO), and without a validation ELBO. ``print(fitted)``
+            shows which epoch you have, and how far the last one was below the best. To train on from
+            the last epoch, use ``checkpoints``. To train on from the best, use
+            ``init_params=fitted.values``.
+        checkpoints: the folder in which the run is saved, and from which it resumes.
+        recovery: what to do if the loss is not finite: ``SkipBatch()``, ``HalveRate()``. The default
+            ends the run.
+        average: a moving average of the parameters, which is then validated and returned.
         callbacks: functions of a ``callbacks.Epoch``, called after every epoch, such as
-            ``callbacks.JSONLines(path)``. One that raises is told of in a warning and left out from
-            then on; the fit goes on.
-        devices: ``DataParallel()`` to split each batch over all devices, or those that it names; by
-            default JAX's default device takes all.
-        progress: show a bar.
+            ``callbacks.JSONLines(path)``. A callback that raises is disabled with a warning. Training
+            continues.
+        devices: ``DataParallel()`` splits each batch over all devices, or over those that you name. The
+            default is JAX's default device.
+        progress: show a progress bar.
 
     Returns:
         the fitted VAE.
 
     Raises:
-        TypeError, ValueError: for data, options or objectives that do not fit the VAE; for checkpoints
-            of another run, or none that is whole.
-        OSError: if a checkpoint cannot be written, or another process writes there.
-        DataError: if streamed data cannot be read in the middle of a run; names the file and rows, and
-            carries the VAE at the end of the epoch before as ``error.fitted``.
-        NonFiniteLossError: if the loss stops being finite; names step and term, and carries the VAE
-            of the epochs before as ``error.fitted``: the best or the last, as ``keep_best`` says.
+        TypeError, ValueError: for incompatible data, settings or objectives, for checkpoints of another
+            run, or if every checkpoint is corrupt.
+        OSError: if a checkpoint cannot be written, or another process writes to the folder.
+        DataError: if streamed data cannot be read during the run. It names the file and rows.
+            ``error.fitted`` is the VAE after the epoch before.
+        NonFiniteLossError: if the loss stops being finite. It names the step and the term.
+            ``error.fitted`` is the VAE of the epochs before: the best or the last, by ``keep_best``.
     """
-    check_kind("progress", progress, bool)
-    ready = prepare_run(
-        vae,
-        train,
+    config = FitConfig(
+        vae=vae,
         rng_key=rng_key,
-        validation=validation,
-        observation=observation,
-        objective=objective,
-        optimizer=optimizer,
+        observation=sources.Cast() if observation is None else observation,
+        objective=ELBO() if objective is None else objective,
+        optimizer=ADAM if optimizer is None else optimizer,
         epochs=epochs,
         batch_size=batch_size,
         init_params=init_params,
         freeze=freeze,
         early_stopping=early_stopping,
         keep_best=keep_best,
+        checkpoints=checkpoints,
         recovery=recovery,
         average=average,
+        callbacks=callbacks,
+        devices=OneDevice() if devices is None else devices,
         progress=progress,
     )
-    check_callbacks(callbacks)
-    check_kind("checkpoints", checkpoints, Checkpoints | None)
-    on = check_devices(devices, batch_size)
-    num_steps = epochs * (len(ready.data[0].x) // batch_size)
-    asked: dict[str, Any] = {"early": early_stopping, "keep_best": keep_best}
-    keep = keeps_best(ready.run.vae, ready.run.objective, num_steps, **asked)
-    plan = TrainingPlan(epochs, early_stopping, keep, checkpoints, recovery, tuple(callbacks), on)
-    return train_epochs(
-        ready.run, plan, *ready.data, rng_key, ready.start, ready.description, bar=progress
-    )
-
-
-class PreparedRun(NamedTuple):
-    """A run whose data and options are checked: what is compiled, the data, where values start."""
-
-    run: loop.Run
-    data: tuple[Batch, Batch | None]  # for training, and for validation
-    start: Params
-    description: DataDescription  # of the training data
-
-
-def prepare_run(
-    vae: VAE,
-    train: Any,
-    *,
-    rng_key: RngKey,
-    validation: Any,
-    observation: Any,
-    objective: Any,
-    optimizer: Any,
-    epochs: int,
-    batch_size: int,
-    init_params: Params | None = None,
-    freeze: tuple[str, ...] = (),
-    early_stopping: EarlyStopping | None = None,
-    keep_best: bool | None = None,
-    recovery: AbstractRecovery | None = None,
-    average: Any = None,
-    progress: bool = False,
-) -> PreparedRun:
-    """Check what ``fit`` is given, before anything is compiled."""
-    objective = ELBO() if objective is None else objective
-    observation = sources.Cast() if observation is None else observation
-    optimizer = ADAM if optimizer is None else optimizer
-    argument_checks.check_options(vae, rng_key, optimizer, epochs, batch_size)
-    objective, optimizer = intern_optimizer(objective), intern_optimizer(optimizer)
-    roles = compatibility.check_roles("freeze", freeze)
-    if roles:
-        vae, optimizer = replace(vae, frozen=roles), freeze_roles(optimizer, roles)
-    optimizer = add_average(average, prepare_optimizer(recovery, optimizer))
-    found = trace_structure(vae)
-    check_objective(objective, found.model, found.guide, found.state, type(vae.posterior).__name__)
-    bare = _data_side(vae, objective)
-    look = {"keep_streamed": True, "progress": progress}
-    describer = DataSummary(vae.event_shape, observation)
-    train = check_data(bare, train, "train", observation=observation, record=describer, **look)
-    description = describer.description()
-    if len(vae.event_shape) == 1:
-        warn_of_column_scales(vae.likelihood, description.x)
-    argument_checks.check_batch_size(batch_size, len(train.x))
-    if train.mask is not None and not train.mask.any():
-        raise ValueError(
-            "train mask is false everywhere, so that no entry is observed. A mask is true where x is "
-            "observed. It seems inverted: Batch(x, mask=~mask)."
-        )
-    check_batch_statistics(vae, batch_size)
-    check_terms(objective, vae, batch_size)
-    check_schedules(objective, epochs * (len(train.x) // batch_size))
-    if validation is not None:
-        comparer = DataComparison(description, "validation", names_cells=True)
-        validation = check_data(vae, validation, "validation", record=comparer, **look)
-        if not isinstance(validation.x, sources.StreamedData):
-            validation = validation._replace(x=vae.observe(jax.random.key(0), validation.x))
-        elif vae.likelihood.observation is not None:
-            raise sources.DataError(
-                f"validation is streamed, and {type(vae.likelihood).__name__} adds noise to all of it, "
-                "once; usual fix: give validation data in memory, np.asarray(validation[:10_000])"
-            )
-    check_stopping(early_stopping, keep_best, vae, validation)
-    start = check_params(vae, {} if init_params is None else init_params)
-    start = {**initial_values(vae, train, observation), **start}
-    if vae.likelihood.observation is not None:
-        observation = sources.Compose((observation, vae.likelihood.observation))
-    run = loop.Run(vae, objective, optimizer, observation, batch_size)
-    return PreparedRun(run, (train, validation), start, description)
-
-
-def _data_side(vae: VAE, objective: Any) -> VAE:
-    """Return the VAE as the training data see it: an objective may add to their context."""
-    if not isinstance(objective, AbstractObjective):
-        return vae
-    bare = copy(vae)  # its parts are not joined anew: it only says what shapes data have
-    object.__setattr__(bare, "context_shape", objective.data_context_shape(vae.context_shape))
-    return bare
+    prepared = prepare_run(config, train, validation)
+    return train_epochs(prepared)

@@ -37,16 +37,17 @@ def check_params(vae: VAE, params: Params) -> dict[str, Any]:
     unknown = sorted(set(params) - set(expected))
     if unknown:
         raise ValueError(
-            f"init_params names {unknown}, which this VAE does not have. Its sites are {sorted(expected)}."
+            f"init_params names {unknown}, which this VAE does not have. Its sites "
+            f"are {sorted(expected)}."
         )
     for name, value in params.items():
         _check_tree(name, value, expected[name])
     missing = [name for name in sorted(expected) if is_frozen(vae, name) and name not in params]
     if missing:
         raise ValueError(
-            f"freeze={vae.frozen} needs a value in init_params for each site of a frozen part. Missing: "
-            f"{missing}. Pass init_params=fitted.values, or transfer_params(fitted, vae) if you "
-            "replaced other parts."
+            f"freeze={vae.frozen} needs a value in init_params for each site of a frozen part. "
+            f"Missing: {missing}. Pass init_params=fitted.values, or transfer_params(fitted, vae) if "
+            "you replaced other parts."
         )
     return {k: v for k, v in params.items() if k != PASS_STATE or is_frozen(vae, k)}
 
@@ -105,9 +106,9 @@ def _list_shapes(tree: PyTree) -> dict[str, Shape]:
 def transfer_params(fitted: Fitted, vae: VAE) -> Params:
     """Return the values of a fitted VAE that another VAE can start from, after you replaced parts.
 
-    These are the parameters and running state that ``vae`` has under the same names with the same shapes.
-    All others start afresh. Equal shapes do not imply an equal meaning. For example, an encoder keeps its
-    weights if you replace the guide by one with as many outputs.
+    These are the parameters and running state that ``vae`` has under the same names with the same
+    shapes. All others start afresh. Equal shapes do not imply an equal meaning. For example, an encoder
+    keeps its weights if you replace the guide by one with as many outputs.
 
         swapped = dataclasses.replace(fitted.vae, prior=priors.VampPrior())
         init = transfer_params(fitted, swapped)

@@ -1,4 +1,4 @@
-"""The compiled programs of a training run: initialisation, one epoch, the pass for training-set values."""
+"""The compiled programs of training: initialisation, one epoch, the pass for training-set values."""
 
 from collections.abc import Callable
 from functools import lru_cache, partial
@@ -25,10 +25,9 @@ from probvae.training.parallel.devices import (
     num_rows,
 )
 from probvae.training.validation import ValidationSummary, summarize
-from probvae.typing import ArrayLike, Objective, Observation, Params, Program, PyTree, RngKey
+from probvae.typing import ArrayLike, Metrics, Objective, Observation, Params, Program, PyTree, RngKey
 from probvae.vae import VAE
 
-Steps = dict[str, jax.Array]  # the loss and its parts, for every step
 FAST_COMPILE = {"xla_backend_optimization_level": 0}  # for a program that runs once: half the time
 
 
@@ -99,7 +98,7 @@ def run_epoch(
     rng_key: RngKey,
     index: ArrayLike | int,
     guarded: bool = False,  # noqa: FBT001, FBT002  a static argument
-) -> tuple[SVIState, Steps, ValidationSummary | None]:
+) -> tuple[SVIState, Metrics, ValidationSummary | None]:
     """Run the steps of one epoch, then summarise all validation data.
 
     ``guarded`` skips the steps that are not finite. The series ``"kept"`` says which steps were not
@@ -114,7 +113,7 @@ def run_epoch(
     rows = _draw_rows(keys[0], n, run.batch_size)  # (steps, batch)
     step = _make_step(run, keys[1], n, guarded=guarded)
 
-    def gather_and_step(state: SVIState, numbered: tuple) -> tuple[SVIState, Steps]:
+    def gather_and_step(state: SVIState, numbered: tuple) -> tuple[SVIState, Metrics]:
         number, row = numbered
         after, terms_of_step = step(state, number, gather_rows(train, row))
         return constrain_replicated(train, after), terms_of_step
@@ -139,11 +138,11 @@ def run_steps(
     state: SVIState,
     batches: Batch,
     rng_key: RngKey,
-    position: tuple[int, int],
+    position: tuple[ArrayLike | int, ArrayLike | int],
     n: int,
     *,
     guarded: bool,
-) -> tuple[SVIState, Steps]:
+) -> tuple[SVIState, Metrics]:
     """Run some of the steps of ``run_epoch``, on batches ``(steps, batch_size, ...)``.
 
     ``position`` has the epoch, and the number of the first step within it.
@@ -156,14 +155,16 @@ def run_steps(
 
 def _make_step(
     run: Run, key: RngKey, n: int, *, guarded: bool
-) -> Callable[[SVIState, ArrayLike, Batch], tuple[SVIState, Steps]]:
+) -> Callable[[SVIState, ArrayLike, Batch], tuple[SVIState, Metrics]]:
     """Return the function of one step: of a state, the step's number in the epoch, a batch."""
     svi = build_svi(run)
-    data_size = {"num_data": n} if has_shared_latents(run.vae) else {}  # scales a KL of weights, once for all
+    # Weights with a posterior have one KL for all data, so the plate scales up the terms of a batch.
+    data_size = {"num_data": n} if has_shared_latents(run.vae) else {}
 
-    def step(state: SVIState, number: ArrayLike, batch: Batch) -> tuple[SVIState, Steps]:
-        # Two streams of keys. The observation's key depends on the step's number alone, so that chunks of
-        # streamed data draw the same noise. SVI's own key is in its state, and every update splits it.
+    def step(state: SVIState, number: ArrayLike, batch: Batch) -> tuple[SVIState, Metrics]:
+        # There are two streams of keys. The observation's key depends on the step's number alone, so
+        # chunks of streamed data draw the same noise. SVI's own key is in its state, and every update
+        # splits it.
         batch = observe_batch(run, jax.random.fold_in(key, number), batch)
         # The state also holds running state, such as batch statistics: the programs read it, and return
         # it as auxiliary output of the loss, with no gradient. The objective's entry in it reports the
@@ -186,8 +187,8 @@ def _make_step(
 def is_state_finite(state: SVIState, *, moments: bool = False) -> bool:
     """Return whether parameters and running state are finite. The last update of an epoch needs it.
 
-    No loss follows that update within the epoch. NumPy checks, once an epoch, because a compiled program
-    would take longer to compile than it saves.
+    No loss follows that update within the epoch. NumPy checks, once an epoch, because a compiled
+    program would take longer to compile than it saves.
 
     Args:
         state: after an epoch.

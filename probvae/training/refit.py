@@ -1,4 +1,4 @@
-"""Another prior for a fitted VAE."""
+"""refit: a new prior for a fitted VAE."""
 
 from dataclasses import replace
 from typing import Any
@@ -7,28 +7,28 @@ from probvae.fitted.fitted import Fitted, check_fitted
 from probvae.interfaces import AbstractPrior
 from probvae.training.fit import fit
 from probvae.training.initial_values import transfer_params
-from probvae.typing import Params, RngKey
+from probvae.typing import DataLike, Params, RngKey
 
-KEPT = ("encoder", "decoder", "guide", "likelihood")
+FROZEN = ("encoder", "decoder", "guide", "likelihood")
 
 
 def refit(
     fitted: Fitted,
     prior: AbstractPrior,
-    train: Any,
+    train: DataLike,
     *,
     rng_key: RngKey,
     init_params: Params | None = None,
     **options: Any,
 ) -> Fitted:
-    """Fit another prior to the codes of a fitted VAE; all else stays as it is, bit for bit.
+    r"""Fit another prior to the codes of a fitted VAE. All other parts stay the same, bit for bit.
 
-    With q(z|x) and p(x|z) fixed, the ELBO is E_q[log p(z)] and a constant: the prior is fitted by
-    maximum likelihood to draws of q(z|x), x in ``train``, fresh at each step. The optimum over all
-    priors is q(z) = E[q(z|x)]. It is ``fit`` with ``freeze``, and starts the prior anew. It gives a
-    plain autoencoder (``guides.PointMass``) a prior to generate from.
+    With q(z|x) and p(x|z) fixed, the ELBO is $E_q[\log p(z)]$ plus a constant. So the prior is fitted
+    by maximum likelihood to draws of q(z|x), x in ``train``, with new draws at each step. The optimum
+    over all priors is $q(z) = E[q(z|x)]$. ``refit`` calls ``fit`` with ``freeze``, and initialises the
+    prior. For example, it gives a plain autoencoder (``guides.PointMass``) a prior to generate from.
 
-    A second stage that is a VAE of its own is a fit to the codes as data:
+    For a second stage that is itself a VAE, fit one to the codes as data:
 
         z = fitted.encode(x).sample(key)
         second = fit(VAE(event_shape=(latent_dim,), ..., likelihood=likelihoods.Gaussian()), z, ...)
@@ -36,10 +36,10 @@ def refit(
 
     Args:
         fitted: a fitted VAE.
-        prior: such as ``priors.GaussianMixture()``, ``priors.Flow()``; it must fit the posterior.
-        train: data, as ``fit`` takes them.
+        prior: such as ``priors.GaussianMixture()``, ``priors.Flow()``. It must match the posterior.
+        train: data, as in ``fit``.
         rng_key: a typed key.
-        init_params: values that the prior starts from, such as ``prior.start_at(...)``.
+        init_params: initial values of the prior, such as ``prior.start_at(...)``.
         options: of ``fit``: ``optimizer``, ``epochs``, ``batch_size``, ``validation``, ...
 
     Returns:
@@ -50,6 +50,6 @@ def refit(
     check_fitted(fitted)
     vae = replace(fitted.vae, prior=prior)
     shared = transfer_params(fitted, vae).items()
-    kept = {name: value for name, value in shared if name.split("$")[0] in KEPT}
-    start = {**kept, **(init_params or {})}
-    return fit(vae, train, rng_key=rng_key, init_params=start, freeze=KEPT, **options)
+    frozen = {name: value for name, value in shared if name.split("$")[0] in FROZEN}
+    start = {**frozen, **(init_params or {})}
+    return fit(vae, train, rng_key=rng_key, init_params=start, freeze=FROZEN, **options)

@@ -60,7 +60,7 @@ def empty_summary() -> ValidationSummary:
 
 
 def index_batches(n: int, batch_size: int) -> np.ndarray:
-    """Return the rows of all batches in order ``(batches, batch_size)``. Rows from n on do not count."""
+    """Return the rows of all batches, ``(batches, batch_size)``. Rows above n - 1 are padding."""
     batches = -(-n // batch_size)
     return np.arange(batches * batch_size).reshape(batches, batch_size)
 
@@ -71,7 +71,7 @@ def summarize_more(
     params: Params,
     rng_key: RngKey,
     total: ValidationSummary,
-    rows: ArrayLike,
+    rows: ArrayLike,  # (batches, batch_size)
     batches: Batch,
     n: int,
 ) -> ValidationSummary:
@@ -82,10 +82,10 @@ def summarize_more(
 
 def _make_add_batch(
     vae: VAE, params: Params, rng_key: RngKey, n: int, num_batches: int
-) -> Callable[[ValidationSummary, jax.Array, Batch], ValidationSummary]:
+) -> Callable[[ValidationSummary, ArrayLike, Batch], ValidationSummary]:
     """Return a function that adds a batch to a summary of ``n`` data in ``num_batches`` batches."""
 
-    def add_batch(total: ValidationSummary, row: jax.Array, batch: Batch) -> ValidationSummary:
+    def add_batch(total: ValidationSummary, row: ArrayLike, batch: Batch) -> ValidationSummary:
         # The key is that of the batch's first row: the draws are the same at every epoch, and streamed
         # data need no other keys. The last batch repeats the last row, with weight 0.
         read = terms(jax.random.fold_in(rng_key, row[0]), params, vae.model, vae.guide, *batch)
@@ -128,13 +128,15 @@ def warn_of_rows(rows: list[int], num_rows: int, epoch: int, elbo: float) -> Non
     problem = f"the validation ELBO of epoch {epoch + 1} is {elbo}"
     if len(rows) == num_rows:
         warn_user(
-            f"{problem}: none of its {num_rows:,} rows has a finite bound, so the cause is the fit, not "
-            "a single row. Such an epoch is never the best. Lower the learning rate, or use "
+            f"{problem}: none of its {num_rows:,} rows has a finite bound, so the cause is the fit, "
+            "not a single row. Such an epoch is never the best. Lower the learning rate, or use "
             "recovery=HalveRate(), which lowers it in the run."
         )
         return
     listed = ", ".join(map(str, rows[:MAX_LISTED])) + (", ..." if len(rows) > MAX_LISTED else "")
-    cause = f"{len(rows):,} of its rows have no finite bound: {listed}" if rows else "each row has a bound"
+    cause = (
+        f"{len(rows):,} of its rows have no finite bound: {listed}" if rows else "each row has a bound"
+    )
     warn_user(
         f"{problem}: {cause}. Such an epoch is never the best. Check x and the context of these "
         "validation rows for fill values and outliers. Then mask the entries with Batch(x, mask=...), "

@@ -27,16 +27,16 @@ class Checkpoints(Checked):
 
         fit(..., checkpoints=Checkpoints("runs/first/checkpoints"))
 
-    To resume, make the same call again. It continues after the last saved epoch. On a CPU, with the same
-    machine and versions, the result has the same bits as a run without a stop. You may raise ``epochs``
-    and change ``early_stopping`` and ``keep_best``. Any other difference (the parts of the VAE,
-    optimizer, key, data) raises ``ValueError`` and leaves the folder unchanged.
+    To resume, make the same call again. It continues after the last saved epoch. On a CPU, with the
+    same machine and versions, the result has the same bits as a run without a stop. You may raise
+    ``epochs`` and change ``early_stopping`` and ``keep_best``. Any other difference (the parts of the
+    VAE, optimizer, key, data) raises ``ValueError`` and leaves the folder unchanged.
 
-    A file holds the whole run: parameters, the optimizer's state, running state, keys, history, versions,
-    and the parameters of both the best and the last epoch. It contains arrays and text (safetensors),
-    never pickle. Each file is written completely or not at all, and carries a checksum. If one is
-    corrupt, a warning names it and the one before is used. A lock keeps a second writer out of the
-    folder. With checkpoints, SIGTERM ends a run like Ctrl-C: after the epoch, with a checkpoint.
+    A file holds the whole run: parameters, the optimizer's state, running state, keys, history,
+    versions, and the parameters of both the best and the last epoch. It contains arrays and text
+    (safetensors), never pickle. Each file is written completely or not at all, and carries a checksum.
+    If one is corrupt, a warning names it and the one before is used. A lock keeps a second writer out
+    of the folder. With checkpoints, SIGTERM ends a run like Ctrl-C: after the epoch, with a checkpoint.
 
     Args:
         folder: where the files are. It is created if it does not exist.

@@ -18,7 +18,6 @@ from probvae.fitted.serialization import (
     SERIES,
     compute_checksum,
     history_arrays,
-
     incidents_to_json,
     list_leaves,
     read_history,

@@ -50,7 +50,7 @@ def _add_content(digest: "_Hash", part: Any, above: tuple[int, ...]) -> None:
     elif isinstance(part, StreamedData):
         digest.update(f"{part.dtype} {part.shape}".encode())
         for block in part.iterate_chunks():
-            digest.update(np.ascontiguousarray(block).reshape(-1).view(np.uint8))
+            digest.update(np.ascontiguousarray(block).reshape(-1).view(np.uint8).data)
     elif isinstance(part, set | frozenset):
         digest.update("".join(sorted(_digest(item) for item in part)).encode())
     else:
@@ -64,7 +64,7 @@ def _add_array(digest: "_Hash", part: ArrayLike | np.generic) -> None:
         part = jax.random.key_data(part)
     array = np.ascontiguousarray(part)
     digest.update(f"{array.dtype} {array.shape}".encode())
-    digest.update(array.reshape(-1).view(np.uint8))
+    digest.update(array.reshape(-1).view(np.uint8).data)
 
 
 def _items(part: object) -> list[Any]:

@@ -53,10 +53,12 @@ class DataParallel:
         devices = self.devices
         if devices is None:
             return
-        if not (isinstance(devices, Sequence) and all(isinstance(each, jax.Device) for each in devices)):
+        if not (
+            isinstance(devices, Sequence) and all(isinstance(each, jax.Device) for each in devices)
+        ):
             raise TypeError(
-                f"devices expects JAX's devices, such as jax.devices()[:4]; got {devices!r}. For all of "
-                "them, use DataParallel()."
+                f"devices expects JAX's devices, such as jax.devices()[:4]; got {devices!r}. For all "
+                "of them, use DataParallel()."
             )
         object.__setattr__(self, "devices", tuple(devices))
         if not devices or len(set(devices)) < len(devices):
@@ -78,8 +80,8 @@ class DataParallel:
         if batch_size % n:
             near = max(batch_size // n, 1) * n
             raise ValueError(
-                f"batch_size={batch_size} does not split over {n} devices. Use a multiple of {n}, such as "
-                f"batch_size={near} or {near + n}, or fewer devices: "
+                f"batch_size={batch_size} does not split over {n} devices. Use a multiple of {n}, such "
+                f"as batch_size={near} or {near + n}, or fewer devices: "
                 "devices=DataParallel(jax.devices()[:k])."
             )
 
@@ -92,7 +94,9 @@ class DataParallel:
 
         def put(array: ArrayLike) -> jax.Array:
             shape = (share * mesh.size, *array.shape[1:])
-            return jax.make_array_from_callback(shape, _sharding(mesh, AXIS), partial(_read_share, array))
+            return jax.make_array_from_callback(
+                shape, _sharding(mesh, AXIS), partial(_read_share, array)
+            )
 
         return ShardedBatch(jax.tree.map(put, data), n, mesh)
 
@@ -148,10 +152,11 @@ class ShardedBatch:
     def gather_rows(self, row: jax.Array) -> Batch:
         """Return rows, split over the devices again.
 
-        A batch has rows from the shares of all devices, and each device computes on an equal part of the
-        batch. Indexing would make XLA copy all data to every device. So each device fills in the rows that
-        it holds, zeros elsewhere, and a sum over devices puts the batch together. It is exact, because
-        each row is nonzero on one device only. ``psum_scatter`` leaves each device its part of the sum.
+        A batch has rows from the shares of all devices, and each device computes on an equal part of
+        the batch. Indexing would make XLA copy all data to every device. So each device fills in the
+        rows that it holds, zeros elsewhere, and a sum over devices puts the batch together. It is
+        exact, because each row is nonzero on one device only. ``psum_scatter`` leaves each device its
+        part of the sum.
         """
         even = len(row) % self.mesh.size == 0  # else every device gets the whole batch
 

@@ -102,9 +102,7 @@ def _broadcast(value: ArrayLike | int) -> np.ndarray:
     """Return the first process's value. All call this at once, with arrays of one shape."""
     with _report_lost():
         return np.asarray(
-            multihost_utils.broadcast_one_to_all(
-                np.asarray(value, getattr(value, "dtype", np.int32))
-            )
+            multihost_utils.broadcast_one_to_all(np.asarray(value, getattr(value, "dtype", np.int32)))
         )
 
 

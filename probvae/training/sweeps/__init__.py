@@ -1,1 +1,1 @@
-"""Sweeps: many trainings of one VAE in one compiled program."""
+"""Sweeps: many trainings of one VAE."""

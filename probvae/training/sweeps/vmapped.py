@@ -1,4 +1,4 @@
-"""Trainings side by side in one program: ``jax.vmap`` of an epoch, each with its own end."""
+"""Trainings side by side in one program: ``jax.vmap`` over an epoch."""
 
 from collections.abc import Iterable
 from functools import partial
@@ -8,51 +8,55 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from numpyro.infer.svi import SVIState
+from tqdm.auto import tqdm
 
 from probvae.compilation import compile_program
-from probvae.evidence import explain_no_density
+from probvae.evidence import Batch, explain_no_density
 from probvae.fitted.fitted import Fitted
 from probvae.fitted.history import CONTINUED, Incident, Recorder, find_best_epoch, summarize_epoch
 from probvae.objectives.swept_weights import set_swept_weights
+from probvae.progress import ProgressLines
 from probvae.tracing import has_shared_latents
-from probvae.training import loop, validation
-from probvae.training.early_stopping import EarlyStopping
-from probvae.training.feeds import rows_without_bound
+from probvae.training import bad_steps, loop, validation
+from probvae.training.feeds import find_infinite_rows
 from probvae.training.initial_values import PASS_STATE
 from probvae.training.interrupts import StopRequest
-from probvae.training.loss_jumps import FEWEST
-from probvae.training.parallel.devices import num_rows
-from probvae.training.recovery import (
-    ENDED,
-    JUMP,
-    LOSS,
-    first_bad,
-    incident_of,
-    jump,
-    last_update,
-    warn_of,
-)
-from probvae.typing import Params, RngKey
+from probvae.training.preparation import PreparedRun
+from probvae.typing import ArrayLike, Metrics, Params, PyTree, RngKey
 
-one_epoch = unwrap(loop.epoch)  # not compiled: what was cached would hold the weights of others
+ENDED = "this training ended"
+
+# Not compiled by itself: a cached trace of it would contain the swept weights of other members.
+run_member_epoch = unwrap(loop.run_epoch)
 
 
-class MemberGroup(NamedTuple):
-    """Of each training, along the first axis: its state, the values to keep and their validation ELBO.
+class GroupState(NamedTuple):
+    """The state of several trainings. Every array has a first axis over them.
 
-    ``fresh`` is what a value of the whole training set is gathered anew from, at every epoch.
+    Attributes:
+        svi_state: of each training.
+        kept: the values to return.
+        elbo: the validation ELBO of ``kept``.
+        fresh: the running state with which each epoch's training-set values start.
     """
 
-    state: Any
+    svi_state: SVIState
     kept: dict[str, Any]
     elbo: jax.Array
     fresh: dict[str, Any]
 
 
 class Member(NamedTuple):
-    """What a training has of its own: its keys, weights of the objective, numbers of the optimizer.
+    """The keys, weights and hyperparameters of a training, or of several along a first axis.
 
-    ``keep_best`` says whether the epoch with the best validation ELBO is kept, or the last.
+    Attributes:
+        init_key: for the initial values.
+        epoch_key: for all epochs.
+        pass_key: for training-set values.
+        weights: of the objective, by name.
+        hyperparams: of the optimizer, by name.
+        keep_best: whether to return the epoch with the best validation ELBO instead of the last.
     """
 
     init_key: jax.Array
@@ -63,6 +67,22 @@ class Member(NamedTuple):
     keep_best: jax.Array
 
 
+class MemberNumbers(NamedTuple):
+    """The numbers of an epoch.
+
+    Attributes:
+        steps: terms of every step.
+        summary: of the validation data.
+        params_finite: whether the parameters are finite after the epoch.
+        state_finite: whether the optimizer's state is, too, unless it was not before.
+    """
+
+    steps: Metrics
+    summary: validation.ValidationSummary
+    params_finite: jax.Array
+    state_finite: jax.Array
+
+
 def make_member(
     key: RngKey,
     numbers: dict[str, float],
@@ -71,147 +91,154 @@ def make_member(
     *,
     keep_best: bool,
 ) -> Member:
-    """Return what a training is told: its key, numbers by the kind that they are of, what it keeps."""
+    """Return a training with these numbers, of which some are weights and some hyperparameters."""
     init_key, epoch_key, pass_key = jax.random.split(key, 3)  # as ``fit`` does
     arrays = {name: jnp.asarray(value, float) for name, value in numbers.items()}
     ours, theirs = ({k: arrays[k] for k in part} for part in (weights, hyperparams))
     return Member(init_key, epoch_key, pass_key, ours, theirs, jnp.asarray(keep_best))
 
 
-def stack_members(each: list[Member]) -> Member:
-    """Return several as one, along a first axis."""
-    return jax.tree.map(lambda *leaves: jnp.stack(leaves), *each)
+def stack_members(members: list[Member]) -> Member:
+    """Stack trainings along a first axis."""
+    return jax.tree.map(lambda *leaves: jnp.stack(leaves), *members)
 
 
 def train_group(
-    run: loop.Run,
-    each: Member,
-    start: Params,
-    data: tuple,
-    *,
-    epochs: int,
-    early: EarlyStopping | None,
-    bar: Any,
-    asked: StopRequest,
+    prepared: PreparedRun,
+    members: Member,
+    data: tuple[Batch, Batch],
+    bar: "tqdm | ProgressLines",
+    stop: StopRequest,
 ) -> list[Fitted]:
-    """Train side by side, all from the values of ``start``, until all are over, or Ctrl-C."""
-    n = len(each.init_key)
-    now, recorders, live = _start(run, each, data[0], start), [Recorder()] * n, np.ones(n, bool)
-    told_of_bound = False
-    for index in range(epochs):
-        args = (now, each, jnp.asarray(live), *data, index)
-        now, looked = _epoch(run, *args)
-        looked = jax.device_get(looked)
-        for at in np.flatnonzero(live):
-            seen = jax.tree.map(lambda a, at=at: a[at], looked)
-            keys = each.epoch_key[at]
-            row, incidents = _record_member(run, recorders[at], seen, keys, num_rows(data[0]))
+    """Train members side by side until all are finished or a signal stops them."""
+    # All members run in every call, because the program has one shape. A finished member keeps
+    # computing, and `_run_epoch` discards its result by `live`. The ends differ per member, so they are
+    # decided here, between epochs: early stopping and bad steps, by the rules of `fit`.
+    run, config, (train, valid) = prepared.run, prepared.config, data
+    early, num_members = config.early_stopping, len(members.init_key)
+    group = _start_group(run, members, train, prepared.init_values)
+    recorders, live = [Recorder()] * num_members, np.ones(num_members, bool)
+    has_warned = False
+    for index in range(config.epochs):
+        group, numbers = _run_epoch(run, group, members, jnp.asarray(live), train, valid, index)
+        numbers = jax.device_get(numbers)
+        for at in map(int, np.flatnonzero(live)):
+            key, own = members.epoch_key[at], _select_member(numbers, at)
+            row, incidents = _record_epoch(prepared, recorders[at], own, key)
             recorders[at] = recorders[at].with_epoch(row, incidents)
-            if any(row) and not told_of_bound and not np.isfinite(recorders[at].elbo[-1:]).all():
-                told_of_bound = True
-                state = jax.tree.map(lambda a, at=at: a[at], now.state)
-                rows = rows_without_bound(run, loop.parameters(run, state), keys, data[1])
-                validation.warn_of_rows(rows, num_rows(data[1]), index, recorders[at].elbo[-1])
-            stops = early is not None and early.is_over(recorders[at].elbo)
-            live[at] = any(row) and not stops
+            elbo = recorders[at].elbo
+            if any(row) and not has_warned and not np.isfinite(elbo[-1:]).all():
+                has_warned = True
+                values = loop.extract_values(run, _select_member(group.svi_state, at))
+                rows = find_infinite_rows(run, values, key, valid)
+                validation.warn_of_rows(rows, len(valid.x), index, elbo[-1])
+            live[at] = any(row) and not (early is not None and early.should_stop(elbo))
         bar.update()
-        if asked.by or not live.any():
-            bar.update(epochs - index - 1)
+        if stop.signal or not live.any():
+            bar.update(config.epochs - index - 1)
             break
-    parts = jax.device_get((now.kept, now.fresh))
-    found = []
-    for member, recorder in enumerate(recorders):
-        last, fresh = jax.tree.map(lambda a, member=member: jnp.asarray(a[member]), parts)
-        values = _gather_values(run, last, fresh, data[0], each.pass_key[member])
-        best = find_best_epoch(recorder.elbo) if each.keep_best[member] else None
-        found.append(Fitted(run.vae, values, recorder.history()._replace(best_epoch=best)))
-    return found
+    kept, fresh = jax.device_get((group.kept, group.fresh))
+    fitted = []
+    for at, recorder in enumerate(recorders):
+        values, own_fresh = jax.tree.map(jnp.asarray, _select_member((kept, fresh), at))
+        if own_fresh:  # a training-set value, for the final parameters
+            pass_state = loop.run_state_pass(run, values, own_fresh, train, members.pass_key[at])
+            values = {**values, PASS_STATE: pass_state}
+        best = find_best_epoch(recorder.elbo) if members.keep_best[at] else None
+        history = recorder.history()._replace(best_epoch=best)
+        fitted.append(Fitted(run.vae, values, history, data=prepared.description))
+    return fitted
 
 
-def _record_member(
-    run: loop.Run, recorder: Recorder, seen: tuple, epoch_key: RngKey, n: int
+def _select_member(tree: PyTree, at: int) -> PyTree:
+    return jax.tree.map(lambda a: a[at], tree)
+
+
+def _record_epoch(
+    prepared: PreparedRun, recorder: Recorder, numbers: MemberNumbers, epoch_key: RngKey
 ) -> tuple[tuple, tuple[Incident, ...]]:
-    """Return the row of an epoch and its incidents; no row where the training is over with it."""
-    (steps, valid, usable, sound), index = seen, recorder.num_epochs
-    found = first_bad(steps, index)
-    if found is None and not sound:
-        found = last_update({**steps, "usable": np.full(len(steps["loss"]), usable)}, index)
+    """Return the record of an epoch and its incidents. The record is empty if it ends the training."""
+    run, index, n = prepared.run, recorder.num_epochs, len(prepared.train.x)
+    steps = numbers.steps
+    bad_step = bad_steps.find_bad_loss(steps, index)
+    if bad_step is None and not numbers.state_finite:
+        usable = np.full(len(steps["loss"]), numbers.params_finite)
+        bad_step = bad_steps.describe_last_step({**steps, "usable": usable}, index)
     row: tuple = (None, None, None)
-    if found is None:
-        row = summarize_epoch((steps, valid), bounded=explain_no_density(run.vae) is None)
-        counted = n if has_shared_latents(run.vae) else run.batch_size
-        found = jump(recorder.recent(FEWEST), steps, index, counted)
-    if found is None:
+    if bad_step is None:
+        is_density = explain_no_density(run.vae) is None
+        row = summarize_epoch((steps, numbers.summary), bounded=is_density)
+        num_data = n if has_shared_latents(run.vae) else run.batch_size
+        before = recorder.recent(bad_steps.MIN_STEPS)
+        bad_step = bad_steps.find_jump(before, steps, index, num_data)
+    if bad_step is None:
         return row, ()
-    action = CONTINUED if found.kind == JUMP else ENDED
-    if found.kind != LOSS:
-        warn_of(found, action, run.vae)
-    return row, (incident_of(found, action, epoch_key, n, run.batch_size),)
-
-
-def _gather_values(run: loop.Run, values: Params, fresh: Params, train: Any, key: RngKey) -> Params:
-    """Return values with that of the whole training set, where there is one: as ``fit`` ends."""
-    if not fresh:
-        return values
-    return {**values, PASS_STATE: loop.evaluate_all(run, values, fresh, train, key)}
+    action = CONTINUED if bad_step.kind == "jump" else ENDED
+    if bad_step.kind != "loss":
+        bad_steps.warn_of_step(bad_step, action, run.vae)
+    return row, (bad_steps.make_incident(bad_step, action, epoch_key, n, run.batch_size),)
 
 
 @partial(compile_program, static_argnames=("run",))
-def _start(run: loop.Run, each: Member, train: Any, values: Params) -> MemberGroup:
+def _start_group(run: loop.Run, members: Member, train: Batch, values: Params) -> GroupState:
     first = jax.tree.map(lambda a: a[: run.batch_size], train)
 
-    def one(each: Member) -> MemberGroup:
-        key = each.init_key
+    def start(member: Member) -> GroupState:
+        key = member.init_key
         state = loop.init_state(run, key, loop.observe_batch(run, key, first), values)
-        state = _with_hyperparams(state, each.hyperparams)
+        state = _set_hyperparams(state, member.hyperparams)
         fresh = {k: v for k, v in (state.mutable_state or {}).items() if k == PASS_STATE}
-        return MemberGroup(state, loop.parameters(run, state), jnp.full((), -jnp.inf, float), fresh)
+        return GroupState(state, loop.extract_values(run, state), jnp.full((), -jnp.inf, float), fresh)
 
-    return jax.vmap(one)(each)
+    return jax.vmap(start)(members)
 
 
 @partial(compile_program, static_argnames=("run",), donate_argnums=(1,))
-def _epoch(
+def _run_epoch(
     run: loop.Run,
-    now: MemberGroup,
-    each: Member,
-    live: Any,
-    train: Any,
-    valid: Any,
-    index: Any,
-) -> tuple[MemberGroup, tuple]:
-    """Take an epoch of all; what is kept of a training that is over stays.
+    group: GroupState,
+    members: Member,
+    live: jax.Array,
+    train: Batch,
+    valid: Batch,
+    index: ArrayLike | int,
+) -> tuple[GroupState, MemberNumbers]:
+    """Run an epoch of all members. The values to return change only for live members."""
 
-    Beside what ``loop.epoch`` sees it tells of each whether its parameters, and whether its optimizer's
-    state too, are finite after the epoch.
-    """
+    def run_one(now: GroupState, member: Member, live: jax.Array) -> tuple[GroupState, MemberNumbers]:
+        # Members differ in keys and numbers, which are arrays with an axis for `vmap`. The objective is
+        # one static object for all, so its swept weights reach it through a context variable: while the
+        # epoch is traced, a swept weight returns the member's traced number.
+        with set_swept_weights(member.weights):
+            state, steps, summary = run_member_epoch(
+                run, now.svi_state, now.fresh, train, valid, member.epoch_key, index
+            )
+        params_finite = loop.all_finite(state.optim_state[1][0])
+        was_infinite = ~loop.all_finite(now.svi_state.optim_state)
+        state_finite = loop.all_finite(state.optim_state) | was_infinite
+        is_good = jnp.isfinite(steps["loss"]).all() & params_finite & state_finite
+        # An ELBO that is not finite is never the best. Until one is finite, keep the newest epoch.
+        elbo = jnp.where(jnp.isfinite(summary.elbo), summary.elbo, -jnp.inf)
+        is_better = (elbo > now.elbo) | jnp.isneginf(now.elbo) | ~member.keep_best
+        new, old = (loop.extract_values(run, state), elbo), (now.kept, now.elbo)
+        kept, kept_elbo = jax.tree.map(
+            lambda a, b: jnp.where(live & is_good & is_better, a, b), new, old
+        )
+        numbers = MemberNumbers(steps, summary, params_finite, state_finite & params_finite)
+        return GroupState(state, kept, kept_elbo, now.fresh), numbers
 
-    def one(now: MemberGroup, each: Member, live: jax.Array) -> tuple[MemberGroup, tuple]:
-        with set_swept_weights(each.weights):
-            args: tuple = (now.state, now.fresh, train, valid, each.epoch_key, index)
-            state, steps, seen = one_epoch(run, *args)
-        usable = loop.all_finite(state.optim_state[1][0])
-        sound = loop.all_finite(state.optim_state) | ~loop.all_finite(now.state.optim_state)
-        finite = jnp.isfinite(steps["loss"]).all() & usable & sound
-        # An ELBO that is not finite is never the best: until one is finite, the newest epoch is kept.
-        reached = jnp.where(jnp.isfinite(seen.elbo), seen.elbo, -jnp.inf)
-        better = (reached > now.elbo) | jnp.isneginf(now.elbo) | ~each.keep_best
-        new, old = (loop.parameters(run, state), reached), (now.kept, now.elbo)
-        kept, elbo = jax.tree.map(lambda a, b: jnp.where(live & finite & better, a, b), new, old)
-        return MemberGroup(state, kept, elbo, now.fresh), (steps, seen, usable, sound & usable)
-
-    return jax.vmap(one)(now, each, live)
+    return jax.vmap(run_one)(group, members, live)
 
 
-def _with_hyperparams(state: Any, values: dict[str, jax.Array]) -> Any:
-    """Put numbers in their places in the optimizer's state."""
+def _set_hyperparams(state: SVIState, values: dict[str, jax.Array]) -> SVIState:
+    """Replace the hyperparameters in the state of ``optax.inject_hyperparams``."""
 
-    def put(leaf: Any) -> Any:
+    def replace_in(leaf: PyTree) -> PyTree:
         if not hasattr(leaf, "hyperparams"):
             return leaf
-        here = {
+        own = {
             k: v.astype(leaf.hyperparams[k].dtype) for k, v in values.items() if k in leaf.hyperparams
         }
-        return leaf._replace(hyperparams={**leaf.hyperparams, **here})
+        return leaf._replace(hyperparams={**leaf.hyperparams, **own})
 
-    return jax.tree.map(put, state, is_leaf=lambda leaf: hasattr(leaf, "hyperparams"))
+    return jax.tree.map(replace_in, state, is_leaf=lambda leaf: hasattr(leaf, "hyperparams"))
