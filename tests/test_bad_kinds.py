@@ -191,6 +191,7 @@ FITS = {
     "no folder": (lambda: Checkpoints(None), r"Checkpoints\(folder=...\) expects a path"),
     "a callback alone": (fitting(callbacks=print), "callbacks expects a tuple of functions of an epoch"),
     "a number as average": (fitting(average=0.9), r"average expects MovingAverage\(0.999\); got 0.9"),
+    "seeds as keys": (lambda: sweep(V, X, rng_keys=[0], validation=X), "rng_key expects one typed key"),
     "an odd device": (lambda: DataParallel([0]), "devices expects JAX's devices"),
     "a kind of device": (lambda: DataParallel("gpu"), "devices expects JAX's devices"),
     "a number of devices": (fitting(devices=2), r"devices expects DataParallel\(\)"),

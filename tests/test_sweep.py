@@ -139,7 +139,6 @@ def test_an_interrupt_ends_what_runs_after_the_epoch_and_the_others_after_their_
         ({"over": {"beta": (1.0, 1.0)}}, ValueError, "has a number twice"),
         ({"over": {"beta": (1.0, -1.0)}}, ValueError, "-1.0"),
         ({"rng_keys": []}, ValueError, "rng_keys expects one typed key or more"),
-        ({"rng_keys": [0]}, TypeError, "rng_key expects one typed key"),
         ({"validation": None}, ValueError, "sweep compares trainings by validation data"),
         ({"at_once": 0}, ValueError, "at_once expects a positive integer; got 0"),
         ({"epochs": 0}, ValueError, "epochs expects a positive integer"),
