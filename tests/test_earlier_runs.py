@@ -34,6 +34,15 @@ def test_an_earlier_run_can_be_sampled(run):
     assert np.load(run / "samples.npz")["x"].shape == (3, 8, 8)
 
 
+def test_a_name_that_has_changed_since_the_run_is_explained(run, capsys):
+    model = run / "model.py"
+    model.write_text(model.read_text().replace("nets.MLP(hidden)", "nets.OldName(hidden)", 1))
+    assert main(["evaluate", str(run)]) == 1
+    message = capsys.readouterr().err
+    assert "has no attribute 'OldName'" in message
+    assert "made by probvae 0.1.0, maybe before a name in its model.py changed" in message
+
+
 @pytest.mark.slow
 def test_an_earlier_run_can_be_diagnosed(run, monkeypatch, capsys):
     monkeypatch.setitem(diagnosing.BUDGETS, "quick", Budget(60, 100, 20, 6, 10, 50))

@@ -112,7 +112,12 @@ def test_every_figure_has_a_title_a_caption_and_words_for_those_who_do_not_see(t
 
 def test_report_reads_on_a_phone(text):
     assert '<meta name="viewport" content="width=device-width, initial-scale=1">' in text
-    assert "color-scheme: light" in text
+    assert "@media (max-width: 36rem)" in text
+
+
+def test_report_reads_on_a_light_and_on_a_dark_page(text):
+    assert "color-scheme: light dark" in text
+    assert "@media (prefers-color-scheme: dark)" in text
 
 
 def test_rows_that_were_drawn_are_stated():

@@ -10,7 +10,15 @@ from probvae.runs import folder as files
 from probvae.runs.model_file import load_model_file
 from probvae.runs.plan import RunPlan, resolve
 from probvae.runs.record import check_digests
-from probvae.runs.run import MOVED, Run, check_same_data, open_run, read_config, restore_argument
+from probvae.runs.run import (
+    MOVED,
+    Run,
+    check_same_data,
+    note_version,
+    open_run,
+    read_config,
+    restore_argument,
+)
 from probvae.runs.settings import Settings
 from probvae.runs.training import complete_run, fit_plan
 from probvae.runs.training_summary import epochs_to_csv
@@ -125,7 +133,8 @@ def _resolve_copy(folder: Path, config: dict[str, Any], settings: Settings) -> R
     # The copy of the model file is loaded under the file's own name, since a checkpoint refers to the
     # functions of the model file by that name.
     stem = Path(config["model"]["file"]).stem
-    return resolve(settings, load_model_file(folder / files.MODEL, stem=stem))
+    with note_version(config):
+        return resolve(settings, load_model_file(folder / files.MODEL, stem=stem))
 
 
 def _check_results(run: Run) -> None:

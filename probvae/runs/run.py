@@ -1,7 +1,8 @@
 """A finished run: its folder, its configuration, the fitted VAE, its data."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -13,7 +14,7 @@ from probvae.fitted import Fitted
 from probvae.fitted import load as load_fitted
 from probvae.runs import folder as files
 from probvae.runs.context import add_label_context, add_query_context
-from probvae.runs.model_file import load_model_file
+from probvae.runs.model_file import ModelFileError, load_model_file
 from probvae.runs.record import DATA_DIGESTS, check_digests, digest_data
 from probvae.variant import Variant
 
@@ -74,16 +75,17 @@ def open_run(
     """
     directory = Path(directory)
     config = read_config(directory, needs=(files.CONFIG, files.MODEL, files.FITTED))
-    file = load_model_file(directory / files.MODEL)
-    arguments = {k: restore_argument(v) for k, v in config["model"]["arguments"].items()}
-    variant = file.build(tuple(config["data"]["event_shape"]), **arguments)
+    with note_version(config):
+        file = load_model_file(directory / files.MODEL)
+        arguments = {k: restore_argument(v) for k, v in config["model"]["arguments"].items()}
+        variant = file.build(tuple(config["data"]["event_shape"]), **arguments)
     # Before the digests: this error names the part of the VAE that differs, theirs only the file.
     try:
         fitted = load_fitted(directory / files.FITTED, variant.vae)
     except ValueError as error:
         error.add_note(
-            f"{directory / files.MODEL} or the arguments in {files.CONFIG} have changed since the run "
-            f"(it was made by {_name_version(config)}). Restore them, or train again."
+            f"{directory / files.MODEL} or the arguments in {files.CONFIG} have changed since the run. "
+            "Restore them, or train again."
         )
         raise
     check_digests(directory, config, file.source)
@@ -94,8 +96,19 @@ def open_run(
     return Run(directory, config, fitted, load_data)
 
 
-def _name_version(config: dict[str, Any]) -> str:
-    return f"probvae {dict(config.get('versions') or {}).get('probvae', 'of an unknown version')}"
+@contextmanager
+def note_version(config: dict[str, Any]) -> Iterator[None]:
+    """Add a note to an error of a run's model file: the package may have changed since the run."""
+    try:
+        yield
+    except (ModelFileError, TypeError) as error:
+        versions = config.get("versions")
+        version = versions.get("probvae") if isinstance(versions, dict) else "of an unknown version"
+        error.add_note(
+            f"(The run was made by probvae {version}, maybe before a name in its model.py changed. The "
+            "CHANGELOG lists old and new names.)"
+        )
+        raise
 
 
 def read_config(directory: Path, *, needs: tuple[str, ...]) -> dict[str, Any]:
