@@ -124,11 +124,11 @@ def log_prob(
 
     Reference: Burda, Grosse and Salakhutdinov 2016, arXiv:1509.00519, equation 8.
     """
+    check_density(vae)
     # The delta method: the error of log mean w is that of mean w over mean w. So the weights count in
     # units of their mean, and exp(log mean w^2 - 2 log mean w) - 1 is their variance in that unit.
-    value, square = _run_particles(
-        _average_weights, vae, params, data, rng_key, num_particles, progress
-    )
+    run = partial(_average_weights, vae.eval(), params, num_particles=num_particles)
+    value, square = _run_blocks(run, data, rng_key, num_particles, progress)
     error = mean_error(np.exp(square - 2 * value) - 1.0, num_particles)
     return BoundEstimate(value, error, num_particles)
 
@@ -143,22 +143,16 @@ def elbo(
     progress: Progress | None = None,
 ) -> BoundEstimate:
     """Return E_q[log p(x|z)] - KL(q(z|x) || p(z)) per datum, as a mean over particles."""
-    mean, variance = _run_particles(_average_elbo, vae, params, data, rng_key, num_particles, progress)
+    check_density(vae)
+    run = partial(_average_elbo, vae.eval(), params, num_particles=num_particles)
+    mean, variance = _run_blocks(run, data, rng_key, num_particles, progress)
     return BoundEstimate(mean, mean_error(variance, num_particles), num_particles)
 
 
-def _run_particles(
-    program: Callable,
-    vae: AbstractVAE,
-    params: Params,
-    data: Batch,
-    rng_key: RngKey,
-    num_particles: int,
-    progress: Progress | None,
+def _run_blocks(
+    run: Callable, data: Batch, rng_key: RngKey, num_particles: int, progress: Progress | None
 ) -> tuple[np.ndarray, np.ndarray]:
     """Run a program of ``num_particles`` per datum on blocks. Return its two results in float64."""
-    check_density(vae)
-    run = partial(program, vae.eval(), params, num_particles=num_particles)
     at_most = power_of_two(BLOCK // num_particles)
     first, second = map_blocks(run, data, rng_key, at_most=at_most, progress=progress)
     return first.astype(np.float64), second.astype(np.float64)

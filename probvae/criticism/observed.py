@@ -16,7 +16,7 @@ def observe(
     *,
     least: int = 1,
     guide: bool = True,
-    derive_key: bool = True,
+    fold: bool = True,
 ) -> Batch:
     """Check data, and apply the likelihood's own noise (``Spread``) once. Most likelihoods have none.
 
@@ -26,7 +26,7 @@ def observe(
         rng_key: a typed key.
         least: the fewest rows that the measure can use.
         guide: whether the measure needs the density of the guide, too.
-        derive_key: whether the noise has the key ``fold_in(rng_key, n)``. You can then use ``rng_key``
+        fold: whether the key of the noise is ``fold_in(rng_key, n)``. You can then use ``rng_key``
             again for the rows, whose keys are ``fold_in(rng_key, 0)`` to ``fold_in(rng_key, n - 1)``.
 
     Raises:
@@ -38,5 +38,5 @@ def observe(
     n = len(data.x)
     if n < least:
         raise ValueError(f"x expects at least {least} rows here; got {n}. Use more data.")
-    noise_key = jax.random.fold_in(rng_key, n) if derive_key else rng_key
+    noise_key = jax.random.fold_in(rng_key, n) if fold else rng_key
     return data._replace(x=np.asarray(fitted.vae.observe(noise_key, data.x)))

@@ -188,13 +188,13 @@ def test_classifier_features_of_digits_tell_them_apart():
 
 
 ERRORS = [
-    (lambda: frechet_distance(normal(5, 0, 5), normal(9, 0, 5)), "more rows than features; got shapes"),
-    (lambda: frechet_distance(normal(9, 0, 2), normal(9, 0, 3)), r"same features of a and b.*\(9, 2\) and \(9, 3\)"),
+    (lambda: frechet_distance(normal(5, 0, 5), normal(9, 0, 5)), "at least 6 rows of each"),
+    (lambda: frechet_distance(normal(9, 0, 2), normal(9, 0, 3)), r"same features of both.*\(9, 2\) and \(9, 3\)"),
     (lambda: frechet_distance(normal(9)[:, 0], normal(9)), r"a expects features \(n, k\)"),
     (lambda: frechet_distance(np.nan * normal(9), normal(9)), "a expects finite numbers; got some that are NaN"),
-    (lambda: neighbourhoods(normal(5), normal(9)), "more than 5 rows of each"),
+    (lambda: neighbourhoods(normal(5), normal(9)), "at least 6 rows of each"),
     (lambda: neighbourhoods(normal(9), normal(9), num_neighbours=0), "num_neighbours expects"),
-    (lambda: two_sample_test(normal(19), normal(99), rng_key=KEY), "at least 20 points"),
+    (lambda: two_sample_test(normal(19), normal(99), rng_key=KEY), "at least 20 rows"),
     (lambda: sample_quality(pca(), normal(30, 0, 9), rng_key=KEY), r"x has shape \(30, 9\)"),
     (lambda: sample_quality(pca(), Batch(normal(30, 0, 10), None, np.ones((30, 10))), rng_key=KEY), "got data with a mask"),
     (lambda: sample_quality(pca(), normal(30, 0, 10), rng_key=KEY, features=lambda x: x[:3]), "3 rows for 30 data"),

@@ -85,21 +85,15 @@ class Annealer(NamedTuple):
         return self._run(key, codes, (b[:-1], np.diff(b)), log_step, gain)
 
     def _run(
-        self,
-        rng_key: RngKey,
-        codes: Codes,
-        path: tuple[np.ndarray, np.ndarray],
-        log_step: np.ndarray,
-        gain: float,
+        self, rng_key: RngKey, codes: Codes, path: tuple, log_step: np.ndarray, gain: float
     ) -> PathRun:
         vae, values, options = self.fitted.vae.eval(), self.fitted.values, self.options
         keys = fold_keys(rng_key, jnp.arange(len(self.data.x)))
-        path, log_step, gain = jax.tree.map(lambda a: jnp.asarray(a, float), (path, log_step, gain))
+        numbers = jax.tree.map(lambda a: jnp.asarray(a, float), (path, log_step, gain))
         start, num_leapfrog = options.start, options.num_leapfrog
-        run = move_along_path(
-            vae, start, values, keys, self.data, codes, path, log_step, gain, num_leapfrog
+        return jax.device_get(
+            move_along_path(vae, start, values, keys, self.data, codes, *numbers, num_leapfrog)
         )
-        return jax.device_get(run)
 
 
 def _estimate_bound(run: PathRun, sign: int) -> AnnealedBound:

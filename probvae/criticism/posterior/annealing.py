@@ -105,7 +105,8 @@ def annealed_log_prob(
     Reference: Neal 2001, arXiv:physics/9803008; Wu et al. 2017, arXiv:1611.04273.
     """
     check_fitted(fitted)
-    options = _options(fitted, rng_key, start, num_particles, num_leapfrog, schedule, num_temperatures)
+    options = Options(start, num_particles, num_leapfrog, _temperatures(schedule, num_temperatures))
+    _check(fitted, rng_key, options)
     data = observe(fitted, x, rng_key)
     check_sites(fitted.vae.eval(), fitted.values, start, jax.tree.map(lambda a: a[0], data))
     annealer = Annealer(fitted, data, options)
@@ -148,7 +149,8 @@ def bracket(
     arXiv:1611.04273.
     """
     check_fitted(fitted)
-    options = _options(fitted, rng_key, start, num_particles, num_leapfrog, schedule, num_temperatures)
+    options = Options(start, num_particles, num_leapfrog, _temperatures(schedule, num_temperatures))
+    _check(fitted, rng_key, options)
     check_positive_integer("num_data", num_data)
     vae, values = fitted.vae.eval(), fitted.values
     keys = jax.random.split(rng_key, 4)
@@ -163,31 +165,21 @@ def bracket(
     return Bracket(np.asarray(data.x), lower, upper)
 
 
-def _options(
-    fitted: Fitted,
-    rng_key: RngKey,
-    start: Start,
-    num_particles: int,
-    num_leapfrog: int,
-    schedule: Callable[[int], np.ndarray],
-    num_temperatures: int,
-) -> Options:
-    """Check the arguments that both functions have, and return the settings of a run."""
-    counts = {
-        "num_temperatures": num_temperatures,
-        "num_particles": num_particles,
-        "num_leapfrog": num_leapfrog,
-    }
-    check_draw_arguments(rng_key, **counts)
-    such_as = "annealing.sigmoidal_schedule"
-    check_function("schedule", schedule, num_temperatures, such_as=such_as)
+def _temperatures(schedule: Callable[[int], np.ndarray], num_temperatures: int) -> np.ndarray:
+    check_positive_integer("num_temperatures", num_temperatures)
+    check_function("schedule", schedule, num_temperatures, such_as="annealing.sigmoidal_schedule")
     b = np.asarray(schedule(num_temperatures), float)
     if b.shape != (num_temperatures + 1,) or (b[0], b[-1]) != (0, 1) or not (np.diff(b) > 0).all():
         raise ValueError(
             f"schedule({num_temperatures}) expects {num_temperatures + 1} temperatures that rise from "
-            f"0 to 1; got {b}. Use {such_as}."
+            f"0 to 1; got {b}. Use annealing.sigmoidal_schedule."
         )
+    return b
+
+
+def _check(fitted: Fitted, rng_key: RngKey, options: Options) -> None:
+    counts = {name: getattr(options, name) for name in ("num_particles", "num_leapfrog")}
+    check_draw_arguments(rng_key, **counts)
     check_density(fitted.vae)
-    check_function("start", start, fitted.vae, such_as="annealing.anneal_from_guide")
+    check_function("start", options.start, fitted.vae, such_as="annealing.anneal_from_guide")
     check_one_decoder(fitted.vae, "annealing")
-    return Options(start, num_particles, num_leapfrog, b)

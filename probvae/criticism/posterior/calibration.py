@@ -155,16 +155,11 @@ def _check_options(num_draws: int, levels: tuple[float, ...]) -> None:
 
 @partial(compile_program, static_argnames=("vae", "num_draws"))
 def _rank_draws(
-    vae: VAE,
-    values: Params,
-    keys: jax.Array,
-    z: dict[str, jax.Array],
-    data: Batch,
-    num_draws: int,
+    vae: VAE, values: Params, keys: jax.Array, z: dict, data: Batch, num_draws: int
 ) -> dict[str, DrawRanks]:
     """Rank the codes of each site and unit among draws of q."""
 
-    def rank_datum(key: RngKey, z: dict[str, jax.Array], datum: Batch) -> dict[str, DrawRanks]:
+    def rank_datum(key: RngKey, z: dict, datum: Batch) -> dict[str, DrawRanks]:
         tie_key, key = jax.random.split(key)
         batch = tuple(jax.tree.map(lambda a: a[None], datum))
 

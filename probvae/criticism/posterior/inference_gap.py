@@ -67,13 +67,6 @@ class InferenceGap(NamedTuple):
     climbed: np.ndarray
 
 
-class Moments(NamedTuple):
-    """Means and standard deviations of a guide's draws, ``(units,)`` each, all sites joined."""
-
-    mean: jax.Array
-    deviation: jax.Array
-
-
 def inference_gap(
     fitted: Fitted,
     x: DataLike,
@@ -173,17 +166,19 @@ def _measure_gap(vae: VAE, local: VAE, values: Params, rows: Rows, plan: Plan) -
     return map_rows(measure_datum, rows, batch_size=data_per_block(plan.num_draws))
 
 
-def _moments(programs: LocalPrograms, outputs: jax.Array, keys: jax.Array, batch_size: int) -> Moments:
-    """Return the moments of the guide of these outputs, from one draw for each key."""
+def _moments(
+    programs: LocalPrograms, outputs: jax.Array, keys: jax.Array, batch_size: int
+) -> tuple[jax.Array, jax.Array]:
+    """Return means and standard deviations of a guide's draws, ``(units,)``, all sites joined."""
 
     def draw(key: RngKey) -> jax.Array:
         return draw_code(key, {}, programs.guide(outputs), programs.batch)
 
     z = jax.lax.map(draw, keys, batch_size=min(batch_size, MOMENT_DRAWS))
-    return Moments(z.mean(0), z.std(0, ddof=1))
+    return z.mean(0), z.std(0, ddof=1)
 
 
-def _combine(scores: Scores, moments: Moments, num_particles: int) -> dict[str, jax.Array]:
+def _combine(scores: Scores, moments: tuple, num_particles: int) -> dict[str, jax.Array]:
     """Return the numbers of one datum, from scores ``(2, 2 * num_particles)`` of both guides."""
     # The first half of the draws chooses, and the second half measures. A bound that is chosen and
     # measured on the same draws would be too large by the luck of the choice.

@@ -146,8 +146,8 @@ def from_log_weights(log_weights: ArrayLike) -> ParetoShape:
     _check_particles(len(log_w))
     size = np.abs(np.where(np.isfinite(log_w), log_w, 0.0)).T
     psislw = import_array_stats("from_log_weights").psislw
-    tails = _measure_tails(psislw, log_w.T, size.max(1))
-    return ParetoShape(tails.k_hat, threshold(len(log_w)), *tails[1:], len(log_w))
+    k_hat, effective, gain = _measure_tails(psislw, log_w.T, size.max(1))
+    return ParetoShape(k_hat, threshold(len(log_w)), effective, gain, len(log_w))
 
 
 def _check_particles(num_particles: int) -> None:
@@ -167,19 +167,9 @@ def import_array_stats(caller: str) -> Any:
     return array_stats
 
 
-class _Tails(NamedTuple):
-    k_hat: np.ndarray
-    effective_sample_size: np.ndarray
-    gain: np.ndarray
-
-
-class _TailEdges(NamedTuple):
-    quartile: np.ndarray  # the lower quartile of the tail
-    cutoff: np.ndarray  # the largest log weight below the tail
-    least: np.ndarray  # the smallest log weight of the tail
-
-
-def _measure_tails(psislw: Callable, log_w: np.ndarray, size: np.ndarray) -> _Tails:
+def _measure_tails(
+    psislw: Callable, log_w: np.ndarray, size: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return k-hat, effective sample size and gain of log weights ``(n, particles)``.
 
     ``size`` ``(n,)`` is that of the terms that a log weight is made of, which sets its rounding.
@@ -194,11 +184,11 @@ def _measure_tails(psislw: Callable, log_w: np.ndarray, size: np.ndarray) -> _Ta
     # It has no answer in three cases, which need one of their own. A tail of equal weights cannot be
     # heavy (-inf). A tail whose quartile underflows is a few weights that hold all the mass (inf). If
     # the quartile ties with the cutoff, ArviZ would divide by 0 (nan).
-    edges = _tail_edges(log_w)
+    quartile, cutoff, least = _tail_edges(log_w)
     k_hat = np.full(len(log_w), np.nan)
-    equal = edges.least >= -rounding
-    few = edges.quartile < VANISHING
-    tied = np.exp(edges.quartile) <= np.exp(edges.cutoff)
+    equal = least >= -rounding
+    few = quartile < VANISHING
+    tied = np.exp(quartile) <= np.exp(cutoff)
     k_hat[usable & few] = np.inf
     k_hat[usable & equal] = -np.inf
     regular = usable & ~equal & ~few & ~tied
@@ -208,17 +198,19 @@ def _measure_tails(psislw: Callable, log_w: np.ndarray, size: np.ndarray) -> _Ta
     log_sum = np.logaddexp.reduce(log_w, axis=1)
     effective = np.exp(2 * log_sum - np.logaddexp.reduce(2 * log_w, axis=1))
     gain = log_sum - np.log(log_w.shape[1]) - log_w.mean(1)
-    return _Tails(k_hat, np.where(usable, effective, np.nan), np.where(usable, gain, np.nan))
+    return k_hat, np.where(usable, effective, np.nan), np.where(usable, gain, np.nan)
 
 
-def _tail_edges(log_w: np.ndarray) -> _TailEdges:
-    """Return the edges of the tail that ArviZ would fit: 3 sqrt(S) weights, or a fifth of few."""
+def _tail_edges(log_w: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the lower quartile of ArviZ's tail, the largest log weight below it, and its least one.
+
+    The tail has 3 sqrt(S) weights, or a fifth of S up to 225.
+    """
     size = log_w.shape[1]
     tail = int(3 * size**0.5) if size > 225 else size // 5
     ordered = np.sort(log_w, axis=1)
     first = size - tail
-    quartile = ordered[:, first + int(tail / 4 + 0.5) - 1]
-    return _TailEdges(quartile, ordered[:, first - 1], ordered[:, first])
+    return ordered[:, first + int(tail / 4 + 0.5) - 1], ordered[:, first - 1], ordered[:, first]
 
 
 @partial(compile_program, static_argnames=("vae", "num_particles"))
@@ -233,14 +225,9 @@ def _weigh_particles(
 
     def weigh_datum(key: RngKey, datum: Batch) -> tuple[jax.Array, jax.Array]:
         def weigh_particle(key: RngKey) -> tuple[jax.Array, jax.Array]:
-            particle = datum_terms(vae, params, key, datum)
-            densities = [
-                particle.log_likelihood,
-                *particle.log_prior.values(),
-                *particle.log_guide.values(),
-            ]
-            size = jnp.abs(jnp.stack([density[0] for density in densities])).sum()
-            return particle.log_weight[0], size
+            terms = datum_terms(vae, params, key, datum)
+            densities = [terms.log_likelihood, *terms.log_prior.values(), *terms.log_guide.values()]
+            return terms.log_weight[0], jnp.abs(jnp.stack([each[0] for each in densities])).sum()
 
         log_w, size = map_arrays(weigh_particle, fold_keys(key, jnp.arange(num_particles)))
         finite = jnp.where(jnp.isfinite(size), size, 0.0)

@@ -8,7 +8,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from probvae.checks import check_key, check_positive_integer
+from probvae.checks import check_draw_arguments, check_positive_integer
 from probvae.inputs import to_numbers
 from probvae.typing import ArrayLike, RngKey
 
@@ -87,8 +87,7 @@ def classifier_features(
     from sklearn.model_selection import train_test_split
     from sklearn.neural_network import MLPClassifier
 
-    check_key(rng_key)
-    check_positive_integer("epochs", epochs)
+    check_draw_arguments(rng_key, epochs=epochs)
     flat = _flat(x)
     labels = _check_labels(labels, len(flat))
     seed = int(jax.random.randint(rng_key, (), 0, 2**31 - 1))
@@ -111,6 +110,15 @@ def check_features(features: ArrayLike, name: str) -> np.ndarray:
         raise ValueError(f"{name} expects features (n, k), n at least 1; got shape {features.shape}.")
     _check_finite(features, name)
     return features
+
+
+def check_pair(caller: str, a: np.ndarray, b: np.ndarray, min_rows: int) -> None:
+    """Raise unless two samples have the same number of features and enough rows."""
+    if a.shape[1] != b.shape[1] or min(len(a), len(b)) < min_rows:
+        raise ValueError(
+            f"{caller} expects the same features of both, and at least {min_rows} rows of each; "
+            f"got shapes {a.shape} and {b.shape}."
+        )
 
 
 def _flat(x: ArrayLike) -> np.ndarray:

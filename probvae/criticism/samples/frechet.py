@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from probvae.criticism.samples.features import check_features
+from probvae.criticism.samples.features import check_features, check_pair
 from probvae.typing import ArrayLike
 
 
@@ -26,11 +26,7 @@ def frechet_distance(a: ArrayLike, b: ArrayLike) -> float:
     arXiv:1706.08500.
     """
     a, b = check_features(a, "a"), check_features(b, "b")
-    if a.shape[1] != b.shape[1] or min(len(a), len(b)) <= a.shape[1]:
-        raise ValueError(
-            "frechet_distance expects the same features of a and b, and more rows than features; got "
-            f"shapes {a.shape} and {b.shape}. Use more data or fewer features."
-        )
+    check_pair("frechet_distance", a, b, a.shape[1] + 1)
     (m_a, s_a), (m_b, s_b) = (_moments(f) for f in (a, b))
     # tr (S_a S_b)^(1/2) needs the eigenvalues of S_a S_b, which is not symmetric. The product
     # S_a^(1/2) S_b S_a^(1/2) has the same ones and is symmetric, so that they are real and stable.

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from probvae.checks import check_positive_integer
-from probvae.criticism.samples.features import check_features
+from probvae.criticism.samples.features import check_features, check_pair
 from probvae.criticism.short_repr import short_repr
 from probvae.typing import ArrayLike
 
@@ -51,18 +51,16 @@ def neighbourhoods(data: ArrayLike, samples: ArrayLike, *, num_neighbours: int =
     check_positive_integer("num_neighbours", num_neighbours)
     x, y = check_features(data, "data"), check_features(samples, "samples")
     n, m, k = len(x), len(y), num_neighbours
-    if min(n, m) <= k or x.shape[1] != y.shape[1]:
-        raise ValueError(
-            f"neighbourhoods expects the same features of both, and more than {k} rows of each; got "
-            f"shapes {x.shape} and {y.shape}."
-        )
+    check_pair("neighbourhoods", x, y, k + 1)
     x_radius, y_radius = _radii(x, k), _radii(y, k)
     in_data, covered, recalled = np.zeros(m, int), np.zeros(n, bool), np.zeros(n, bool)
+    # One pass over blocks of data gives all four measures: a block of distances (rows, m) is compared
+    # with the balls of its data (down the rows) and with those of all samples (along the columns).
     for rows in _blocks(n):
         distance = _distances(x[rows], y)
         inside = distance <= x_radius[rows, None]
-        in_data += inside.sum(0)
-        covered[rows] = inside.any(1)
+        in_data += inside.sum(0)  # (m,)
+        covered[rows] = inside.any(1)  # (rows,)
         recalled[rows] = (distance <= y_radius).any(1)
     return Neighbourhoods(
         float((in_data > 0).mean()),
@@ -85,6 +83,7 @@ def compute_expected_coverage(num_data: int, num_samples: int, num_neighbours: i
 
 def _radii(x: np.ndarray, k: int) -> np.ndarray:
     """Return the distance of each point to its k-th nearest other one."""
+    # The nearest point is the point itself, at distance 0, so index k is the k-th other one.
     radii = [np.partition(_distances(x[rows], x), k, axis=1)[:, k] for rows in _blocks(len(x))]
     return np.concatenate(radii)
 

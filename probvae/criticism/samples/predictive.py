@@ -1,6 +1,5 @@
 """Predictive checks: test statistics, marginals and coverage of data against replicates."""
 
-from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -13,7 +12,7 @@ from probvae.criticism.samples.coverage import Coverage, Ranks, measure_coverage
 from probvae.criticism.samples.marginal import Marginal
 from probvae.criticism.samples.replicates import Replicate, draw_replicates
 from probvae.criticism.samples.statistics import (
-    Statistic,
+    NamedStatistics,
     check_statistics,
     evaluate_statistics,
     select_observed,
@@ -128,7 +127,7 @@ def predictive_checks(
     check_draw_arguments(rng_key, num_replicates=num_replicates)
     _check_options(num_replicates, levels)
     noise_key, draw_key, tie_key = jax.random.split(rng_key, 3)
-    data = observe(fitted, x, noise_key, guide=False, derive_key=False)
+    data = observe(fitted, x, noise_key, guide=False, fold=False)
     kinds = [_Kind(data, fitted.vae.likelihood, statistics or {}) for _ in Replicate._fields]
     for replicate in draw_replicates(fitted, data, rng_key=draw_key, num_replicates=num_replicates):
         for kind, x_rep in zip(kinds, replicate, strict=True):
@@ -141,7 +140,7 @@ def predictive_checks(
 class _Statistics:
     """Test statistics of the data, and of replicates, which you add one at a time."""
 
-    def __init__(self, functions: Mapping[str, Statistic], x: np.ndarray) -> None:
+    def __init__(self, functions: NamedStatistics, x: np.ndarray) -> None:
         self.functions = functions
         self.observed = evaluate_statistics(functions, x)
         self.replicates: dict[str, list[np.ndarray]] = {name: [] for name in functions}
@@ -156,21 +155,14 @@ class _Statistics:
             self.replicates[name].append(value)
 
     def checks(self) -> dict[str, Check]:
-        return {
-            name: _compare_statistic(self.observed[name], np.stack(values))
-            for name, values in self.replicates.items()
-        }
+        return {name: _compare(self.observed[name], np.stack(v)) for name, v in self.replicates.items()}
 
 
 class _Part:
     """Columns of one kind, of the data and of replicates, which you add one at a time."""
 
     def __init__(
-        self,
-        x: np.ndarray,
-        mask: np.ndarray | None,
-        columns: slice,
-        statistics: Mapping[str, Statistic],
+        self, x: np.ndarray, mask: np.ndarray | None, columns: slice, statistics: NamedStatistics
     ) -> None:
         self.columns = columns
         self.mask = None if mask is None else mask[..., columns]
@@ -196,9 +188,7 @@ class _Part:
 class _Kind:
     """The data against replicates of one kind, pooled or by the blocks of a ``Joint``."""
 
-    def __init__(
-        self, data: Batch, likelihood: AbstractLikelihood, more: Mapping[str, Statistic]
-    ) -> None:
+    def __init__(self, data: Batch, likelihood: AbstractLikelihood, more: NamedStatistics) -> None:
         self.x, self.mask = np.asarray(data.x), data.mask
         pooled = Block(slice(None), likelihood)
         self.has_blocks = bool(likelihood.named_blocks)
@@ -212,6 +202,7 @@ class _Kind:
             for name, block in (likelihood.named_blocks or {"": pooled}).items()
             if self.mask is None or self.mask[..., block.columns].any()
         }
+        # Your own statistics see all columns. With blocks, the usual ones are those of each block.
         self.statistics = _Statistics(more if self.has_blocks else {}, self._join_columns(self.x))
 
     def add(self, replicate: np.ndarray) -> None:
@@ -246,7 +237,7 @@ class _Kind:
         )
 
 
-def _compare_statistic(value: np.ndarray, replicates: np.ndarray) -> Check:
+def _compare(value: np.ndarray, replicates: np.ndarray) -> Check:
     above, below = (replicates >= value).sum(0), (replicates <= value).sum(0)
     tail = np.minimum(2 * (1 + np.minimum(above, below)) / (len(replicates) + 1), 1.0)
     difference, spread = value - replicates.mean(0), replicates.std(0, ddof=1)

@@ -56,6 +56,7 @@ def _draw(vae: VAE, values: Params, rows: Rows) -> Replicate:
         x, context, mask = jax.tree.map(lambda a: a[None], datum)
         model = handlers.seed(handlers.substitute(vae.model, dict(values)), prior_key)
         prior = handlers.trace(model).get_trace(None, context)["x"]["value"]
+        # The trace has the model at the code of the guide, with the observed x. So draw from p(x|z).
         _, trace = trace_programs(code_key, values, vae.model, vae.guide, (x, context, mask), {})
         return Replicate(prior[0], trace["x"]["fn"].sample(x_key)[0])
 

@@ -120,6 +120,8 @@ def _extract_features(
 
 def _split_randomly(pooled: np.ndarray, n: int, rng_key: RngKey, num_permutations: int) -> np.ndarray:
     """Return the Frechet distance of each random split of the pooled points in n and the rest."""
+    # If data and samples have one distribution, the labels of the pooled points are exchangeable. So
+    # these distances have the same distribution as the one between data and samples.
     random = np.random.default_rng(np.asarray(jax.random.key_data(rng_key)))
     orders = [random.permutation(len(pooled)) for _ in range(num_permutations)]
     return np.array([frechet_distance(pooled[o[:n]], pooled[o[n:]]) for o in orders])

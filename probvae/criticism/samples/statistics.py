@@ -6,9 +6,8 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from probvae.typing import ArrayLike
-
 Statistic: TypeAlias = Callable[[np.ndarray], Any]
+NamedStatistics: TypeAlias = Mapping[str, Statistic]
 
 
 def mean(x: np.ndarray) -> Any:
@@ -76,7 +75,7 @@ def usual_statistics(data_range: tuple[float, float]) -> dict[str, Statistic]:
     }
 
 
-def evaluate_statistics(statistics: Mapping[str, Statistic], x: np.ndarray) -> dict[str, np.ndarray]:
+def evaluate_statistics(statistics: NamedStatistics, x: np.ndarray) -> dict[str, np.ndarray]:
     """Return each statistic of one data set, a scalar or a vector.
 
     Raises:
@@ -99,7 +98,7 @@ def select_observed(x: np.ndarray) -> np.ndarray:
     return x.compressed() if isinstance(x, np.ma.MaskedArray) else x.ravel()
 
 
-def _value(name: str, result: ArrayLike | float) -> np.ndarray:
+def _value(name: str, result: Any) -> np.ndarray:
     try:
         value = np.asarray(result, np.float64)
         problem = f"shape {value.shape}" if value.ndim > 1 else ""

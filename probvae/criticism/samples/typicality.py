@@ -69,7 +69,7 @@ def typicality(
     check_fitted(fitted)
     check_draw_arguments(rng_key, num_draws=num_draws, num_particles=num_particles)
     noise_key, data_key, draw_key = jax.random.split(rng_key, 3)
-    data = observe(fitted, x, noise_key, derive_key=False)
+    data = observe(fitted, x, noise_key, fold=False)
     bound = log_prob(fitted.vae, fitted.values, data, rng_key=data_key, num_particles=num_particles)
     shared = data.context is None and data.mask is None
     rows = [data] if shared else [jax.tree.map(lambda a, i=i: a[i], data) for i in range(len(data.x))]
