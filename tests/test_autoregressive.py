@@ -85,7 +85,7 @@ def test_draws_have_the_frequencies_of_the_density(law):
 def test_mean_is_unbiased_and_a_function_of_the_code_alone(law):
     p, mass = law
     truth = np.einsum("ib,ide->bde", mass, np.asarray(IMAGES))
-    rough = np.stack([p.estimated_mean(jax.random.key(i), 20) for i in range(60)])
+    rough = np.stack([p.estimate_mean(jax.random.key(i), 20) for i in range(60)])
     error = rough.std(0, ddof=1) / np.sqrt(60)
     assert (np.abs(rough.mean(0) - truth) < 4.5 * error + 1e-6).all()
     alone = distributions.Autoregressive(p.conditional, p.features[1:2], event_dim=2)

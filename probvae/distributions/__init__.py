@@ -1,4 +1,4 @@
-"""NumPyro distributions that NumPyro lacks, or has with a fault."""
+"""Distributions that NumPyro lacks, or whose NumPyro version loses digits or gradients."""
 
 from probvae.distributions import kl as kl  # registers closed forms
 from probvae.distributions.autoregressive import Autoregressive
@@ -11,7 +11,7 @@ from probvae.distributions.counts import NegativeBinomialLogMean, PoissonLogMean
 from probvae.distributions.discrete_codes import Bits, OneHotCategorical
 from probvae.distributions.discretized_logistic import DiscretizedLogistic
 from probvae.distributions.features import FeatureDistance
-from probvae.distributions.log_bounds import bound_scale, check_bound, soft_clip
+from probvae.distributions.log_bounds import bound_scale, soft_clip
 from probvae.distributions.mixture import NormalMixture, mixture
 from probvae.distributions.normal import diagonal_normal
 from probvae.distributions.partly_observed import PartlyObserved, partly_observed
@@ -36,7 +36,6 @@ __all__ = [
     "PowerSpherical",
     "SphericalUniform",
     "bound_scale",
-    "check_bound",
     "diagonal_normal",
     "find_centre",
     "mixture",

@@ -1,9 +1,9 @@
-"""A distribution over whole data by the conditionals of their entries, in order."""
+"""`Autoregressive`: a distribution of a datum by the conditionals of its entries, in order."""
 
 import math
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -13,20 +13,22 @@ from numpyro.distributions import constraints
 from probvae.compilation import compile_program
 from probvae.typing import Shape
 
+Conditional: TypeAlias = Any  # a pytree that is callable and has a ``support``
+
 
 class Autoregressive(dist.Distribution):
-    """p(x | h) = prod_i p(x_i | x_<i, h), the entries of x in row-major order.
+    r"""$p(x | h) = \prod_i p(x_i | x_{<i}, h)$, with the entries of x in row-major order.
 
-    The density is one pass, a draw at most one per entry. The mean has no closed
-    form: see ``mean``.
+    The density takes one pass, a draw at most one pass per entry. The mean has no closed form: see
+    ``mean``.
 
     Args:
-        conditional: a pytree, called with x ``(rows, *event)`` and h ``(rows, *event, c)``; returns a
-            distribution elementwise over ``(rows, *event)`` whose entry i depends on x_<i and h only,
-            as does what it draws for entry i by a given key. Its ``support`` is that of an entry.
+        conditional: a pytree, called with x ``(rows, *event)`` and h ``(rows, *event, c)``. It returns
+            an elementwise distribution over ``(rows, *event)``. Entry i, and its draw under a fixed
+            key, must depend on x_<i and h only. Its ``support`` is that of an entry.
         features: h, of shape ``(*batch, *event, c)``.
         event_dim: the number of axes of x.
-        mean_draws: S, over how many draws the mean is taken.
+        mean_draws: S, the number of draws for the mean.
     """
 
     arg_constraints: dict = {}
@@ -35,7 +37,7 @@ class Autoregressive(dist.Distribution):
 
     def __init__(
         self,
-        conditional: Any,
+        conditional: Conditional,
         features: jax.Array,
         *,
         event_dim: int,
@@ -43,17 +45,17 @@ class Autoregressive(dist.Distribution):
         validate_args: bool | None = None,
     ) -> None:
         self.conditional, self.features, self.mean_draws = conditional, features, mean_draws
-        end = features.ndim - 1
+        end = features.ndim - 1  # the axis of the features themselves
         shapes = features.shape[: end - event_dim], features.shape[end - event_dim : end]
         super().__init__(*shapes, validate_args=validate_args)
 
     @constraints.dependent_property
     def support(self) -> constraints.Constraint:
-        """The support of an entry, for all of them."""
+        """The support of an entry, for all entries."""
         return constraints.independent(self.conditional.support, self.event_dim)
 
     def log_prob(self, value: jax.typing.ArrayLike) -> jax.Array:
-        """Return sum_i log p(x_i | x_<i, h): x is given, so that all terms are one pass."""
+        """Return sum_i log p(x_i | x_<i, h), in one pass."""
         value = jnp.asarray(value)
         leading = value.shape[: value.ndim - self.event_dim]
         shape = jnp.broadcast_shapes(leading, self.batch_shape)
@@ -62,41 +64,39 @@ class Autoregressive(dist.Distribution):
         return p.log_prob(self._rows(x, 0)).reshape(*shape, math.prod(self.event_shape)).sum(-1)
 
     def sample(self, key: jax.Array, sample_shape: Shape = ()) -> jax.Array:
-        """Draw the entries, each given those before it: in at most a pass for each.
+        """Draw the entries, each given those before it, in at most one pass per entry.
 
-        Discrete entries take far fewer passes, all being drawn at once until they agree (Wiggers and
-        Hoogeboom 2020, arXiv:2002.09928, fixed-point iteration): the law is the same.
+        Discrete entries take far fewer passes. They are drawn all at once until none changes: the
+        fixed-point iteration of Wiggers and Hoogeboom 2020, arXiv:2002.09928. The draws are the same.
         """
         return _draw(self, key, tuple(sample_shape))
 
     @property
     def mean(self) -> jax.Array:
-        """An unbiased estimate: the mean over S draws of E[x_i | x_<i, h], with fixed noise.
+        r"""An unbiased estimate: the mean over S draws of $E[x_i | x_{<i}, h]$, with fixed noise.
 
-        E[x_i | h] = E[E[x_i | x_<i, h]]. The noise is the same for all data, so that the estimate is
-        one function of h: exact where the entries are independent given h, and else as rough as S
-        draws of x_<i make it.
+        $E[x_i | h] = E[E[x_i | x_{<i}, h]]$. The noise is the same for all data, so the estimate is a
+        deterministic function of h. It is exact if the entries are independent given h.
         """
-        return self.estimated_mean(jax.random.key(0), self.mean_draws)
+        return self.estimate_mean(jax.random.key(0), self.mean_draws)
 
     @property
     def centre(self) -> jax.Array:
-        """The mean; of levels the most probable one, by the mean over S draws of P(x_i | x_<i, h)."""
+        """The mean or, for levels, the mode: the largest mean over S draws of P(x_i | x_<i, h)."""
         return _estimate_centre(self, jax.random.key(0), self.mean_draws)
 
-    def estimated_mean(self, rng_key: jax.Array, num_draws: int) -> jax.Array:
-        """Return the mean over ``num_draws`` draws x of E[x_i | x_<i, h], by noise of ``rng_key``."""
+    def estimate_mean(self, rng_key: jax.Array, num_draws: int) -> jax.Array:
+        """Return the mean over ``num_draws`` draws x of E[x_i | x_<i, h], with noise of ``rng_key``."""
         return _estimate_mean(self, rng_key, num_draws)
 
     @property
     def variance(self) -> jax.Array:
-        """Not given: it has no closed form, and the training step asks for it."""
-        raise NotImplementedError("the variance of an autoregressive distribution is not known.")
+        """Not implemented: it has no closed form."""
+        raise NotImplementedError("the variance of an autoregressive distribution has no closed form.")
 
     def _rows(self, a: jax.Array, extra: int) -> jax.Array:
-        """Put all axes before the event's (and ``extra`` after it) in one."""
-        kept = a.shape[a.ndim - self.event_dim - extra :]
-        return a.reshape(-1, *kept)
+        """Merge all axes before the event's axes, which ``extra`` axes follow, into one."""
+        return a.reshape(-1, *a.shape[a.ndim - self.event_dim - extra :])
 
     def _features(self, shape: Shape) -> jax.Array:
         wide = jnp.broadcast_to(self.features, (*shape, *self.features.shape[len(self.batch_shape) :]))
@@ -109,30 +109,30 @@ def _draw(p: Autoregressive, rng_key: jax.Array, sample_shape: Shape) -> jax.Arr
     h = p._features(shape)
     size = math.prod(p.event_shape)
 
-    def drawn(x: jax.Array) -> jax.Array:
-        """Every entry by noise of its own, the same at each call, given those of x before it."""
-        given = p.conditional(x.reshape(h.shape[:-1]), h)
-        return given.sample(rng_key).reshape(x.shape).astype(x.dtype)
+    def draw_given(x: jax.Array) -> jax.Array:
+        """Draw every entry given the entries of x before it, with the same noise at each call."""
+        conditionals = p.conditional(x.reshape(h.shape[:-1]), h)
+        return conditionals.sample(rng_key).reshape(x.shape).astype(x.dtype)
 
-    settle = _draw_fixed_point if p.support.is_discrete else _in_order
-    return settle(drawn, jnp.zeros((len(h), size), h.dtype)).reshape(*shape, *p.event_shape)
-
-
-def _in_order(drawn: Callable[[jax.Array], jax.Array], x: jax.Array) -> jax.Array:
-    """Draw entry after entry: what stands after it may be anything, and stays 0."""
-    return jax.lax.fori_loop(0, x.shape[1], lambda i, x: x.at[:, i].set(drawn(x)[:, i]), x)
+    draw_all = _draw_fixed_point if p.support.is_discrete else _draw_in_order
+    return draw_all(draw_given, jnp.zeros((len(h), size), h.dtype)).reshape(*shape, *p.event_shape)
 
 
-def _draw_fixed_point(drawn: Callable[[jax.Array], jax.Array], x: jax.Array) -> jax.Array:
-    """Draw all entries until none changes: of equal noise there is one such x, the draw in order.
+def _draw_in_order(draw_given: Callable[[jax.Array], jax.Array], x: jax.Array) -> jax.Array:
+    """Draw one entry after another. Later entries are still 0, and have no influence."""
+    return jax.lax.fori_loop(0, x.shape[1], lambda i, x: x.at[:, i].set(draw_given(x)[:, i]), x)
 
-    The first i entries are right after i passes, most of the others long before. Continuous entries
-    settle late, if at all, and a wrong guess may overflow.
-    """
+
+def _draw_fixed_point(draw_given: Callable[[jax.Array], jax.Array], x: jax.Array) -> jax.Array:
+    """Draw all entries until none changes."""
+    # With the noise fixed, x_i is a function of x_<i. So x = draw_given(x) has exactly one solution,
+    # the draw in order. Pass i makes the first i entries final. The others are guesses, most of which
+    # are right long before. Continuous entries are excluded: they rarely repeat exactly, and a wrong
+    # guess may overflow.
 
     def step(state: tuple) -> tuple:
         i, x, _ = state
-        new = drawn(x)
+        new = draw_given(x)
         return i + 1, new, (new != x).any()
 
     start = 0, x, True
@@ -141,25 +141,25 @@ def _draw_fixed_point(drawn: Callable[[jax.Array], jax.Array], x: jax.Array) -> 
 
 @partial(compile_program, static_argnames="num_draws")
 def _estimate_mean(p: Autoregressive, rng_key: jax.Array, num_draws: int) -> jax.Array:
-    return _estimate(p, rng_key, num_draws, lambda given: given.mean.mean(0))
+    return _estimate(p, rng_key, num_draws, lambda conditionals: conditionals.mean.mean(0))
 
 
 @partial(compile_program, static_argnames="num_draws")
 def _estimate_centre(p: Autoregressive, rng_key: jax.Array, num_draws: int) -> jax.Array:
-    def centre(given: dist.Distribution) -> jax.Array:
-        levels = isinstance(given, dist.CategoricalLogits | dist.CategoricalProbs)
-        return given.probs.mean(0).argmax(-1).astype(float) if levels else given.mean.mean(0)
+    def centre(p: dist.Distribution) -> jax.Array:
+        has_levels = isinstance(p, dist.CategoricalLogits | dist.CategoricalProbs)
+        return p.probs.mean(0).argmax(-1).astype(float) if has_levels else p.mean.mean(0)
 
     return _estimate(p, rng_key, num_draws, centre)
 
 
 def _estimate(p: Autoregressive, rng_key: jax.Array, num_draws: int, value: Callable) -> jax.Array:
-    """Return ``value`` of the conditionals of each entry at ``num_draws`` draws of those before it."""
+    """Return ``value`` of the conditionals p(x_i | x_<i, h) at ``num_draws`` draws of x."""
 
-    def one_datum(h: jax.Array) -> jax.Array:
-        alone = Autoregressive(p.conditional, h, event_dim=p.event_dim)
-        x = alone.sample(rng_key, (num_draws,))
-        return value(p.conditional(x, alone._features((num_draws,))))
+    def estimate_row(h: jax.Array) -> jax.Array:
+        row = Autoregressive(p.conditional, h, event_dim=p.event_dim)
+        x = row.sample(rng_key, (num_draws,))
+        return value(p.conditional(x, row._features((num_draws,))))
 
-    found = jax.vmap(one_datum)(p._features(p.batch_shape))
-    return found.reshape(*p.batch_shape, *p.event_shape)
+    rows = jax.vmap(estimate_row)(p._features(p.batch_shape))
+    return rows.reshape(*p.batch_shape, *p.event_shape)

@@ -1,4 +1,4 @@
-"""The categorical distribution over levels 0..K-1."""
+"""`CategoricalLevels`: the categorical distribution over levels 0..K-1."""
 
 import jax
 import jax.numpy as jnp
@@ -8,7 +8,7 @@ from probvae.distributions.support import check_support
 
 
 class CategoricalLevels(dist.CategoricalLogits):
-    """NumPyro's on logits, for levels 0..K-1 given in any dtype, and with their mean and variance."""
+    """The categorical distribution on logits, for levels of any dtype, with mean and variance."""
 
     @check_support
     def log_prob(self, value: jax.typing.ArrayLike) -> jax.Array:
@@ -17,12 +17,12 @@ class CategoricalLevels(dist.CategoricalLogits):
 
     @property
     def mean(self) -> jax.Array:
-        """The mean level: it means something where the levels are ordered."""
+        """The mean level. It is meaningful only for ordered levels."""
         return self.probs @ jnp.arange(self.probs.shape[-1], dtype=self.probs.dtype)
 
     @property
     def centre(self) -> jax.Array:
-        """The most probable level, as a float: levels may be names without an order."""
+        """The most probable level, as a float. It is meaningful for levels without an order, too."""
         return self.logits.argmax(-1).astype(self.logits.dtype)
 
     @property

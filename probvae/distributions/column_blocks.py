@@ -1,4 +1,4 @@
-"""Different distributions for different columns."""
+"""`Blocks`: different distributions for different columns."""
 
 import jax
 import jax.numpy as jnp
@@ -9,15 +9,15 @@ from probvae.distributions.point_estimates import find_centre
 
 
 class _Blocks(constraints.Constraint):
-    """The constraint of each block of columns, in turn."""
+    """One constraint per block of columns."""
 
     def __init__(self, parts: tuple[constraints.Constraint, ...], sizes: tuple[int, ...]) -> None:
         self.parts, self.sizes = parts, sizes
 
     def __call__(self, x: jax.typing.ArrayLike) -> jax.Array:
         columns = split_columns(jnp.asarray(x), self.sizes)
-        fine = [part(block) for part, block in zip(self.parts, columns, strict=True)]
-        return jnp.concatenate(fine, axis=-1)
+        checks = [part(block) for part, block in zip(self.parts, columns, strict=True)]
+        return jnp.concatenate(checks, axis=-1)
 
     def __repr__(self) -> str:
         return " | ".join(map(str, self.parts))
@@ -38,7 +38,7 @@ column_blocks = _Blocks
 
 
 class Blocks(dist.Distribution):
-    """Independent entries, whose last batch axis is cut into blocks of one distribution each.
+    """Independent entries. Each block of the last batch axis has its own distribution.
 
     Args:
         parts: distributions without event dimensions, equal in shape but for the last axis.
@@ -67,14 +67,14 @@ class Blocks(dist.Distribution):
     def log_prob(self, value: jax.typing.ArrayLike) -> jax.Array:
         """Return the log density of each entry."""
         columns = split_columns(jnp.asarray(value), self.sizes)
-        found = [part.log_prob(x) for part, x in zip(self.parts, columns, strict=True)]
-        return jnp.concatenate(found, axis=-1)
+        log_probs = [part.log_prob(x) for part, x in zip(self.parts, columns, strict=True)]
+        return jnp.concatenate(log_probs, axis=-1)
 
     def sample(self, key: jax.Array, sample_shape: tuple[int, ...] = ()) -> jax.Array:
         """Draw each block, as floats."""
         keys = jax.random.split(key, len(self.parts))
-        drawn = [part.sample(k, sample_shape) for part, k in zip(self.parts, keys, strict=True)]
-        return jnp.concatenate([x.astype(float) for x in drawn], axis=-1)
+        draws = [part.sample(k, sample_shape) for part, k in zip(self.parts, keys, strict=True)]
+        return jnp.concatenate([x.astype(float) for x in draws], axis=-1)
 
     @property
     def mean(self) -> jax.Array:
@@ -83,7 +83,7 @@ class Blocks(dist.Distribution):
 
     @property
     def centre(self) -> jax.Array:
-        """What stands for each entry: its mean, or its mode where a mean has no meaning."""
+        """The centre of each entry: its mean, or its mode if a mean has no meaning."""
         return jnp.concatenate([find_centre(part) for part in self.parts], axis=-1)
 
     @property
@@ -93,6 +93,6 @@ class Blocks(dist.Distribution):
 
 
 def split_columns(x: jax.Array, sizes: tuple[int, ...]) -> list[jax.Array]:
-    """Cut the last axis into blocks of given sizes."""
+    """Split the last axis into blocks of these sizes."""
     ends = [sum(sizes[: i + 1]) for i in range(len(sizes) - 1)]
     return jnp.split(x, ends, axis=-1)

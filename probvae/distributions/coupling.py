@@ -1,4 +1,4 @@
-"""Bijections of a vector whose Jacobian is triangular: coupling, and autoregressive with a context."""
+"""Bijections of a vector with a triangular Jacobian: coupling, and autoregressive."""
 
 from collections.abc import Callable
 from typing import Any
@@ -11,12 +11,12 @@ from numpyro.distributions.transforms import Transform
 
 
 class Coupling(Transform):
-    """y_a = x_a, y_b = f(x_b; c(x_a)): a is one half of the entries, b the other.
+    """$y_a = x_a$, $y_b = f(x_b; c(x_a))$, where a is one half of the entries and b the other.
 
     Args:
         conditioner: c, from ``(..., n_a)`` to the parameters of f.
         bijection: from parameters to an elementwise transform f.
-        first: whether a is the first half (of n // 2 entries) or the rest.
+        first: whether a is the first half (n // 2 entries) or the second.
 
     Reference: Dinh, Sohl-Dickstein and Bengio 2017, arXiv:1605.08803.
     """
@@ -27,11 +27,11 @@ class Coupling(Transform):
     def __init__(self, conditioner: Callable, bijection: Callable, *, first: bool) -> None:
         self.conditioner, self.bijection, self.first = conditioner, bijection, first
 
-    def _halves(self, x: jax.Array) -> tuple[jax.Array, jax.Array]:
+    def _split_halves(self, x: jax.Array) -> tuple[jax.Array, jax.Array]:
         low, high = jnp.split(x, [x.shape[-1] // 2], axis=-1)
         return (low, high) if self.first else (high, low)
 
-    def _joined(self, a: jax.Array, b: jax.Array) -> jax.Array:
+    def _join_halves(self, a: jax.Array, b: jax.Array) -> jax.Array:
         a = jnp.broadcast_to(a, (*b.shape[:-1], a.shape[-1]))
         return jnp.concatenate([a, b] if self.first else [b, a], axis=-1)
 
@@ -39,16 +39,18 @@ class Coupling(Transform):
         return self.call_with_intermediates(x)[0]
 
     def call_with_intermediates(self, x: jax.Array) -> tuple[jax.Array, jax.Array]:
-        a, b = self._halves(x)
+        a, b = self._split_halves(x)
         f = self.bijection(self.conditioner(a))
         y = f(b)
-        return self._joined(a, y), f.log_abs_det_jacobian(b, y).sum(-1)
+        return self._join_halves(a, y), f.log_abs_det_jacobian(b, y).sum(-1)
 
     def _inverse(self, y: jax.Array) -> jax.Array:
-        a, b = self._halves(y)
-        return self._joined(a, self.bijection(self.conditioner(a)).inv(b))
+        a, b = self._split_halves(y)
+        return self._join_halves(a, self.bijection(self.conditioner(a)).inv(b))
 
-    def log_abs_det_jacobian(self, x: jax.Array, y: jax.Array, intermediates: Any = None) -> jax.Array:
+    def log_abs_det_jacobian(
+        self, x: jax.Array, y: jax.Array, intermediates: jax.Array | None = None
+    ) -> jax.Array:
         return self.call_with_intermediates(x)[1] if intermediates is None else intermediates
 
     def tree_flatten(self) -> Any:
@@ -57,10 +59,12 @@ class Coupling(Transform):
 
 
 class Autoregressive(InverseAutoregressiveTransform):
-    """y_i = s_i x_i + m_i, with (m_i, log s_i) a function of x_<i and of a context with its own batch.
+    r"""$y_i = s_i x_i + m_i$, where $(m_i, \log s_i)$ is a function of $x_{<i}$ and of a context.
 
-    NumPyro's, but its inverse also takes a y of fewer batch dimensions than the context (one code
-    under many components of a mixture). The inverse takes n steps.
+    It extends NumPyro's transform: y may have fewer batch dimensions than the context in the inverse
+    (one code under many components of a mixture). The inverse takes n steps.
+
+    Reference: Kingma et al. 2016, arXiv:1606.04934.
 
     Args:
         net: a pytree, from ``(..., n)`` to (m_i, log s_i), ``(..., n, 2)``.

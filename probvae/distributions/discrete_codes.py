@@ -1,6 +1,4 @@
-"""Discrete codes as float vectors, so that every net takes them: bits, and one of K."""
-
-from typing import Any
+"""Discrete codes as float vectors, which any net accepts: `Bits` and `OneHotCategorical`."""
 
 import jax
 import jax.numpy as jnp
@@ -10,18 +8,19 @@ from numpyro.distributions import constraints, kl_divergence
 
 from probvae.distributions.bernoulli import BernoulliLogits
 from probvae.distributions.support import check_support
+from probvae.typing import ArrayLike
 
 
 class _OneHot(constraints.ParameterFreeConstraint):
-    """One entry is 1, the others 0 (NumPyro's multinomial support may not stand in a mixture)."""
+    """One entry is 1, the others 0. NumPyro's multinomial support is not allowed in a mixture."""
 
     is_discrete = True
     event_dim = 1
 
-    def __call__(self, x: Any) -> Any:
+    def __call__(self, x: ArrayLike) -> jax.Array:
         return ((x == 0) | (x == 1)).all(-1) & (x.sum(-1) == 1)
 
-    def feasible_like(self, prototype: Any) -> jax.Array:
+    def feasible_like(self, prototype: ArrayLike) -> jax.Array:
         return jnp.zeros_like(prototype).at[..., 0].set(1)
 
     def __repr__(self) -> str:
@@ -32,7 +31,7 @@ ONE_HOT = _OneHot()
 
 
 class Bits(BernoulliLogits):
-    """Bernoulli on logits, elementwise, its draws floats: 0.0 or 1.0."""
+    """Bernoulli on logits, elementwise. Draws are floats: 0.0 or 1.0."""
 
     def sample(self, key: jax.Array, sample_shape: tuple[int, ...] = ()) -> jax.Array:
         """Return draws in the dtype of the logits."""
@@ -40,7 +39,7 @@ class Bits(BernoulliLogits):
 
 
 class OneHotCategorical(dist.Distribution):
-    """log p(e_k) = l_k - log sum_j exp(l_j), for one-hot vectors e_k in R^K, K logits l."""
+    r"""$\log p(e_k) = l_k - \log \sum_j \exp(l_j)$, for one-hot vectors $e_k$ and K logits $l$."""
 
     arg_constraints = {"logits": constraints.real_vector}
     support = ONE_HOT
@@ -56,7 +55,7 @@ class OneHotCategorical(dist.Distribution):
         return jax.nn.one_hot(index, self.event_shape[0], dtype=self.logits.dtype)
 
     @check_support
-    def log_prob(self, value: Any) -> jax.Array:
+    def log_prob(self, value: ArrayLike) -> jax.Array:
         """Return log p(value)."""
         return (value * jax.nn.log_softmax(self.logits)).sum(-1)
 
@@ -67,18 +66,18 @@ class OneHotCategorical(dist.Distribution):
 
     @property
     def variance(self) -> jax.Array:
-        """The entries' p (1 - p)."""
+        """The variance of each entry, p (1 - p)."""
         return self.mean * (1 - self.mean)
 
 
 @kl_divergence.register(BernoulliLogits, BernoulliLogits)
-def _bernoulli(q: BernoulliLogits, p: BernoulliLogits) -> jax.Array:
-    """Sum over both values of q log(q / p)."""
+def _kl_of_bits(q: BernoulliLogits, p: BernoulliLogits) -> jax.Array:
+    """Return the sum over both values of q log(q / p)."""
     on = jax.nn.sigmoid(q.logits) * (log_sigmoid(q.logits) - log_sigmoid(p.logits))
     return on + jax.nn.sigmoid(-q.logits) * (log_sigmoid(-q.logits) - log_sigmoid(-p.logits))
 
 
 @kl_divergence.register(OneHotCategorical, OneHotCategorical)
-def _one_hot(q: OneHotCategorical, p: OneHotCategorical) -> jax.Array:
+def _kl_of_one_hot(q: OneHotCategorical, p: OneHotCategorical) -> jax.Array:
     log_q, log_p = jax.nn.log_softmax(q.logits), jax.nn.log_softmax(p.logits)
     return (jnp.exp(log_q) * (log_q - log_p)).sum(-1)

@@ -1,4 +1,4 @@
-"""The logistic distribution cut into levels."""
+"""`DiscretizedLogistic`: the logistic distribution on grey levels."""
 
 import jax
 import jax.numpy as jnp
@@ -38,20 +38,21 @@ levels = _Levels
 
 
 class DiscretizedLogistic(dist.Distribution):
-    """P(x) = sigmoid((x + h - m) / s) - sigmoid((x - h - m) / s), x = k / (n - 1), k = 0..n-1.
+    r"""The mass of $\mathrm{Logistic}(m, s)$ around each of n levels $x = k / (n - 1)$, k = 0..n-1.
 
-    h = 1 / (2 (n - 1)) is half a level: the mass of Logistic(m, s) around x. The lowest level takes
-    all below it, the highest all above, so that the n masses sum to 1. The difference is computed as
-    sigmoid(b) sigmoid(-a) (1 - exp(a - b)), which is exact at any m and s: no clipping, no
+    $$P(x) = \sigma((x + h - m) / s) - \sigma((x - h - m) / s),$$
+
+    where $h = 1 / (2 (n - 1))$ is half a level. The lowest level has all mass below it and the highest
+    all mass above, so the n masses sum to 1. The density is exact for any m and s, without clipping or
     approximation in the tails.
 
     Args:
-        loc: m, in the data's units, where the range is [0, 1].
+        loc: m, in units in which the data range is [0, 1].
         log_scale: log s.
         num_levels: n.
 
-    Reference: Kingma et al. 2016, arXiv:1606.04934, equation 35 (there a level's mass lies above it);
-    Salimans et al. 2017, arXiv:1701.05517, equation 2.
+    Reference: Kingma et al. 2016, arXiv:1606.04934, equation 35 (there the mass of a level lies above
+    it); Salimans et al. 2017, arXiv:1701.05517, equation 2.
     """
 
     arg_constraints = {"loc": constraints.real, "log_scale": constraints.real}
@@ -78,11 +79,14 @@ class DiscretizedLogistic(dist.Distribution):
     @check_support
     def log_prob(self, value: jax.typing.ArrayLike) -> jax.Array:
         """Return the log probability of each level, in nats."""
+        # With a = (x - h - m) / s and b = (x + h - m) / s, both sigmoids round to 0 or to 1 in the
+        # tails, and their difference to 0. The product of the same value has no cancellation:
+        #   sigmoid(b) - sigmoid(a) = sigmoid(b) sigmoid(-a) (1 - exp(a - b)),    a - b = -2 h / s.
         half, rate = 0.5 / (self.num_levels - 1), jnp.exp(-self.log_scale)
         value = jnp.asarray(value)
         centred = value - self.loc
-        above = jax.nn.log_sigmoid((centred + half) * rate)
-        below = jax.nn.log_sigmoid((half - centred) * rate)
+        above = jax.nn.log_sigmoid((centred + half) * rate)  # log sigmoid(b)
+        below = jax.nn.log_sigmoid((half - centred) * rate)  # log sigmoid(-a)
         width = jnp.log(-jnp.expm1(-2 * half * rate))
         inside = above + below + width
         lowest, highest = value < half, value > 1 - half
@@ -92,14 +96,15 @@ class DiscretizedLogistic(dist.Distribution):
         """Draw from the logistic distribution and round to the nearest level."""
         noise = jax.random.logistic(key, sample_shape + self.batch_shape)
         top = self.num_levels - 1
-        drawn = self.loc + jnp.exp(self.log_scale) * noise
-        return jnp.round(jnp.clip(drawn, 0.0, 1.0) * top) / top
+        x = self.loc + jnp.exp(self.log_scale) * noise
+        return jnp.round(jnp.clip(x, 0.0, 1.0) * top) / top
 
     @property
     def mean(self) -> jax.Array:
-        """The sum of P(x >= k / (n - 1)) over k, / (n - 1): one level at a time."""
+        """The mean: the sum of P(x >= k / (n - 1)) over k = 1..n-1, divided by n - 1."""
         top, rate = self.num_levels - 1, jnp.exp(-self.log_scale)
 
+        # one level at a time: no array (*shape, n)
         def add(k: jax.Array, total: jax.Array) -> jax.Array:
             return total + jax.nn.sigmoid((self.loc - (k + 0.5) / top) * rate)
 
@@ -107,5 +112,5 @@ class DiscretizedLogistic(dist.Distribution):
 
     @property
     def variance(self) -> jax.Array:
-        """Not given: it takes a sum over levels, and the training step asks for it."""
-        raise NotImplementedError("the variance of a DiscretizedLogistic is not computed.")
+        """Not implemented: it needs a sum over all levels."""
+        raise NotImplementedError("the variance of a DiscretizedLogistic is not implemented.")

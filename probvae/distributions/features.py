@@ -1,7 +1,6 @@
-"""A score of x by its distance in a space of features: no density."""
+"""`FeatureDistance`: a score of x by its distance in feature space, which is not a density."""
 
 from collections.abc import Callable
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -12,11 +11,12 @@ from probvae.distributions.support import check_support
 
 
 class FeatureDistance(dist.Distribution):
-    """log_prob(x) = -|phi(x) - phi(loc)|^2 / (2 scale^2), without a constant; all draws are ``loc``.
+    r"""$\log p(x) = -|\phi(x) - \phi(loc)|^2 / (2 \, scale^2)$, without a constant. Draws are ``loc``.
 
     Args:
         loc: ``(batch, *event_shape)``.
-        features: phi, from ``(batch, *event_shape)`` to an array, or a tree of arrays, with a row each.
+        features: phi, from ``(batch, *event_shape)`` to an array or a tree of arrays, one row per
+            datum.
         scale: a positive number.
     """
 
@@ -29,18 +29,18 @@ class FeatureDistance(dist.Distribution):
         super().__init__(loc.shape[:1], loc.shape[1:])
 
     @property
-    def support(self) -> Any:
+    def support(self) -> constraints.Constraint:
         return constraints.independent(constraints.real, len(self.event_shape))
 
-    def sample(self, key: Any, sample_shape: tuple[int, ...] = ()) -> jax.Array:
+    def sample(self, key: jax.Array, sample_shape: tuple[int, ...] = ()) -> jax.Array:
         return jnp.broadcast_to(self.loc, sample_shape + self.loc.shape)
 
     @check_support
     def log_prob(self, value: jax.Array) -> jax.Array:
         if value.ndim > self.loc.ndim:
             return jax.vmap(self.log_prob)(value)
-        each = jax.tree.map(_square, self.features(value), self.features(self.loc))
-        distance = sum(jax.tree.leaves(each), jnp.zeros(()))
+        distances = jax.tree.map(_square, self.features(value), self.features(self.loc))
+        distance = sum(jax.tree.leaves(distances), jnp.zeros(()))
         return -distance / (2 * self.scale**2)
 
     @property

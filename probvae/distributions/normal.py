@@ -1,4 +1,4 @@
-"""Normals from the raw outputs of a net, with scales that a wild output cannot break."""
+"""Normal distributions from the outputs of a net, with bounded scales."""
 
 import jax
 import numpyro.distributions as dist
@@ -7,6 +7,6 @@ from probvae.distributions.log_bounds import bound_scale
 
 
 def diagonal_normal(outputs: jax.Array, bound: float) -> dist.Distribution:
-    """Normal(m, diag(s^2)) from outputs ``(..., n, 2)``: m, and r of ``bounded_scale`` by ``bound``."""
+    """Return Normal(m, diag(s^2)) from outputs ``(..., n, 2)``: m, and r of ``bound_scale``."""
     m, r = outputs[..., 0], outputs[..., 1]
     return dist.Normal(m, bound_scale(r, bound)).to_event(1)

@@ -1,4 +1,4 @@
-"""What stands for a distribution: its mean, its mode where a mean has no meaning, its probabilities."""
+"""Point estimates of a distribution: its centre (mean or mode), and its probabilities."""
 
 from typing import Any
 
@@ -8,11 +8,11 @@ import numpyro.distributions as dist
 
 
 def find_centre(p: dist.Distribution) -> jax.Array:
-    """Return the mean of each entry; the mode of levels without an order, and of ``StudentT``.
+    """Return the mean of each entry, or the mode for unordered levels and ``StudentT``.
 
     The mean of levels 0 and 2 is 1, a level that may never occur. A Student t has no mean for few
-    degrees of freedom, and else the mean is the mode. A distribution says what stands for it by a
-    property ``centre``.
+    degrees of freedom, and otherwise its mean is the mode. A distribution can define its own centre
+    with a property ``centre``.
 
     Args:
         p: any NumPyro distribution.
@@ -33,10 +33,10 @@ def find_centre(p: dist.Distribution) -> jax.Array:
 
 
 def probabilities(p: dist.Distribution) -> Any:
-    """Return the probabilities of an entry's values, where it has few.
+    """Return the probabilities of the values of an entry with few values.
 
     They are ``(..., K)`` for K levels, P(x = 1) for zeros and ones, a tuple of these for blocks of
-    columns, and None for all else.
+    columns, and None for other distributions.
 
     Args:
         p: any NumPyro distribution.

@@ -1,4 +1,4 @@
-"""Distributions on the unit sphere S^(n-1) in R^n."""
+"""Distributions on the unit sphere: `SphericalUniform` and `PowerSpherical`."""
 
 import math
 from typing import Any
@@ -13,12 +13,12 @@ from probvae.distributions.support import check_support
 
 
 def log_area(n: int) -> float:
-    """Log of the area of S^(n-1), 2 pi^(n/2) / Gamma(n/2)."""
+    r"""Return the log of the area of $S^{n-1}$, $2 \pi^{n/2} / \Gamma(n/2)$."""
     return math.log(2) + n / 2 * math.log(math.pi) - math.lgamma(n / 2)
 
 
 class SphericalUniform(dist.Distribution):
-    """p(z) = 1 / area, for |z| = 1 in R^n, n >= 2."""
+    r"""$p(z) = \Gamma(n/2) / (2 \pi^{n/2})$ for $|z| = 1$ in $R^n$, $n \ge 2$: 1 / area."""
 
     arg_constraints: dict[str, Any] = {}
     support = constraints.sphere
@@ -28,8 +28,8 @@ class SphericalUniform(dist.Distribution):
         super().__init__((), (n,), validate_args=validate_args)
 
     def sample(self, key: jax.Array, sample_shape: tuple[int, ...] = ()) -> jax.Array:
-        """Return a normal draw over its length."""
-        return _unit(jax.random.normal(key, (*sample_shape, *self.event_shape)))
+        """Return normal draws, divided by their lengths."""
+        return _normalize(jax.random.normal(key, (*sample_shape, *self.event_shape)))
 
     @check_support
     def log_prob(self, value: jax.Array) -> jax.Array:
@@ -38,12 +38,12 @@ class SphericalUniform(dist.Distribution):
 
     @property
     def mean(self) -> jax.Array:
-        """The centre."""
+        """The centre of the sphere."""
         return jnp.zeros(self.event_shape)
 
     @property
     def variance(self) -> jax.Array:
-        """1 / n for each entry."""
+        """The variance of each entry, 1 / n."""
         return jnp.full(self.event_shape, 1 / self.event_shape[0])
 
     def tree_flatten(self) -> Any:
@@ -55,11 +55,11 @@ class SphericalUniform(dist.Distribution):
 
 
 class PowerSpherical(dist.Distribution):
-    """p(z) = (1 + mu^T z)^kappa / N, |z| = |mu| = 1 in R^n, kappa > 0.
+    r"""$p(z) = (1 + \mu^T z)^\kappa / N$ for $|z| = |\mu| = 1$ in $R^n$, $\kappa > 0$.
 
-    N = 2^(a + b) pi^b Gamma(a) / Gamma(a + b), with b = (n - 1) / 2 and a = b + kappa. A draw is
-    (t, sqrt(1 - t^2) v), t = 2 Beta(a, b) - 1 and v uniform on S^(n-2), its first axis reflected
-    to mu: no rejection, and gradients through it.
+    $N = 2^{a + b} \pi^b \, \Gamma(a) / \Gamma(a + b)$, with $b = (n - 1) / 2$ and $a = b + \kappa$.
+    Draws need no rejection and have gradients in $\mu$ and $\kappa$, unlike those of the von
+    Mises-Fisher distribution.
 
     Args:
         mu: mean directions ``(..., n)``, of length 1.
@@ -86,25 +86,30 @@ class PowerSpherical(dist.Distribution):
 
     @property
     def log_normalizer(self) -> jax.Array:
-        """Log N."""
+        """The log of N."""
         a, b = self._a_b
         return (a + b) * math.log(2) + b * math.log(math.pi) + gammaln(a) - gammaln(a + b)
 
     def sample(self, key: jax.Array, sample_shape: tuple[int, ...] = ()) -> jax.Array:
         """Return draws with gradients in mu and kappa."""
+        # A point of the sphere is (t, sqrt(1 - t^2) v): its height t along the first axis, and v on
+        # S^(n-2). Around the first axis p depends on t alone: t = 2 share - 1, share ~ Beta(a, b), and
+        # v is uniform. A reflection then maps the first axis to mu. In terms of share the radius is
+        # sqrt(1 - t^2) = 2 sqrt(share (1 - share)), and it stays above 0 so that its gradient is
+        # finite.
         shape = (*sample_shape, *self.batch_shape)
         beta_key, key = jax.random.split(key)
         a, b = self._a_b
         share = dist.Beta(a, jnp.full_like(a, b)).sample(beta_key, sample_shape)
-        v = _unit(jax.random.normal(key, (*shape, self.event_shape[0] - 1)))
+        v = _normalize(jax.random.normal(key, (*shape, self.event_shape[0] - 1)))
         least = jnp.finfo(v.dtype).tiny
         radius = 2 * jnp.sqrt(jnp.maximum(share * (1 - share), least))
         y = jnp.concatenate([(2 * share - 1)[..., None], radius[..., None] * v], axis=-1)
-        return _unit(_reflect(y, self.mu))
+        return _normalize(_reflect(y, self.mu))
 
     @check_support
     def log_prob(self, value: jax.Array) -> jax.Array:
-        """Return log p(value), the density over the sphere's area."""
+        """Return log p(value), a density with respect to the area of the sphere."""
         cosine = (self.mu * value).sum(-1)
         least = jnp.finfo(value.dtype).eps
         return self.kappa * jnp.log(jnp.maximum(1 + cosine, least)) - self.log_normalizer
@@ -117,32 +122,33 @@ class PowerSpherical(dist.Distribution):
 
     @property
     def variance(self) -> jax.Array:
-        """Of each entry, from the variance of t and what is left for the others."""
+        """The variance of each entry."""
+        # E[t^2] along mu. As |z| = 1, the n - 1 directions across share 1 - E[t^2] equally.
         a, b = self._a_b
         total = a + b
-        second = (4 * a * b / (total**2 * (total + 1)) + ((a - b) / total) ** 2)[..., None]
-        rest = (1 - second) / (self.event_shape[0] - 1)
+        along = (4 * a * b / (total**2 * (total + 1)) + ((a - b) / total) ** 2)[..., None]
+        across = (1 - along) / (self.event_shape[0] - 1)
         square = self.mu**2
-        return square * second + (1 - square) * rest - self.mean**2
+        return square * along + (1 - square) * across - self.mean**2
 
     def entropy(self) -> jax.Array:
-        """Log N - kappa (log 2 + psi(a) - psi(a + b))."""
+        """Return log N - kappa (log 2 + psi(a) - psi(a + b))."""
         a, b = self._a_b
         return self.log_normalizer - self.kappa * (math.log(2) + digamma(a) - digamma(a + b))
 
 
 @kl_divergence.register(PowerSpherical, SphericalUniform)
-def _to_uniform(q: PowerSpherical, p: SphericalUniform) -> jax.Array:
+def _kl_to_uniform(q: PowerSpherical, p: SphericalUniform) -> jax.Array:
     return log_area(p.event_shape[0]) - q.entropy()
 
 
-def _unit(x: jax.Array) -> jax.Array:
+def _normalize(x: jax.Array) -> jax.Array:
     least = jnp.finfo(x.dtype).tiny
     return x / jnp.sqrt(jnp.maximum(jnp.square(x).sum(-1, keepdims=True), least))
 
 
 def _reflect(y: jax.Array, mu: jax.Array) -> jax.Array:
-    """Householder's reflection that takes the first axis to mu; none is needed where it is mu."""
+    """Apply Householder's reflection of the first axis to mu. It is the identity if they are equal."""
     u = jnp.zeros_like(mu).at[..., 0].set(1.0) - mu
     square = jnp.square(u).sum(-1, keepdims=True)
     square = jnp.where(square > jnp.finfo(mu.dtype).eps ** 2, square, 1.0)

@@ -54,7 +54,7 @@ class ClassAndStyle(AbstractProgramGuide):
         net = nets.register("guide$style", self.net, *shapes, training=scope.training)
         label = scope.context if scope.context_shape == (k,) else None
         partial_y = partly_observed(OneHotCategorical(outputs[..., :k]), label)
-        y = partial_y.filled(numpyro.sample("y", partial_y))
+        y = partial_y.fill_known(numpyro.sample("y", partial_y))
         inputs = jnp.concatenate([outputs[..., k:], y], axis=-1)  # (batch, 2 n + k)
         numpyro.sample("z", self.style.distribution(net(inputs), scope))
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpyro.infer import ELBO, RenyiELBO, Trace_ELBO, TraceGraph_ELBO, TraceMeanField_ELBO
 
 from probvae.compilation import hold_trace_lock
-from probvae.distributions.support import states
+from probvae.distributions.support import list_states
 from probvae.interfaces import AbstractVAE
 from probvae.objectives.enumeration import check_single_site, check_state, explain_refusal
 from probvae.objectives.objective import AbstractObjective
@@ -224,6 +224,6 @@ def _check_enumerable(
     discrete = [name for name, site in guide.items() if not site.reparametrised]
     check_single_site(discrete, f"the guide {guide_name}")
     site = guide[discrete[0]]
-    if states(site.support, site.event_shape) is None:
+    if list_states(site.support, site.event_shape) is None:
         raise ValueError(explain_refusal(discrete[0], site.support, site.event_shape))
     check_state(state, f"ELBO with the guide {guide_name}")

@@ -10,7 +10,7 @@ from numpyro import handlers
 from numpyro.distributions import Distribution
 
 from probvae.compilation import hold_trace_lock
-from probvae.distributions.support import name_support, num_states, states
+from probvae.distributions.support import count_states, list_states, name_support
 from probvae.objectives.terms import Terms, latent_sites, terms, trace_guide
 from probvae.typing import Params, Program, RngKey, Shape
 
@@ -39,7 +39,7 @@ def find_discrete_site(
     check_single_site(discrete)
     fn = sites[discrete[0]]
     support = name_support(fn.support)
-    values = states(support, fn.event_shape)
+    values = list_states(support, fn.event_shape)
     if values is None:
         raise ValueError(explain_refusal(discrete[0], support, fn.event_shape))
     return DiscreteSite(discrete[0], values, fn.batch_shape + fn.event_shape, len(sites) == 1)
@@ -103,7 +103,7 @@ def enumerate_site(
 
 def explain_refusal(name: str, support: str, event_shape: Shape) -> str:
     """Return why a discrete site has too many states to sum over, and what to do."""
-    count = num_states(support, event_shape)
+    count = count_states(support, event_shape)
     got = f"{count} states" if count else f"support {support} and event shape {event_shape}"
     return (
         f'ELBO expects a discrete code of at most 1024 states (10 bits, or one of 1024); site "{name}" '

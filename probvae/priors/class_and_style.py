@@ -59,7 +59,7 @@ class ClassAndStyle(AbstractProgramPrior):
         partial_y = partly_observed(p_y, scope.context)
         if scope.context is not None:
             numpyro.sample("label", p_y.mask(partial_y.known), obs=scope.context)
-        y = partial_y.filled(numpyro.sample("y", partial_y))
+        y = partial_y.fill_known(numpyro.sample("y", partial_y))
         style_scope = scope._replace(context=y, context_shape=shape)
         z = numpyro.sample("z", self.style.distribution(style_scope))
         return jnp.concatenate([self.style.code(z), y], axis=-1)
