@@ -221,8 +221,8 @@ def test_through_the_command_line(name, options, tmp_path):
     part = {"autoencoder": "PointMass", "perceptual": "PerceptualDistance"}.get(name)
     assert ("There is no test log p(x)" in report) == (part is not None)
     if part:
-        assert f"{part} is none" in report
-        assert f"{part} is none" in " ".join(lines)
+        assert f"{part} has none" in report
+        assert f"{part} has none" in " ".join(lines)
     if (
         name == "multi_rate"
     ):  # evaluated at the beta in [low, high] that is nearest to the ELBO's own weight
