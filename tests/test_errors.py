@@ -206,7 +206,7 @@ def test_fitted_refuses_what_does_not_fit():
 
 def test_a_likelihood_that_is_no_density_has_no_log_prob():
     fitted = fitting(vae=tiny(likelihood=parts.NoDensity()))()
-    with pytest.raises(ValueError, match="log p.x. needs a density .* NoDensity is none"):
+    with pytest.raises(ValueError, match="log p.x. needs a density .* NoDensity has none"):
         fitted.log_prob(X, rng_key=KEY, num_particles=2)
 
 

@@ -158,7 +158,7 @@ MODELS = [
         {"b": Fitted(oracle.vae(d=9), {}, History({}, {}, {}))},
         r"event shape: 'a': \(10,\); 'b': \(9,\)",
     ),
-    ({"b": fitted(posterior=guides.PointMass())}, "PointMass is none"),
+    ({"b": fitted(posterior=guides.PointMass())}, "PointMass has none"),
     ({}, "two or more by name"),
 ]
 
