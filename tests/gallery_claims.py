@@ -445,7 +445,9 @@ def autoencoder(case):
     assert last(case.fitted, "log_likelihood") > last(case.plain, "log_likelihood") + 1
     assert last(case.fitted, "kl") > 10  # -log p(z): nothing holds the codes near a prior
     for bound in (case.fitted.log_prob, case.fitted.elbo):
-        with pytest.raises(ValueError, match="log p.x. needs a density q.z.x., and the guide PointMass has none"):
+        with pytest.raises(
+            ValueError, match="log p.x. needs a density q.z.x., and the guide PointMass has none"
+        ):
             bound(x, rng_key=KEY, num_particles=2)
 
 
@@ -462,7 +464,9 @@ def perceptual(case):
     assert error(case.fitted, x) > error(plain, x)
     kl = [float(read(fitted, x).total_kl.mean()) for fitted in (case.fitted, plain)]
     assert kl[0] < kl[1]
-    with pytest.raises(ValueError, match="needs a density p.x.z., and the likelihood PerceptualDistance has none"):
+    with pytest.raises(
+        ValueError, match="needs a density p.x.z., and the likelihood PerceptualDistance has none"
+    ):
         case.fitted.log_prob(x, rng_key=KEY, num_particles=2)
 
 
