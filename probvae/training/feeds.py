@@ -196,7 +196,7 @@ def make_feed(
         ValueError: for several devices and streamed data.
     """
     if not any(isinstance(data.x, StreamedData) for data in (train, valid) if data is not None):
-        return ResidentFeed(devices.shard(train), devices.shard(valid))
+        return ResidentFeed(devices.shard(train), valid and devices.shard(valid))
     if isinstance(devices, DataParallel):
         raise ValueError(
             "DataParallel splits data in memory, but these data are streamed. Omit `devices`, or pass "

@@ -85,10 +85,8 @@ class DataParallel:
                 "devices=DataParallel(jax.devices()[:k])."
             )
 
-    def shard(self, data: Batch | None) -> "ShardedBatch | None":
+    def shard(self, data: Batch) -> "ShardedBatch":
         """Return data of which each device holds its share of the rows. No device receives more."""
-        if data is None:
-            return None
         n, mesh = len(data.x), self.mesh
         share = -(-n // mesh.size)
 
@@ -121,7 +119,7 @@ class DataParallel:
 class OneDevice:
     """JAX's default device, which holds all data and parameters."""
 
-    def shard(self, data: Batch | None) -> Batch | None:
+    def shard(self, data: Batch) -> Batch:
         """Return data on the device."""
         return jax.device_put(data)
 

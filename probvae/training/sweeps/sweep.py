@@ -183,11 +183,11 @@ def _choose_width(at_once: int | None, num_members: int) -> int:
 
 
 def list_sweepable(
-    objective: Objective, optimizer: optax.GradientTransformation
+    objective: Objective, optimizer: optax.GradientTransformation | None
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Return the names that can be swept: weights of the objective, numbers of the optimizer."""
     weights = objective.scheduled if isinstance(objective, AbstractObjective) else ()
-    return weights, _list_hyperparams(optimizer)
+    return weights, () if optimizer is None else _list_hyperparams(optimizer)
 
 
 def _split_by_kind(
