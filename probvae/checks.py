@@ -1,7 +1,7 @@
-"""Checks of arguments and of a part's fields: kinds, numbers, sizes, keys, functions.
+"""Checks of arguments and of a part's fields: kinds, numbers, sizes, keys and functions.
 
-A field's annotation states what it may hold: ``components: PositiveInt``. ``Checked`` checks every field
-when the part is made, so a part writes a check of its own only for what one field cannot say.
+A field's annotation states its valid values: ``components: PositiveInt``. ``Checked`` checks every
+field when a part is made. A part has its own checks only for conditions on several fields.
 """
 
 import inspect
@@ -35,9 +35,9 @@ WORDS = {
 
 @dataclass(frozen=True)
 class Requirement:
-    """What a value of the right kind must satisfy, with the words that an error uses.
+    """A condition on a value of the right kind, with its words for errors.
 
-    Without ``holds`` every value of the kind is right: the words only replace the name of the kind.
+    Without ``holds`` there is no condition, and the words replace the name of the kind.
     """
 
     words: str
@@ -65,7 +65,7 @@ LOOSER = "looser"  # the metadata of a field that bounds a log scale
 def scale_bound(default: float, *, looser: float) -> Any:
     """Declare a field that bounds the logarithm of a scale, so that ``diagnose`` finds it.
 
-    ``diagnose`` moves each such bound in its looser direction and measures what the ELBO gains.
+    ``diagnose`` loosens each such bound and measures the gain in ELBO.
 
     Args:
         default: the bound, in nats.
@@ -75,10 +75,11 @@ def scale_bound(default: float, *, looser: float) -> Any:
 
 
 class Checked:
-    """A dataclass whose fields are of the kinds that their annotations say.
+    """A dataclass whose fields are checked against their annotations.
 
-    What the part's own ``__post_init__`` compares or counts is looked at before it; the rest after it,
-    since it has better words for what it knows.
+    Numbers, flags, paths, functions and tuples are checked before the part's own ``__post_init__``,
+    which may then compare, call or iterate them. Other fields are checked after it, as it has more
+    specific errors for them.
     """
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
@@ -104,17 +105,18 @@ def _around(own: Callable[[Any], None]) -> Callable[[Any], None]:
 
 
 def _is_first(kind: Any) -> bool:
-    """Whether parts compare, count or call what is of a kind without a look at it."""
+    """Tell whether a ``__post_init__`` may use fields of a kind without its own check."""
     if typing.get_origin(kind) is Annotated:
         return True
     return kind in (float, bool, PATH, float | int) or _is_function(kind) or _is_tuple(kind)
 
 
 def check_fields(part: Any, *, only: Callable[[Any], bool] = lambda kind: True) -> None:
-    """Raise unless the fields of a part are of the kinds that their annotations say.
+    """Raise unless the fields of a part match their annotations.
 
     Raises:
-        TypeError: for a value of another kind; the message names the part, the field and the kind.
+        TypeError: for a value of another kind. The error names the part, the field and the kind.
+        ValueError: for a value that breaks a ``Requirement``.
     """
     for field in fields(part):
         if field.init and only(field.type):
@@ -123,20 +125,20 @@ def check_fields(part: Any, *, only: Callable[[Any], bool] = lambda kind: True) 
 
 
 def check_finite(part: Any) -> None:
-    """Raise ValueError where a field of a part is a number that is NaN or infinite."""
+    """Raise ValueError if a field of a part is NaN or infinite."""
     for field in fields(part):
         value = getattr(part, field.name) if field.init else None
         if isinstance(value, float | np.floating) and not np.isfinite(value):
             name = f"{type(part).__name__}({field.name}=...)"
-            raise ValueError(f"{name} expects a finite number; got {value!r}. Give one.")
+            raise ValueError(f"{name} expects a finite number; got {value!r}.")
 
 
 def check_kind(name: str, value: Any, kind: Any) -> None:
-    """Raise unless a value is of a kind: a class, a number, a function, a tuple of these.
+    """Raise unless a value is of a kind: a class, a number, a function, or a tuple of these.
 
     Raises:
         TypeError: for a value of another kind.
-        ValueError: for a value of the kind that breaks the ``Requirement`` of an ``Annotated`` kind.
+        ValueError: for a value that breaks the ``Requirement`` of an ``Annotated`` kind.
     """
     if not _fits(value, kind):
         wrong = ValueError if _fits(value, kind, bare=True) else TypeError
@@ -144,7 +146,7 @@ def check_kind(name: str, value: Any, kind: Any) -> None:
 
 
 def _split_annotated(kind: Any) -> tuple[Any, tuple[Requirement, ...]]:
-    """Return the kind without its annotations, and its requirements. ``X | None`` has none of its own."""
+    """Return the kind without its annotations, and its requirements. ``X | None`` has none."""
     if typing.get_origin(kind) is not Annotated:
         return kind, ()
     plain, *notes = typing.get_args(kind)
@@ -152,7 +154,7 @@ def _split_annotated(kind: Any) -> tuple[Any, tuple[Requirement, ...]]:
 
 
 def _fits(value: Any, kind: Any, *, bare: bool = False) -> bool:
-    """Whether a value is of a kind; with ``bare``, whatever its requirements."""
+    """Tell whether a value is of a kind. With ``bare``, ignore its requirements."""
     if typing.get_origin(kind) is Annotated:
         plain, requirements = _split_annotated(kind)
         return _fits(value, plain) and (bare or all(each.holds(value) for each in requirements))
@@ -185,7 +187,7 @@ def _is_tuple(kind: Any) -> bool:
 
 
 def _is_part(value: Any) -> bool:
-    """Whether something is a class of parts, which makes a part and is none."""
+    """Tell whether a value is a class of parts, which the user forgot to call."""
     return isinstance(value, type) and issubclass(value, Checked)
 
 
@@ -199,9 +201,9 @@ def _words(kind: Any) -> str:
     if typing.get_origin(kind) in (typing.Union, types.UnionType):
         return " or ".join(_words(each) for each in typing.get_args(kind))
     if _is_function(kind):
-        return "a function (as a net its recipe, such as nets.MLP((300, 300)))"
+        return "a function (for a net, a recipe such as nets.MLP((300, 300)))"
     if typing.get_origin(kind) is tuple:
-        return f"a tuple, each of it {_words(typing.get_args(kind)[0])}"
+        return f"a tuple with {_words(typing.get_args(kind)[0])} in each place"
     return f"a {getattr(kind, '__name__', str(kind)).removeprefix('Abstract')}"
 
 
@@ -210,35 +212,35 @@ def _hint(value: Any) -> str:
 
 
 def format_value(value: Any) -> str:
-    """Return a value as an error names it: on one line, and short."""
+    """Return a value as short text on one line, for an error."""
     text = " ".join(repr(value).split())
     return text if len(text) <= 80 else f"a {type(value).__name__}, {text[:60]}..."
 
 
 def signature_error(function: Any, *args: Any, **kwargs: Any) -> str:
-    """Return why something cannot be called on these; "" where it can, or has no signature to say."""
+    """Return why a value cannot be called with these arguments. "" if it can, or has no signature."""
     if not callable(function):
-        return "it is no function"
+        return "it is not a function"
     try:
         inspect.signature(function).bind(*args, **kwargs)
     except TypeError as error:
         return str(error)
-    except ValueError:  # of some that are written in C
+    except ValueError:  # of some functions that are written in C
         return ""
     return ""
 
 
 def check_function(name: str, function: Any, *args: Any, such_as: str) -> None:
-    """Raise TypeError unless something can be called on so many arguments."""
-    why = signature_error(function, *args)
-    if why:
+    """Raise TypeError unless a value can be called with these arguments."""
+    reason = signature_error(function, *args)
+    if reason:
         raise TypeError(
-            f"{name} expects a function, such as {such_as}; got {format_value(function)}: {why}."
+            f"{name} expects a function, such as {such_as}; got {format_value(function)}: {reason}."
         )
 
 
 def to_shape(name: str, value: Any) -> tuple[int, ...]:
-    """Return a tuple of positive integers as one of Python's own; raise for anything else."""
+    """Return a list or tuple of positive integers as a tuple of ``int``. Raise for other values."""
     if isinstance(value, list | tuple) and all(_is_size(n) for n in value):
         return tuple(int(n) for n in value)
     raise ValueError(f"{name} expects a tuple of positive integers; got {value!r}.")
@@ -264,15 +266,15 @@ def check_number(name: str, value: Any, kind: Any) -> None:
 
 
 def check_positive_integer(name: str, value: Any) -> None:
-    """Raise unless ``value`` is a positive integer, of a size that an array can have."""
+    """Raise unless ``value`` is a positive integer that can be the size of an array."""
     if not isinstance(value, int | np.integer) or isinstance(value, bool) or value < 1:
         raise ValueError(f"{name} expects a positive integer; got {format_value(value)}.")
     if value >= MOST:
-        raise ValueError(f"{name} expects a positive integer below 2^31; got {value}. Take fewer.")
+        raise ValueError(f"{name} expects a positive integer below 2^31; got {value}.")
 
 
 def check_draw_arguments(rng_key: Any, **counts: Any) -> None:
-    """Raise unless there is a key, and each count of what is to be drawn is a positive integer."""
+    """Raise unless ``rng_key`` is a key and each number of draws is a positive integer."""
     check_key(rng_key)
     for name, count in counts.items():
         check_positive_integer(name, count)

@@ -1,6 +1,4 @@
-"""What to say of a table before a net sees it: are its columns of a size that nets learn from?"""
-
-from typing import Any
+"""Warnings about columns of a table whose scales are hard for nets to learn from."""
 
 import numpy as np
 from numpyro.distributions import constraints
@@ -8,6 +6,7 @@ from numpyro.distributions import constraints
 from probvae.data import Cast
 from probvae.data_description import DataSummary, Ranges, warn_user
 from probvae.data_remedies import list_blocks
+from probvae.interfaces import AbstractLikelihood
 
 FAR = 3.0  # of a column's mean from 0, in its standard deviations
 WIDE = 5.0  # of a column's standard deviation from 1, as a factor
@@ -15,52 +14,52 @@ APART = 100.0  # of two columns' standard deviations, as a factor
 RARE = 20.0  # standard deviations: a column with a wider range is constant but for a few rows
 
 
-def describe_unscaled_columns(likelihood: Any, x: np.ndarray) -> str | None:
-    """Return a note where real-valued columns are far from mean 0 and standard deviation 1, or None.
+def describe_unscaled_columns(likelihood: AbstractLikelihood, x: np.ndarray) -> str | None:
+    """Return a note on real-valued columns far from mean 0 and standard deviation 1, or None.
 
-    ``fit`` itself warns of columns whose scales are far apart, so nothing is said of these here.
+    ``fit`` itself warns about columns whose scales are far apart, so they give no note.
 
     Args:
-        likelihood: tells which columns are real-valued.
-        x: columns are the entries of vectors. Nothing is said of images and arrays.
+        likelihood: its support tells which columns are real-valued.
+        x: vectors ``(n, columns)``. Images and other arrays give no note.
     """
     if x.ndim != 2:
         return None
-    describer = DataSummary(x.shape[1:], Cast())
-    describer.add(x, x, None)
-    ranges = _real_columns(likelihood, describer.description().x)
+    data_summary = DataSummary(x.shape[1:], Cast())
+    data_summary.add(x, x, None)
+    ranges = _real_columns(likelihood, data_summary.description().x)
     mean, sd = np.asarray(ranges.mean), np.asarray(ranges.sd)
     far = (np.abs(mean) > FAR * sd).any() or (np.abs(np.log(sd)) > np.log(WIDE)).any()
     return f"note: {_describe_columns(ranges)}" if far and not _are_apart(ranges) else None
 
 
-def warn_of_column_scales(likelihood: Any, ranges: Ranges) -> None:
-    """Warn of real-valued columns on very different scales: one learned scale cannot serve them all."""
+def warn_of_column_scales(likelihood: AbstractLikelihood, ranges: Ranges) -> None:
+    """Warn about real-valued columns on very different scales, which one learned scale cannot model."""
     real = _real_columns(likelihood, ranges)
     if _are_apart(real):
         warn_user(_describe_columns(real))
 
 
 def _describe_columns(ranges: Ranges) -> str:
-    """Describe the columns, and what to give in their place.
+    r"""Return the scales of the columns, and the advice to standardise them.
 
-    Weights start for inputs and outputs of about size 1: columns of another take far more steps. With
-    y = (x - m) / s for each column, log p(x) = log p(y) - sum log s, in nats.
+    Initial weights suit inputs and outputs of about size 1. Other scales take far more steps. With
+    $y = (x - m) / s$ for each column, $\log p(x) = \log p(y) - \sum \log s$ in nats.
     """
     mean, sd = np.asarray(ranges.mean), np.asarray(ranges.sd)
     return (
         f"the columns of x have means from {mean.min():.3g} to {mean.max():.3g} and standard "
         f"deviations from {sd.min():.3g} to {sd.max():.3g}; nets learn best near 0 and 1. Standardise: "
-        "give (x - mean) / sd of each column instead. log p(x) is then what is reported, "
+        "use (x - mean) / sd of each column instead. Then log p(x) is the reported value "
         f"{-np.log(sd).sum():+.2f} nats (minus the sum of log sd)."
     )
 
 
-def _real_columns(likelihood: Any, ranges: Ranges) -> Ranges:
-    """Return the ranges of the real-valued columns that vary; of none where x is no vector."""
+def _real_columns(likelihood: AbstractLikelihood, ranges: Ranges) -> Ranges:
+    """Return the ranges of the real-valued columns that vary: none if x is not a vector."""
     varies = np.zeros(len(ranges.sd), bool)
-    for _, columns, part in list_blocks(likelihood):
-        varies[columns] = part.support is constraints.real
+    for block in list_blocks(likelihood):
+        varies[block.columns] = block.likelihood.support is constraints.real
     with np.errstate(invalid="ignore"):
         varies &= np.asarray(ranges.sd) > 0
     return Ranges(*(tuple(np.asarray(each)[varies].tolist()) for each in ranges))
@@ -69,8 +68,8 @@ def _real_columns(likelihood: Any, ranges: Ranges) -> Ranges:
 def _are_apart(ranges: Ranges) -> bool:
     """Tell whether the scales of columns are far apart.
 
-    A pixel that is dark in nearly all images has a small standard deviation beside a wide range. It is
-    no column in another unit, so it does not count.
+    A pixel that is dark in nearly all images has a small standard deviation and a wide range. It is not
+    a column in another unit, so it is ignored.
     """
     low, high, _, sd = (np.asarray(each) for each in ranges)
     sd = sd[high - low <= RARE * sd]

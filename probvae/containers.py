@@ -1,7 +1,8 @@
-"""The containers that data come in, read as arrays: masked arrays, frames, sparse matrices, tensors."""
+"""Convert containers of data to arrays: masked arrays, frames, sparse matrices, tensors and lists."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from decimal import Decimal
+from itertools import islice
 from numbers import Number
 from typing import Any, NamedTuple
 
@@ -11,27 +12,28 @@ import numpy as np
 
 from probvae.checks import format_value
 from probvae.precision import to_jax_dtype
+from probvae.typing import DataLike
 
 ONE_HOT = "Encode categories as one-hot columns: np.eye(levels)[codes], or pandas.get_dummies(frame)."
 
 
 class Values(NamedTuple):
-    """Real numbers, and which of them the container says are there: None where all are."""
+    """Real numbers, and a mask that is True where they are observed. None if all are."""
 
     array: Any  # np.ndarray or jax.Array
     observed: np.ndarray | None = None
 
 
-def read_values(name: str, value: Any) -> Values:
-    """Return the numbers that a container holds, as NumPy's or JAX's array.
+def read_values(name: str, value: DataLike) -> Values:
+    """Return the numbers in a container as an array of NumPy or JAX.
 
-    Missing are the entries under the mask of ``numpy.ma``, ``pandas.NA`` and ``None``. NaN is a number
-    here: whether it may stand there is for the caller to say.
+    Entries are missing under the mask of a ``numpy.ma`` array, and if they are ``pandas.NA`` or
+    ``None``. NaN is a number here. The caller decides whether NaN is allowed.
 
     Raises:
-        TypeError: for text, objects, complex numbers, dates, and containers that hold more than one
-            array. The message names the container's own way to an array.
-        ValueError: for rows of several lengths.
+        TypeError: for text, objects, complex numbers, dates, and containers of several arrays. The
+            error says how to get an array from the container.
+        ValueError: for rows of different lengths.
     """
     if isinstance(value, jax.Array):
         check_real(name, value.dtype)
@@ -50,70 +52,76 @@ def read_values(name: str, value: Any) -> Values:
     return Values(to_jax_dtype(array), observed)
 
 
-def to_numbers(name: str, value: Any) -> Any:
-    """Return an array of real numbers, as NumPy's or JAX's; a traced one is passed.
+def to_numbers(name: str, value: DataLike) -> Any:
+    """Return an array of real numbers, of NumPy or JAX. It may be traced.
 
     Raises:
-        TypeError: for text, objects, complex numbers and what is no array.
-        ValueError: for lists of several lengths, and where entries are missing (``numpy.ma``).
+        TypeError: for text, objects, complex numbers, and for anything but one array.
+        ValueError: for lists of different lengths, and for missing entries (``numpy.ma``).
     """
     array, observed = read_values(name, value)
     if observed is not None:
         raise ValueError(
-            f"{name} holds {int((~observed).sum())} masked or missing entries; expected all of them "
-            "here. Give values and mask apart, x.data and mask=~x.mask, or fill them in: x.filled(0)."
+            f"{name} expects complete data; got {int((~observed).sum())} masked or missing entries. "
+            "Pass values and mask separately, x.data and mask=~x.mask, or fill them: x.filled(0)."
         )
     return array
 
 
-def is_sparse(value: Any) -> bool:
-    """Tell whether a value is a sparse matrix of SciPy's form."""
+def is_sparse(value: DataLike) -> bool:
+    """Tell whether a value is a sparse matrix with SciPy's methods."""
     return hasattr(value, "tocsr") and hasattr(value, "toarray")
 
 
-def check_container(name: str, value: Any) -> None:
-    """Raise TypeError for a container that holds no array, or more than one; name the way to one."""
-    if value is None or isinstance(value, str | bytes | set | frozenset):
-        raise TypeError(f"{name} expects an array of numbers; got {format_value(value)}.")
+def check_container(name: str, value: DataLike) -> None:
+    """Raise TypeError for a container that holds no array, or several. The error names the remedy."""
+    problem = _container_problem(value)
+    if problem is not None:
+        raise TypeError(f"{name} expects an array of numbers; got {problem}")
+
+
+def _container_problem(value: DataLike) -> str | None:
+    """Return why a container is not one array, and how to get one from it. None if it is."""
     kind = type(value).__name__
+    if value is None or isinstance(value, str | bytes | set | frozenset):
+        return f"{format_value(value)}."
     if isinstance(value, Mapping):
-        keys = ", ".join(repr(key) for key in list(value)[:5])
-        raise TypeError(
-            f"{name} expects one array of numbers; got a {kind} with the keys {keys}"
-            f"{', ...' if len(value) > 5 else ''}. Put its columns side by side: "
+        return (
+            f"a {kind} with the keys {_list_names(value)}. Put its columns side by side: "
             "np.column_stack(list(columns.values())). Or give the array of one key."
         )
     if all(hasattr(value, field) for field in ("X", "obs", "var")):
-        raise TypeError(
-            f"{name} expects an array of numbers; got a {kind}, which holds several. Give the one that "
-            'is modelled: adata.X for its main matrix, adata.layers["counts"] for counts.'
+        return (
+            f"a {kind}, which holds several. Give the one to model: adata.X for its main matrix, "
+            'adata.layers["counts"] for counts.'
         )
     if hasattr(value, "column_names") and not hasattr(value, "__array__"):
-        columns = ", ".join(repr(column) for column in list(value.column_names)[:5])
-        raise TypeError(
-            f"{name} expects an array of numbers; got a {kind} with the columns {columns}. Give one "
-            'column as an array, np.asarray(dataset.with_format("numpy")["counts"]), or all as a '
-            "frame, dataset.to_pandas()."
+        return (
+            f"a {kind} with the columns {_list_names(value.column_names)}. Give one as an array: "
+            'np.asarray(dataset.with_format("numpy")["counts"]). Or give all: dataset.to_pandas().'
         )
     if isinstance(value, Iterator):
-        raise TypeError(
-            f"{name} expects an array of numbers; got a {kind}, an iterator that can be read once. "
-            "Stack its rows: np.stack(list(rows))."
-        )
+        return f"a {kind}, an iterator that can be read once. Stack its rows: np.stack(list(rows))."
     if hasattr(value, "__iter__") and not hasattr(value, "__getitem__") and not _holds_array(value):
-        raise TypeError(
-            f"{name} expects an array of numbers; got a {kind}, which gives batches one after the "
-            "other. Concatenate them, np.concatenate([np.asarray(x) for x in loader]) (x, _ where "
-            "labels come with x), or give what it reads from, loader.dataset."
+        return (
+            f"a {kind}, which yields batches. Concatenate them, np.concatenate([np.asarray(x) for x in "
+            "loader]) (x, _ if labels come with x), or give its data set, loader.dataset."
         )
+    return None
 
 
-def _holds_array(value: Any) -> bool:
+def _list_names(names: Iterable) -> str:
+    """Return the first five names, quoted."""
+    first = list(islice(names, 6))
+    return ", ".join([repr(name) for name in first[:5]] + ["..."] * (len(first) > 5))
+
+
+def _holds_array(value: DataLike) -> bool:
     return hasattr(value, "__array__") or hasattr(value, "__array_interface__")
 
 
-def _as_array(name: str, value: Any) -> np.ndarray:
-    """Return a container as NumPy's array; one of ``numpy.ma`` keeps its mask."""
+def _as_array(name: str, value: DataLike) -> np.ndarray:
+    """Return a container as a NumPy array. A ``numpy.ma`` array keeps its mask."""
     parts = value if isinstance(value, list | tuple) else ()
     try:
         if any(isinstance(part, np.ma.MaskedArray) for part in parts):
@@ -122,7 +130,7 @@ def _as_array(name: str, value: Any) -> np.ndarray:
             array = np.asanyarray(value)
     except (ValueError, TypeError) as error:
         raise ValueError(
-            f"{name} expects an array of numbers; got a {type(value).__name__} that makes none "
+            f"{name} expects an array of numbers; a {type(value).__name__} could not be converted "
             f"({error}). Give every row the same length: np.stack(rows)."
         ) from None
     except Exception as error:
@@ -134,7 +142,7 @@ def _as_array(name: str, value: Any) -> np.ndarray:
 
 
 def split_mask(array: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
-    """Return an array without its mask, and where it is observed: None where nothing is masked."""
+    """Return an array without its mask, and where it is observed. None if nothing is masked."""
     if not isinstance(array, np.ma.MaskedArray):
         return array, None
     hidden = np.ma.getmask(array)
@@ -146,15 +154,15 @@ def _join_masks(a: np.ndarray | None, b: np.ndarray | None) -> np.ndarray | None
     return b if a is None else a if b is None else a & b
 
 
-def _is_frame(value: Any) -> bool:
+def _is_frame(value: DataLike) -> bool:
     return hasattr(value, "iloc") and (hasattr(value, "columns") or hasattr(value, "dtype"))
 
 
 def _read_frame(name: str, frame: Any) -> tuple[np.ndarray, np.ndarray | None]:
     """Return a pandas frame or series as one array, and where it is observed.
 
-    Columns are read one by one. NumPy's view of the whole is an array of objects as soon as one column
-    is of an extension type, or bool beside float.
+    It reads columns one by one. NumPy would make an array of objects from a frame with a column of an
+    extension type, or with bool and float columns.
     """
     if not hasattr(frame, "columns"):
         return _read_column(name, frame.name, frame)
@@ -166,9 +174,9 @@ def _read_frame(name: str, frame: Any) -> tuple[np.ndarray, np.ndarray | None]:
         raise ValueError(f"{name} expects at least one column of numbers; got a frame without columns.")
     array = np.empty(frame.shape, np.result_type(*(values for values, _ in columns)))
     observed = np.ones(frame.shape, bool)
-    for i, (values, there) in enumerate(columns):
+    for i, (values, observed_column) in enumerate(columns):
         array[:, i] = values
-        observed[:, i] = True if there is None else there
+        observed[:, i] = True if observed_column is None else observed_column
     return array, None if observed.all() else observed
 
 
@@ -177,7 +185,7 @@ def _is_plain(dtype: Any) -> bool:
 
 
 def _read_column(name: str, label: Any, column: Any) -> tuple[np.ndarray, np.ndarray | None]:
-    """Return a column of numbers and where it is observed; raise TypeError, by its name, for text."""
+    """Return a column of numbers and where it is observed. Raise TypeError with its name for text."""
     dtype, place = column.dtype, f"{name}: column {_quote_names(label)}"
     if _is_plain(dtype):
         return column.to_numpy(), None
@@ -197,23 +205,23 @@ def _quote_names(label: Any) -> str:
 
 
 def _read_objects(name: str, array: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
-    """Return an array of Python's numbers as floats, and where there is none: None or pandas.NA."""
+    """Return an array of Python numbers as floats, and where they are missing: None or pandas.NA."""
     cells = array.reshape(-1)
     missing = np.fromiter((_is_missing(cell) for cell in cells), bool, len(cells))
     if missing.all() and len(cells):
-        raise TypeError(f"{name} expects numbers; got dtype object, with no number among the values.")
+        raise TypeError(f"{name} expects numbers; got dtype object without a number.")
     for cell in cells[~missing]:
         real = isinstance(cell, Number | Decimal | np.bool_) and not isinstance(cell, complex)
         if not real:
             raise TypeError(
-                f"{name} expects numbers; got dtype object, with {format_value(cell)} among the values. "
+                f"{name} expects numbers; got dtype object with the value {format_value(cell)}. "
                 f"{ONE_HOT if isinstance(cell, str) else 'Give numbers in every entry.'}"
             )
     values = np.full(len(cells), np.nan)
     try:
         values[~missing] = cells[~missing].astype(np.float64)
     except OverflowError:
-        raise ValueError(f"{name} holds an integer beyond 1e308. Divide by a unit first.") from None
+        raise ValueError(f"{name} holds an integer above 1e308. Divide by a unit first.") from None
     return values.reshape(array.shape), missing.reshape(array.shape) if missing.any() else None
 
 
@@ -222,9 +230,9 @@ def _is_missing(cell: Any) -> bool:
 
 
 def check_real(name: str, dtype: Any) -> None:
-    """Raise TypeError unless a dtype is one of real numbers."""
+    """Raise TypeError unless a dtype holds real numbers."""
     if isinstance(dtype, np.dtype) and dtype.names:
-        fields = ", ".join(repr(field) for field in dtype.names[:5])
+        fields = _list_names(dtype.names)
         raise TypeError(
             f"{name} expects an array of numbers; got a structured array with the fields {fields}. Put "
             "them side by side: numpy.lib.recfunctions.structured_to_unstructured(x)."
@@ -235,7 +243,7 @@ def check_real(name: str, dtype: Any) -> None:
         return
     kind = getattr(dtype, "kind", "O")
     remedy = {
-        "c": "Give real and imaginary parts as columns of their own: x.view(float).",
+        "c": "Give real and imaginary parts as separate columns: x.view(float).",
         "M": "Subtract a start and divide by a unit: (x - x.min()) / np.timedelta64(1, 's').",
         "m": "Divide by a unit: x / np.timedelta64(1, 's').",
     }.get(kind, ONE_HOT)

@@ -1,30 +1,30 @@
-"""What a fit knows of its training data, and how new data compare with them."""
+"""Ranges of the training data, and how new data differ from them."""
 
 import json
 import re
 import sys
 import warnings
 from dataclasses import asdict, dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from probvae import data as observations
 from probvae.checks import format_value
-from probvae.typing import Shape
+from probvae.typing import ArrayLike, Observation, Shape
 
 MOST_COLUMNS = 1000  # longer vectors, and arrays of several axes, have one range for all entries
-FAR = 3.0  # widths of the training range beyond its ends
-VERY_FAR = 10.0  # the same, where the data are too few to tell outliers from other units
+FAR = 3.0  # distance outside the training range, in widths of it
+VERY_FAR = 10.0  # the same for few data, which may be outliers
 FEWEST_ROWS = 3
-ABSURD = 1e4  # widths: of a single cell of validation data
+ABSURD = 1e4  # widths, for a single entry of validation data
 CODES = (99, 999, 9999, 99999, 999999, 32767, 32768)  # usual fill values, of either sign
 FAR_FOR_A_CODE = 30.0  # widths
-INSIDE = ("probvae", "jaxtyping", "beartype")  # the last two check types around our functions, in tests
+INSIDE = ("probvae", "jaxtyping", "beartype")  # the last two wrap functions to check types in tests
 
 
 class Ranges(NamedTuple):
-    """Lowest and highest value, mean and standard deviation of each column, or one of all entries."""
+    """Lowest and highest value, mean and standard deviation: of each column, or of all entries."""
 
     low: tuple[float, ...]
     high: tuple[float, ...]
@@ -39,17 +39,17 @@ class Ranges(NamedTuple):
 
 @dataclass(frozen=True)
 class DataDescription:
-    """What the training data of a fit looked like: ``Fitted.data``, kept in its file.
+    """A description of the training data, ``Fitted.data``, which is saved with a fit.
 
     Attributes:
-        event_shape: of one datum.
-        dtype: of the training data as they were given.
-        num_rows: how many there were.
-        observation: the observation that they went through, as text; "" for none.
+        event_shape: shape of one datum.
+        dtype: dtype of the training data before conversion.
+        num_rows: number of rows.
+        observation: the observation applied to them, as text. "" for none.
         given_range: lowest and highest value before the observation.
-        x: ranges after it: of the data as the likelihood scores them. One per column, where a datum is
-            a vector of at most 1000 entries; otherwise one for all entries.
-        context: ranges of the context, likewise; None without a context.
+        x: ranges after the observation. There is one range per column for vectors of at most 1000
+            entries, and otherwise one for all entries.
+        context: ranges of the context. None without a context.
     """
 
     event_shape: Shape
@@ -61,28 +61,28 @@ class DataDescription:
     context: Ranges | None = None
 
     def to_json(self) -> str:
-        """Return the description as text."""
+        """Return the description as JSON."""
         return json.dumps(asdict(self) | {"x": self.x, "context": self.context})
 
     @classmethod
     def from_json(cls, text: str) -> "DataDescription":
-        """Return the description that ``to_json`` wrote.
+        """Return the description from the JSON of ``to_json``.
 
         Raises:
-            ValueError: for text that is none.
+            ValueError: for other text.
         """
         try:
             fields = json.loads(text)
             x, context = (
                 each and Ranges(*map(tuple, each)) for each in (fields["x"], fields["context"])
             )
-            shape, given = tuple(fields["event_shape"]), tuple(fields["given_range"])
-            changed = {"x": x, "context": context, "event_shape": shape, "given_range": given}
-            return cls(**{**fields, **changed})
+            shape, span = tuple(fields["event_shape"]), tuple(fields["given_range"])
+            changes = {"x": x, "context": context, "event_shape": shape, "given_range": span}
+            return cls(**{**fields, **changes})
         except (TypeError, KeyError, ValueError) as error:
             raise ValueError(
-                f"the file's description of its training data is damaged ({error}). Put a copy of the "
-                "file back, or save it again."
+                f"the file's description of its training data is corrupt ({error}). Restore a copy of "
+                "the file, or save it again."
             ) from error
 
     def __str__(self) -> str:
@@ -95,38 +95,38 @@ class DataDescription:
 
 
 class DataSummary:
-    """Gathers a description of training data, chunk by chunk."""
+    """Accumulates a ``DataDescription`` of training data, chunk by chunk."""
 
-    def __init__(self, event_shape: Shape, observation: Any) -> None:
+    def __init__(self, event_shape: Shape, observation: Observation) -> None:
         self._event_shape, self._observation = event_shape, observation
         self._x = _Moments(event_shape)
         self._context: _Moments | None = None
-        self._given_range = np.inf, -np.inf
+        self._raw_range = np.inf, -np.inf
         self._dtype, self._num_rows = "", 0
 
-    def add(self, given: np.ndarray, scored: np.ndarray, mask: np.ndarray | None) -> None:
-        """Take in rows as they were given and as the likelihood scores them."""
-        self._dtype, self._num_rows = str(given.dtype), self._num_rows + len(given)
+    def add(self, raw: np.ndarray, scored: np.ndarray, mask: np.ndarray | None) -> None:
+        """Add rows, before and after the observation."""
+        self._dtype, self._num_rows = str(raw.dtype), self._num_rows + len(raw)
         self._x.add(scored, mask)
-        self._given_range = _widen(self._given_range, given, mask)
+        self._raw_range = _widen(self._raw_range, raw, mask)
 
-    def add_context(self, context: np.ndarray | None) -> None:
-        """Take in the context of all rows."""
+    def add_context(self, context: ArrayLike | None) -> None:
+        """Add the context of all rows."""
         if context is not None:
             self._context = _Moments(context.shape[1:])
-            self._context.add(context, None)
+            self._context.add(np.asarray(context), None)
 
     def conclude(self) -> None:
-        """Do nothing: training data are compared with nothing."""
+        """Do nothing, as training data are compared with no other data."""
 
     def description(self) -> DataDescription:
-        """Return the description of all rows that were added."""
+        """Return the description of all rows so far."""
         return DataDescription(
             event_shape=self._event_shape,
             dtype=self._dtype,
             num_rows=self._num_rows,
             observation=_observation_text(self._observation),
-            given_range=self._given_range,
+            given_range=self._raw_range,
             x=self._x.ranges(),
             context=None if self._context is None else self._context.ranges(),
         )
@@ -135,11 +135,17 @@ class DataSummary:
 class DataComparison:
     """Compares new data with the description of the training data, chunk by chunk.
 
-    Scaled or shifted data lie far outside the training range as a whole. Outliers do too, and scoring
-    those is what a fit is for: so a datum counts only if half of its entries are outside (entries of 0
-    say nothing of a scale), and the data only if half of them count. The range is widened by ``FAR`` of
-    its width on either side, and by ``VERY_FAR`` for fewer than ``FEWEST_ROWS`` such data: a single
-    heavy-tailed datum is then no reason to warn. For validation data, single absurd cells are named.
+    Scaled or shifted data lie far outside the training range as a whole. Outliers do too, but they must
+    be scored without a warning. A row therefore counts only if half of its entries are outside. Zeros
+    show no scale and are ignored. The data count only if half of their rows do. "Outside" means ``FAR``
+    widths of the range. For fewer than ``FEWEST_ROWS`` rows it means ``VERY_FAR`` widths, as one
+    heavy-tailed row is no reason to warn.
+
+    Args:
+        description: of the training data.
+        name: the name of the new data in messages.
+        names_cells: True to report single absurd entries, as for validation data.
+        warns: False to give no warning.
     """
 
     def __init__(
@@ -151,48 +157,44 @@ class DataComparison:
         warns: bool = True,
     ) -> None:
         self._description, self._name, self._warns = description, name, warns
-        self._x = RangeDeparture(description.x, description.event_shape, names_cells=names_cells)
+        self._x = RangeDeparture(description.x, names_cells=names_cells)
         self._context: RangeDeparture | None = None
         self._names_cells = names_cells
-        self._all_integers = True
+        self._are_integers = True
 
-    def add(self, given: np.ndarray, scored: np.ndarray, mask: np.ndarray | None) -> None:
-        """Take in rows; raise at once if the first ones have not been through the observation.
+    def add(self, raw: np.ndarray, scored: np.ndarray, mask: np.ndarray | None) -> None:
+        """Add rows, before and after the observation.
 
         Raises:
-            ValueError: where the training data went through an observation, and these did not.
+            ValueError: if the training data had an observation, and the first rows seem to lack it.
         """
         is_first = self._x.num_rows == 0
         self._x.add(scored, mask)
         observed = scored if mask is None else scored[mask]
-        self._all_integers &= bool((observed == np.round(observed)).all())
-        if is_first and self._looks_unobserved():
-            raise ValueError(self._refusal())
+        self._are_integers &= bool((observed == np.round(observed)).all())
+        if is_first:
+            self._check_observation()
 
-    def add_context(self, context: np.ndarray | None) -> None:
-        """Take in the context of all rows."""
+    def add_context(self, context: ArrayLike | None) -> None:
+        """Add the context of all rows."""
         ranges = self._description.context
-        if (
-            context is not None
-            and ranges is not None
-            and len(ranges.low) in (1, _size(context.shape[1:]))
-        ):
-            self._context = RangeDeparture(ranges, context.shape[1:], names_cells=self._names_cells)
-            self._context.add(context, None)
+        if context is not None and ranges is not None:
+            if len(ranges.low) in (1, int(np.prod(context.shape[1:], dtype=int))):
+                self._context = RangeDeparture(ranges, names_cells=self._names_cells)
+                self._context.add(np.asarray(context), None)
 
     @property
     def departure(self) -> "RangeDeparture | None":
-        """How the data lie outside the training range; None if that is no cause to warn."""
+        """The departure of x from the training range, or None if it is no reason to warn."""
         return self._x if self._x.share_outside else None
 
     def conclude(self) -> None:
-        """Warn, once, if the data or their context are unlike those of the training.
+        """Warn once if the data or their context differ from the training data.
 
         Raises:
-            ValueError: where the training data went through an observation, and these did not.
+            ValueError: if the training data had an observation, and these data seem to lack it.
         """
-        if self._looks_unobserved():
-            raise ValueError(self._refusal())
+        self._check_observation()
         if not self._warns:
             return
         context = "context" if self._name == "x" else f"{self._name} context"
@@ -200,90 +202,99 @@ class DataComparison:
             if departure is not None and departure.share_outside:
                 warn_user(departure.in_words(name))
             elif departure is not None and departure.cells:
-                warn_user(departure.cells_in_words(name))
+                warn_user(departure.describe_cells(name))
 
-    def _looks_unobserved(self) -> bool:
-        """Tell whether the data look like the training data before their observation."""
-        (low, high), x, seen = self._description.given_range, self._x, self._description
-        if not seen.observation or not (low <= x.low and x.high <= high):
-            return False
-        is_outside = x.high > seen.x.span[1] or x.low < seen.x.span[0]
-        integers = self._all_integers and np.dtype(seen.dtype).kind in "iub" and is_outside
-        return integers or x.is_majority(x.rows_past_one)
-
-    def _refusal(self) -> str:
-        seen, x = self._description, self._x
-        low, high = seen.x.span
-        called = _call_of(seen.observation)
+    def _check_observation(self) -> None:
+        """Raise if the data look like the training data before their observation."""
+        x, train = self._x, self._description
+        (raw_low, raw_high), (low, high) = train.given_range, train.x.span
+        if not train.observation or not (raw_low <= x.low and x.high <= raw_high):
+            return
+        is_outside = x.high > high or x.low < low
+        is_raw = self._are_integers and np.dtype(train.dtype).kind in "iub" and is_outside
+        if not is_raw and not x.is_majority(x.rows_beyond[1.0]):
+            return
+        call = _observation_call(train.observation)
         how = (
-            f"Apply it first: {called}(jax.random.key(0), x), with `from probvae import data`."
-            if called
+            f"Apply it first: {call}(jax.random.key(0), x), with `from probvae import data`."
+            if call
             else "Apply it first, as `fit` did to the training data."
         )
-        return (
-            f"{self._name} holds values in {x.low:.4g}..{x.high:.4g}; this VAE scores data in "
+        raise ValueError(
+            f"{self._name} holds values in {x.low:.4g}..{x.high:.4g}, but this VAE scores data in "
             f"[{low:.4g}, {high:.4g}]: the training data went through the observation "
-            f"{seen.observation}. {how} "
-            "(`fit` applies an observation to the training data alone. Validation data and the data of "
-            "every query are given as the likelihood scores them.)"
+            f"{train.observation}. {how} `fit` applies an observation to the training data alone. Give "
+            "validation data, and the data of every query, as the likelihood scores them."
         )
+
+
+class AbsurdCell(NamedTuple):
+    """An entry that is absurd beside the training range of its column."""
+
+    row: int
+    column: int
+    value: float
+    low: float
+    high: float
 
 
 class RangeDeparture:
-    """How far rows lie outside ranges, in widths of these."""
+    """How far rows lie outside the training range, in widths of the range."""
 
-    def __init__(self, ranges: Ranges, shape: Shape, *, names_cells: bool) -> None:
+    def __init__(self, ranges: Ranges, *, names_cells: bool) -> None:
         self.ranges, self.names_cells = ranges, names_cells
         self.low, self.high = np.inf, -np.inf
-        self.num_rows = self.num_telling = 0
-        self.rows_past_one = self.rows_far = self.rows_very_far = 0
-        self.cells: list[tuple[int, int, float, float, float]] = []
+        self.num_rows = self.num_telling = 0  # all rows, and those with an entry that shows a scale
+        self.rows_beyond = {1.0: 0, FAR: 0, VERY_FAR: 0}  # by distance in widths
+        self.cells: list[AbsurdCell] = []  # the first one
         self.num_cells = 0
         self._low, self._high = np.asarray(ranges.low), np.asarray(ranges.high)
         width = self._high - self._low
-        # A column that did not vary in training says nothing of its units, so it is not looked at.
+        # A column that was constant in training shows no unit. An infinite width ignores it.
         self._width = np.where(np.isfinite(width) & (width > 0), width, np.inf)
 
     def add(self, x: np.ndarray, mask: np.ndarray | None) -> None:
-        """Take in rows ``(n, *shape)``."""
-        flat = np.asarray(x).reshape(len(x), -1).astype(float)
-        telling = np.ones(flat.shape, bool) if mask is None else mask.reshape(len(x), -1)
-        self.low, self.high = _widen((self.low, self.high), flat, None if mask is None else telling)
+        """Add rows ``(n, *shape)``."""
+        flat = np.asarray(x).reshape(len(x), -1).astype(float)  # (n, entries)
+        observed = np.ones(flat.shape, bool) if mask is None else mask.reshape(len(x), -1)
+        self.low, self.high = _widen((self.low, self.high), flat, None if mask is None else observed)
         excess = np.maximum(self._low - flat, flat - self._high) / self._width
         if self.names_cells:
-            self._name_cells(flat, excess, telling)
-        telling = telling & (flat != 0) & np.isfinite(self._width)
+            self._find_cells(flat, excess, observed)
+        telling = observed & (flat != 0) & np.isfinite(self._width)
         count = telling.sum(1)
-        for margin, name in ((1.0, "rows_past_one"), (FAR, "rows_far"), (VERY_FAR, "rows_very_far")):
-            outside = (telling & (excess > margin)).sum(1)
-            rows = int(((2 * outside >= count) & (count > 0)).sum())
-            setattr(self, name, getattr(self, name) + rows)
+        for distance in self.rows_beyond:
+            outside = (telling & (excess > distance)).sum(1)
+            self.rows_beyond[distance] += int(((2 * outside >= count) & (count > 0)).sum())
         self.num_telling += int((count > 0).sum())
         self.num_rows += len(x)
 
-    def _name_cells(self, flat: np.ndarray, excess: np.ndarray, observed: np.ndarray) -> None:
+    def _find_cells(self, flat: np.ndarray, excess: np.ndarray, observed: np.ndarray) -> None:
         is_code = np.isin(np.abs(flat), CODES) & (excess > FAR_FOR_A_CODE)
         absurd = observed & (is_code | (excess > ABSURD))
         self.num_cells += int(absurd.sum())
-        for row, column in np.argwhere(absurd)[: 1 - len(self.cells)]:
+        if not self.cells and absurd.any():
+            row, column = map(int, np.argwhere(absurd)[0])
             at = min(column, len(self._low) - 1)
-            place = (self.num_rows + int(row), int(column))
-            self.cells.append((*place, flat[row, column], self._low[at], self._high[at]))
+            self.cells.append(
+                AbsurdCell(
+                    self.num_rows + row, column, flat[row, column], self._low[at], self._high[at]
+                )
+            )
 
-    def is_majority(self, rows: int) -> bool:
-        """Whether so many rows are half of those that tell anything, and one at least."""
-        return rows > 0 and 2 * rows >= self.num_telling
+    def is_majority(self, num_rows: int) -> bool:
+        """Tell whether so many rows are at least half of those that show a scale."""
+        return num_rows > 0 and 2 * num_rows >= self.num_telling
 
     @property
     def share_outside(self) -> float:
-        """The share of rows that lie far outside, of those that tell; 0 if that is no cause to warn."""
-        many = self.rows_far >= FEWEST_ROWS and self.is_majority(self.rows_far)
-        if many or self.is_majority(self.rows_very_far):
-            return self.rows_far / self.num_telling
-        return 0.0
+        """The share of rows far outside, of those that show a scale. 0 if it is no reason to warn."""
+        far = self.rows_beyond[FAR]
+        many = far >= FEWEST_ROWS and self.is_majority(far)
+        return far / self.num_telling if many or self.is_majority(self.rows_beyond[VERY_FAR]) else 0.0
 
     def in_words(self, name: str) -> str:
-        """Say how the data lie to the training range, and what to do."""
+        """Return a comparison with the training range, and the remedy."""
         low, high = self.ranges.span
         return (
             f"{name} is unlike the training data: {self.share_outside:.0%} of the rows lie far outside "
@@ -292,20 +303,20 @@ class RangeDeparture:
             "the units of the training data."
         )
 
-    def cells_in_words(self, name: str) -> str:
-        """Name the first absurd cell, and what to do."""
-        row, column, value, low, high = self.cells[0]
+    def describe_cells(self, name: str) -> str:
+        """Return the place of the first absurd entry, and the remedy."""
+        cell = self.cells[0]
         more = f" ({self.num_cells} such values in all)" if self.num_cells > 1 else ""
         return (
-            f"{name} holds {value:.6g} in row {row}, entry {column}{more}; the training data lie in "
-            f"[{low:.4g}, {high:.4g}]. Such a value decides the mean over all rows, and early stopping "
-            "goes by that. If it stands for a missing value, give a mask that is false there, "
-            "Batch(x, mask=...). If it is an error, drop the row."
+            f"{name} holds {cell.value:.6g} in row {cell.row}, entry {cell.column}{more}; the training "
+            f"data lie in [{cell.low:.4g}, {cell.high:.4g}]. Such a value dominates the mean over all "
+            "rows, which early stopping uses. If it means a missing value, give a mask that is False "
+            "there, Batch(x, mask=...). If it is an error, drop the row."
         )
 
 
 class _Moments:
-    """Ranges, means and standard deviations, gathered chunk by chunk."""
+    """Accumulates ranges, means and standard deviations, chunk by chunk."""
 
     def __init__(self, shape: Shape) -> None:
         self._by_column = len(shape) == 1 and shape[0] <= MOST_COLUMNS
@@ -314,7 +325,7 @@ class _Moments:
         self._count, self._mean, self._square = np.zeros(size), np.zeros(size), np.zeros(size)
 
     def add(self, x: np.ndarray, mask: np.ndarray | None) -> None:
-        """Take in rows; means and squares by the update of Chan et al. (1983), which keeps digits."""
+        """Add rows, by the numerically stable update of Chan et al. (1983)."""
         flat = np.asarray(x).reshape((len(x), -1) if self._by_column else (-1, 1))
         flat = flat.astype(np.result_type(flat.dtype, np.float32), copy=False)
         if mask is None:
@@ -323,11 +334,14 @@ class _Moments:
             mean = flat.mean(0, dtype=float)
             square = np.square(flat - mean.astype(flat.dtype)).sum(0, dtype=float)
         else:
-            seen = mask.reshape(flat.shape)
-            count = seen.sum(0).astype(float)
-            low, high = np.where(seen, flat, np.inf).min(0), np.where(seen, flat, -np.inf).max(0)
-            mean = np.where(seen, flat, 0).sum(0, dtype=float) / np.maximum(count, 1)
-            square = np.where(seen, np.square(flat - mean), 0).sum(0)
+            observed = mask.reshape(flat.shape)
+            count = observed.sum(0).astype(float)
+            low = np.where(observed, flat, np.inf).min(0)
+            high = np.where(observed, flat, -np.inf).max(0)
+            mean = np.where(observed, flat, 0).sum(0, dtype=float) / np.maximum(count, 1)
+            square = np.where(observed, np.square(flat - mean), 0).sum(0)
+        # `square` is the sum of squared deviations from the chunk's own mean. Joining two chunks adds
+        # the squared distance of their means, weighted by the product of their counts over the total.
         total, shift = np.maximum(self._count + count, 1), mean - self._mean
         self._low, self._high = np.minimum(self._low, low), np.maximum(self._high, high)
         self._square += square + shift**2 * self._count * count / total
@@ -335,15 +349,15 @@ class _Moments:
         self._count += count
 
     def ranges(self) -> Ranges:
-        """Return what was gathered; NaN for columns without a value."""
-        known = self._count > 0
+        """Return the ranges so far. They are NaN for columns without a value."""
+        has_values = self._count > 0
         sd = np.sqrt(self._square / np.maximum(self._count, 1))
-        columns = (np.where(known, a, np.nan) for a in (self._low, self._high, self._mean, sd))
+        columns = (np.where(has_values, a, np.nan) for a in (self._low, self._high, self._mean, sd))
         return Ranges(*(tuple(map(float, a)) for a in columns))
 
 
 def warn_user(message: str) -> None:
-    """Warn at the line outside of this package that led here."""
+    """Warn at the line of the user's code that called this package."""
     level, frame = 2, sys._getframe(1)  # noqa: SLF001
     while frame.f_back is not None and frame.f_globals.get("__name__", "").split(".")[0] in INSIDE:
         level, frame = level + 1, frame.f_back
@@ -351,27 +365,23 @@ def warn_user(message: str) -> None:
 
 
 def _widen(span: tuple[float, float], x: np.ndarray, mask: np.ndarray | None) -> tuple[float, float]:
-    """Return the lowest and highest value of both: a span, and the observed entries of x."""
+    """Return the lowest and highest value of a span and of the observed entries of x."""
     values = x if mask is None else x[mask]
     if values.size == 0:
         return span
     return min(span[0], float(values.min())), max(span[1], float(values.max()))
 
 
-def _observation_text(observation: Any) -> str:
-    """Return an observation as it is written; a function by its name. No observation is ""."""
+def _observation_text(observation: Observation) -> str:
+    """Return an observation as code, or a function's name. "" for no observation."""
     if isinstance(observation, observations.Cast):
         return ""
     return getattr(observation, "__qualname__", None) or format_value(observation)
 
 
-def _call_of(observation: str) -> str | None:
-    """Return the code that makes an observation of this package from its text; None for others."""
+def _observation_call(observation: str) -> str | None:
+    """Return code that makes an observation of this package, such as ``data.Rescale(255)``, or None."""
     names = re.findall(r"(\w+)\(", observation)
     if not names or not all(hasattr(observations, name) for name in names):
         return None
     return re.sub(r"(\w+)\(", r"data.\1(", observation)
-
-
-def _size(shape: Shape) -> int:
-    return int(np.prod(shape, dtype=int))

@@ -1,6 +1,6 @@
-"""What to do about values that a likelihood gives no density to, by what the values look like."""
+"""Error messages for values outside a likelihood's support, with a remedy for each kind of data."""
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpyro.distributions import constraints
@@ -8,22 +8,36 @@ from numpyro.distributions import constraints
 from probvae.interfaces import AbstractLikelihood
 from probvae.likelihoods import Joint
 
-FEW_LEVELS = 20  # integers up to here are more likely levels than grey values
+FEW_LEVELS = 20  # integers below this are more likely levels than grey values
 MOST_GREY, MOST_PERCENT = 255, 100
 
 
-class RefusedValues(NamedTuple):
-    """The values of data, or of one block of columns, some of which are outside the support.
+class ColumnBlock(NamedTuple):
+    """Columns of x with one likelihood. ``name`` is None if it covers all of x."""
 
-    ``values`` holds all observed values, ``bad`` those outside; ``where`` names the data, ``columns``
-    the block's columns as an index into x (None: all of x); ``on_fit`` is true for the training data,
-    which may go through an observation.
+    name: str | None
+    columns: slice
+    likelihood: AbstractLikelihood
+
+
+class UnsupportedValues(NamedTuple):
+    """The values of x, or of one block of its columns, with some outside the support.
+
+    Attributes:
+        likelihood: of the block.
+        values: all observed values.
+        bad: the values outside the support.
+        place: the name of the data in the error.
+        num_rows: of x.
+        columns: the block's columns as an index, such as ``"0:3"``. None for all of x.
+        on_fit: True for training data, which may go through an observation.
+        can_mask: whether the VAE's likelihood allows a mask.
     """
 
     likelihood: AbstractLikelihood
     values: np.ndarray
     bad: np.ndarray
-    where: str
+    place: str
     num_rows: int
     columns: str | None
     on_fit: bool
@@ -31,7 +45,7 @@ class RefusedValues(NamedTuple):
 
     @property
     def x(self) -> str:
-        """What code would call these values."""
+        """The code for these values."""
         return "x" if self.columns is None else f"x[..., {self.columns}]"
 
     @property
@@ -46,183 +60,181 @@ class RefusedValues(NamedTuple):
 
     @property
     def are_integers(self) -> bool:
-        """Whether all values are whole numbers."""
+        """True if all values are integers."""
         return bool((self.values == np.round(self.values)).all())
 
     @property
     def sentinel(self) -> float | None:
-        """The one negative number that all bad values are: a code for "missing", as a rule."""
+        """The one negative integer among the bad values, usually a code for "missing", or None."""
         code = float(self.bad[0])
         is_code = code < 0 and code == round(code) and (self.bad == code).all()
         return code if is_code and len(self.bad) < len(self.values) else None
 
 
-def list_blocks(likelihood: AbstractLikelihood) -> list[tuple[str | None, slice, AbstractLikelihood]]:
-    """Return the name, the columns and the family of each block of a ``Joint``; else one of all x."""
+def list_blocks(likelihood: AbstractLikelihood) -> list[ColumnBlock]:
+    """Return the blocks of a ``Joint``. Any other likelihood is one block."""
     while hasattr(likelihood, "base"):  # Autoregressive, Spread
         likelihood = likelihood.base
     if not isinstance(likelihood, Joint):
-        return [(None, slice(None), likelihood)]
+        return [ColumnBlock(None, slice(None), likelihood)]
     ends = np.cumsum(likelihood.sizes)
     return [
-        (name, slice(int(end) - size, int(end)), part)
+        ColumnBlock(name, slice(int(end) - size, int(end)), part)
         for end, (name, size, part) in zip(ends, likelihood.blocks, strict=True)
     ]
 
 
-def support_error(refused: RefusedValues) -> str:
-    """Return the error for values outside the support: what was expected, what there is, a remedy."""
-    likelihood, bad = refused.likelihood, refused.bad
+def support_error(data: UnsupportedValues) -> str:
+    """Return the error message for values outside the support, with a remedy."""
+    likelihood, bad = data.likelihood, data.bad
     return (
-        f"the likelihood {type(likelihood).__name__} takes {describe_support(likelihood)}; "
-        f"{refused.where} holds {bad.size:,} others, such as {bad[0]:.4g}, in [{bad.min():.4g}, "
-        f"{bad.max():.4g}]. {remedy(refused)}"
+        f"the likelihood {type(likelihood).__name__} expects {describe_support(likelihood)}; "
+        f"{data.place} holds {bad.size:,} other values, such as {bad[0]:.4g}, in [{bad.min():.4g}, "
+        f"{bad.max():.4g}]. {remedy(data)}"
     )
 
 
 def describe_support(likelihood: AbstractLikelihood) -> str:
-    """Return the values that a likelihood takes, as its users write them."""
+    """Return the values that a likelihood allows, in words."""
     support = likelihood.support
     if support is constraints.boolean:
         return "boolean values (0 or 1)"
     if support is constraints.nonnegative_integer:
         return "counts 0, 1, 2, ..."
-    if _is_interval_of_integers(support):
+    if _is_integer_interval(support):
         return f"levels {support.lower_bound}, ..., {support.upper_bound}"
     if hasattr(support, "count"):
         n = support.count
         return f"the {n} levels 0, 1/{n - 1}, ..., 1"
     if hasattr(support, "lower_bound") and hasattr(support, "upper_bound"):
         low, high = support.lower_bound, support.upper_bound
-        ends = " (0 and 1 excluded)" if _excludes_ends(support) else ""
+        is_open = type(support) is type(constraints.open_interval(0.0, 1.0))
+        ends = " (0 and 1 excluded)" if is_open else ""
         return f"values in [{low:g}, {high:g}]{ends}"
     return f"{str(support).strip('_<>').lower().replace('()', '')} values"
 
 
-def remedy(refused: RefusedValues) -> str:
-    """Return what to do, by the support and by what the values look like."""
-    support = refused.likelihood.support
+def remedy(data: UnsupportedValues) -> str:
+    """Return the advice for these values, by the support and by their range."""
+    support = data.likelihood.support
     if support is constraints.boolean:
-        return _for_bits(refused)
-    if refused.sentinel is not None:
-        return _mask_remedy(refused)
+        return _for_bits(data)
+    if data.sentinel is not None:
+        return _mask_remedy(data)
     if support is constraints.nonnegative_integer:
-        return _for_counts(refused)
-    if _is_interval_of_integers(support):
-        return _for_levels(refused, int(support.upper_bound))
+        return _for_counts(data)
+    if _is_integer_interval(support):
+        return _for_levels(data, int(support.upper_bound))
     if hasattr(support, "count"):
-        return _for_grey_levels(refused, int(support.count))
+        return _for_grey_levels(data, int(support.count))
     if hasattr(support, "lower_bound") and hasattr(support, "upper_bound"):
-        return _for_shares(refused)
-    return f"Take a likelihood for such values, as {_REAL}."
+        return _for_shares(data)
+    return _OTHER_LIKELIHOOD
 
 
 _REAL = "likelihoods.Gaussian() or likelihoods.StudentT()"
+_OTHER_LIKELIHOOD = f"Use a likelihood for such values, such as {_REAL}."
 
 
-def _mask_remedy(refused: RefusedValues) -> str:
-    code = f"{refused.sentinel:g}"
-    if not refused.can_mask:
-        return f"If {code} stands for a missing value, drop these rows: this likelihood takes no mask."
-    if refused.columns is None:
+def _mask_remedy(data: UnsupportedValues) -> str:
+    code = f"{data.sentinel:g}"
+    if not data.can_mask:
+        return f"If {code} means a missing value, drop these rows: this likelihood allows no mask."
+    if data.columns is None:
         mask = f"Batch(x, mask=x != {code})"
     else:
-        where = f"[..., {refused.columns}]"
-        mask = f"mask = np.ones(x.shape, bool); mask{where} = x{where} != {code}; Batch(x, mask=mask)"
-    return f"If {code} stands for a missing value, say so by a mask: {mask}."
+        index = f"[..., {data.columns}]"
+        mask = f"mask = np.ones(x.shape, bool); mask{index} = x{index} != {code}; Batch(x, mask=mask)"
+    return f"If {code} means a missing value, give a mask: {mask}."
 
 
-def _for_bits(refused: RefusedValues) -> str:
-    low, high, x = refused.low, refused.high, refused.x
-    if refused.sentinel == -1 and not (refused.values == 0).any():
-        return f"Values coded -1 and 1 become 0 and 1 by ({x} + 1) / 2."
-    if refused.sentinel is not None:
-        return _mask_remedy(refused)
-    if refused.are_integers and (low, high) == (1, 2):
-        return f"Values coded 1 and 2 become 0 and 1 by {x} - 1."
-    if refused.are_integers and 0 <= low and high < FEW_LEVELS:
-        return f"For levels take likelihoods.Categorical({int(high) + 1})."
+def _for_bits(data: UnsupportedValues) -> str:
+    low, high, x = data.low, data.high, data.x
+    if data.sentinel == -1 and not (data.values == 0).any():
+        return f"To recode -1 and 1 as 0 and 1, use ({x} + 1) / 2."
+    if data.sentinel is not None:
+        return _mask_remedy(data)
+    if data.are_integers and (low, high) == (1, 2):
+        return f"To recode 1 and 2 as 0 and 1, use {x} - 1."
+    if data.are_integers and 0 <= low and high < FEW_LEVELS:
+        return f"For levels, use likelihoods.Categorical({int(high) + 1})."
     if 0 <= low and high <= MOST_GREY:
-        return _binarise(refused, 1 if high <= 1 else MOST_GREY)
-    return f"Take a likelihood for such values, as {_REAL}."
+        return _binarise(data, 1 if high <= 1 else MOST_GREY)
+    return _OTHER_LIKELIHOOD
 
 
-def _binarise(refused: RefusedValues, top: int) -> str:
-    kept = "likelihoods.ContinuousBernoulli() or " * (top == 1) + "likelihoods.Gaussian()"
-    if refused.columns is not None:
-        how = f"np.random.default_rng(0).random({refused.x}.shape) < {refused.x} / {top}"
-    elif refused.on_fit:
+def _binarise(data: UnsupportedValues, top: int) -> str:
+    others = "likelihoods.ContinuousBernoulli() or " * (top == 1) + "likelihoods.Gaussian()"
+    if data.columns is not None:
+        how = f"np.random.default_rng(0).random({data.x}.shape) < {data.x} / {top}"
+    elif data.on_fit:
         how = f"load(..., binarize='dynamic'), or fit(..., observation=data.Binarize(high={top}))"
     else:
         how = f"data.Binarize(high={top})(jax.random.key(0), x)"
-    return f"Binarise grey values ({how}), or take a likelihood for such values, as {kept}."
+    return f"Binarise grey values ({how}), or use a likelihood for such values, such as {others}."
 
 
-def _for_counts(refused: RefusedValues) -> str:
-    if refused.are_integers:
-        return f"Counts are never negative. For differences take {_REAL}."
-    if refused.low < 0:
-        return f"Give the counts themselves, before they were standardised, or take {_REAL}."
+def _for_counts(data: UnsupportedValues) -> str:
+    if data.are_integers:
+        return f"Counts are never negative. For differences, use {_REAL}."
+    if data.low < 0:
+        return f"Give the raw counts, before standardisation, or use {_REAL}."
     return (
-        "Give the counts themselves, before they were normalised or log-transformed. Counts with noise "
-        f"become counts by np.round({refused.x}). For other values take {_REAL}."
+        "Give the raw counts, before normalisation or a log transform. If they have rounding noise, "
+        f"use np.round({data.x}). For other values, use {_REAL}."
     )
 
 
-def _for_levels(refused: RefusedValues, top: int) -> str:
-    x = refused.x
-    if not refused.are_integers or refused.low < 0:
+def _for_levels(data: UnsupportedValues, top: int) -> str:
+    x = data.x
+    if not data.are_integers or data.low < 0:
         return (
             f"Number the levels of each column from 0, np.unique(column, return_inverse=True)[1], or "
-            f"for numbers take {_REAL}."
+            f"for numbers use {_REAL}."
         )
-    if refused.low >= 1 and refused.high == top + 1:
+    if data.low >= 1 and data.high == top + 1:
         return f"Levels start at 0: subtract 1, {x} - 1."
     return (
-        f"Levels start at 0, so that {int(refused.high) + 1} of them go up to {refused.high:.0f}: take "
-        f"likelihoods.Categorical({int(refused.high) + 1}), or number the levels of each column from "
+        f"Levels start at 0, so a highest level of {data.high:.0f} needs {int(data.high) + 1} levels. "
+        f"Use likelihoods.Categorical({int(data.high) + 1}), or number the levels of each column from "
         "0, np.unique(column, return_inverse=True)[1]."
     )
 
 
-def _for_grey_levels(refused: RefusedValues, count: int) -> str:
+def _for_grey_levels(data: UnsupportedValues, count: int) -> str:
     top = count - 1
-    if refused.are_integers and 0 <= refused.low and refused.high <= top:
-        return _divide(refused, top)
-    if 0 <= refused.low and refused.high <= 1:
+    if data.are_integers and 0 <= data.low and data.high <= top:
+        return _divide(data, top)
+    if 0 <= data.low and data.high <= 1:
         return (
-            f"Bring them to the levels, np.round({top} * {refused.x}) / {top}, or take "
+            f"Round them to the levels, np.round({top} * {data.x}) / {top}, or use "
             "likelihoods.ContinuousBernoulli()."
         )
-    return f"Divide by the largest possible value first, or take {_REAL}."
+    return f"Divide by the largest possible value first, or use {_REAL}."
 
 
-def _for_shares(refused: RefusedValues) -> str:
-    x, low, high = refused.x, refused.low, refused.high
-    if 0 <= low and high <= 1:  # only an open interval refuses these: 0 and 1 themselves
-        n = refused.num_rows
-        masked = " If 0 stands for a missing value, give a mask, Batch(x, mask=x > 0)."
-        return (
-            f"A share of exactly 0 or 1 has no density. Move all shares inside by ({x} * (n - 1) + "
-            f"0.5) / n with n = {n:,} rows (Smithson and Verkuilen 2006)."
-            f"{masked if low == 0 and high < 1 and refused.can_mask and not refused.columns else ''}"
+def _for_shares(data: UnsupportedValues) -> str:
+    x, low, high = data.x, data.low, data.high
+    if 0 <= low and high <= 1:  # so the interval is open, and the bad values are 0 and 1
+        text = (
+            f"A share of exactly 0 or 1 has no density. Shrink all shares by ({x} * (n - 1) + 0.5) / n "
+            f"with n = {data.num_rows:,} rows (Smithson and Verkuilen 2006)."
         )
+        if low == 0 and high < 1 and data.can_mask and not data.columns:
+            text += " If 0 means a missing value, give a mask, Batch(x, mask=x > 0)."
+        return text
     if 0 <= low and high <= MOST_PERCENT:
-        return _divide(refused, MOST_PERCENT, "For shares in percent")
+        return _divide(data, MOST_PERCENT, "For shares in percent,")
     if 0 <= low and high <= MOST_GREY:
-        return _divide(refused, MOST_GREY, "For grey values")
-    return f"Take a likelihood for such values, as {_REAL}."
+        return _divide(data, MOST_GREY)
+    return _OTHER_LIKELIHOOD
 
 
-def _divide(refused: RefusedValues, top: int, when: str = "For grey values") -> str:
-    if refused.on_fit and refused.columns is None:
+def _divide(data: UnsupportedValues, top: int, when: str = "For grey values,") -> str:
+    if data.on_fit and data.columns is None:
         return f"{when} divide by {top}: fit(..., observation=data.Rescale({top}))."
-    return f"{when} divide by {top}: {refused.x} / {top}."
+    return f"{when} divide by {top}: {data.x} / {top}."
 
 
-def _is_interval_of_integers(support: Any) -> bool:
+def _is_integer_interval(support: constraints.Constraint) -> bool:
     return type(support) is type(constraints.integer_interval(0, 1))
-
-
-def _excludes_ends(support: Any) -> bool:
-    return type(support) is type(constraints.open_interval(0.0, 1.0))

@@ -1,108 +1,119 @@
-"""What goes into the programs and into the nets: checked, filled, and joined."""
+"""Checks of the programs' inputs x, context and mask, and how nets get them in one array."""
 
-from typing import Any
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from probvae.containers import to_numbers
-from probvae.typing import Shape
+from probvae.interfaces import AbstractVAE
+from probvae.typing import ArrayLike, DataLike, Shape
 
 
-def check_inputs(vae: Any, x: Any, context: Any, mask: Any) -> tuple[Any, Any, Any]:
-    """Return (x, context, mask) as arrays: shapes checked, x real and filled where it is missing.
+class Inputs(NamedTuple):
+    """Checked inputs of a program: arrays, or None."""
+
+    x: jax.Array | None
+    context: jax.Array | None
+    mask: jax.Array | None
+
+
+def check_inputs(
+    vae: AbstractVAE, x: DataLike | None, context: DataLike | None, mask: DataLike | None
+) -> Inputs:
+    """Return x, context and mask as arrays. x is real, and filled where it is missing.
 
     Raises:
-        ValueError: for a wrong shape, a context that is missing or unasked for, a mask without x.
+        ValueError: for a wrong shape, a context that is missing or unexpected, or a mask without x.
     """
     x = None if x is None else _floating(check_array("x", x, vae.event_shape, "event_shape"))
     context = check_context(vae, context, x)
     if mask is None:
-        return x, context, None
+        return Inputs(x, context, None)
     if x is None:
-        raise ValueError("a mask says which entries of x are observed; got a mask and no x.")
+        raise ValueError("mask expects x, whose observed entries it marks; got x=None.")
     mask = check_array("mask", mask, vae.event_shape, "event_shape").astype(bool)
     check_same_rows("mask", len(mask), len(x))
     check_can_mask(vae)
-    return jnp.where(mask, x, vae.likelihood.fill), context, mask
+    return Inputs(jnp.where(mask, x, vae.likelihood.fill), context, mask)
 
 
-def check_can_mask(vae: Any) -> None:
-    """Raise unless the likelihood can leave out single entries of x."""
+def check_can_mask(vae: AbstractVAE) -> None:
+    """Raise unless the likelihood can ignore single entries of x."""
     if not vae.likelihood.factorises:
         raise ValueError(
-            f"the likelihood {type(vae.likelihood).__name__} does not factorise over the entries of "
-            "x, so a mask cannot leave entries out of it. Take one that does (Bernoulli, Gaussian)."
+            f"a mask needs a likelihood that factorises over the entries of x, such as Bernoulli or "
+            f"Gaussian; got {type(vae.likelihood).__name__}."
         )
 
 
-def check_context(vae: Any, context: Any, x: jax.Array | None) -> jax.Array | None:
-    """Return the context as an array with a row per datum, or None where the VAE takes none."""
+def check_context(vae: AbstractVAE, context: DataLike | None, x: jax.Array | None) -> jax.Array | None:
+    """Return the context as an array with a row per datum, or None for a VAE without one."""
     if context is None:
         check_context_shape(vae, None)
         return None
-    given = to_numbers("context", context)
-    check_context_shape(vae, given.shape)
+    array = to_numbers("context", context)
+    check_context_shape(vae, array.shape)
     if x is not None:
-        check_same_rows("context", len(given), len(x))
-    return _floating(_on_device(given))
+        check_same_rows("context", len(array), len(x))
+    return _floating(_on_device(array))
 
 
-def check_context_shape(vae: Any, got: Shape | None, name: str = "context") -> None:
-    """Raise unless a context of shape ``got``, or none, is what the VAE takes."""
+def check_context_shape(vae: AbstractVAE, got: Shape | None, name: str = "context") -> None:
+    """Raise unless the VAE expects a context of shape ``got``, or None for no context."""
     if got is None:
         if vae.context_shape and not vae.prior.observes_context:
             raise ValueError(
-                f"this VAE has context_shape={vae.context_shape}: give `context` of shape "
-                f"{('batch', *vae.context_shape)}; got None."
+                f"context expects shape {('batch', *vae.context_shape)}, as this VAE has "
+                f"context_shape={vae.context_shape}; got None."
             )
         return
     if vae.context_shape:
         check_shape(name, got, vae.context_shape, "context_shape")
         return
     shape = got[1:] or (1,)
-    column = "" if len(got) != 1 else f", and give {_last_word(name)}[:, None]"
+    column = "" if len(got) != 1 else f", and use {_variable(name)}[:, None]"
     raise ValueError(
         f"got a context of shape {got}, but this VAE has context_shape=(). Build it with "
         f"VAE(..., context_shape={shape}){column}."
     )
 
 
-def check_array(name: str, value: Any, shape: Shape, field: str) -> jax.Array:
-    """Return an array of numbers of shape ``(batch, *shape)``; raise if it is another."""
+def check_array(name: str, value: DataLike, shape: Shape, field: str) -> jax.Array:
+    """Return an array of numbers of shape ``(batch, *shape)``. Raise for another shape."""
     array = to_numbers(name, value)
     check_shape(name, array.shape, shape, field)
     return _on_device(array)
 
 
-def _on_device(array: Any) -> jax.Array:
+def _on_device(array: ArrayLike) -> jax.Array:
     """Return JAX's array. ``jnp.asarray`` would compile a program for each new shape."""
     return array if isinstance(array, jax.Array) else jax.device_put(array)
 
 
 def check_shape(name: str, got: Shape, shape: Shape, field: str) -> None:
-    """Raise unless ``got`` is ``(batch, *shape)``, of one row or more."""
+    """Raise unless ``got`` is ``(batch, *shape)`` with at least one row."""
     if got[1:] == shape and len(got) == len(shape) + 1:
         if got[0] == 0:
             raise ValueError(f"{name} expects at least one row of shape {shape}; got shape {got}.")
         return
     raise ValueError(
         f"{name} has shape {got}; expected (batch, {', '.join(map(str, shape))}), "
-        f"for {field}={shape}. {_reshape_remedy(_last_word(name), got, shape, field)}"
+        f"for {field}={shape}. {_reshape_remedy(_variable(name), got, shape, field)}"
     )
 
 
-def _last_word(name: str) -> str:
-    """Return what code would call something: "mask" for the mask of the training data."""
+def _variable(name: str) -> str:
+    """Return a variable's name for code in a remedy, such as ``mask`` for ``"train mask"``."""
     first, *_, last = [*name.split(), name.split()[-1]]
     return last if last in ("mask", "context") else first
 
 
 def _reshape_remedy(name: str, got: Shape, shape: Shape, field: str) -> str:
-    """Return how an array of shape ``got`` becomes one of ``(batch, *shape)``."""
+    """Return the advice that turns an array of shape ``got`` into one of ``(batch, *shape)``."""
     if name == "mask":
-        lead = "A mask has a value per entry of x, true where the entry is observed. "
+        lead = "A mask has a value for each entry of x, True where it is observed. "
         axes = ", ".join([":" if len(got) == 1 else "...", *["None"] * (len(shape) + 1 - len(got))])
         if not got or len(got) > len(shape):
             return f"{lead}Give it the shape of x."
@@ -116,16 +127,18 @@ def _reshape_remedy(name: str, got: Shape, shape: Shape, field: str) -> str:
         column = f"One number per row: {name}[:, None]"
         return f"{column}." if shape == (1,) else f"{column}, and build the VAE with {field}=(1,)."
     if not got:
-        return "Give an array with a row per datum."
+        return "Use an array with a row per datum."
     if np.prod(got[1:], dtype=int) == np.prod(shape, dtype=int):
         return f"Reshape it: {name}.reshape({', '.join(map(str, (-1, *shape)))})."
     return f"Reshape it, or build the VAE with {field}={got[1:]}."
 
 
 def check_same_rows(name: str, rows: int, rows_of_x: int) -> None:
-    """Raise unless something has a row for each row of x."""
+    """Raise unless an array has a row for each row of x."""
     if rows != rows_of_x:
-        raise ValueError(f"{name} has {rows} rows and x has {rows_of_x}; give one per datum.")
+        raise ValueError(
+            f"{name} expects a row for each of the {rows_of_x} rows of x; got {rows} rows."
+        )
 
 
 def _floating(x: jax.Array) -> jax.Array:
@@ -133,7 +146,7 @@ def _floating(x: jax.Array) -> jax.Array:
 
 
 def join_shapes(event_shape: Shape, extra: tuple[Shape, ...], *, spatial: bool) -> Shape:
-    """Return the shape of a datum joined with what else the encoder is told (see ``join``)."""
+    """Return the shape of a net's input: of a datum joined with context and mask (``join_inputs``)."""
     parts = (event_shape, *extra)
     if not extra:
         return event_shape
@@ -141,22 +154,22 @@ def join_shapes(event_shape: Shape, extra: tuple[Shape, ...], *, spatial: bool) 
         return (sum(int(np.prod(part)) for part in parts),)
     if len(event_shape) > 3:
         raise ValueError(
-            "the encoder is spatial: it reads a context or a mask as further channels of an image "
-            f"(height, width[, channels]); got event_shape={event_shape}, which has {len(event_shape)} "
-            "axes. Take an encoder that reads one vector, such as nets.MLP, or a net of your own "
-            "without `spatial`."
+            "this encoder reads a context or a mask as channels of an image (height, width[, "
+            f"channels]); got event_shape={event_shape} with {len(event_shape)} axes. Use an encoder "
+            "that reads one vector, such as nets.MLP, or your own net without `spatial`."
         )
     grid = event_shape[:2]
     return (*grid, sum(_channels(part, grid) for part in parts))
 
 
 def join_inputs(parts: list[jax.Array], *, spatial: bool) -> jax.Array:
-    """Join arrays of one batch: into one vector or, for a spatial net, as channels of x's grid."""
+    """Join arrays of one batch into vectors, or for a spatial net into channels on the grid of x."""
     if len(parts) == 1:
         return parts[0]
     batch, grid = parts[0].shape[0], parts[0].shape[1:3]
     if not spatial:
         return jnp.concatenate([part.reshape(batch, -1) for part in parts], axis=-1)
+    # A mask already lies on the grid. Each entry of a context becomes a constant channel.
     tiled = [part.reshape(batch, *_on_grid(part.shape[1:], grid), -1) for part in parts]
     tiled = [jnp.broadcast_to(part, (batch, *grid, part.shape[-1])) for part in tiled]
     return jnp.concatenate(tiled, axis=-1)

@@ -2,8 +2,8 @@
 
 Every class here is abstract, and every part of the package is final. To vary a part, compose or wrap
 it. Priors and guides come in two kinds. A *distribution* part returns the distribution that the VAE
-samples at the site ``"z"``. A *program* part issues its own sites, such as ``"z1"`` (nearest the data) and
-``"z2"`` (above it). A program prior returns the code for the decoder.
+samples at the site ``"z"``. A *program* part issues its own sites, such as ``"z1"`` (nearest the data)
+and ``"z2"`` (above it). A program prior returns the code for the decoder.
 """
 
 import abc

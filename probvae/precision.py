@@ -1,4 +1,4 @@
-"""Numbers as JAX takes them: byte order, 64 bits, and what rounding to float32 does to values."""
+"""Conversion of NumPy arrays to JAX's dtypes, and a check for values that float32 merges."""
 
 import warnings
 
@@ -6,15 +6,15 @@ import jax.numpy as jnp
 import numpy as np
 
 SAMPLE = 256  # rows in which distinct values are counted
-FEW = 16  # rows too few to say that values collapse
-NOISE = 1e-12  # a column that varies by less, relative to its size, varies by float64's own rounding
+FEW = 16  # rows needed to tell whether values merge
+NOISE = 1e-12  # relative variation of a column that is only float64's rounding
 
 
 def to_jax_dtype(array: np.ndarray) -> np.ndarray:
-    """Return an array in the machine's byte order, without long doubles and without wrapped integers.
+    """Return an array in native byte order, without long doubles and large integers.
 
-    JAX turns 64-bit integers into 32 bits and drops the upper ones. Integers that do not fit become
-    floats. Floats in double precision stay: JAX rounds them itself.
+    JAX converts 64-bit integers to 32 bits and drops the upper bits. Integers beyond 32 bits therefore
+    become floats. Float64 stays, as JAX rounds it itself.
     """
     dtype = array.dtype
     if dtype == np.longdouble and dtype.itemsize > 8:
@@ -25,7 +25,7 @@ def to_jax_dtype(array: np.ndarray) -> np.ndarray:
 
 
 def _wraps(array: np.ndarray) -> bool:
-    """Tell whether JAX would drop the upper bits of some of these integers."""
+    """Tell whether JAX would drop the upper bits of some integers."""
     if array.dtype.kind not in "iu" or array.dtype.itemsize < 8 or not array.size:
         return False
     if in_double_precision():
@@ -40,30 +40,32 @@ def in_double_precision() -> bool:
 
 
 def in_precision(x: np.ndarray) -> np.ndarray:
-    """Return numbers in the dtype that JAX computes in: float64 as float32, unless it is enabled."""
+    """Return an array in JAX's precision: float64 becomes float32 unless ``jax_enable_x64`` is set."""
+    # The conversion runs here, in NumPy, and not in JAX: checks see the same numbers as the programs,
+    # and a value that overflows is reported with its row.
     x = to_jax_dtype(x)
     if x.dtype == np.float64 and not in_double_precision():
-        with np.errstate(over="ignore"):  # what is infinite then is reported with its row
+        with np.errstate(over="ignore"):
             return x.astype(np.float32)
     return x
 
 
 def sample_rows(n: int) -> np.ndarray:
-    """Return rows of n, evenly spread, in which ``warn_of_merged_values`` looks for a collapse.
+    """Return indices of evenly spread rows, in which ``describe_merged_values`` counts values.
 
-    A collapse shows in few rows. In all of them, chance pairs among millions would look like one.
+    Merged values show in few rows. Among millions of rows, chance pairs would look like merged values.
     """
     return np.unique(np.linspace(0, n - 1, min(n, SAMPLE)).astype(int))
 
 
 def may_merge(dtype: np.dtype) -> bool:
-    """Tell whether float32, in which JAX computes, can give values of a dtype that differ the same."""
+    """Tell whether JAX's precision can make different values of a dtype equal."""
     wide = dtype.kind in "iu" and dtype.itemsize >= 4 or dtype.kind == "f" and dtype.itemsize >= 8
     return wide and not in_double_precision()
 
 
 def warn_of_merged_values(name: str, rows: np.ndarray, observed: np.ndarray | None = None) -> None:
-    """Warn of what ``describe_merged_values`` finds."""
+    """Warn if float32 merges values of a column (``describe_merged_values``)."""
     text = describe_merged_values(name, rows, observed)
     if text is not None:
         warnings.warn(text, stacklevel=2)
@@ -72,12 +74,12 @@ def warn_of_merged_values(name: str, rows: np.ndarray, observed: np.ndarray | No
 def describe_merged_values(
     name: str, rows: np.ndarray, observed: np.ndarray | None = None
 ) -> str | None:
-    """Say which column loses more than half of its distinct values in float32; None if none does.
+    """Return a warning about a column with more than half of its distinct values merged, or None.
 
     Args:
-        name: what the text calls the data.
-        rows: some rows of them, in the dtype that they were given in.
-        observed: where they are observed.
+        name: the name of the data in the text.
+        rows: some rows, in their original dtype.
+        observed: True where they are observed. None if all are.
     """
     if len(rows) < FEW or not may_merge(rows.dtype):
         return None
@@ -96,16 +98,16 @@ def describe_merged_values(
     place = f"column {column}" if rows.ndim == 2 else f"entry {column} of each row"
     step = float(np.spacing(np.float32(size[column])))
     return (
-        f"{name}: JAX computes in float32, which cannot tell apart the values of {place}. "
+        f"{name}: JAX computes in float32, which merges the values of {place}. "
         f"{exact[column]} distinct values in {len(rows)} rows become {rounded[column]}, because near "
         f"{size[column]:.3g} float32 numbers are {step:.3g} apart ({int(merged.sum())} of "
-        f"{len(merged)} columns are so). Subtract an offset before you divide by a unit, "
+        f"{len(merged)} columns). Subtract an offset before you divide by a unit, "
         "(x - x.mean(axis=0)) / x.std(axis=0), or compute in double precision: "
         'jax.config.update("jax_enable_x64", True).'
     )
 
 
 def _distinct(columns: np.ndarray) -> np.ndarray:
-    """Return the number of distinct values of each column."""
+    """Return the number of distinct values in each column."""
     ordered = np.sort(columns, axis=0)
     return 1 + (ordered[1:] != ordered[:-1]).sum(axis=0)

@@ -1,4 +1,4 @@
-"""What a VAE's programs are made of, by a traced dry run: sites, shapes and supports, no numbers."""
+"""The structure of a VAE's programs: latent sites, supports, and shapes of the parameters."""
 
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -15,39 +15,55 @@ from numpyro.distributions import (
 )
 from numpyro.distributions import TransformedDistribution as Transformed
 
-from probvae.compilation import hold_trace_lock
+from probvae.compilation import trace_abstractly
 from probvae.distributions.support import name_support
 from probvae.interfaces import AbstractVAE
-from probvae.typing import Shape
+from probvae.typing import Shape, Trace
 
 
 class Site(NamedTuple):
-    """A latent site of a program."""
+    """A latent site of a program.
+
+    Attributes:
+        event_shape: shape of one value.
+        discrete: whether the support is discrete.
+        reparametrised: whether draws have gradients.
+        support: the name of the support.
+        scaled: whether ``handlers.scale`` applies to the site.
+        point: whether all mass is on one value, which is not a density.
+        shared: whether the site is outside of the data's plate, as weights are.
+    """
 
     event_shape: Shape
     discrete: bool
     reparametrised: bool
     support: str
     scaled: bool
-    point: bool = False  # all mass on one value, which is no density
-    shared: bool = False  # by all data: outside their plate
+    point: bool = False
+    shared: bool = False
 
 
 class Structure(NamedTuple):
-    """What a VAE's programs are made of, found by a traced dry run: no numbers."""
+    """Sites and shapes of a VAE's programs.
 
-    model: dict[str, Site]  # latent sites, in order of drawing
+    Attributes:
+        model: latent sites of the model, in order of drawing.
+        guide: latent sites of the guide, in order of drawing.
+        params: shapes and dtypes of the parameters, by site.
+        state: shapes and dtypes of the running state, by site.
+    """
+
+    model: dict[str, Site]
     guide: dict[str, Site]
-    params: dict[str, Any]  # shapes and dtypes, by site
+    params: dict[str, Any]
     state: dict[str, Any]
 
 
 @lru_cache(maxsize=64)
 def trace_structure(vae: AbstractVAE) -> Structure:
-    """Trace a VAE's programs abstractly, on two data of zeros: no arithmetic is done."""
-    found: list[tuple[dict, dict]] = []
+    """Return the structure of a VAE's programs, from an abstract trace on two data."""
 
-    def dry_run() -> tuple[Any, Any]:
+    def trace_programs() -> tuple[tuple[dict, dict], tuple[dict, dict]]:
         x = jnp.zeros((2, *vae.event_shape))
         context = jnp.zeros((2, *vae.context_shape)) if vae.context_shape else None
         model, guide = (
@@ -55,41 +71,40 @@ def trace_structure(vae: AbstractVAE) -> Structure:
             for program in (vae.model, vae.guide)
         )
         _check_density(vae, model["x"]["fn"])
-        found.append((_latents(model), _latents(guide)))
         traces = {**model, **guide}
-        return _values(traces, "param"), _values(traces, "mutable")
+        values = _values(traces, "param"), _values(traces, "mutable")
+        return (_latents(model), _latents(guide)), values
 
-    with hold_trace_lock():  # a VAE may be built inside a program: its sites are not to be seen there
-        params, state = jax.eval_shape(dry_run)
-    return Structure(*found[-1], params, state)
+    sites, shapes = trace_abstractly(trace_programs)
+    return Structure(*sites, *shapes)
 
 
 def has_shared_latents(vae: AbstractVAE) -> bool:
-    """Tell whether a latent site belongs to all data, whose number then counts."""
+    """Tell whether all data share a latent site, so that the programs need ``num_data``."""
     return any(site.shared for site in trace_structure(vae).model.values())
 
 
-def _check_density(vae: Any, p: Distribution) -> None:
-    if isinstance(_below(p), Delta):
+def _check_density(vae: AbstractVAE, p: Distribution) -> None:
+    if isinstance(_base(p), Delta):
         raise ValueError(
-            f"the likelihood {type(vae.likelihood).__name__} puts all mass on one point and has no "
+            f"the likelihood {type(vae.likelihood).__name__} puts all mass on one point, so it has no "
             "density. Add noise to data and model: likelihoods.Spread(likelihoods.Delta(), "
             "noise=data.GaussianNoise(...))."
         )
 
 
-def _below(p: Distribution) -> Distribution:
-    """Return the distribution below plates' expansions, event dimensions, masks and transforms."""
+def _base(p: Distribution) -> Distribution:
+    """Return the base distribution, without event dimensions, expansions, masks and transforms."""
     while isinstance(p, Independent | ExpandedDistribution | MaskedDistribution | Transformed):
         p = p.base_dist
     return p
 
 
-def _values(trace: dict, kind: str) -> dict[str, Any]:
+def _values(trace: Trace, kind: str) -> dict[str, Any]:
     return {name: site["value"] for name, site in trace.items() if site["type"] == kind}
 
 
-def _latents(trace: dict) -> dict[str, Site]:
+def _latents(trace: Trace) -> dict[str, Site]:
     return {
         name: _site(site)
         for name, site in trace.items()
@@ -105,6 +120,6 @@ def _site(site: dict) -> Site:
         reparametrised=site["fn"].has_rsample,
         support=name_support(support),
         scaled=site["scale"] is not None,
-        point=isinstance(_below(site["fn"]), Delta),
+        point=isinstance(_base(site["fn"]), Delta),
         shared=all(frame.name != "data" for frame in site["cond_indep_stack"]),
     )

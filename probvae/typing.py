@@ -12,6 +12,7 @@ from numpyro.infer.elbo import ELBO
 
 # Arrays
 ArrayLike: TypeAlias = jax.Array | np.ndarray
+Scalar: TypeAlias = float | np.number | jax.Array
 DataLike: TypeAlias = Any  # array, masked array, frame, sparse matrix, tensor, row source or ``Batch``
 RngKey: TypeAlias = Key[Array, ""]
 Shape: TypeAlias = tuple[int, ...]
@@ -22,7 +23,7 @@ Data: TypeAlias = Num[ArrayLike, "batch *event"]
 # Values by name
 Params: TypeAlias = Mapping[str, Any]  # parameters and running state, pytrees by site
 Metrics: TypeAlias = Mapping[str, Any]  # numbers or arrays of them, by name
-Trace: TypeAlias = Mapping[str, Mapping[str, Any]]  # NumPyro's: a message for each site
+Trace: TypeAlias = dict[str, dict[str, Any]]  # of NumPyro: a message for each site
 
 # Functions
 Program: TypeAlias = Callable[..., Any]  # a NumPyro program: it issues sites

@@ -1,4 +1,4 @@
-"""The VAE: parts joined into two NumPyro programs."""
+"""``VAE``: a prior, a guide, a likelihood and two nets as two NumPyro programs, model and guide."""
 
 import copy
 from collections.abc import Callable
@@ -29,28 +29,28 @@ from probvae.typing import ArrayLike, RngKey, Shape
 
 @dataclass(frozen=True, kw_only=True)
 class VAE(AbstractVAE):
-    """A variational autoencoder: a model p(z) p(x|z), and a guide q(z|x).
+    """A variational autoencoder: a model p(z) p(x|z) and a guide q(z|x).
 
-    ``vae.model`` and ``vae.guide`` are ordinary NumPyro programs of ``(x, context, mask, num_data)``
-    with one plate ``"data"``, latent site ``"z"`` (a program prior has its own) and observed site
-    ``"x"``. The parts are checked against each other here, once.
+    ``vae.model`` and ``vae.guide`` are ordinary NumPyro programs of ``(x, context, mask, num_data)``.
+    They have one plate ``"data"``, the latent site ``"z"`` (a program prior has its own sites) and the
+    observed site ``"x"``. Incompatible parts raise an error when you build the VAE.
 
     Args:
         event_shape: shape of one datum.
         latent_dim: length of the code z.
         prior: p(z).
-        posterior: q(z|x), the family; the encoder gives its parameters.
-        likelihood: p(x|z), the family; the decoder gives its parameters.
-        encoder: a net, from a datum to what the posterior needs.
-        decoder: a net, from a code to what the likelihood needs.
-        context_shape: shape of what is known about a datum beside x (labels, covariates): it enters
-            encoder, decoder and prior (labels of a ``ClassAndStyle`` only that). ``()`` is none.
-        encode_mask: whether the encoder is also told which entries are observed.
-        training: how dropout, batch statistics and training-set quantities behave.
-        frozen: roles that are in evaluation mode even in training (``fit(freeze=...)`` says which).
+        posterior: the family of q(z|x), with parameters from the encoder.
+        likelihood: the family of p(x|z), with parameters from the decoder.
+        encoder: a net from a datum to the parameters of q(z|x).
+        decoder: a net from a code to the parameters of p(x|z).
+        context_shape: shape of the conditioning input (labels, covariates). It enters encoder, decoder
+            and prior. Labels of a ``ClassAndStyle`` prior enter only the prior. ``()`` for none.
+        encode_mask: whether the mask of observed entries is a further input of the encoder.
+        training: False for evaluation mode of dropout, batch statistics and training-set quantities.
+        frozen: roles in evaluation mode even in training, set by ``fit(freeze=...)``.
 
     Raises:
-        TypeError, ValueError: where two parts do not fit, naming both and the remedy.
+        TypeError, ValueError: for incompatible parts. The error names both and a remedy.
 
     Reference: Kingma and Welling 2014, arXiv:1312.6114; Rezende et al. 2014, arXiv:1401.4082.
     """
@@ -84,24 +84,29 @@ class VAE(AbstractVAE):
             x: data ``(batch, *event_shape)``, or None to draw it.
             context: ``(batch, *context_shape)``.
             mask: ``(batch, *event_shape)``, true where x is observed.
-            num_data: size of the data set that x is a batch of; only needed when a parameter has a
-                prior. The plate's size is otherwise the batch.
+            num_data: size of the whole data set if x is a batch of it. The plate has this size, or
+                that of the batch by default. You need it only if a parameter has a prior.
 
         Returns:
             the value at site ``"x"``.
         """
         scope = self._scope(x, context, mask)
-        draw = _drawer(self.prior, AbstractDistributionPrior, self._held("prior", scope))
+        draw = _register(self.prior, AbstractDistributionPrior, self._freeze("prior", scope))
         decode = self._decoder()
         with self._plate(scope, num_data):
             return numpyro.sample("x", self._p_x(decode, draw(), scope), obs=scope.x)
 
     def p_x(self, z: jax.Array, context: jax.Array | None = None) -> Distribution:
-        """Return p(x|z) for codes ``(batch, code_dim)``, inside a program or a handler with weights."""
+        """Return p(x|z) for codes ``(batch, code_dim)``.
+
+        Call it inside a program or a ``substitute`` handler, which supplies the weights.
+        """
         return self._p_x(self._decoder(), z, self._scope(None, context, None))
 
-    def encoded(self, x: ArrayLike, context: Any = None, mask: Any = None) -> jax.Array:
-        """Return what the encoder tells the posterior, ``(batch, *output_shape)``, as ``p_x``."""
+    def run_encoder(
+        self, x: ArrayLike, context: ArrayLike | None = None, mask: ArrayLike | None = None
+    ) -> jax.Array:
+        """Return the encoder's output ``(batch, *output_shape)``. Call it as ``p_x``."""
         scope = self._scope(x, context, mask)
         return self._encoder(training=self.training)(scope.x, scope.context, scope.mask)
 
@@ -112,29 +117,35 @@ class VAE(AbstractVAE):
         mask: ArrayLike | None = None,
         num_data: int | None = None,
     ) -> None:
-        """Run the guide: z ~ q(z|x). Arguments as for ``model``; raises ValueError without x."""
+        """Run the guide: z ~ q(z|x). Arguments are those of ``model``.
+
+        Raises:
+            ValueError: without x.
+        """
         if x is None:
             raise ValueError(
                 f"the guide expects data x of shape (batch, {', '.join(map(str, self.event_shape))}); "
-                "got None. To generate, run `Predictive(vae.model, params=...)`: it needs no guide."
+                "got None. To generate data, run `Predictive(vae.model, params=...)` without a guide."
             )
         scope = self._scope(x, context, mask)
         if self.posterior.uses_log_joint:
             scope = scope._replace(log_joint=self._log_joint(scope))
-        self._decoder(nets.register_posterior)  # of its weights, where they have a prior
+        self._decoder(nets.register_posterior)  # q(w), if the decoder's weights have a prior
         encode = self._encoder(training=self.training)
         with self._plate(scope, num_data):
             outputs = encode(scope.x, scope.context, scope.mask)
-            _drawer(self.posterior, AbstractDistributionGuide, outputs, self._held("guide", scope))()
+            _register(
+                self.posterior, AbstractDistributionGuide, outputs, self._freeze("guide", scope)
+            )()
 
     def eval(self) -> "VAE":
-        """Return the same VAE in evaluation mode (nets, running state, training-set quantities)."""
+        """Return the same VAE in evaluation mode: dropout, running state, training-set quantities."""
         return self._with(training=False)
 
     def observe(self, rng_key: RngKey, x: ArrayLike) -> jax.Array:
-        """Return data as the likelihood scores them: with its noise (``Spread``), else as they are.
+        """Return data as the likelihood scores them: with its noise (``Spread``), or unchanged.
 
-        ``fit`` does this at each step; those who run plain SVI call it on every batch.
+        ``fit`` calls it at each step. If you run plain SVI, call it on every batch.
         """
         x = inputs.check_array("x", x, self.event_shape, "event_shape")
         noise = self.likelihood.observation
@@ -143,44 +154,47 @@ class VAE(AbstractVAE):
         return x if noise is None else noise(rng_key, x)
 
     def without_noise(self) -> "VAE":
-        """Return the same VAE with the likelihood of x itself, where ``Spread`` adds noise to it."""
+        """Return the same VAE with the likelihood of x itself, without the noise of ``Spread``."""
         return self._with(likelihood=self.likelihood.noiseless)
 
     def _with(self, **changes: Any) -> "VAE":
-        same = copy.copy(self)  # its parts are joined and checked already
+        same = copy.copy(self)  # without __post_init__, as its parts are already checked
         for name, value in changes.items():
             object.__setattr__(same, name, value)
         return same
 
     def _plate(self, scope: Scope, num_data: int | None) -> numpyro.plate:
-        given = scope.x if scope.x is not None else scope.context
-        batch = 1 if given is None else given.shape[0]
+        data = scope.x if scope.x is not None else scope.context
+        batch = 1 if data is None else data.shape[0]
         return numpyro.plate("data", num_data or batch, subsample_size=batch, dim=-1)
 
-    def _scope(self, x: Any, context: Any, mask: Any) -> Scope:
-        x, context, mask = inputs.check_inputs(self, x, context, mask)
+    def _scope(self, x: ArrayLike | None, context: ArrayLike | None, mask: ArrayLike | None) -> Scope:
+        data = inputs.check_inputs(self, x, context, mask)
         scope = Scope(
             latent_dim=self.latent_dim,
             event_shape=self.event_shape,
             context_shape=self.context_shape,
             training=self.training,
             data_range=self.likelihood.data_range,
-            x=x,
-            context=context,
-            mask=mask,
+            x=data.x,
+            context=data.context,
+            mask=data.mask,
             posterior=self._posterior,
         )
-        return scope._replace(top_down=self.prior.top_down(self._held("prior", scope)))
+        return scope._replace(top_down=self.prior.top_down(self._freeze("prior", scope)))
 
-    def _net(self, role: str, *shapes: Shape, training: bool, register: Any = nets.register) -> Any:
+    def _net(
+        self, role: str, *shapes: Shape, training: bool, register: Callable = nets.register
+    ) -> Callable[[jax.Array], jax.Array]:
         training = training and role not in self.frozen
         return register(role, getattr(self, role), *shapes, training=training)
 
-    def _held(self, role: str, scope: Scope) -> Scope:
+    def _freeze(self, role: str, scope: Scope) -> Scope:
+        """Return the scope in evaluation mode for a frozen role."""
         return scope._replace(training=False) if role in self.frozen else scope
 
     def _encoder(self, *, training: bool) -> Callable[..., jax.Array]:
-        """Register the encoder: a function of (x, context, mask), joined into its one input."""
+        """Register the encoder, and return it as a function of x, context and mask."""
         spatial = getattr(self.encoder, "spatial", False)
         extra = (self.event_shape,) * self.encode_mask + (self.context_shape,) * self._has_context
         in_shape = inputs.join_shapes(self.event_shape, extra, spatial=spatial)
@@ -189,18 +203,17 @@ class VAE(AbstractVAE):
 
         view = self._encoder_view
 
-        def encode(x: jax.Array, context: Any = None, mask: Any = None) -> jax.Array:
-            seen = jnp.ones_like(x) if mask is None else mask.astype(x.dtype)
-            told = (
-                [x if view is None else view(x)]
-                + [seen] * self.encode_mask
-                + [context] * self._has_context
-            )
-            return net(inputs.join_inputs(told, spatial=spatial))
+        def encode(x: jax.Array, context: jax.Array | None, mask: jax.Array | None) -> jax.Array:
+            parts = [x if view is None else view(x)]
+            if self.encode_mask:
+                parts.append(jnp.ones_like(x) if mask is None else mask.astype(x.dtype))
+            if self._has_context and context is not None:
+                parts.append(context)
+            return net(inputs.join_inputs(parts, spatial=spatial))
 
         return encode
 
-    def _decoder(self, register: Any = nets.register) -> Any:
+    def _decoder(self, register: Callable = nets.register) -> Callable[[jax.Array], jax.Array]:
         code = (self.prior.code_dim(self.latent_dim),)
         extra = (self.context_shape,) * self._has_context
         in_shape = inputs.join_shapes(code, extra, spatial=False)
@@ -210,9 +223,8 @@ class VAE(AbstractVAE):
 
     @property
     def _encoder_view(self) -> Callable[[jax.Array], jax.Array] | None:
-        """What the likelihood lets the encoder see of x, unless the encoder transforms x itself."""
-        own = transforms_input(self.encoder)
-        return None if own else self.likelihood.encoder_view
+        """The likelihood's function of x for the encoder, unless the encoder transforms x itself."""
+        return None if transforms_input(self.encoder) else self.likelihood.encoder_view
 
     @property
     def _has_context(self) -> bool:
@@ -223,35 +235,35 @@ class VAE(AbstractVAE):
         if self._has_context and scope.context is not None:
             parts.append(scope.context)
         code = inputs.join_inputs(parts, spatial=False)
-        p = self.likelihood.distribution(decoder(code), self._held("likelihood", scope))
+        p = self.likelihood.distribution(decoder(code), self._freeze("likelihood", scope))
         if scope.mask is not None:
             p = p.mask(scope.mask)
         return p.to_event(len(self.event_shape) - p.event_dim)
 
     def _posterior(self, x: jax.Array, context: jax.Array | None = None) -> Distribution:
-        """q(z|x), or of the code on top, in evaluation mode: what a VampPrior mixes."""
+        """Return q(z|x), or q of the top code, in evaluation mode, for a VampPrior."""
         scope = self._scope(x, context, None)._replace(training=False)
         outputs = self._encoder(training=False)(scope.x, scope.context, None)
         guide: Any = self.posterior
-        whole = isinstance(guide, AbstractDistributionGuide)
-        q = (guide.distribution if whole else guide.top)(outputs, scope)
+        is_distribution = isinstance(guide, AbstractDistributionGuide)
+        q = (guide.distribution if is_distribution else guide.top)(outputs, scope)
         if q is None or not guide.is_density:
             raise compatibility.incompatible_parts_error(self)
         return q
 
     def _log_joint(self, scope: Scope) -> Callable[[jax.Array], jax.Array]:
-        """Register the model's parameters now; return z -> log p(x, z) per datum, in nats.
-
-        The inner run of the model is blocked: none of its sites may reach the guide's trace.
-        """
+        """Register the model's parameters, and return z -> log p(x, z) per datum, in nats."""
+        # The guide takes gradients of log p(x, z), and no parameter may be registered inside a
+        # gradient. So the model runs once here, at z = 0, and its parameters become plain values.
+        # Its latent and observed sites are hidden, as they must not reach the guide's trace.
         data = (scope.x, scope.context, scope.mask)
         start = {"z": jnp.zeros((len(jnp.asarray(scope.x)), self.latent_dim))}
         visible = handlers.block(
             handlers.substitute(self.eval().model, start),
             hide_fn=lambda site: site["type"] in ("sample", "plate", "deterministic"),
         )
-        found = handlers.trace(visible).get_trace(*data)
-        values = {name: site["value"] for name, site in found.items()}
+        trace = handlers.trace(visible).get_trace(*data)
+        values = {name: site["value"] for name, site in trace.items()}
 
         def log_joint(z: jax.Array) -> jax.Array:
             with handlers.block():
@@ -261,37 +273,35 @@ class VAE(AbstractVAE):
             if "z" not in log_probs:
                 raise ValueError(
                     f"the prior {type(self.prior).__name__} and the posterior "
-                    f"{type(self.posterior).__name__} do not fit: it climbs log p(x, z) at the site "
-                    '"z", and the prior has none. Take a prior that is one distribution, such as '
-                    "priors.StandardNormal()."
+                    f"{type(self.posterior).__name__} are incompatible: the posterior needs the site "
+                    '"z", and the prior has no such site. Use a prior that is one distribution, such '
+                    "as priors.StandardNormal()."
                 )
             return log_probs["z"] + log_probs["x"]
 
         return log_joint
 
     def __str__(self) -> str:
-        shape, given = "x".join(map(str, self.event_shape)), ", context" * self._has_context
+        shape, context = "x".join(map(str, self.event_shape)), ", context" * self._has_context
         view = self._encoder_view
         lines = [
             f"z ~ {self.prior}",
-            f"x | z{given} ~ {self.likelihood}",
-            f"q(z | x{given}) = {self.posterior}\nz in R^{self.latent_dim}, x of shape {shape}",
+            f"x | z{context} ~ {self.likelihood}",
+            f"q(z | x{context}) = {self.posterior}\nz in R^{self.latent_dim}, x of shape {shape}",
             f"encoder {self.encoder}{'' if view is None else f' of {view}'}\ndecoder {self.decoder}",
         ]
         return "\n".join(lines)
 
 
-def _drawer(part: Any, distribution_kind: Any, *told: Any) -> Callable[[], Any]:
-    """Register a part's parameters now; return what draws z later, inside the plate."""
+def _register(part: Any, distribution_kind: type, *args: Any) -> Callable[[], Any]:
+    """Register a part's parameters, and return a function that issues its sites inside the plate."""
     if isinstance(part, distribution_kind):
-        p_z = part.distribution(*told)
+        p_z = part.distribution(*args)
         return lambda: numpyro.sample("z", p_z)
-    return lambda: part.sample(*told)
+    return lambda: part.sample(*args)
 
 
 def check_vae(name: str, vae: Any) -> None:
-    """Raise unless ``vae`` is a VAE."""
-    from probvae.vae import VAE
-
+    """Raise TypeError unless ``vae`` is a VAE."""
     if not isinstance(vae, VAE):
         raise TypeError(f"{name} expects a probvae.VAE; got {format_value(vae)}.")

@@ -1,27 +1,27 @@
-"""What a file of `models/` returns: a VAE, with the settings that its paper's idea asks for."""
+"""``Variant``: the result of a file in ``models/``, a VAE with its paper's training settings."""
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import optax
 
-from probvae.typing import Params
+from probvae.typing import Objective, Params
 from probvae.vae import VAE
 
 
 class Variant(NamedTuple):
-    """A VAE and the settings recommended with it; None leaves ``fit`` its default.
+    """A VAE with recommended settings. None means the default of ``fit``.
 
     Attributes:
         vae: the VAE.
-        objective: a ``numpyro.infer`` ELBO, where the idea is in it.
-        optimizer: an optax optimizer, where the idea is in it.
+        objective: a ``numpyro.infer`` ELBO or one of ``objectives``.
+        optimizer: an optax optimizer.
         epochs: passes through the training data.
         batch_size: data per step.
-        init_params: values to start from, by site.
+        init_params: initial parameters, by site.
     """
 
     vae: VAE
-    objective: Any = None
+    objective: Objective | None = None
     optimizer: optax.GradientTransformation | None = None
     epochs: int | None = None
     batch_size: int | None = None

@@ -68,7 +68,7 @@ ERRORS = [
     (["train", "M", "--particles", "0"], 1, "num_particles expects a positive integer"),
     (["train", "M", "--batch-size", "9999"], 1, "batch_size=9999 is larger than the data"),
     (["train", "M", "--binarize", "grey"], 2, "argument --binarize: invalid choice: 'grey'"),
-    (["train", "M", "--binarize", "none"], 1, "likelihood Bernoulli takes boolean .* Binarise"),
+    (["train", "M", "--binarize", "none"], 1, "likelihood Bernoulli expects boolean .* Binarise"),
     (["train", "M", "--seed", "-1"], 1, "seed expects an integer from 0"),
     (["train", "M", "--learning-rate", "-1"], 1, "learning_rate expects a finite number > 0"),
     (["train"], 2, "required: MODEL.py"),
@@ -96,7 +96,7 @@ ERRORS = [
     ),
     (["train", "M", "--data", "missing.npy"], 1, "expected a file or folder at .*missing.npy"),
     (["train", "M", "--data", "damaged.npz"], 1, "cannot read damaged.npz"),
-    (["train", "M", "--data", "real.npy"], 1, "likelihood Bernoulli takes boolean"),
+    (["train", "M", "--data", "real.npy"], 1, "likelihood Bernoulli expects boolean"),
     (["data", "mnits"], 1, "Did you mean 'mnist'"),
     # the folder
     (["train", "M", "--out", "file/run"], 1, "file/run: cannot write a run there"),
@@ -188,7 +188,7 @@ CHANGES = [
     (edited("config.json", '"latent_dim": 2', '"latent_dim": 3'), "saved from another VAE"),
     (edited("config.json", '"training"', '"trained"'), "config.json is damaged .*training"),
     (edited("config.json", "{", ""), "config.json is damaged .*JSONDecodeError"),
-    (replaced("run/fitted.safetensors", b"x"), "fitted.safetensors is damaged"),
+    (replaced("run/fitted.safetensors", b"x"), "fitted.safetensors is corrupt"),
     (lambda base: (base / "run/fitted.safetensors").unlink(), "got no fitted.safetensors there"),
     (lambda base: (base / "run/model.py").unlink(), "got no model.py there"),
 ]

@@ -118,7 +118,7 @@ fields = np.zeros(4, [("height", float), ("weight", float)])
 dates = np.array(["2020-01-01", "2020-01-02"], "datetime64[s]")
 REFUSED = {
     "text": (np.array(["A", "B"]), r"got dtype <U1.*np\.eye\(levels\)"),
-    "text among numbers": (np.array([1.0, "A"], object), r"with 'A' among.*one-hot"),
+    "text among numbers": (np.array([1.0, "A"], object), r"with the value 'A'.*one-hot"),
     "a text column": (FRAME.assign(c="x"), r'x: column "c" expects numbers.*one-hot.*get_dummies'),
     "a categorical column": (FRAME.assign(c=pd.Categorical(list("xyxyxy"))), r'column "c".*one-hot'),
     "text as objects": (FRAME.assign(c=pd.Series(list("xyxyxy"), dtype=object)), r'column "c".*one-hot'),
@@ -134,8 +134,8 @@ REFUSED = {
     "an iterator": (iter(X), r"iterator.*np\.stack\(list\(rows\)\)"),
     "a tensor with a gradient": (Tensor(), r"x\.detach\(\)\.cpu\(\)\.numpy\(\)"),
     "ragged": ([[1.0, 2.0], [1.0]], r"np\.stack"),
-    "no number": (np.full((2, 2), None), "no number among"),
-    "an endless integer": ([[10**400]], "beyond 1e308"),
+    "no number": (np.full((2, 2), None), "without a number"),
+    "an endless integer": ([[10**400]], "above 1e308"),
     "a frame without columns": (FRAME[[]], "at least one column"),
 }  # fmt: skip
 

@@ -191,7 +191,7 @@ SHAPES = {
     "a mask (n,)": (3, Batch(X, mask=np.ones(N, bool)), r"\(40,\).*np\.broadcast_to\(mask\[:, None\], x\.shape\)"),
     "a mask (n, T)": (2, Batch(SERIES, mask=np.ones((N, 4), bool)), r"\(40, 4\).*mask\[\.\.\., None\], x\.shape"),
     "a mask (n,) of series": (2, Batch(SERIES, mask=np.ones(N, bool)), r"mask\[:, None, None\], x\.shape"),
-    "a mask of fewer rows": (3, Batch(X, mask=SEEN[:5]), "mask has 5 rows and x has 40"),
+    "a mask of fewer rows": (3, Batch(X, mask=SEEN[:5]), "mask expects a row for each of the 40 rows of x; got 5"),
     "a mask inverted": (3, Batch(GAPS, mask=np.isnan(GAPS)), r"inverted: Batch\(x, mask=~mask\)"),
     "a mask that misses a gap": (3, Batch(GAPS, mask=SEEN | (np.arange(N) == 7)[:, None] | (np.arange(N) == 0)[:, None]), "NaN"),
     "gaps without a mask": (3, GAPS, r"Batch\(x, mask=np\.isfinite\(x\)\)"),
@@ -200,16 +200,16 @@ SHAPES = {
     "one datum": (3, X[0], r"x\[None\]"),
     "a number": (3, 3.0, "a row per datum"),
     "another order of axes": (2, SERIES.reshape(N, 8), r"x\.reshape\(-1, 4, 2\)"),
-    "beyond float32": (3, np.full((N, D), 1e300), "beyond float32.*Divide by a unit"),
+    "beyond float32": (3, np.full((N, D), 1e300), "above the largest float32.*Divide by a unit"),
     "codes (n,)": (4, Batch(X, CODES), r"context has shape \(40,\).*np\.eye\(3\)\[context\]"),
-    "NaN in the context": (4, Batch(X, GAPS), "context holds NaN.*column of its own"),
-    "a masked context": (4, Batch(X, MASKED), "context holds .* masked.*column of its own"),
+    "NaN in the context": (4, Batch(X, GAPS), "context holds NaN.*add a column"),
+    "a masked context": (4, Batch(X, MASKED), "context holds .* masked.*add a column"),
     "text as context": (4, Batch(X, np.array(["A", "B", "C"])[CODES]), "one-hot"),
-    "a context of fewer rows": (4, Batch(X, X[:5]), "context has 5 rows and x has 40"),
+    "a context of fewer rows": (4, Batch(X, X[:5]), "context expects a row for each of the 40 rows of x; got 5"),
     "a context of codes that is not taken": (3, Batch(X, CODES), r"context_shape=\(1,\).*context\[:, None\]"),
     "a batch in a batch": (3, Batch(Batch(X)), "Batch inside a Batch"),
     "a masked mask": (3, Batch(X, mask=np.ma.array(SEEN, mask=~SEEN)), r"mask\.filled\(False\)"),
-    "a data set": (3, data.Data("mine", train=X, test=X), r"'mine'\. Give data\.train"),
+    "a data set": (3, data.Data("mine", train=X, test=X), r"'mine'\. Use data\.train"),
 }  # fmt: skip
 
 
@@ -264,7 +264,7 @@ def test_a_source_that_fit_reads_is_read_by_queries(given):
 
 def test_a_source_larger_than_the_memory_is_asked_about_in_parts(monkeypatch):
     monkeypatch.setattr(data_checks, "free_memory", lambda: 100)
-    refused(lambda: check_data(V, Rows(X)), "do not fit into the free memory.*source.rows.")
+    refused(lambda: check_data(V, Rows(X)), "exceed the free memory.*source.rows.")
 
 
 class Door(Exception):

@@ -159,7 +159,7 @@ def test_a_saved_fit_compares_as_before(of_bytes, tmp_path):
         loaded.encode(RAW)
     assert DataDescription.from_json(of_bytes.data.to_json()) == of_bytes.data
     for text in ("{}", "[1]", "nothing"):
-        with pytest.raises(ValueError, match="description of its training data is damaged"):
+        with pytest.raises(ValueError, match="description of its training data is corrupt"):
             DataDescription.from_json(text)
 
 

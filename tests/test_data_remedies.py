@@ -45,20 +45,20 @@ REMEDIES = {
     "-1 for a missing level": (
         CATEGORICAL,
         np.where(GAP, -1, CODES),
-        "stands for a missing",
+        "means a missing",
         "mask: (.*)\\.",
     ),
     "-1 for a missing bit": (
         BERNOULLI,
         np.where(GAP, -1, BITS),
-        "stands for a missing",
+        "means a missing",
         "mask: (.*)\\.",
     ),
-    "bits -1 and 1": (BERNOULLI, 2 * BITS - 1, "coded -1 and 1", r"by (.*)\.$"),
-    "bits 1 and 2": (BERNOULLI, BITS + 1, "coded 1 and 2", r"by (.*)\.$"),
-    "a share of 0": (BETA, np.where(GAP, 0.0, SHARES), "exactly 0 or 1", r"inside by (.*?) with"),
-    "a share of 1": (BETA, np.where(GAP, 1.0, SHARES), "exactly 0 or 1", r"inside by (.*?) with"),
-    "0 for a missing share": (BETA, np.where(GAP, 0.0, SHARES), "0 stands for", r"a mask, (.*)\.$"),
+    "bits -1 and 1": (BERNOULLI, 2 * BITS - 1, "recode -1 and 1", r"use (.*)\.$"),
+    "bits 1 and 2": (BERNOULLI, BITS + 1, "recode 1 and 2", r"use (.*)\.$"),
+    "a share of 0": (BETA, np.where(GAP, 0.0, SHARES), "exactly 0 or 1", r"shares by (.*?) with"),
+    "a share of 1": (BETA, np.where(GAP, 1.0, SHARES), "exactly 0 or 1", r"shares by (.*?) with"),
+    "0 for a missing share": (BETA, np.where(GAP, 0.0, SHARES), "0 means", r"a mask, (.*)\.$"),
     "shares in percent": (BETA, 100 * SHARES, "percent", r"by 100: (.*)\.$"),
     "grey values 0..255": (
         likelihoods.ContinuousBernoulli(),
@@ -67,7 +67,7 @@ REMEDIES = {
         r"by 255: (.*)\.$",
     ),
     "greys under bits": (BERNOULLI, SHARES, "Binarise grey values", r"\((data.Binarize.*x\))\)"),
-    "fractions under counts": (likelihoods.Poisson(), CODES + 0.3, "np.round", r"by (np\.round\(x\))"),
+    "fractions under counts": (likelihoods.Poisson(), CODES + 0.3, "np.round", r"use (np\.round\(x\))"),
     "-9 for a missing count": (
         likelihoods.Poisson(),
         np.where(GAP, -9, CODES),
@@ -75,7 +75,7 @@ REMEDIES = {
         "mask: (.*)\\.",
     ),
     "integers under grey levels": (GREY, 5 * CODES, "divide by 15", r"by 15: (.*)\.$"),
-    "numbers off the levels": (GREY, SHARES, "Bring them to the levels", r"levels, (.*), or"),
+    "numbers off the levels": (GREY, SHARES, "Round them to the levels", r"levels, (.*), or"),
 }
 
 
@@ -144,7 +144,7 @@ def test_a_joint_names_the_block_and_its_columns(column, change, block, remedy):
 def test_a_missing_code_in_a_joint_is_masked_in_its_block_alone():
     x = TABLE.copy()
     x[:9, 1], x[:9, 0] = -1, -1
-    code = re.search("by a mask: (.*); Batch", refusal(JOINT, x)).group(1)
+    code = re.search("give a mask: (.*); Batch", refusal(JOINT, x)).group(1)
     told = {**ENVIRONMENT, "x": x}
     exec(code, told)  # noqa: S102
     assert (~told["mask"]).sum() == 9
@@ -154,7 +154,7 @@ def test_a_missing_code_in_a_joint_is_masked_in_its_block_alone():
 def test_no_mask_is_proposed_where_none_is_taken():
     one_after_another = likelihoods.Autoregressive(nets.MADE((4,)), base=CATEGORICAL)
     text = refusal(one_after_another, np.where(GAP, -1, CODES))
-    assert "the likelihood Categorical takes levels 0, ..., 2" in text
+    assert "the likelihood Categorical expects levels 0, ..., 2" in text
     assert "drop these rows" in text and "mask=" not in text  # noqa: PT018
 
 

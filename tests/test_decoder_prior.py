@@ -114,7 +114,7 @@ def test_a_hierarchy_has_its_sites_and_a_context_its_rows():
     told = zero(context_shape=(3,)).as_prior()
     assert handlers.seed(lambda: told("f", context=np.ones(3)), 0)().shape == (2,)
     assert handlers.seed(lambda: told("f", size=4, context=np.ones((4, 3))), 0)().shape == (4, 2)
-    with pytest.raises(ValueError, match="give `context`"):
+    with pytest.raises(ValueError, match="context expects shape"):
         handlers.seed(lambda: told("f"), 0)()
 
 
@@ -141,8 +141,8 @@ def twice():
     ("program", "words"),
     [
         (in_a_plate, r"size=\.\.\. instead of a plate"),
-        (twice, "Take another name for each call"),
-        (lambda: EXACT.as_prior()(""), "a string to stand before"),
+        (twice, "Use a different name for each call"),
+        (lambda: EXACT.as_prior()(""), "a prefix for the sites"),
         (lambda: EXACT.as_prior()("f", size=0), "size expects a positive integer"),
     ],
 )

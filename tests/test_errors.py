@@ -56,7 +56,7 @@ TABLE = {
         "VampPrior mixes q.* the posterior TwoLevelBottomUp has none.*MeanField"),
     "discrete prior, continuous guide": (
         joining(prior=priors.Bernoulli()), ValueError,
-        r"Bernoulli and the posterior MeanField .*lives on boolean, the posterior on real. Take guides.Bernoulli\(\)"),
+        r"Bernoulli and the posterior MeanField .*support of the prior is boolean, that of the posterior real. Use guides.Bernoulli\(\)"),
     "a sphere and a plane": (
         joining(prior=priors.UniformSphere()), ValueError,
         r"UniformSphere and the posterior MeanField .*sphere, the posterior on real. Take guides.PowerSpherical\(\)"),
@@ -64,7 +64,7 @@ TABLE = {
         joining(prior=priors.ConditionalNormal()), ValueError, r"prior ConditionalNormal .*context_shape=\(\).*StandardNormal"),
     "a climb in a hierarchy": (
         joining(prior=priors.TwoLevel(), posterior=guides.SemiAmortized()), ValueError,
-        "prior TwoLevel and the posterior SemiAmortized do not fit: .*has none.*one distribution"),
+        "prior TwoLevel and the posterior SemiAmortized are incompatible: .*no such site.*one distribution"),
     "AR(1) of one entry": (
         joining(prior=priors.AutoregressiveNormal(), latent_dim=1), ValueError, "expects latent_dim >= 2; got 1"),
     "a net that forgets its shape": (
@@ -101,8 +101,8 @@ TABLE = {
     "batch larger than data": (fitting(batch_size=21), ValueError, "batch_size=21 is larger than .* 20 rows.*<= 20"),
     "one datum": (fitting(X[:1]), ValueError, "batch_size=10 is larger than the data, which have 1 rows"),
     "context unasked for": (fitting(Batch(X, np.zeros((20, 3)))), ValueError, r"context_shape=\(\).*context_shape=\(3,\)"),
-    "context missing": (fitting(X, CONTEXT), ValueError, r"has context_shape=\(3,\): give `context`.*got None"),
-    "context of another length": (fitting(Batch(X, np.zeros((19, 3))), CONTEXT), ValueError, "context has 19 rows and x has 20"),
+    "context missing": (fitting(X, CONTEXT), ValueError, r"context expects shape .*context_shape=\(3,\); got None"),
+    "context of another length": (fitting(Batch(X, np.zeros((19, 3))), CONTEXT), ValueError, "context expects a row for each of the 20 rows of x; got 19"),
     "context of another shape": (fitting(Batch(X, np.zeros((20, 4))), CONTEXT), ValueError, r"expected \(batch, 3\)"),
     "mask of another shape": (fitting(Batch(X, mask=np.ones((20, 3)))), ValueError, "mask has shape"),
     # options
@@ -117,7 +117,7 @@ TABLE = {
         r"given for prior\$loc has shape \(3,\); this VAE expects \(2,\)"),
     # the programs
     "a guide without data": (lambda: tiny().guide(), ValueError, "expects data x of shape .*Predictive"),
-    "a mask without data": (lambda: tiny().model(mask=np.ones((2, *SHAPE))), ValueError, "got a mask and no x"),
+    "a mask without data": (lambda: tiny().model(mask=np.ones((2, *SHAPE))), ValueError, "mask expects x.*got x=None"),
     "unknown data": (lambda: data.load("minst"), ValueError, "(?s)minst.*mnist"),
 }  # fmt: skip
 
@@ -212,7 +212,7 @@ def test_a_likelihood_that_is_no_density_has_no_log_prob():
 
 def test_a_mask_with_a_likelihood_that_does_not_factorise_is_refused():
     vae = tiny(likelihood=parts.NoFactors())
-    with pytest.raises(ValueError, match="NoFactors does not factorise.*mask"):
+    with pytest.raises(ValueError, match="a mask needs a likelihood that factorises.*got NoFactors"):
         fitting(Batch(X, mask=np.ones(X.shape)), vae)()
 
 

@@ -278,28 +278,32 @@ def test_running_state_is_saved(tmp_path):
         (
             lambda path: path.unlink(),
             FileNotFoundError,
-            "no such file; expected one that `fitted.save",
+            "no such file. Expected a file that `fitted.save",
         ),
         (
             lambda path: path.write_bytes(path.read_bytes()[:50]),
             ValueError,
-            "damaged or of another kind",
+            "is corrupt, or `fitted.save` did not write it",
         ),
-        (lambda path: path.write_bytes(b""), ValueError, "damaged or of another kind"),
+        (
+            lambda path: path.write_bytes(b""),
+            ValueError,
+            "is corrupt, or `fitted.save` did not write it",
+        ),
         (
             lambda path: path.write_bytes(b"\x80\x04." * 30),
             ValueError,
-            "damaged or of another kind",
+            "is corrupt, or `fitted.save` did not write it",
         ),
         (
             lambda path: path.write_bytes(path.read_bytes()[:-1] + b"\x01"),
             ValueError,
-            "what it holds does not fit its checksum",
+            "is corrupt: its checksum is wrong",
         ),
         (
             lambda path: path.write_bytes(path.read_bytes().replace(b'"sha256"', b'"sha257"')),
             ValueError,
-            "what it holds does not fit its checksum",
+            "is corrupt: its checksum is wrong",
         ),
         (
             lambda path: save_file({"a": np.zeros(3)}, path),

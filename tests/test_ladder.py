@@ -205,9 +205,9 @@ def test_the_guide_of_a_ladder_descends_with_two_levels_too():
         pytest.param(lambda: priors.Ladder(width=0), r"Ladder\(width=...\) expects a positive integer; got 0", id="width"),
         pytest.param(lambda: guides.Ladder(width=-1), r"Ladder\(width=...\) expects a positive integer; got -1", id="guide's width"),
         pytest.param(lambda: guides.Ladder(log_bound=0.0), "Ladder.log_bound=.*finite number > 0", id="bound"),
-        pytest.param(lambda: ladder(posterior=guides.MeanField()), r"Ladder and the posterior MeanField do not fit.*guides.Ladder\(\)", id="flat guide"),
+        pytest.param(lambda: ladder(posterior=guides.MeanField()), r"Ladder and the posterior MeanField are incompatible.*guides.Ladder\(\)", id="flat guide"),
         pytest.param(lambda: ladder(posterior=guides.TwoLevelTopDown()), r"sites \['z1', 'z2', 'z3'\], the posterior \['z1', 'z2'\]", id="fewer sites"),
-        pytest.param(lambda: ladder(prior=priors.StandardNormal()), r"StandardNormal and the posterior Ladder do not fit.*hands it none. Take priors.Ladder\(\)", id="flat prior"),
+        pytest.param(lambda: ladder(prior=priors.StandardNormal()), r"StandardNormal and the posterior Ladder are incompatible.*this prior has none. Use priors.Ladder\(\)", id="flat prior"),
         pytest.param(lambda: ladder(posterior=guides.Ladder(bottom_up=nets.MLP(dropout=0.1))), "without running state and dropout", id="dropout in a loop"),
     ],
 )  # fmt: skip

@@ -340,7 +340,7 @@ def test_beta_against_scipy():
 @pytest.mark.parametrize("edge", [0.0, 1.0])
 def test_beta_refuses_the_ends(edge):
     vae = VAE(event_shape=(2,), latent_dim=1, likelihood=likelihoods.Beta())
-    with pytest.raises(ValueError, match="likelihood Beta takes"):
+    with pytest.raises(ValueError, match="likelihood Beta expects"):
         fit(vae, np.full((10, 2), edge), rng_key=jax.random.key(0), batch_size=5)
 
 

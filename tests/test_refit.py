@@ -63,7 +63,7 @@ def test_a_mixture_raises_the_elbo_and_leaves_reconstructions_alone(fitted):
 
 
 def test_a_prior_of_other_sites_is_refused_and_starts_are_taken(fitted):
-    with pytest.raises(ValueError, match="TwoLevel and the posterior .* do not fit"):
+    with pytest.raises(ValueError, match="TwoLevel and the posterior .* are incompatible"):
         refit(fitted, priors.TwoLevel(), X, epochs=1, **QUICK)
     start = {"prior$loc": np.array([5.0, 6.0], np.float32)}
     still = {**QUICK, "optimizer": optax.sgd(0.0)}

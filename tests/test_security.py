@@ -125,7 +125,7 @@ FILES = {
 def test_a_file_that_is_no_model_is_named(tmp_path, content):
     path = tmp_path / "m.safetensors"
     path.write_bytes(content)
-    with pytest.raises(ValueError, match="m.safetensors is damaged or of another kind"):
+    with pytest.raises(ValueError, match="m.safetensors is corrupt, or `fitted.save` did not write it"):
         load(path, TINY)
     with pytest.raises(file_format.CorruptCheckpointError, match="m.safetensors is corrupt"):
         file_format.read(path)
@@ -143,7 +143,7 @@ TEXTS = {
 @pytest.mark.parametrize("text", TEXTS.values(), ids=TEXTS)
 def test_a_strangers_text_with_a_right_checksum_is_plain_or_refused(tmp_path, text):
     path = of_model(tmp_path / "m.safetensors", incidents=text)
-    with pytest.raises(ValueError, match="history is damaged"):
+    with pytest.raises(ValueError, match="history is corrupt"):
         load(path, TINY)
 
 
@@ -153,7 +153,7 @@ def test_a_strangers_arrays_are_those_of_the_model_or_refused(tmp_path):
     for odd in (array.astype(np.int32), array.astype(bool), array[..., None]):
         with pytest.raises(ValueError, match="saved from another VAE: 1 arrays differ"):
             load(of_model(tmp_path / f"{odd.dtype}{odd.ndim}", {name: odd}), TINY)
-    with pytest.raises(ValueError, match="history is damaged"):
+    with pytest.raises(ValueError, match="history is corrupt"):
         load(of_model(tmp_path / "best", {"history/best_epoch": np.zeros(3)}), TINY)
 
 

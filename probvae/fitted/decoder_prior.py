@@ -1,4 +1,4 @@
-"""A fitted decoder as a component of a user's own NumPyro program."""
+"""A fitted decoder as a component of your own NumPyro program."""
 
 from dataclasses import dataclass
 
@@ -17,21 +17,25 @@ from probvae.vae import VAE
 
 @dataclass(frozen=True, eq=False)
 class DecoderPrior:
-    """x = E[x | z], z ~ p(z), inside another program: what a VAE has learned, as a prior on x.
+    """$x = E[x | z]$ with $z ~ p(z)$ inside your own program: a fitted VAE as a prior on x.
 
-    A call issues the latent sites of the VAE's prior, named ``"<name>/z"`` (a hierarchy has
-    ``"<name>/z1"``, ...), with all numbers put in and no parameters: NUTS and SVI infer z alone:
+    A call issues the latent sites of the VAE's prior as ``"<name>/z"`` (in a hierarchy ``"<name>/z1"``,
+    ...). All parameters are fixed numbers, so NUTS and SVI infer z alone:
 
         field = fitted.as_prior()
 
 
-        def model(y, seen):
+        def model(y, observed):
             sigma = numpyro.sample("sigma", dist.HalfNormal(1.0))
-            numpyro.sample("y", dist.Normal(field("field")[seen], sigma), obs=y)
+            numpyro.sample("y", dist.Normal(field("field")[observed], sigma), obs=y)
 
-    The mean of levels without an order (``likelihoods.Categorical``) means nothing: take
-    ``field.distribution(...)`` for them. A call has a plate of its own: for several independent fields
-    ask for a ``size``. ``vae`` is the VAE in evaluation mode, ``values`` its numbers by site.
+    The mean of unordered levels (``likelihoods.Categorical``) has no meaning. Use
+    ``field.distribution(...)`` for them. A call has its own plate. For several independent fields, pass
+    ``size``.
+
+    Attributes:
+        vae: the VAE in evaluation mode.
+        values: its parameters and running state by site.
 
     Reference: Semenova et al. 2022, arXiv:2110.10422 (PriorVAE).
     """
@@ -42,15 +46,15 @@ class DecoderPrior:
     def __call__(
         self, name: str, *, size: int | None = None, context: ArrayLike | None = None
     ) -> jax.Array:
-        """Issue the sites; return the mean of p(x|z), of shape ``event_shape``.
+        """Issue the sites, and return the mean of p(x|z), of shape ``event_shape``.
 
         Args:
-            name: what stands before the sites' names; another for each call in a program.
-            size: how many independent fields: ``(size, *event_shape)`` is then returned.
-            context: ``(size, *context_shape)``; ``context_shape`` where no size is given.
+            name: prefix of the sites' names. Use a different one for each call in a program.
+            size: number of independent fields. The result is then ``(size, *event_shape)``.
+            context: ``(size, *context_shape)``, or ``context_shape`` without ``size``.
 
         Raises:
-            ValueError: for a name that is taken, a call inside a plate, or a context that does not fit.
+            ValueError: for a name in use, a call inside a plate, or a context of another shape.
         """
         if size is not None:
             return self.distribution(name, size=size, context=context).mean
@@ -60,23 +64,29 @@ class DecoderPrior:
     def distribution(
         self, name: str, *, size: int = 1, context: ArrayLike | None = None
     ) -> Distribution:
-        """Issue the sites; return p(x|z) itself, batch shape ``(size,)``, for ``numpyro.sample``.
+        """Issue the sites, and return p(x|z) with batch shape ``(size,)``, for ``numpyro.sample``.
 
         Raises:
-            ValueError: as a call.
+            ValueError: as for a call.
         """
         check_positive_integer("size", size)
         if not (isinstance(name, str) and name):
-            raise ValueError(f"name expects a string to stand before the sites' names; got {name!r}.")
-        context = check_context(self.vae, context)
-        unseen = jnp.full((size, *self.vae.event_shape), self.vae.likelihood.fill)
-        shown = handlers.block(hide=["x"])
-        try:
-            with handlers.scope(prefix=name), shown, handlers.trace() as found:
-                posterior_programs(self.vae.model, self.values)(unseen, context)
-        except AssertionError as error:  # NumPyro's own, often without a word
             raise ValueError(
-                f'the sites of "{name}" have no room in the program ({error or "a plate is open"}). '
-                "Take another name for each call, and size=... instead of a plate around it."
+                f"name expects a prefix for the sites' names, such as 'field'; got {name!r}."
+            )
+        context = check_context(self.vae, context)
+        # The model runs with x observed, so that it issues no site "x". The value has no effect.
+        x = jnp.full((size, *self.vae.event_shape), self.vae.likelihood.fill)
+        try:
+            with (
+                handlers.scope(prefix=name),
+                handlers.block(hide=["x"]),
+                handlers.trace() as trace,
+            ):
+                posterior_programs(self.vae.model, self.values)(x, context)
+        except AssertionError as error:  # of NumPyro, often without a message
+            raise ValueError(
+                f'the sites of "{name}" cannot be added to the program ({error or "a plate is open"}). '
+                "Use a different name for each call, and size=... instead of a plate."
             ) from error
-        return found["x"]["fn"]
+        return trace["x"]["fn"]

@@ -1,4 +1,4 @@
-"""A fitted VAE: the programs with numbers put in, and what one asks of them."""
+"""``Fitted``, a VAE with its parameters, and ``load``."""
 
 import os
 from collections.abc import Callable
@@ -14,6 +14,7 @@ from probvae.checks import (
     PATH,
     Checked,
     check_draw_arguments,
+    check_function,
     check_key,
     check_kind,
     check_positive_integer,
@@ -28,11 +29,11 @@ from probvae.fitted import queries, serialization
 from probvae.fitted.decoder_prior import DecoderPrior
 from probvae.fitted.history import History
 from probvae.fitted.latent_paths import straight
-from probvae.fitted.queries import Imputed, Samples, check_codes, check_path_ends, check_sites
+from probvae.fitted.queries import Imputed, Samples, check_codes, check_row, check_sites
 from probvae.fitted.summary import summarize
 from probvae.interfaces import AbstractDistributionGuide
 from probvae.nets import BayesianNet
-from probvae.typing import ArrayLike, Params, RngKey
+from probvae.typing import ArrayLike, DataLike, Params, Program, PyTree, RngKey
 from probvae.vae import VAE, check_vae
 
 
@@ -40,22 +41,27 @@ from probvae.vae import VAE, check_vae
 class Fitted(Checked):
     """A VAE with its parameters, running state and history.
 
-    ``values`` holds parameters and running state of ``vae`` by site; ``model`` and ``guide`` are the
-    VAE's programs with these put in and nets in evaluation mode: plain NumPyro, without parameters, for
-    ``Predictive``, ``MCMC``, ``SVI`` with a guide of its own (NumPyro's ``AutoNormal`` of the local
-    codes). Weights with a prior (``nets.BayesianNet``) are drawn from q(w), never from the prior, anew in
-    each run of the model; what has no key (``decode``, ``as_prior``) has their mean.
-    ``print(fitted)`` is the run on one screen; it took ``seconds`` here (None after ``load``).
+    ``print(fitted)`` shows the run on one screen.
 
-    Queries may be called from several threads, also beside a ``fit``. NumPyro's programs may not: run
-    ``model`` and ``guide`` (``Predictive``, ``MCMC``) in one thread, and not while another makes its
-    first query.
+    ``model`` and ``guide`` are plain NumPyro programs with fixed parameters, in evaluation mode. Use
+    them with ``Predictive``, ``MCMC``, or ``SVI`` and another guide, such as NumPyro's ``AutoNormal``
+    of the local codes. Weights with a prior (``nets.BayesianNet``) are drawn from q(w), not from the
+    prior, in each run of the model. Methods without a key (``decode``, ``as_prior``) use their mean.
 
-    ``data`` describes the training data: their range before and after the observation, dtype and
-    columns. Every query takes data as the likelihood scores them, which is after the observation, and
-    compares them with it. Data from before the observation raise ``ValueError``. Data far outside the
-    training range are answered with a warning about units. Without a description (None, as in files of
-    earlier versions) nothing is compared.
+    Queries are thread-safe, also during a ``fit``. NumPyro's programs are not. Run ``model`` and
+    ``guide`` (``Predictive``, ``MCMC``) in one thread, and not while another makes its first query.
+
+    Every query expects data as the likelihood scores them, which is after the observation. It compares
+    them with ``data``. Data from before the observation raise ``ValueError``. Data far outside the
+    training range give a warning about units.
+
+    Attributes:
+        vae: the VAE.
+        values: its parameters and running state, by site.
+        history: losses and ELBO by step and by epoch.
+        seconds: the time of the training run. None after ``load``.
+        data: a description of the training data: dtype, columns, and their range before and after the
+            observation. None, as in files of earlier versions, turns the comparison off.
     """
 
     vae: VAE
@@ -65,60 +71,60 @@ class Fitted(Checked):
     data: DataDescription | None = None
 
     def __str__(self) -> str:
-        return summarize(self)
+        return summarize(self.vae, self.params, self.history, self.seconds)
 
     @property
     def params(self) -> dict[str, Any]:
-        """The parameters by site, as ``init_params`` and ``Predictive(params=...)`` take them."""
+        """The parameters by site, for ``init_params`` and ``Predictive(params=...)``."""
         return {name: value for name, value in self.values.items() if not name.endswith("$state")}
 
     @property
-    def model(self) -> Callable:
-        """The model, p(z) p(x|z), with numbers put in."""
+    def model(self) -> Program:
+        """The model p(z) p(x|z) with fixed parameters."""
         return queries.posterior_programs(self.vae.eval().model, self.values)
 
     @property
-    def guide(self) -> Callable:
-        """The guide, q(z|x), with numbers put in."""
+    def guide(self) -> Program:
+        """The guide q(z|x) with fixed parameters."""
         return queries.posterior_programs(self.vae.eval().guide, self.values)
 
     def as_prior(self) -> DecoderPrior:
-        """Return the decoder as a component of a program of your own: a prior on x, z its code."""
-        fixed = point_weights(self)
-        return DecoderPrior(fixed.vae.eval().without_noise(), fixed.values)
+        """Return the decoder as a prior on x, for your own NumPyro program."""
+        fitted = point_weights(self)
+        return DecoderPrior(fitted.vae.eval().without_noise(), fitted.values)
 
     def with_values(self, values: Params) -> "Fitted":
-        """Return the same with other parameters and state."""
+        """Return the same VAE and history with other parameters and running state."""
         return replace(self, values=check_sites(values, self.values))
 
     def check_data(
         self,
-        x: Any,
-        context: Any = None,
-        mask: Any = None,
+        x: DataLike,
+        context: DataLike | None = None,
+        mask: DataLike | None = None,
         *,
         name: str = "x",
         comparer: DataComparison | None = None,
     ) -> Batch:
-        """Return data as every query takes them: as arrays ``Batch(x, context, mask)`` that fit.
+        """Return data as checked arrays ``Batch(x, context, mask)``, as for every query.
 
         Args:
             x: data ``(n, *event_shape)``: an array, a masked array, a frame, a source of rows, or a
                 ``Batch(x, context, mask)``.
-            context: ``(n, *context_shape)``, where ``x`` is no ``Batch``.
-            mask: true where x is observed, likewise.
-            name: what an error calls the data.
-            comparer: compares them with the training data, in place of a warning.
+            context: ``(n, *context_shape)``, unless it is in the ``Batch``.
+            mask: True where x is observed, unless it is in the ``Batch``.
+            name: the name of the data in errors.
+            comparer: compares the data with the training data. By default it warns.
 
         Raises:
-            TypeError, ValueError: for data that do not fit, with a remedy.
+            TypeError, ValueError: for data that the VAE cannot use. The error names a remedy.
         """
         if comparer is None and self.data is not None:
             comparer = DataComparison(self.data, name)
         return check_data(self.vae, x, name, context=context, mask=mask, record=comparer)
 
-    def _check_context(self, context: Any, rows: int | None = None) -> Any:
-        """Return a context without data: as an array that fits, compared with that of the training."""
+    def _check_context(self, context: DataLike | None, rows: int | None = None) -> ArrayLike | None:
+        """Return a context without data as a checked array, compared with the training data."""
         context = check_context(self.vae, context, rows=rows)
         if self.data is not None and not isinstance(context, jax.core.Tracer):
             comparer = DataComparison(self.data, "x")
@@ -127,14 +133,14 @@ class Fitted(Checked):
         return context
 
     def encode(
-        self, x: Any, context: ArrayLike | None = None, mask: ArrayLike | None = None
+        self, x: DataLike, context: ArrayLike | None = None, mask: ArrayLike | None = None
     ) -> Distribution:
         """Return q(z|x) for data ``(n, *event_shape)``: batch shape ``(n,)``, event ``(latent_dim,)``.
 
         ``x`` may be a ``Batch(x, context, mask)``.
 
         Raises:
-            TypeError: for a guide that is a program: draw from it by ``Predictive(fitted.guide)``.
+            TypeError: for a guide that is a program. Draw from it by ``Predictive(fitted.guide)``.
         """
         self._check_one_distribution()
         data = self.check_data(x, context, mask)
@@ -150,8 +156,8 @@ class Fitted(Checked):
     def decode(self, z: ArrayLike, context: ArrayLike | None = None) -> Distribution:
         """Return p(x|z) for codes ``(n, latent_dim)``: batch shape ``(n,)``, event ``event_shape``."""
         z = check_codes(z, self.vae.prior.code_dim(self.vae.latent_dim))
-        context, at = self._check_context(context, len(z)), point_weights(self)
-        return queries.decode(at.vae.eval(), at.values, z, context)
+        context, fitted = self._check_context(context, len(z)), point_weights(self)
+        return queries.decode(fitted.vae.eval(), fitted.values, z, context)
 
     def sample(
         self,
@@ -164,10 +170,10 @@ class Fitted(Checked):
         """Draw from the model: z ~ p(z), x ~ p(x|z).
 
         Args:
-            num_samples: how many; with a context, how many for each of its rows.
+            num_samples: number of draws, for each row of a context.
             rng_key: a typed key.
             context: ``(rows, *context_shape)``.
-            noisy: with the noise of ``Spread``, as the model's own site ``"x"`` has it.
+            noisy: True to add the noise of ``Spread``, as at the model's site ``"x"``.
 
         Returns:
             samples with leading shape ``(num_samples,)``, or ``(num_samples, rows)`` with context.
@@ -179,59 +185,65 @@ class Fitted(Checked):
 
     def reconstruct(
         self,
-        x: Any,
+        x: DataLike,
         *,
         rng_key: RngKey | None = None,
         context: ArrayLike | None = None,
         mask: ArrayLike | None = None,
     ) -> jax.Array:
-        """Return the mean of p(x|z), at the mean of q(z|x) or, given ``rng_key``, at a draw of it.
+        """Return the mean of p(x|z) at the mean of q(z|x), or with ``rng_key`` at a draw of it.
 
-        Where a mean has no meaning, as of levels without an order (``likelihoods.Categorical``), it is
-        the mode: see ``probabilities``.
+        For unordered levels (``likelihoods.Categorical``) it is the mode. See also ``probabilities``.
         """
-        return self._read_p_x(find_centre, x, rng_key, context, mask)
+        return self._reconstruct(find_centre, x, rng_key, context, mask)
 
     def probabilities(
         self,
-        x: Any,
+        x: DataLike,
         *,
         rng_key: RngKey | None = None,
         context: ArrayLike | None = None,
         mask: ArrayLike | None = None,
     ) -> jax.Array | dict[str, jax.Array]:
-        """Return the probabilities of an entry's values under p(x|z), for z as in ``reconstruct``.
+        """Return the probabilities of each entry's values under p(x|z), for z as in ``reconstruct``.
 
         Returns:
             ``(n, *event_shape, K)`` for ``Categorical(K)``, and P(x = 1) ``(n, *event_shape)`` for
-            ``Bernoulli``. For a ``Joint`` a dictionary of these by the name of the block.
+            ``Bernoulli``. For a ``Joint``, a dictionary of these by the name of the block.
 
         Raises:
-            TypeError: for a likelihood of numbers or counts. See ``decode``, which gives p(x|z) itself.
+            TypeError: for a likelihood of numbers or counts. ``decode`` returns p(x|z) itself.
         """
-        found = self._read_p_x(probabilities, x, rng_key, context, mask)
-        if isinstance(found, tuple):
-            names = (name for name, *_ in list_blocks(self.vae.likelihood))
-            found = {name: p for name, p in zip(names, found, strict=True) if p is not None}
-        if found is None or (isinstance(found, dict) and not found):
+        p = self._reconstruct(probabilities, x, rng_key, context, mask)
+        if isinstance(p, tuple):
+            blocks = zip(list_blocks(self.vae.likelihood), p, strict=True)
+            p = {block.name: p_block for block, p_block in blocks if p_block is not None}
+        if p is None or (isinstance(p, dict) and not p):
             raise TypeError(
-                f"the likelihood {self.vae.likelihood} gives no probabilities to single values. For "
-                "its variance or log_prob take p(x|z) itself: fitted.decode(fitted.encode(x).mean)."
+                f"the likelihood {self.vae.likelihood} has no probabilities of single values. For its "
+                "variance or log_prob, use p(x|z) itself: fitted.decode(fitted.encode(x).mean)."
             )
-        return found
+        return p
 
-    def _read_p_x(self, read: Callable, x: Any, rng_key: Any, context: Any, mask: Any) -> Any:
+    def _reconstruct(
+        self,
+        read: Callable[[Distribution], Any],
+        x: DataLike,
+        rng_key: RngKey | None,
+        context: ArrayLike | None,
+        mask: ArrayLike | None,
+    ) -> Any:
         if rng_key is None:
             self._check_one_distribution()
         else:
             check_key(rng_key)
         data = self.check_data(x, context, mask)
-        at = self if rng_key is not None else point_weights(self)
-        return queries.reconstruct(at.vae.eval(), at.values, rng_key, data, read)
+        fitted = self if rng_key is not None else point_weights(self)
+        return queries.reconstruct(fitted.vae.eval(), fitted.values, rng_key, data, read)
 
     def impute(
         self,
-        x: Any,
+        x: DataLike,
         mask: ArrayLike | None = None,
         *,
         rng_key: RngKey,
@@ -239,18 +251,19 @@ class Fitted(Checked):
         num_particles: int = 1000,
         context: ArrayLike | None = None,
     ) -> Imputed:
-        """Draw the missing entries of each datum from p(x_missing | x_observed).
+        r"""Draw the missing entries of each datum from $p(x_{missing} | x_{observed})$.
 
-        By importance resampling: z_k ~ q(z | x_observed), with weights w_k = p(x_observed, z_k) /
-        q(z_k | x_observed); exact as K grows. Where ``effective_particles`` are under ten, take more,
-        or do not trust the draws. With ``Spread``, x and what is drawn are noisy data.
+        It resamples $z_k \sim q(z | x_{observed})$ with weights
+        $w_k = p(x_{observed}, z_k) / q(z_k | x_{observed})$, which is exact as $K$ grows. If
+        ``effective_particles`` is below ten, use more particles. With ``Spread``, x and the draws are
+        noisy data.
 
         Args:
-            x: data ``(n, *event_shape)``; what stands at missing entries is never looked at.
-            mask: ``(n, *event_shape)``, true where x is observed.
+            x: data ``(n, *event_shape)``, with any values at missing entries.
+            mask: ``(n, *event_shape)``, True where x is observed.
             rng_key: a typed key.
             num_samples: draws for each datum.
-            num_particles: K, for each datum.
+            num_particles: $K$, for each datum.
             context: ``(n, *context_shape)``.
 
         Reference: Mattei and Frellsen 2019, arXiv:1812.02633 (MIWAE), section 3.
@@ -260,20 +273,21 @@ class Fitted(Checked):
         data = self.check_data(x, context, mask)
         if data.mask is None:
             raise ValueError(
-                "impute expects a mask, true where x is observed; got None. Where x is NaN, that is "
-                "impute(x, np.isfinite(x), ...)."
+                "impute expects a mask that is True where x is observed; got None. If missing entries "
+                "are NaN, call impute(x, np.isfinite(x), ...)."
             )
         counts = {"num_samples": num_samples, "num_particles": num_particles}
         return queries.impute(self.vae.eval(), self.values, rng_key, data, **counts)
 
-    def responsibilities(self, x: Any, *, rng_key: RngKey, num_particles: int = 100) -> jax.Array:
-        """Return E[p(k | z)], z ~ q(z|x), for the components k of a mixture prior: ``(n, K)``.
+    def responsibilities(self, x: DataLike, *, rng_key: RngKey, num_particles: int = 100) -> jax.Array:
+        """Return $E_{q(z|x)}[p(k | z)]$ for the components k of a mixture prior: ``(n, K)``.
 
-        p(k | z) = w_k p_k(z) / p(z); each row sums to 1. Arguments as in ``log_prob`` (with ``Spread``
-        x is noisy data). In a hierarchy the mixture is on top; a code that is one of K has q(k | x).
+        Here $p(k | z) = w_k p_k(z) / p(z)$, so that each row sums to 1. In a hierarchy the mixture is
+        the prior of the top code. For a code with K classes the result is q(k | x). Arguments are those
+        of ``log_prob``. With ``Spread``, x is noisy data.
 
         Raises:
-            TypeError: for a prior that is no mixture.
+            TypeError: for a prior that is not a mixture.
 
         Reference: Jiang et al. 2017, arXiv:1611.05148.
         """
@@ -283,49 +297,54 @@ class Fitted(Checked):
 
     def interpolate(
         self,
-        start: ArrayLike,
-        end: ArrayLike,
+        start: DataLike,
+        end: DataLike,
         *,
         num_points: int = 10,
-        path: Callable = straight,
+        path: Callable[..., jax.Array] = straight,
         context: ArrayLike | None = None,
     ) -> jax.Array:
         """Return means of p(x|z) along a path between the codes of two data.
 
         Args:
-            start: a datum, of shape ``event_shape``.
-            end: another.
-            num_points: points on the path, ends included.
-            path: ``latent_paths.straight`` or ``latent_paths.spherical``, or any ``(a, b, t) -> z``.
-            context: what both data and the whole path are given, of shape ``context_shape``.
+            start: the first datum, of shape ``event_shape``.
+            end: the last datum.
+            num_points: points on the path, including its ends.
+            path: ``latent_paths.straight``, ``latent_paths.spherical``, or any ``(a, b, t) -> z``.
+            context: the context of both data and of the path, of shape ``context_shape``.
 
         Returns:
             an array ``(num_points, *event_shape)``.
         """
         check_positive_integer("num_points", num_points)
-        a, b, told = check_path_ends(self.vae, start, end, path, context)
-        ends = self.encode(jnp.stack([a, b]), None if told is None else jnp.stack([told] * 2)).mean
-        at = point_weights(self)
-        return queries.interpolate(at.vae.eval(), at.values, path, ends, num_points, told)
+        check_function("path", path, 0, 0, 0, such_as="latent_paths.spherical")
+        data = [("start", start), ("end", end)]
+        x = jnp.stack([check_row(name, a, self.vae.event_shape, "event_shape") for name, a in data])
+        if context is not None:
+            context = check_row("context", context, self.vae.context_shape, "context_shape")
+        ends = self.encode(x, None if context is None else jnp.stack([context] * 2)).mean
+        fitted = point_weights(self)
+        return queries.interpolate(fitted.vae.eval(), fitted.values, path, ends, num_points, context)
 
     def elbo(
         self,
-        x: Any,
+        x: DataLike,
         *,
         rng_key: RngKey,
         num_particles: int = 1,
         num_noise_draws: int = 1,
         progress: bool = False,
     ) -> BoundEstimate:
-        """Return the ELBO per datum, in nats: the mean over draws of z (arguments: ``log_prob``).
+        """Return the ELBO per datum in nats, averaged over ``num_particles`` draws of z.
 
-        The KL of weights with a prior is no datum's, and is left out.
+        Arguments are those of ``log_prob``. The KL of weights with a prior is not included, as it
+        belongs to no single datum.
         """
         return self._bound(evidence.elbo, x, rng_key, num_particles, num_noise_draws, progress=progress)
 
     def log_prob(
         self,
-        x: Any,
+        x: DataLike,
         *,
         rng_key: RngKey,
         num_particles: int = 5000,
@@ -334,79 +353,84 @@ class Fitted(Checked):
     ) -> BoundEstimate:
         """Return the importance-weighted lower bound on log p(x) per datum, in nats.
 
-        Exactly ``num_particles`` draws of q(z|x) are taken for each datum, in chunks that bound the
-        memory. In expectation it lies between the ELBO and log p(x), and rises with the particles. With
-        ``nets.BayesianNet`` each particle has weights w ~ q(w) of its own, and p(x) is the approximate
-        posterior predictive density E_q(w)[p(x|w)].
+        Its expectation lies between the ELBO and log p(x), and grows with ``num_particles``. Chunks of
+        particles bound the memory. With ``nets.BayesianNet``, each particle draws its own weights
+        $w ~ q(w)$, and p(x) is the approximate posterior predictive density $E_{q(w)}[p(x|w)]$.
 
         Args:
             x: data ``(n, *event_shape)``, or a ``Batch(x, context, mask)``.
             rng_key: a typed key.
-            num_particles: the number K of particles.
-            num_noise_draws: where the likelihood adds noise (``Spread``), over how many draws y of a
-                clean x the bound on log p(y) is averaged; 0 for data that are noisy already.
-            progress: show a bar.
+            num_particles: number of draws of q(z|x) for each datum.
+            num_noise_draws: for a likelihood with noise (``Spread``), the number of noisy draws y of a
+                clean x over which the bound on log p(y) is averaged. Use 0 if x is already noisy.
+            progress: True for a progress bar.
 
         Raises:
-            ValueError: for data that do not fit, or a likelihood that is no density.
+            ValueError: for data that the VAE cannot use, or a likelihood that is not a density.
 
         Reference: Burda, Grosse and Salakhutdinov 2016, arXiv:1509.00519.
         """
-        told = x, rng_key, num_particles, num_noise_draws
-        return self._bound(evidence.log_prob, *told, progress=progress)
+        return self._bound(
+            evidence.log_prob, x, rng_key, num_particles, num_noise_draws, progress=progress
+        )
 
     def _bound(
-        self, bound: Any, x: Any, key: Any, num_particles: Any, num_draws: int, *, progress: bool
+        self,
+        kind: Callable[..., BoundEstimate],
+        x: DataLike,
+        rng_key: RngKey,
+        num_particles: int,
+        num_draws: int,
+        *,
+        progress: bool,
     ) -> BoundEstimate:
-        check_draw_arguments(key, num_particles=num_particles)
-        told = self.check_data(x), key, num_particles, num_draws
-        return queries.estimate_bound(bound, self.vae, self.values, *told, progress=progress)
+        check_draw_arguments(rng_key, num_particles=num_particles)
+        data = self.check_data(x)
+        return queries.estimate_bound(
+            kind, self.vae, self.values, data, rng_key, num_particles, num_draws, progress=progress
+        )
 
     def save(self, path: str | os.PathLike, *, overwrite: bool = False) -> None:
-        """Write parameters, state and history to one file (safetensors: arrays only, no pickle).
+        """Write parameters, running state and history to one safetensors file, which cannot run code.
 
         Raises:
-            FileExistsError: if the file exists and ``overwrite`` is not asked for.
+            FileExistsError: if the file exists, without ``overwrite``.
         """
         serialization.save(path, self.vae, self.values, self.history, self.data, overwrite=overwrite)
 
 
 def load(path: str | os.PathLike, vae: VAE) -> Fitted:
-    """Read what ``Fitted.save`` wrote, for the VAE that it was written from.
+    """Read a file that ``Fitted.save`` wrote.
 
     Args:
         path: the file.
-        vae: the VAE, made anew by the same code.
+        vae: the VAE that it was saved from, rebuilt by the same code.
 
     Raises:
-        FileNotFoundError: if there is no such file.
-        ValueError: for a file that is damaged or of another kind, or was saved from another VAE. All
-            parts and their fields are compared, and the names and shapes of all sites. The error names
-            what differs.
+        FileNotFoundError: if the file does not exist.
+        ValueError: for a file that is corrupt or was saved from another VAE. ``load`` compares all
+            parts, their fields, and the names and shapes of all sites. The error names the differences.
     """
     check_vae("load", vae)
     check_kind("path", path, PATH)
-    values, history, description = serialization.load(path, vae)
-    return Fitted(vae, values, history, data=description)
+    saved = serialization.load(path, vae)
+    return Fitted(vae, saved.values, saved.history, data=saved.description)
 
 
 def check_fitted(fitted: Any) -> None:
-    """Raise unless ``fitted`` is what ``fit`` returns."""
-    from probvae.fitted.fitted import Fitted
-
+    """Raise TypeError unless ``fitted`` is a ``Fitted``."""
     if not isinstance(fitted, Fitted):
         raise TypeError(
-            f"fitted expects what fit(...) or load(...) returned; got {format_value(fitted)}."
+            f"fitted expects the result of fit(...) or load(...); got {format_value(fitted)}."
         )
 
 
-def point_weights(fitted: Any, *, rng_key: RngKey | None = None) -> Any:
-    """Return a fitted VAE with one decoder: the mean of q(w) or, given ``rng_key``, a draw of it.
+def point_weights(fitted: Fitted, *, rng_key: RngKey | None = None) -> Fitted:
+    """Return a fitted VAE with fixed decoder weights: the mean of q(w), or with ``rng_key`` a draw.
 
-    It is an ordinary fitted VAE, whose decoder is the net of ``nets.BayesianNet`` and whose p(x|z) is one
-    function of z: what AIS, NUTS and ``fitted.as_prior()`` need. The mean of q(w) is not the mean of
-    p(x|z, w): several draws show what the weights leave open. A VAE without such weights is returned
-    as it is.
+    The decoder becomes the net of ``nets.BayesianNet``, and p(x|z) one function of z, as AIS, NUTS and
+    ``fitted.as_prior()`` need. The mean of q(w) does not give the mean of p(x|z, w). Use several draws
+    to see the uncertainty of the weights. A VAE without a prior on its weights is returned unchanged.
 
     Args:
         fitted: a fitted VAE.
@@ -419,12 +443,12 @@ def point_weights(fitted: Any, *, rng_key: RngKey | None = None) -> Any:
         return fitted
     values = dict(fitted.values)
     loc, log_scale = values.pop("decoder$loc"), values.pop("decoder$log_scale")
-    weights = loc if rng_key is None else _draw(rng_key, loc, log_scale)
+    weights = loc if rng_key is None else _draw_weights(rng_key, loc, log_scale)
     vae = replace(fitted.vae, decoder=fitted.vae.decoder.net)
     return replace(fitted, vae=vae, values={**values, "decoder$params": weights})
 
 
-def _draw(rng_key: RngKey, loc: Any, log_scale: Any) -> Any:
+def _draw_weights(rng_key: RngKey, loc: PyTree, log_scale: PyTree) -> PyTree:
     leaves, form = jax.tree.flatten(loc)
     keys = jax.tree.unflatten(form, list(jax.random.split(rng_key, len(leaves))))
     return jax.tree.map(

@@ -1,27 +1,29 @@
-"""What a run records."""
+"""The training history: losses and ELBO by step and by epoch, and incidents."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from probvae.typing import Metrics
+
 CONTINUED = "training continued"
 
-NOT_RECORDED = ("kept", "usable")  # of an epoch that is looked at step by step
+NOT_RECORDED = ("kept", "usable")  # series of the training loop that no history holds
 
 
 class Incident(NamedTuple):
-    """A step that went wrong, and what was done about it.
+    """A training step that failed, and the action that followed.
 
-    Its loss or its update was not finite, its gradient was too large to be squared, or the loss
-    had jumped.
+    The loss or the update was not finite, the squared gradient overflowed, or the loss jumped.
 
     Attributes:
         epoch: counted from 0.
-        step: of the whole run, counted from 0.
-        term: what was wrong.
-        action: what was done.
-        rows: of the training data, in the step's batch.
+        step: counted from 0, over the whole run.
+        term: the fault, in words.
+        action: the action, in words.
+        rows: the rows of the training data in the batch.
     """
 
     epoch: int
@@ -36,26 +38,34 @@ class Incident(NamedTuple):
 
 
 class History(NamedTuple):
-    """A run's record. Nats per datum; ``loss`` is what was minimised, NumPyro's scaled sum.
+    """The record of a training run, in nats per datum except ``loss``.
 
-    ``steps`` holds, for every step, ``loss`` and the parts: ``bound`` (what the objective maximises),
-    ``log_likelihood``, ``kl`` and the mean standard deviations ``scale_x`` of p(x|z) and ``scale_z``
-    of q(z|x), over the first data of the batch, and what the objective reports of its own (``BetaTC``,
-    ``InfoVAE``). ``train`` holds their means over each epoch, and the
-    ``elbo``, log_likelihood - kl; ``validation`` the same of the validation data, at the epoch's end,
-    and nothing where there are none; where a part is no density (``PerceptualDistance``, ``PointMass``)
-    there is no ``elbo``. NumPyro's own objectives report the loss alone. A likelihood with
-    a training-set value (the optimal scale) is looked at with the value gathered over the epoch, while
-    the parameters moved; the fitted VAE has that of the final ones. Where the decoder's weights have a
-    prior, ``loss`` is that of all N training data and of the weights, -(N bound - KL(q(w) || p(w))), as
-    each batch estimates it; all else is per datum, without the KL of the weights, at one draw of them
-    for each batch. An epoch's mean of -loss / N is the whole ELBO per datum.
+    The series are:
 
-    ``best_epoch`` is the epoch, counted from 0, whose parameters were kept, where that was the one with
-    the best validation ELBO: ``validation["elbo"][best_epoch]``. It is None where the last epoch's were
-    kept. ``drop_since_best`` says by how many nats the last epoch is below the best.
-    ``incidents`` are the steps that went wrong: not finite, with a gradient that has no square, or with
-    a jump of the loss. A step that was skipped is in ``steps`` as it was seen, and in no mean.
+    - ``loss``: the minimised loss, which is NumPyro's scaled sum over the data.
+    - ``bound``: the bound that the objective maximises.
+    - ``log_likelihood`` and ``kl``, and in ``train`` and ``validation`` their difference ``elbo``.
+      There is no ``elbo`` if a part is not a density (``PerceptualDistance``, ``PointMass``).
+    - ``scale_x`` and ``scale_z``: mean standard deviations of p(x|z) and q(z|x), over the first data
+      of the batch.
+    - the quantities that an objective reports itself (``BetaTC``, ``InfoVAE``).
+
+    NumPyro's own objectives report ``loss`` alone. A likelihood with a training-set value (the optimal
+    scale) uses the value gathered during the epoch, while the parameters moved. The fitted VAE has the
+    value for its final parameters.
+
+    If the decoder's weights $w$ have a prior, ``loss`` covers all $N$ training data and the weights:
+    $-(N bound - KL(q(w) || p(w)))$, estimated from each batch. The other series are per datum, at one
+    draw of $w$ per batch and without its KL. The mean of $-loss / N$ over an epoch is the whole ELBO
+    per datum.
+
+    Attributes:
+        steps: a value for each step. It includes steps that were skipped.
+        train: the mean of each series over each epoch, without skipped steps.
+        validation: the same on the validation data at the end of each epoch. Empty without them.
+        best_epoch: the epoch, counted from 0, with the best validation ELBO, if ``fit`` returned its
+            parameters. None if it returned those of the last epoch.
+        incidents: the steps that failed.
     """
 
     steps: dict[str, np.ndarray]
@@ -71,7 +81,7 @@ class History(NamedTuple):
 
     @property
     def kept_epoch(self) -> int:
-        """The epoch, counted from 0, whose state was kept: the best, or the last; -1 before any."""
+        """The epoch, counted from 0, whose parameters were kept: the best or the last. -1 for none."""
         return self.num_epochs - 1 if self.best_epoch is None else self.best_epoch
 
     @property
@@ -82,7 +92,7 @@ class History(NamedTuple):
         return float("nan") if best is None else float(elbo[best] - elbo[-1])
 
     def describe_kept_epoch(self) -> str:
-        """Say which epoch was kept and what the last one had lost; nothing without a choice."""
+        """Return which epoch was kept and the loss since, in words. "" without a validation ELBO."""
         best, lost = find_best_epoch(self.validation.get("elbo", ())), self.drop_since_best
         if best is None:
             return ""
@@ -94,16 +104,24 @@ class History(NamedTuple):
         return f"epoch {self.num_epochs}, the last, is kept (it had lost {nats} since epoch {best + 1})"
 
 
+class EpochRecord(NamedTuple):
+    """The record of one epoch: values of each step, their means, and the validation means."""
+
+    steps: dict[str, np.ndarray]
+    train: dict[str, float]
+    validation: dict[str, float] | None
+
+
 class Recorder:
-    """Gathers a history epoch by epoch."""
+    """A growing history, epoch by epoch."""
 
     def __init__(self) -> None:
         self._rows: tuple[list[dict], list[dict], list[dict]] = ([], [], [])
         self._incidents: tuple[Incident, ...] = ()
 
     @classmethod
-    def after(cls, history: History) -> "Recorder":
-        """Return one that goes on after a history."""
+    def resume(cls, history: History) -> "Recorder":
+        """Return a recorder that already holds a history."""
         recorder, n = cls(), history.num_epochs
         for index in range(n):
             steps = {k: v.reshape(n, -1, *v.shape[1:])[index] for k, v in history.steps.items()}
@@ -111,30 +129,33 @@ class Recorder:
                 {name: float(values[index]) for name, values in series.items()}
                 for series in (history.train, history.validation)
             )
-            recorder = recorder.with_epoch((steps, train, valid or None), ())
+            recorder = recorder.with_epoch(EpochRecord(steps, train, valid or None), ())
         recorder._incidents = history.incidents
         return recorder
 
-    def with_epoch(self, row: tuple, incidents: tuple[Incident, ...]) -> "Recorder":
-        """Return another with one epoch more: this one stays as it is, whatever interrupts."""
+    def with_epoch(self, record: EpochRecord | None, incidents: tuple[Incident, ...]) -> "Recorder":
+        """Return a copy with one more epoch, or with none if it failed.
+
+        It is a copy so that an interrupt cannot leave the record half changed.
+        """
         longer = Recorder()
-        for rows, before, new in zip(longer._rows, self._rows, row, strict=True):
+        for rows, before, new in zip(longer._rows, self._rows, record or (None,) * 3, strict=True):
             rows.extend([*before, *([] if new is None else [new])])
         longer._incidents = (*self._incidents, *incidents)
         return longer
 
     @property
     def num_epochs(self) -> int:
-        """The number of epochs gathered."""
+        """The number of epochs recorded."""
         return len(self._rows[1])
 
     @property
     def num_recovered(self) -> int:
-        """The number of incidents so far that something was done about."""
+        """The number of incidents so far that were repaired."""
         return sum(incident.action != CONTINUED for incident in self._incidents)
 
     def recent(self, num_steps: int) -> dict[str, np.ndarray]:
-        """Return the series of the last two epochs, or of as many as have so many steps."""
+        """Return the series of the last ``num_steps`` steps: whole epochs, two at least."""
         rows = self._rows[0]
         per_epoch = len(rows[-1]["loss"]) if rows else 1
         recent = rows[-max(2, -(-num_steps // per_epoch)) :]
@@ -142,60 +163,58 @@ class Recorder:
 
     @property
     def last(self) -> tuple[dict, dict | None]:
-        """The last epoch's means, of training and of validation."""
+        """The means of the last epoch: on training data, and on validation data if there are any."""
         return self._rows[1][-1], self._rows[2][-1] if self._rows[2] else None
 
     @property
     def elbo(self) -> list[float]:
-        """The validation ELBO of each epoch; empty where there is none."""
+        """The validation ELBO of each epoch. Empty without one."""
         return [row["elbo"] for row in self._rows[2] if "elbo" in row]
 
     def history(self) -> History:
-        """Return what was gathered."""
+        """Return the history of all epochs so far."""
         steps, train, validation = self._rows
-        means = _join_rows(train, _stack_rows), _join_rows(validation, _stack_rows)
+        stack = partial(np.asarray, dtype=np.float64)
+        means = _join_rows(train, stack), _join_rows(validation, stack)
         return History(_join_rows(steps, np.concatenate), *means, incidents=self._incidents)
-
-
-def _stack_rows(values: list) -> np.ndarray:
-    return np.asarray(values, dtype=np.float64)
 
 
 def _join_rows(rows: list[dict], join: Callable) -> dict[str, np.ndarray]:
     return {name: join([row[name] for row in rows]) for name in rows[0]} if rows else {}
 
 
-def summarize_epoch(looked: tuple, *, bounded: bool) -> tuple[dict, dict, dict | None]:
-    """Return one epoch's record: steps, means over them, validation; no ELBO where there is none."""
-    steps, valid = looked
+def summarize_epoch(steps: dict[str, np.ndarray], validation: Any, *, bounded: bool) -> EpochRecord:
+    """Return the record of one epoch: its steps, their means, and the validation means.
+
+    Args:
+        steps: a value for each step. ``kept`` is False for skipped steps, which no mean includes.
+        validation: a NamedTuple of the terms of the ELBO on the validation data, or None.
+        bounded: whether the parts are densities, so that there is an ELBO.
+    """
     kept = steps.get("kept", np.ones(len(steps["loss"]), bool))
     steps = {name: values for name, values in steps.items() if name not in NOT_RECORDED}
     train = {name: float(values[kept].mean(dtype=np.float64)) for name, values in steps.items()}
     if "kl" in train and bounded:
         train["elbo"] = train["log_likelihood"] - train["kl"]
+    terms = {} if validation is None else validation._asdict()
+    valid = {name: float(value) for name, value in terms.items() if bounded or name != "elbo"}
+    return EpochRecord(steps, train, None if validation is None else valid)
+
+
+def format_epoch(train: Metrics, validation: Metrics | None) -> str:
+    """Return the means of an epoch on one line."""
+    means = validation or train
+    if "kl" not in means:
+        return f"train loss {means['loss']:.4g}"
+    bound = f" ELBO {means['elbo']:.2f} =" if "elbo" in means else ""
     return (
-        steps,
-        train,
-        None
-        if valid is None
-        else {k: float(v) for k, v in valid._asdict().items() if bounded or k != "elbo"},
+        f"{'validation' if validation else 'train'}{bound} "
+        f"log-likelihood {means['log_likelihood']:.2f} - KL {means['kl']:.2f} nats"
     )
 
 
-def format_epoch(train: dict, valid: dict | None) -> str:
-    """Return an epoch's numbers in a line."""
-    shown = valid or train
-    if "kl" not in shown:
-        return f"train loss {shown['loss']:.4g}"
-    bound = f" ELBO {shown['elbo']:.2f} =" if "elbo" in shown else ""
-    return (
-        f"{'validation' if valid else 'train'}{bound} "
-        f"log-likelihood {shown['log_likelihood']:.2f} - KL {shown['kl']:.2f} nats"
-    )
-
-
-def find_best_epoch(elbo: Any) -> int | None:
-    """Return the first epoch of the highest finite ELBO; None where no ELBO is finite."""
+def find_best_epoch(elbo: Sequence[float] | np.ndarray) -> int | None:
+    """Return the first epoch with the highest finite ELBO. None if no ELBO is finite."""
     values = np.asarray(elbo, float)
     finite = np.isfinite(values)
     return int(np.where(finite, values, -np.inf).argmax()) if finite.any() else None

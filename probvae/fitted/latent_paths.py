@@ -1,21 +1,23 @@
 """Paths between two codes, for interpolation."""
 
-from typing import Any
-
 import jax
 import jax.numpy as jnp
 
+from probvae.typing import Scalar
 
-def straight(a: jax.Array, b: jax.Array, t: Any) -> jax.Array:
-    """Return (1 - t) a + t b."""
+
+def straight(a: jax.Array, b: jax.Array, t: Scalar) -> jax.Array:
+    """Return $(1 - t) a + t b$."""
     return (1 - t) * a + t * b
 
 
-def spherical(a: jax.Array, b: jax.Array, t: Any) -> jax.Array:
-    """Return the point at t on the great circle from a to b, its length interpolated too (slerp).
+def spherical(a: jax.Array, b: jax.Array, t: Scalar) -> jax.Array:
+    r"""Return the point at t on the great circle from a to b (slerp). Its length is interpolated too.
 
-    sin((1 - t) w) / sin(w) a + sin(t w) / sin(w) b, with w the angle between a and b. Draws of a
-    normal lie near a sphere; a straight path leaves it. Parallel codes fall back to the straight one.
+    $$\frac{\sin((1 - t) w)}{\sin w} a + \frac{\sin(t w)}{\sin w} b$$
+
+    Here $w$ is the angle between a and b. Draws of a normal lie near a sphere, which a straight path
+    leaves. If a and b are parallel, the path is straight.
 
     Reference: White 2016, arXiv:1609.04468.
     """
@@ -23,6 +25,7 @@ def spherical(a: jax.Array, b: jax.Array, t: Any) -> jax.Array:
     cos = jnp.clip((a @ b) / jnp.maximum(norms, 1e-12), -1.0, 1.0)
     angle = jnp.arccos(cos)
     sin = jnp.sin(angle)
+    # Both branches of `where` are differentiated, so neither may divide by 0.
     safe = jnp.where(sin > 1e-4, sin, 1.0)
     curved = (jnp.sin((1 - t) * angle) * a + jnp.sin(t * angle) * b) / safe
     return jnp.where(sin > 1e-4, curved, straight(a, b, t))

@@ -1,11 +1,11 @@
-"""A fitted VAE as a file: safetensors, which holds arrays and text and can run nothing."""
+"""Save and load a fitted VAE as a safetensors file: arrays and text, which cannot run code."""
 
 import hashlib
 import json
 import os
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -16,32 +16,40 @@ from probvae._version import __version__
 from probvae.checks import PATH, check_kind
 from probvae.data_description import DataDescription
 from probvae.fitted.history import CONTINUED, History, Incident
-from probvae.fitted.vae_description import SHOWN, describe_vae, find_differences, find_other_parts
+from probvae.fitted.vae_description import describe_vae, find_differences, find_other_parts
 from probvae.tracing import trace_structure
-from probvae.typing import Params
+from probvae.typing import Params, PyTree
+from probvae.vae import VAE
 
 FORMAT = "probvae-1"
 SERIES = ("steps", "train", "validation")
-RENAMED_ACTIONS = {"training went on": CONTINUED}  # as earlier files have it
-UNSEALED = {"format", "vae", "incidents", "versions"}  # of files from before there was a checksum
+SHOWN = 3  # differences that an error names
+RENAMED_ACTIONS = {"training went on": CONTINUED}  # of incidents in files of earlier versions
+UNSEALED = {"format", "vae", "incidents", "versions"}  # all metadata of files without a checksum
+
+
+class SavedFit(NamedTuple):
+    """Contents of a file: values by site, history, and description of the training data."""
+
+    values: dict[str, Any]
+    history: History
+    description: DataDescription | None
 
 
 def save(
     path: str | os.PathLike,
-    vae: Any,
+    vae: VAE,
     values: Params,
     history: History,
     description: DataDescription | None,
     *,
     overwrite: bool,
 ) -> None:
-    """Write a fitted VAE; the file appears whole or not at all."""
+    """Write a fitted VAE. The file appears complete or not at all."""
     check_kind("path", path, PATH)
     path = Path(path)
     if path.exists() and not overwrite:
-        raise FileExistsError(
-            f"{path} exists; expected a new name. Choose another, or pass overwrite=True."
-        )
+        raise FileExistsError(f"{path} exists. Use a different name, or pass overwrite=True.")
     arrays = {f"values/{name}": leaf for name, leaf in list_leaves(jax.device_get(dict(values)))}
     arrays |= history_arrays(history)
     arrays = {name: np.asarray(leaf, order="C") for name, leaf in arrays.items()}
@@ -59,10 +67,10 @@ def save(
     partial = path.with_name(path.name + ".partial")
     try:
         save_file(arrays, partial, metadata)
-        partial.chmod(0o666 & ~_umask())  # the writer makes it private; a run may be shared
+        partial.chmod(0o666 & ~_umask())  # safetensors makes it private, but runs may be shared
         partial.replace(path)
     except SafetensorError as error:
-        raise OSError(f"{path} cannot be written ({error}). Make room, or give another one.") from error
+        raise OSError(f"{path} could not be written ({error}). Free disk space, or move it.") from error
     finally:
         with suppress(OSError, ValueError):
             partial.unlink(missing_ok=True)
@@ -74,55 +82,51 @@ def _umask() -> int:
     return mask
 
 
-def load(path: str | os.PathLike, vae: Any) -> tuple[dict[str, Any], History, DataDescription | None]:
-    """Read a fitted VAE's values, history and training data's description, checked against the VAE."""
+def load(path: str | os.PathLike, vae: VAE) -> SavedFit:
+    """Read a saved fit, and check that it was saved from a VAE like ``vae``."""
     path = Path(path)
     if not path.is_file():
-        raise FileNotFoundError(f"{path}: no such file; expected one that `fitted.save(path)` wrote.")
+        raise FileNotFoundError(f"{path}: no such file. Expected a file that `fitted.save` wrote.")
     arrays, metadata = _read(path)
     _check_parts(path, metadata, vae)
-    found = trace_structure(vae)
-    expected = {f"values/{name}": leaf for name, leaf in list_leaves({**found.params, **found.state})}
+    structure = trace_structure(vae)
+    shapes = {**structure.params, **structure.state}
+    expected = {f"values/{name}": leaf for name, leaf in list_leaves(shapes)}
     _check_sites(path, arrays, expected, metadata.get("vae", "not recorded"))
-    shapes = {**found.params, **found.state}
-    paths, form = jax.tree_util.tree_flatten_with_path(shapes)
     values = jax.tree.unflatten(
-        form, [jax.numpy.asarray(arrays[f"values/{_name(p)}"]) for p, _ in paths]
+        jax.tree.structure(shapes), [jax.numpy.asarray(arrays[name]) for name in expected]
     )
     text = metadata.get("data")
     description = None if text is None else DataDescription.from_json(text)
-    return values, read_history(arrays, metadata), description
+    return SavedFit(values, read_history(arrays, metadata), description)
 
 
 def _read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+    """Return the arrays and the metadata of a file whose format and checksum are right."""
     try:
         with safe_open(path, framework="numpy") as file:
             metadata = file.metadata() or {}
             arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError, ValueError) as error:
         raise ValueError(
-            f"{path} is damaged or of another kind ({error}); expected a file that `fitted.save` "
-            "wrote. Save it again, or give the right file."
+            f"{path} is corrupt, or `fitted.save` did not write it ({error}). Save it again, or use a "
+            "different file."
         ) from error
     if metadata.get("format") != FORMAT:
         raise ValueError(
-            f"{path} says format {metadata.get('format')!r}; expected {FORMAT!r}: it was not written "
-            "by this version's `fitted.save`."
+            f"{path} has format {metadata.get('format')!r}; expected {FORMAT!r}. Use a file that "
+            "`fitted.save` of this version wrote."
         )
-    told = metadata.pop("sha256", None)
-    if told != compute_checksum(arrays, metadata) and not (
-        told is None and metadata.keys() <= UNSEALED
-    ):
-        raise ValueError(
-            f"{path} is damaged: what it holds does not fit its checksum. Put a copy back, or save it "
-            "again."
-        )
+    saved = metadata.pop("sha256", None)
+    is_old = saved is None and metadata.keys() <= UNSEALED
+    if saved != compute_checksum(arrays, metadata) and not is_old:
+        raise ValueError(f"{path} is corrupt: its checksum is wrong. Restore a copy, or save it again.")
     return arrays, metadata
 
 
-def compute_checksum(arrays: dict[str, np.ndarray], told: dict[str, str]) -> str:
-    """Return a digest of all that is in a file: names, kinds and bytes of its arrays, and its text."""
-    digest = hashlib.sha256(json.dumps(told, sort_keys=True).encode())
+def compute_checksum(arrays: dict[str, np.ndarray], metadata: dict[str, str]) -> str:
+    """Return a digest of a file's contents: names, dtypes and bytes of its arrays, and its text."""
+    digest = hashlib.sha256(json.dumps(metadata, sort_keys=True).encode())
     for name in sorted(arrays):
         array = arrays[name]
         digest.update(f"{name} {array.dtype} {array.shape} ".encode())
@@ -130,8 +134,8 @@ def compute_checksum(arrays: dict[str, np.ndarray], told: dict[str, str]) -> str
     return digest.hexdigest()
 
 
-def _check_parts(path: Path, metadata: dict[str, str], vae: Any) -> None:
-    """Raise where a part of the VAE is not that of the file, though all shapes may agree."""
+def _check_parts(path: Path, metadata: dict[str, str], vae: VAE) -> None:
+    """Raise if a part of the VAE differs from that in the file, even if all shapes agree."""
     text = metadata.get("parts")
     if text is None:  # a file of an earlier version
         different = find_other_parts(metadata.get("vae", ""), vae)
@@ -140,43 +144,45 @@ def _check_parts(path: Path, metadata: dict[str, str], vae: Any) -> None:
     if different:
         more = f" (and {len(different) - SHOWN} more)" if len(different) > SHOWN else ""
         raise ValueError(
-            f"{path} was saved from another VAE: {', '.join(different[:SHOWN])}{more}. Give the VAE "
-            "that it was saved from. To put the numbers into another one on purpose, load it so, and "
-            "then dataclasses.replace(fitted, vae=...)."
+            f"{path} was saved from another VAE: {', '.join(different[:SHOWN])}{more}. Load it with "
+            "that VAE. To use its values in yours, then call dataclasses.replace(fitted, vae=...)."
         )
 
 
-def _check_sites(path: Path, arrays: dict, expected: dict, saved_from: str) -> None:
-    got = {k: (v.shape, v.dtype.kind) for k, v in arrays.items() if k.startswith("values/")}
-    want = {k: (tuple(v.shape), np.dtype(v.dtype).kind) for k, v in expected.items()}
-    odd = sorted(name for name in got.keys() | want.keys() if got.get(name) != want.get(name))
-    if odd:
-        name = odd[0]
+def _check_sites(
+    path: Path, arrays: dict[str, np.ndarray], expected: dict[str, Any], saved_from: str
+) -> None:
+    """Raise unless the file has the values of every site, with the expected shapes."""
+    in_file = {k: (v.shape, v.dtype.kind) for k, v in arrays.items() if k.startswith("values/")}
+    in_vae = {k: (tuple(v.shape), np.dtype(v.dtype).kind) for k, v in expected.items()}
+    different = sorted(k for k in in_file.keys() | in_vae.keys() if in_file.get(k) != in_vae.get(k))
+    if different:
+        name = different[0]
         raise ValueError(
-            f"{path} was saved from another VAE: {len(odd)} arrays differ, the first {name[7:]} with "
-            f"shape {_shape(got.get(name))} in the file and {_shape(want.get(name))} in the VAE given. "
-            f"It was saved from:\n{saved_from}"
+            f"{path} was saved from another VAE: {len(different)} arrays differ. The first is "
+            f"{name.removeprefix('values/')}, of shape {_format_shape(in_file.get(name))} in the file "
+            f"and {_format_shape(in_vae.get(name))} in the VAE. It was saved from:\n{saved_from}"
         )
 
 
-def _shape(found: tuple | None) -> Any:
-    """Return a shape, with the kind of numbers where that is not the usual one."""
-    return "none" if found is None else found[0] if found[1] == "f" else f"{found[0]}, kind {found[1]}"
+def _format_shape(shape_and_kind: tuple | None) -> str:
+    """Return a shape, with the kind of numbers unless they are floats."""
+    if shape_and_kind is None:
+        return "none"
+    shape, kind = shape_and_kind
+    return f"{shape}" if kind == "f" else f"{shape}, kind {kind}"
 
 
-def list_leaves(tree: Any) -> list[tuple[str, Any]]:
-    """Return a tree's leaves by their paths."""
-    return [(_name(path), leaf) for path, leaf in jax.tree_util.tree_flatten_with_path(tree)[0]]
-
-
-def _name(path: tuple) -> str:
-    return "/".join(str(getattr(part, "key", part)) for part in path)
+def list_leaves(tree: PyTree) -> list[tuple[str, Any]]:
+    """Return the leaves of a tree with their paths, such as ``"layers/0/kernel"``."""
+    paths = jax.tree_util.tree_flatten_with_path(tree)[0]
+    return [("/".join(str(getattr(key, "key", key)) for key in path), leaf) for path, leaf in paths]
 
 
 def history_arrays(history: History) -> dict[str, np.ndarray]:
-    """Return a history's arrays; its incidents are text."""
-    held = history._replace(incidents=())._asdict()
-    return {f"history/{name}": np.asarray(leaf, order="C") for name, leaf in list_leaves(held)}
+    """Return a history's arrays. Its incidents are text."""
+    series = history._replace(incidents=())._asdict()
+    return {f"history/{name}": np.asarray(leaf, order="C") for name, leaf in list_leaves(series)}
 
 
 def incidents_to_json(history: History) -> str:
@@ -185,33 +191,28 @@ def incidents_to_json(history: History) -> str:
 
 
 def read_history(arrays: dict[str, np.ndarray], metadata: dict[str, str]) -> History:
-    """Return the history among a file's arrays and text.
+    """Return the history from a file's arrays and metadata.
 
     Raises:
-        ValueError: if they are none.
+        ValueError: if they hold no valid history.
     """
+    groups: dict[str, dict] = {name: {} for name in SERIES}
     try:
-        return _history(arrays, metadata)
+        for name, array in arrays.items():
+            kind, _, rest = name.partition("/")
+            group, _, series = rest.partition("/")
+            if kind == "history" and group in groups:
+                groups[group][series] = array
+        best = arrays.get("history/best_epoch")
+        incidents = tuple(map(_read_incident, json.loads(metadata.get("incidents", "[]"))))
+        return History(**groups, best_epoch=None if best is None else int(best), incidents=incidents)
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise ValueError(
-            f"the file's history is damaged ({type(error).__name__}: {error}). Put it back, or save "
+            f"the file's history is corrupt ({type(error).__name__}: {error}). Restore a copy, or save "
             "it again."
         ) from error
 
 
-def _history(arrays: dict[str, np.ndarray], metadata: dict[str, str]) -> History:
-    groups: dict[str, dict] = {name: {} for name in SERIES}
-    for name, array in arrays.items():
-        kind, _, rest = name.partition("/")
-        group, _, series = rest.partition("/")
-        if kind == "history" and group in groups:
-            groups[group][series] = array
-    best = arrays.get("history/best_epoch")
-    records = json.loads(metadata.get("incidents", "[]"))
-    incidents = tuple(
-        Incident(**{**record, "rows": tuple(record["rows"])})._replace(
-            action=RENAMED_ACTIONS.get(record["action"], record["action"])
-        )
-        for record in records
-    )
-    return History(**groups, best_epoch=None if best is None else int(best), incidents=incidents)
+def _read_incident(record: dict[str, Any]) -> Incident:
+    action = RENAMED_ACTIONS.get(record["action"], record["action"])
+    return Incident(**{**record, "action": action, "rows": tuple(record["rows"])})

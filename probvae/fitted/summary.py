@@ -1,64 +1,64 @@
-"""A run on one screen."""
-
-from typing import Any
+"""``print(fitted)``: a training run on one screen."""
 
 import jax
 
 from probvae.fitted.history import History
+from probvae.typing import Params
+from probvae.vae import VAE
 
-INCIDENTS = 3  # are told one by one
-
-
-def summarize(fitted: Any) -> str:
-    """Return how a run went and what it came to: epochs, bounds, incidents, sizes."""
-    history, vae = fitted.history, fitted.vae
-    parts = (vae.prior, vae.posterior, vae.likelihood)
-    named = ", ".join(type(part).__name__ for part in parts)
-    lines = [f"VAE of {vae.latent_dim} latent dimensions ({named}), {_length(fitted)}"]
-    lines += [_course(split, history) for split in ("train", "validation") if getattr(history, split)]
-    lines += _incidents(history)
-    return "\n".join([*lines, _sizes(fitted.params)])
+SHOWN_INCIDENTS = 3
 
 
-def _length(fitted: Any) -> str:
-    history = fitted.history
-    time = "" if fitted.seconds is None else f" in {fitted.seconds:.1f} s"
-    kept = history.describe_kept_epoch()
-    return f"fitted {history.num_epochs} epochs{time}{'; ' if kept else ''}{kept}"
+def summarize(vae: VAE, params: Params, history: History, seconds: float | None) -> str:
+    """Return a run as text: epochs, ELBO, incidents and numbers of parameters."""
+    parts = ", ".join(type(part).__name__ for part in (vae.prior, vae.posterior, vae.likelihood))
+    time = "" if seconds is None else f" in {seconds:.1f} s"
+    epoch = history.describe_kept_epoch()
+    lines = [
+        f"VAE of {vae.latent_dim} latent dimensions ({parts}), fitted {history.num_epochs} epochs{time}"
+        f"{'; ' if epoch else ''}{epoch}"
+    ]
+    lines += [_format_series(s, history) for s in ("train", "validation") if getattr(history, s)]
+    return "\n".join([*lines, *_format_incidents(history), _format_sizes(params)])
 
 
-def _course(split: str, history: History) -> str:
-    """Return where a split's number began, was best and ended: its ELBO, or else what there is."""
+def _format_series(split: str, history: History) -> str:
+    """Return the first, the best and the last ELBO of a split, or else of what it has."""
     series = getattr(history, split)
     name = next(name for name in ("elbo", "log_likelihood", "loss") if name in series)
     values = series[name]
     best = values.argmin() if name == "loss" else values.argmax()
-    unit, shown = {"elbo": (" nats", "ELBO"), "loss": ("", "loss")}.get(name, (" nats", name))
+    unit = "" if name == "loss" else " nats"
+    label = f"{split} {'ELBO' if name == 'elbo' else name}"
     return (
-        f"  {split + ' ' + shown:<16} first {values[0]:.2f}, best {values[best]:.2f} "
-        f"(epoch {best + 1}), last {values[-1]:.2f}{unit}"
+        f"  {label:<16} first {values[0]:.2f}, best {values[best]:.2f} (epoch {best + 1}), "
+        f"last {values[-1]:.2f}{unit}"
     )
 
 
-def format_count(n: int, what: str) -> str:
-    """Return a number of things in words."""
-    return f"{n} {what}{'' if n == 1 else 's'}"
+def format_count(n: int, noun: str) -> str:
+    """Return a number with its noun, such as ``"3 incidents"``."""
+    return f"{n} {noun}{'' if n == 1 else 's'}"
 
 
-def _incidents(history: History) -> list[str]:
-    odd = history.incidents
-    if not odd:
+def _format_incidents(history: History) -> list[str]:
+    incidents = history.incidents
+    if not incidents:
         return []
-    more = [f"    and {len(odd) - INCIDENTS} more"] if len(odd) > INCIDENTS else []
-    told = [f"    {each}" for each in odd[:INCIDENTS]]
-    return [f"  {format_count(len(odd), 'incident')}:", *told, *more]
+    lines = [f"    {incident}" for incident in incidents[:SHOWN_INCIDENTS]]
+    more = len(incidents) - SHOWN_INCIDENTS
+    return [
+        f"  {format_count(len(incidents), 'incident')}:",
+        *lines,
+        *([f"    and {more} more"] if more > 0 else []),
+    ]
 
 
-def _sizes(params: Any) -> str:
-    """Return the numbers of parameters, by part."""
+def _format_sizes(params: Params) -> str:
+    """Return the numbers of parameters, in all and by part."""
     sizes: dict[str, int] = {}
     for name, tree in params.items():
         part = name.split("$")[0]
         sizes[part] = sizes.get(part, 0) + sum(leaf.size for leaf in jax.tree.leaves(tree))
-    shown = ", ".join(f"{part} {size:,}" for part, size in sizes.items())
-    return f"  {sum(sizes.values()):,} parameters: {shown}"
+    by_part = ", ".join(f"{part} {size:,}" for part, size in sizes.items())
+    return f"  {sum(sizes.values()):,} parameters: {by_part}"

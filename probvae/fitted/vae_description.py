@@ -1,4 +1,4 @@
-"""What a VAE is made of, as names and texts: kept in a saved file, and compared where it is loaded."""
+"""A VAE described by class names and field values, to compare a saved file with a VAE."""
 
 import hashlib
 import re
@@ -10,19 +10,33 @@ from typing import Any
 import jax
 import numpy as np
 
+from probvae.vae import VAE
+
 NOT_COMPARED = {"training", "frozen"}  # how a VAE is trained, not what it is
 PARTS = ("prior", "posterior", "likelihood", "encoder", "decoder")
-SHOWN = 3  # differences that an error names
 LIBRARIES = {"builtins", "equinox", "flax", "jax", "jaxlib", "math", "numpy", "numpyro", "optax"}
+
+# Parts of this package that had another name when a file was saved, old name first.
+RENAMED_CLASSES = {
+    "Bayesian": "BayesianNet",
+    "Built": "PretrainedNet",
+    "Conditional": "ConditionalNormal",
+    "ConvTranspose": "ConvDecoder",
+    "Perceptual": "PerceptualDistance",
+    "ResNetTranspose": "ResNetDecoder",
+    "Scanned": "RepeatedBlocks",
+    "Stack": "RepeatedNets",
+    "Transformed": "InputTransform",
+}
 
 
 def describe_vae(vae: Any) -> dict[str, str]:
     """Return the class of each part and the value of each field, by path.
 
     An example is ``{"likelihood": "Gaussian", "likelihood.scale": "FixedScale", ...}``. A function is
-    its name. A function of the user's own is also the values that it encloses, the floats in its code
-    and, for a lambda, the names there. Of an object of an unknown kind, such as a module with weights,
-    only the class is compared.
+    described by its name. Your own functions are also described by the values that they enclose, by the
+    floats in their code and, for a lambda, by the names in it. An object of an unknown kind, such as a
+    module with weights, is described by its class alone.
     """
     texts: dict[str, str] = {}
     for field in fields(vae):
@@ -33,7 +47,7 @@ def describe_vae(vae: Any) -> dict[str, str]:
 
 def _describe(path: str, value: Any, texts: dict[str, str], above: tuple[int, ...]) -> None:
     texts[path] = _text(value)
-    if id(value) not in above:  # not what encloses itself
+    if id(value) not in above:  # a function may enclose itself
         for name, child in _children(value):
             _describe(f"{path}.{name}", child, texts, (*above, id(value)))
 
@@ -45,24 +59,24 @@ def _text(value: Any) -> str:
         return repr(value.item())
     if isinstance(value, jax.Array | np.ndarray):
         return _array_text(value)
-    if isinstance(value, FunctionType) and not _is_a_librarys(value):
+    if _is_own_function(value):
         code = value.__code__
         floats = [repr(each) for each in code.co_consts if isinstance(each, float)]
-        said = [*(code.co_names if value.__name__ == "<lambda>" else ()), *floats]
-        return f"{value.__qualname__}{said or ''}"
-    function = isinstance(value, type) or (callable(value) and not is_dataclass(value))
-    name = getattr(value, "__qualname__", getattr(value, "__name__", None)) if function else None
+        details = [*(code.co_names if value.__name__ == "<lambda>" else ()), *floats]
+        return f"{value.__qualname__}{details or ''}"
+    is_function = isinstance(value, type) or (callable(value) and not is_dataclass(value))
+    name = getattr(value, "__qualname__", getattr(value, "__name__", None)) if is_function else None
     return str(name or type(value).__qualname__)
 
 
 def _is_plain(value: Any) -> bool:
-    """Say whether the ``repr`` of a value says what it is, in every process."""
+    """Tell whether the ``repr`` of a value describes it fully, and equally in every process."""
     if isinstance(value, tuple):
         return all(_is_plain(each) for each in value)
     return value is None or type(value) in (bool, int, float, complex, str, bytes)
 
 
-def _array_text(array: Any) -> str:
+def _array_text(array: jax.Array | np.ndarray) -> str:
     if jax.numpy.issubdtype(array.dtype, jax.dtypes.prng_key):
         array = jax.random.key_data(array)
     contiguous = np.ascontiguousarray(array)
@@ -70,9 +84,9 @@ def _array_text(array: Any) -> str:
     return f"an array of shape {contiguous.shape} ({digest})"
 
 
-def _is_a_librarys(function: Any) -> bool:
-    """Say whether a function comes with a library, where its name says what it is."""
-    return str(function.__module__).split(".")[0] in LIBRARIES
+def _is_own_function(value: Any) -> bool:
+    """Tell whether a value is a Python function of the user's. A library's name identifies its own."""
+    return isinstance(value, FunctionType) and str(value.__module__).split(".")[0] not in LIBRARIES
 
 
 def _children(value: Any) -> list[tuple[Any, Any]]:
@@ -86,7 +100,7 @@ def _children(value: Any) -> list[tuple[Any, Any]]:
         return list(value.items())
     if isinstance(value, list | tuple):
         return list(enumerate(value))
-    if isinstance(value, FunctionType) and not _is_a_librarys(value):
+    if _is_own_function(value):
         cells = zip(value.__code__.co_freevars, value.__closure__ or (), strict=True)
         enclosed = [(name, cell.cell_contents) for name, cell in cells]
         return [*enclosed, *(value.__kwdefaults__ or {}).items(), *enumerate(value.__defaults__ or ())]
@@ -94,19 +108,29 @@ def _children(value: Any) -> list[tuple[Any, Any]]:
 
 
 def find_differences(saved: dict[str, str], vae: Any) -> list[str]:
-    """Return in which parts and fields a VAE differs from a description, as sentences.
+    """Return the parts and fields in which a VAE differs from a saved description, as sentences.
 
     A field that the description lacks was added by a later version. It may have its default value.
     """
-    now = describe_vae(vae)
-    different = {path for path in saved.keys() | now.keys() if saved.get(path) != now.get(path)}
+    current = describe_vae(vae)
+    different = {
+        path
+        for path in saved.keys() | current.keys()
+        if not _is_same_text(saved.get(path), current.get(path))
+    }
     different -= {path for path in different if path not in saved and _is_default(vae, path)}
     first = [path for path in sorted(different) if not any(_above(path, other) for other in different)]
-    return [
-        f"{path} is {saved.get(path, 'not there')} in the file and {now.get(path, 'not there')} in the "
-        "VAE given"
-        for path in first
-    ]
+    return [_difference(path, saved.get(path), current.get(path)) for path in first]
+
+
+def _is_same_text(saved: str | None, current: str | None) -> bool:
+    # Your own class may have one of the old names, so an equal name is compared first.
+    return saved == current or (saved is not None and RENAMED_CLASSES.get(saved) == current)
+
+
+def _difference(path: str, saved: str | None, current: str | None) -> str:
+    renamed = f" (now {RENAMED_CLASSES[saved]})" if saved in RENAMED_CLASSES else ""
+    return f"{path} is {saved or 'missing'}{renamed} in the file and {current or 'missing'} in the VAE"
 
 
 def _above(path: str, other: str) -> bool:
@@ -114,7 +138,7 @@ def _above(path: str, other: str) -> bool:
 
 
 def _is_default(vae: Any, path: str) -> bool:
-    """Say whether a field has the default of its class, or is below one that has."""
+    """Tell whether a field has the default value of its class, or lies below one that has."""
     owner = vae
     for name in path.split("."):
         if not is_dataclass(owner):
@@ -131,15 +155,16 @@ def _default(field: Field) -> Any:
     return field.default if field.default_factory is MISSING else field.default_factory()
 
 
-def find_other_parts(text: str, vae: Any) -> list[str]:
-    """Return which parts are of another class than in the ``repr`` of a VAE.
+def find_other_parts(text: str, vae: VAE) -> list[str]:
+    """Return the parts whose class differs from that in the ``repr`` of a VAE, as sentences.
 
-    Files of earlier versions hold nothing else.
+    The first versions of the file format hold nothing else.
     """
-    saved = {part: re.search(rf"\b{part}=(\w+)\(", text) for part in PARTS}
-    names = {part: type(getattr(vae, part)).__qualname__ for part in PARTS}
+    matches = {part: re.search(rf"\b{part}=(\w+)\(", text) for part in PARTS}
+    saved = {part: match[1] for part, match in matches.items() if match is not None}
+    current = {part: type(getattr(vae, part)).__qualname__ for part in PARTS}
     return [
-        f"{part} is {found[1]} in the file and {names[part]} in the VAE given"
-        for part, found in saved.items()
-        if found is not None and found[1] != names[part]
+        _difference(part, name, current[part])
+        for part, name in saved.items()
+        if not _is_same_text(name, current[part])
     ]

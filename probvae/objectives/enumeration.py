@@ -9,7 +9,7 @@ import numpy as np
 from numpyro import handlers
 from numpyro.distributions import Distribution
 
-from probvae.compilation import hold_trace_lock
+from probvae.compilation import trace_abstractly
 from probvae.distributions.support import count_states, list_states, name_support
 from probvae.objectives.terms import Terms, latent_sites, terms, trace_guide
 from probvae.typing import Params, Program, RngKey, Shape
@@ -133,13 +133,10 @@ def check_single_site(discrete: list[str], guide_name: str = "the guide") -> Non
 def _latent_distributions(
     rng_key: RngKey, params: Params, guide: Program, args: tuple, kwargs: dict
 ) -> dict[str, Distribution]:
-    """Trace the guide abstractly, without arithmetic."""
-    distributions: dict[str, Distribution] = {}
+    """Return the guide's distributions by site, with shapes in place of numbers."""
 
-    def dry_run() -> None:
+    def distributions() -> tuple[dict[str, Distribution], None]:
         trace = trace_guide(rng_key, params, guide, args, kwargs)
-        distributions.update({name: trace[name]["fn"] for name in latent_sites(trace)})
+        return {name: trace[name]["fn"] for name in latent_sites(trace)}, None
 
-    with hold_trace_lock():
-        jax.eval_shape(dry_run)
-    return distributions
+    return trace_abstractly(distributions)[0]

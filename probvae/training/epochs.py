@@ -110,7 +110,7 @@ class TrainingState:
         """Add an epoch."""
         run, (_, recorder, best) = self.prepared.run, self.current
         is_density = run.vae.likelihood.is_density and run.vae.posterior.is_density
-        row = summarize_epoch((outcome.steps, outcome.summary), bounded=is_density)
+        row = summarize_epoch(outcome.steps, outcome.summary, bounded=is_density)
         recorder = recorder.with_epoch(row, outcome.incidents)
         if find_best_epoch(recorder.elbo) == self.num_epochs:
             best = loop.extract_values(run, outcome.svi_state)
@@ -126,7 +126,7 @@ class TrainingState:
         """Continue from a checkpoint."""
         state = restore_leaves("state", self.current.svi_state, saved.arrays)
         best = restore_best(loop.extract_values(self.prepared.run, state), saved.arrays)
-        self.current = EpochState(state, Recorder.after(saved.history), best)
+        self.current = EpochState(state, Recorder.resume(saved.history), best)
 
     def to_fitted(self) -> Fitted:
         """Return the VAE with the values of the epoch to return.

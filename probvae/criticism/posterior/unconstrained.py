@@ -12,7 +12,7 @@ from numpyro.distributions.transforms import Transform
 from numpyro.infer.util import compute_log_probs
 
 from probvae.batching import ROWS, Rows, map_arrays, map_rows
-from probvae.compilation import compile_program, hold_trace_lock
+from probvae.compilation import compile_program, trace_abstractly
 from probvae.distributions.support import name_support
 from probvae.evidence import Batch
 from probvae.objectives.terms import in_plate, latent_sites, trace_guide
@@ -61,16 +61,13 @@ def _explain_immovable(site: dict) -> str | None:
 
 
 def _latent_sites(program: Program, values: Params, datum: Batch) -> dict[str, dict]:
-    """Return the latent sites by name, in order of drawing, without arithmetic."""
-    sites: dict[str, dict] = {}
+    """Return the latent sites by name, in order of drawing, with shapes in place of numbers."""
 
-    def dry_run() -> None:
+    def sites() -> tuple[dict[str, dict], None]:
         trace = _trace_program(program, values, jax.random.key(0), datum)
-        sites.update({name: trace[name] for name in latent_sites(trace)})
+        return {name: trace[name] for name in latent_sites(trace)}, None
 
-    with hold_trace_lock():
-        jax.eval_shape(dry_run)
-    return sites
+    return trace_abstractly(sites)[0]
 
 
 def _trace_program(program: Program, values: Params, rng_key: RngKey, datum: Batch) -> dict:

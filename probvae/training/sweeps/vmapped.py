@@ -14,7 +14,14 @@ from tqdm.auto import tqdm
 from probvae.compilation import compile_program
 from probvae.evidence import Batch, explain_no_density
 from probvae.fitted.fitted import Fitted
-from probvae.fitted.history import CONTINUED, Incident, Recorder, find_best_epoch, summarize_epoch
+from probvae.fitted.history import (
+    CONTINUED,
+    EpochRecord,
+    Incident,
+    Recorder,
+    find_best_epoch,
+    summarize_epoch,
+)
 from probvae.objectives.swept_weights import set_swept_weights
 from probvae.progress import ProgressLines
 from probvae.tracing import has_shared_latents
@@ -127,12 +134,12 @@ def train_group(
             row, incidents = _record_epoch(prepared, recorders[at], own, key)
             recorders[at] = recorders[at].with_epoch(row, incidents)
             elbo = recorders[at].elbo
-            if any(row) and not has_warned and not np.isfinite(elbo[-1:]).all():
+            if row is not None and not has_warned and not np.isfinite(elbo[-1:]).all():
                 has_warned = True
                 values = loop.extract_values(run, _select_member(group.svi_state, at))
                 rows = find_infinite_rows(run, values, key, valid)
                 validation.warn_of_rows(rows, len(valid.x), index, elbo[-1])
-            live[at] = any(row) and not (early is not None and early.should_stop(elbo))
+            live[at] = row is not None and not (early is not None and early.should_stop(elbo))
         bar.update()
         if stop.signal or not live.any():
             bar.update(config.epochs - index - 1)
@@ -156,7 +163,7 @@ def _select_member(tree: PyTree, at: int) -> PyTree:
 
 def _record_epoch(
     prepared: PreparedRun, recorder: Recorder, numbers: MemberNumbers, epoch_key: RngKey
-) -> tuple[tuple, tuple[Incident, ...]]:
+) -> tuple[EpochRecord | None, tuple[Incident, ...]]:
     """Return the record of an epoch and its incidents. The record is empty if it ends the training."""
     run, index, n = prepared.run, recorder.num_epochs, len(prepared.train.x)
     steps = numbers.steps
@@ -164,10 +171,10 @@ def _record_epoch(
     if bad_step is None and not numbers.state_finite:
         usable = np.full(len(steps["loss"]), numbers.params_finite)
         bad_step = bad_steps.describe_last_step({**steps, "usable": usable}, index)
-    row: tuple = (None, None, None)
+    row: EpochRecord | None = None
     if bad_step is None:
         is_density = explain_no_density(run.vae) is None
-        row = summarize_epoch((steps, numbers.summary), bounded=is_density)
+        row = summarize_epoch(steps, numbers.summary, bounded=is_density)
         num_data = n if has_shared_latents(run.vae) else run.batch_size
         before = recorder.recent(bad_steps.MIN_STEPS)
         bad_step = bad_steps.find_jump(before, steps, index, num_data)
