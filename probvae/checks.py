@@ -84,6 +84,7 @@ class Checked:
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
+        # A part's own __post_init__ replaces the inherited one, so it is wrapped here, once per class.
         own = cls.__dict__.get("__post_init__")
         if own is not None:
             setattr(cls, "__post_init__", _around(own))  # noqa: B010
@@ -133,7 +134,7 @@ def check_finite(part: Any) -> None:
             raise ValueError(f"{name} expects a finite number; got {value!r}.")
 
 
-def check_kind(name: str, value: Any, kind: Any) -> None:
+def check_kind(name: str, value: object, kind: Any) -> None:
     """Raise unless a value is of a kind: a class, a number, a function, or a tuple of these.
 
     Raises:
@@ -153,7 +154,7 @@ def _split_annotated(kind: Any) -> tuple[Any, tuple[Requirement, ...]]:
     return plain, tuple(note for note in notes if isinstance(note, Requirement))
 
 
-def _fits(value: Any, kind: Any, *, bare: bool = False) -> bool:
+def _fits(value: object, kind: Any, *, bare: bool = False) -> bool:
     """Tell whether a value is of a kind. With ``bare``, ignore its requirements."""
     if typing.get_origin(kind) is Annotated:
         plain, requirements = _split_annotated(kind)
@@ -186,7 +187,7 @@ def _is_tuple(kind: Any) -> bool:
     return typing.get_origin(kind) is tuple and kind != tuple[int, ...]  # sizes have words of their own
 
 
-def _is_part(value: Any) -> bool:
+def _is_part(value: object) -> bool:
     """Tell whether a value is a class of parts, which the user forgot to call."""
     return isinstance(value, type) and issubclass(value, Checked)
 
@@ -207,17 +208,17 @@ def _words(kind: Any) -> str:
     return f"a {getattr(kind, '__name__', str(kind)).removeprefix('Abstract')}"
 
 
-def _hint(value: Any) -> str:
+def _hint(value: object) -> str:
     return f" Call it: {value.__name__}(...)." if _is_part(value) else ""
 
 
-def format_value(value: Any) -> str:
+def format_value(value: object) -> str:
     """Return a value as short text on one line, for an error."""
     text = " ".join(repr(value).split())
     return text if len(text) <= 80 else f"a {type(value).__name__}, {text[:60]}..."
 
 
-def signature_error(function: Any, *args: Any, **kwargs: Any) -> str:
+def signature_error(function: object, *args: Any, **kwargs: Any) -> str:
     """Return why a value cannot be called with these arguments. "" if it can, or has no signature."""
     if not callable(function):
         return "it is not a function"
@@ -230,7 +231,7 @@ def signature_error(function: Any, *args: Any, **kwargs: Any) -> str:
     return ""
 
 
-def check_function(name: str, function: Any, *args: Any, such_as: str) -> None:
+def check_function(name: str, function: object, *args: Any, such_as: str) -> None:
     """Raise TypeError unless a value can be called with these arguments."""
     reason = signature_error(function, *args)
     if reason:
@@ -239,33 +240,32 @@ def check_function(name: str, function: Any, *args: Any, such_as: str) -> None:
         )
 
 
-def to_shape(name: str, value: Any) -> tuple[int, ...]:
+def to_shape(name: str, value: object) -> tuple[int, ...]:
     """Return a list or tuple of positive integers as a tuple of ``int``. Raise for other values."""
     if isinstance(value, list | tuple) and all(_is_size(n) for n in value):
         return tuple(int(n) for n in value)
     raise ValueError(f"{name} expects a tuple of positive integers; got {value!r}.")
 
 
-def _is_size(n: Any) -> bool:
+def _is_size(n: object) -> bool:
     return isinstance(n, int | np.integer) and not isinstance(n, bool) and bool(n > 0)
 
 
-def check_key(rng_key: Any) -> None:
+def check_key(rng_key: object) -> None:
     """Raise unless ``rng_key`` is one typed key."""
-    typed = isinstance(rng_key, jax.Array) and jnp.issubdtype(rng_key.dtype, jax.dtypes.prng_key)
-    if not (typed and rng_key.shape == ()):
-        raise TypeError(
-            f"rng_key expects one typed key, jax.random.key(0); got {format_value(rng_key)}."
-        )
+    if isinstance(rng_key, jax.Array) and jnp.issubdtype(rng_key.dtype, jax.dtypes.prng_key):
+        if rng_key.shape == ():
+            return
+    raise TypeError(f"rng_key expects one typed key, jax.random.key(0); got {format_value(rng_key)}.")
 
 
-def check_number(name: str, value: Any, kind: Any) -> None:
+def check_number(name: str, value: object, kind: Any) -> None:
     """Raise ValueError unless an argument is a number of a kind such as ``PositiveFloat``."""
     if not _fits(value, kind):
         raise ValueError(f"{name} expects {_words(kind)}; got {format_value(value)}.")
 
 
-def check_positive_integer(name: str, value: Any) -> None:
+def check_positive_integer(name: str, value: object) -> None:
     """Raise unless ``value`` is a positive integer that can be the size of an array."""
     if not isinstance(value, int | np.integer) or isinstance(value, bool) or value < 1:
         raise ValueError(f"{name} expects a positive integer; got {format_value(value)}.")
@@ -273,7 +273,7 @@ def check_positive_integer(name: str, value: Any) -> None:
         raise ValueError(f"{name} expects a positive integer below 2^31; got {value}.")
 
 
-def check_draw_arguments(rng_key: Any, **counts: Any) -> None:
+def check_draw_arguments(rng_key: object, **counts: Any) -> None:
     """Raise unless ``rng_key`` is a key and each number of draws is a positive integer."""
     check_key(rng_key)
     for name, count in counts.items():

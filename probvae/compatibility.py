@@ -2,7 +2,6 @@
 
 import warnings
 from contextlib import suppress
-from typing import Any
 
 import jax
 
@@ -60,7 +59,7 @@ def check_fields(vae: AbstractVAE) -> None:
         )
 
 
-def check_roles(name: str, roles: Any) -> tuple[str, ...]:
+def check_roles(name: str, roles: object) -> tuple[str, ...]:
     """Return roles of parts with parameters as a tuple. Raise ValueError for other roles."""
     if isinstance(roles, list | tuple | set | frozenset) and set(roles) <= set(PARAMETERS):
         return tuple(role for role in PARAMETERS if role in roles)
@@ -70,7 +69,7 @@ def check_roles(name: str, roles: Any) -> tuple[str, ...]:
     )
 
 
-def _check_kind(role: str, part: Any, kinds: tuple[type, ...]) -> None:
+def _check_kind(role: str, part: object, kinds: tuple[type, ...]) -> None:
     if isinstance(part, kinds):
         return
     if isinstance(part, type) and issubclass(part, kinds):
@@ -80,7 +79,7 @@ def _check_kind(role: str, part: Any, kinds: tuple[type, ...]) -> None:
     raise TypeError(f"{role} expects a {PACKAGE[role][:-1]} component; got {part!r}. {hint}")
 
 
-def _check_net(role: str, net: Any) -> None:
+def _check_net(role: str, net: object) -> None:
     with suppress(TypeError):  # of a net that is not hashable, as it holds arrays
         hash(net)
         if callable(net) and not is_module(net):
@@ -237,7 +236,7 @@ def _check_site(pair: str, name: str, p: Site, q: Site) -> None:
 
 
 def incompatible_parts_error(vae: AbstractVAE) -> TypeError:
-    """Return the error for a mixture prior of q(z|x) if the posterior has no such density."""
+    """Return the error for a prior that mixes q(z|x) if it has no density."""
     return TypeError(
         f"{_name_pair(vae)} are incompatible: the prior is a mixture of q(z|x), and the posterior has no "
         "density of the top code. Use a different prior, or a guide such as guides.MeanField() (in a "

@@ -180,11 +180,11 @@ def _read_frame(name: str, frame: Any) -> tuple[np.ndarray, np.ndarray | None]:
     return array, None if observed.all() else observed
 
 
-def _is_plain(dtype: Any) -> bool:
+def _is_plain(dtype: object) -> bool:
     return isinstance(dtype, np.dtype) and dtype.kind in "buif"
 
 
-def _read_column(name: str, label: Any, column: Any) -> tuple[np.ndarray, np.ndarray | None]:
+def _read_column(name: str, label: object, column: Any) -> tuple[np.ndarray, np.ndarray | None]:
     """Return a column of numbers and where it is observed. Raise TypeError with its name for text."""
     dtype, place = column.dtype, f"{name}: column {_quote_names(label)}"
     if _is_plain(dtype):
@@ -200,7 +200,7 @@ def _read_column(name: str, label: Any, column: Any) -> tuple[np.ndarray, np.nda
     return column.to_numpy(dtype=getattr(dtype, "numpy_dtype", np.float64)), None
 
 
-def _quote_names(label: Any) -> str:
+def _quote_names(label: object) -> str:
     return f'"{label}"' if isinstance(label, str) else repr(label)
 
 
@@ -225,7 +225,7 @@ def _read_objects(name: str, array: np.ndarray) -> tuple[np.ndarray, np.ndarray 
     return values.reshape(array.shape), missing.reshape(array.shape) if missing.any() else None
 
 
-def _is_missing(cell: Any) -> bool:
+def _is_missing(cell: object) -> bool:
     return cell is None or cell is np.ma.masked or type(cell).__name__ == "NAType"
 
 

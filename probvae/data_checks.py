@@ -141,10 +141,8 @@ def _as_batch(data: DataLike, name: str, context: DataLike | None, mask: DataLik
     for part, value in (("context", context), ("mask", mask)):
         if value is not None and getattr(data, part) is not None:
             raise ValueError(f"{name} is a Batch with a {part}, and {part} is given too. Give it once.")
-    return Batch(
-        data.x,
-        data.context if context is None else context,
-        data.mask if mask is None else mask,
+    return data._replace(
+        context=data.context if context is None else context, mask=data.mask if mask is None else mask
     )
 
 
@@ -222,8 +220,7 @@ def _check_streamed(
 ) -> StreamedData:
     """Check streamed data chunk by chunk, and return them with one dtype for all chunks."""
     for rows in _blocks(x, name, progress=progress):
-        block_mask = None if mask is None else mask[rows]
-        block = _finite_block(x, rows, block_mask, vae.likelihood.fill, name)
+        block, block_mask = _finite_block(x, rows, mask, vae.likelihood.fill, name)
         if block.dtype.kind == "f":  # integers too large for JAX became floats, so all chunks must
             x = x.load_as(block.dtype)
         place = f"{name}[{rows.start}:]" if rows.start else name
@@ -235,6 +232,7 @@ def _in_memory(
     x: Rows, mask: np.ndarray | None, fill: float | ArrayLike, name: str, *, progress: bool
 ) -> np.ndarray:
     """Return data as one array, converted, filled and finite, without a copy if none is needed."""
+    # An array that needs no conversion is used as it is: a copy would double the memory of the data.
     is_streamed = isinstance(x, StreamedData)
     if is_streamed and x.nbytes > free_memory():
         raise DataError(
@@ -246,7 +244,7 @@ def _in_memory(
     array = np.empty(x.shape, dtype) if copy else x
     is_on_disk = is_streamed or find_mapped_array(x) is not None
     for rows in _blocks(x, name, progress=progress and is_on_disk):
-        block = _finite_block(x, rows, None if mask is None else mask[rows], fill, name)
+        block, _ = _finite_block(x, rows, mask, fill, name)
         # Only streamed integers change their kind here: a later chunk holds one too large for JAX.
         if block.dtype.kind == "f" != dtype.kind:
             return _in_memory(x.load_as(block.dtype), mask, fill, name, progress=progress)
@@ -257,19 +255,19 @@ def _in_memory(
 
 def _finite_block(
     x: Rows, rows: slice, mask: np.ndarray | None, fill: float | ArrayLike, name: str
-) -> np.ndarray:
-    """Return rows of x, filled and converted. Raise if an observed value is not finite."""
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """Return rows of x, filled and converted, and their mask. Raise for values that are not finite."""
+    mask = None if mask is None else mask[rows]
     raw = fill_missing(_rows(x, rows), mask, fill)
     block = in_precision(raw)
     finite = np.isfinite(block)
     if not finite.all():
         bad = np.argwhere(~finite)
-        row, count = rows.start + int(bad[0][0]), len(bad)
         raise ValueError(
-            f"{name} holds {count} values that are NaN or infinite, the first in row {row}; expected "
-            f"finite numbers. {_finite_remedy(raw, finite, mask)}"
+            f"{name} holds {len(bad)} values that are NaN or infinite, the first in row "
+            f"{rows.start + bad[0][0]}; expected finite numbers. {_finite_remedy(raw, finite, mask)}"
         )
-    return block
+    return block, mask
 
 
 def _finite_remedy(raw: np.ndarray, finite: np.ndarray, mask: np.ndarray | None) -> str:
@@ -283,9 +281,9 @@ def _finite_remedy(raw: np.ndarray, finite: np.ndarray, mask: np.ndarray | None)
 
 
 def _rows(x: Rows, rows: slice) -> np.ndarray:
-    return (
-        x.read(np.arange(*rows.indices(len(x)))) if isinstance(x, StreamedData) else np.asarray(x[rows])
-    )
+    if isinstance(x, StreamedData):
+        return x.read(np.arange(*rows.indices(len(x))))
+    return np.asarray(x[rows])
 
 
 def _blocks(x: Rows, name: str, *, progress: bool) -> Iterator[slice]:
@@ -380,6 +378,7 @@ def _support_error(
     vae: VAE, x: np.ndarray, mask: np.ndarray | None, name: str, observation: Observation
 ) -> str:
     """Return the error for the first block of columns with values outside its support."""
+    # The check stopped at its first block of rows. The error describes all of the data.
     scored = np.concatenate(
         [
             _observe_once(observation, x[start : start + CHECKED_ROWS])

@@ -15,7 +15,7 @@ import numpy as np
 from numpyro.distributions import Distribution, constraints
 
 from probvae.checks import Checked
-from probvae.typing import ArrayLike, Recipe, RngKey, Shape
+from probvae.typing import Recipe, Shape
 
 InitialValues = Callable[[np.ndarray, np.ndarray, np.ndarray | None], dict[str, Any]]
 
@@ -232,23 +232,11 @@ class AbstractVAE(abc.ABC):
     frozen: tuple[str, ...]
 
     @abc.abstractmethod
-    def model(
-        self,
-        x: ArrayLike | None = None,
-        context: ArrayLike | None = None,
-        mask: ArrayLike | None = None,
-        num_data: int | None = None,
-    ) -> jax.Array:
+    def model(self, *args: Any, **kwargs: Any) -> jax.Array:
         """Run the model: z ~ p(z), x ~ p(x|z)."""
 
     @abc.abstractmethod
-    def guide(
-        self,
-        x: ArrayLike | None = None,
-        context: ArrayLike | None = None,
-        mask: ArrayLike | None = None,
-        num_data: int | None = None,
-    ) -> None:
+    def guide(self, *args: Any, **kwargs: Any) -> None:
         """Run the guide: z ~ q(z|x)."""
 
     @abc.abstractmethod
@@ -258,11 +246,3 @@ class AbstractVAE(abc.ABC):
     @abc.abstractmethod
     def eval(self) -> "AbstractVAE":
         """Return the same VAE in evaluation mode."""
-
-    @abc.abstractmethod
-    def observe(self, rng_key: RngKey, x: ArrayLike) -> jax.Array:
-        """Return data as the likelihood scores them."""
-
-    @abc.abstractmethod
-    def without_noise(self) -> "AbstractVAE":
-        """Return the same VAE with the likelihood of x itself."""

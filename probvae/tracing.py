@@ -63,6 +63,8 @@ class Structure(NamedTuple):
 def trace_structure(vae: AbstractVAE) -> Structure:
     """Return the structure of a VAE's programs, from an abstract trace on two data."""
 
+    # The values are zeros, but no arithmetic runs: the trace gives shapes, supports and plates alone.
+    # Both programs run here, as a guide may register parameters that the model lacks.
     def trace_programs() -> tuple[tuple[dict, dict], tuple[dict, dict]]:
         x = jnp.zeros((2, *vae.event_shape))
         context = jnp.zeros((2, *vae.context_shape)) if vae.context_shape else None

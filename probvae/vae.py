@@ -90,6 +90,7 @@ class VAE(AbstractVAE):
         Returns:
             the value at site ``"x"``.
         """
+        # Nets are registered outside of the plate, as their parameters belong to all data.
         scope = self._scope(x, context, mask)
         draw = _register(self.prior, AbstractDistributionPrior, self._freeze("prior", scope))
         decode = self._decoder()
@@ -185,7 +186,7 @@ class VAE(AbstractVAE):
 
     def _net(
         self, role: str, *shapes: Shape, training: bool, register: Callable = nets.register
-    ) -> Callable[[jax.Array], jax.Array]:
+    ) -> Any:
         training = training and role not in self.frozen
         return register(role, getattr(self, role), *shapes, training=training)
 
@@ -213,7 +214,7 @@ class VAE(AbstractVAE):
 
         return encode
 
-    def _decoder(self, register: Callable = nets.register) -> Callable[[jax.Array], jax.Array]:
+    def _decoder(self, register: Callable = nets.register) -> Any:
         code = (self.prior.code_dim(self.latent_dim),)
         extra = (self.context_shape,) * self._has_context
         in_shape = inputs.join_shapes(code, extra, spatial=False)
@@ -293,7 +294,7 @@ class VAE(AbstractVAE):
         return "\n".join(lines)
 
 
-def _register(part: Any, distribution_kind: type, *args: Any) -> Callable[[], Any]:
+def _register(part: Any, distribution_kind: Any, *args: Any) -> Callable[[], Any]:
     """Register a part's parameters, and return a function that issues its sites inside the plate."""
     if isinstance(part, distribution_kind):
         p_z = part.distribution(*args)
@@ -301,7 +302,7 @@ def _register(part: Any, distribution_kind: type, *args: Any) -> Callable[[], An
     return lambda: part.sample(*args)
 
 
-def check_vae(name: str, vae: Any) -> None:
+def check_vae(name: str, vae: object) -> None:
     """Raise TypeError unless ``vae`` is a VAE."""
     if not isinstance(vae, VAE):
         raise TypeError(f"{name} expects a probvae.VAE; got {format_value(vae)}.")

@@ -1,10 +1,10 @@
 """``Variant``: the result of a file in ``models/``, a VAE with its paper's training settings."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import optax
 
-from probvae.typing import Objective, Params
+from probvae.typing import Params
 from probvae.vae import VAE
 
 
@@ -21,7 +21,7 @@ class Variant(NamedTuple):
     """
 
     vae: VAE
-    objective: Objective | None = None
+    objective: Any = None
     optimizer: optax.GradientTransformation | None = None
     epochs: int | None = None
     batch_size: int | None = None

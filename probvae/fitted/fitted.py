@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import jax
@@ -195,7 +196,7 @@ class Fitted(Checked):
 
         For unordered levels (``likelihoods.Categorical``) it is the mode. See also ``probabilities``.
         """
-        return self._reconstruct(find_centre, x, rng_key, context, mask)
+        return self._reconstruct(find_centre, rng_key, x, context, mask)
 
     def probabilities(
         self,
@@ -214,7 +215,7 @@ class Fitted(Checked):
         Raises:
             TypeError: for a likelihood of numbers or counts. ``decode`` returns p(x|z) itself.
         """
-        p = self._reconstruct(probabilities, x, rng_key, context, mask)
+        p = self._reconstruct(probabilities, rng_key, x, context, mask)
         if isinstance(p, tuple):
             blocks = zip(list_blocks(self.vae.likelihood), p, strict=True)
             p = {block.name: p_block for block, p_block in blocks if p_block is not None}
@@ -226,18 +227,13 @@ class Fitted(Checked):
         return p
 
     def _reconstruct(
-        self,
-        read: Callable[[Distribution], Any],
-        x: DataLike,
-        rng_key: RngKey | None,
-        context: ArrayLike | None,
-        mask: ArrayLike | None,
+        self, read: Callable[[Distribution], Any], rng_key: RngKey | None, *inputs: DataLike | None
     ) -> Any:
         if rng_key is None:
             self._check_one_distribution()
         else:
             check_key(rng_key)
-        data = self.check_data(x, context, mask)
+        data = self.check_data(*inputs)
         fitted = self if rng_key is not None else point_weights(self)
         return queries.reconstruct(fitted.vae.eval(), fitted.values, rng_key, data, read)
 
@@ -340,7 +336,8 @@ class Fitted(Checked):
         Arguments are those of ``log_prob``. The KL of weights with a prior is not included, as it
         belongs to no single datum.
         """
-        return self._bound(evidence.elbo, x, rng_key, num_particles, num_noise_draws, progress=progress)
+        counts = num_particles, num_noise_draws
+        return self._bound(evidence.elbo, x, rng_key, *counts, progress=progress)
 
     def log_prob(
         self,
@@ -370,25 +367,21 @@ class Fitted(Checked):
 
         Reference: Burda, Grosse and Salakhutdinov 2016, arXiv:1509.00519.
         """
-        return self._bound(
-            evidence.log_prob, x, rng_key, num_particles, num_noise_draws, progress=progress
-        )
+        counts = num_particles, num_noise_draws
+        return self._bound(evidence.log_prob, x, rng_key, *counts, progress=progress)
 
     def _bound(
         self,
         kind: Callable[..., BoundEstimate],
         x: DataLike,
         rng_key: RngKey,
-        num_particles: int,
-        num_draws: int,
-        *,
+        *counts: int,
         progress: bool,
     ) -> BoundEstimate:
-        check_draw_arguments(rng_key, num_particles=num_particles)
+        check_draw_arguments(rng_key, num_particles=counts[0])
         data = self.check_data(x)
-        return queries.estimate_bound(
-            kind, self.vae, self.values, data, rng_key, num_particles, num_draws, progress=progress
-        )
+        estimate = partial(queries.estimate_bound, kind, self.vae, self.values, progress=progress)
+        return estimate(data, rng_key, *counts)
 
     def save(self, path: str | os.PathLike, *, overwrite: bool = False) -> None:
         """Write parameters, running state and history to one safetensors file, which cannot run code.
@@ -417,7 +410,7 @@ def load(path: str | os.PathLike, vae: VAE) -> Fitted:
     return Fitted(vae, saved.values, saved.history, data=saved.description)
 
 
-def check_fitted(fitted: Any) -> None:
+def check_fitted(fitted: object) -> None:
     """Raise TypeError unless ``fitted`` is a ``Fitted``."""
     if not isinstance(fitted, Fitted):
         raise TypeError(

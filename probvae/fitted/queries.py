@@ -72,6 +72,8 @@ def _substitute(vae: VAE, values: Params, program: str) -> Program:
 
 def encode(vae: VAE, values: Params, data: Batch) -> Distribution:
     """Return q(z|x), from a compiled program if that can return it."""
+    # The package's own distributions are pytrees of all their arrays. Yours may not be, and then the
+    # program runs uncompiled.
     is_custom = not type(vae.posterior).__module__.startswith("probvae.")
     if (
         is_custom
@@ -152,6 +154,8 @@ def _at_mean(vae: VAE, values: Params, rows: Rows, read: Callable) -> Any:
 @partial(compile_program, static_argnames=("vae", "read"))
 def _at_draw(vae: VAE, values: Params, rows: Rows, read: Callable) -> Any:
     """Draw z for each row with its own key, and weights with a prior once for all rows."""
+    # The model's key is the same for all rows and blocks, so that q(w) is drawn once per call. z comes
+    # from the guide's trace by `replay`, with a key per row.
     model_key = jax.random.fold_in(rows.rng_key, 1)
 
     def one_datum(key: RngKey, datum: Batch) -> Any:
@@ -246,6 +250,8 @@ def _impute(
         return particle_terms.log_weight[0], particle_terms.extra[0]
 
     def one_datum(key: RngKey, datum: Batch) -> tuple[jax.Array, jax.Array]:
+        # x is drawn for all particles, and then resampled: a draw of x after resampling z would need a
+        # second pass through the decoder.
         index_key, particle_key = jax.random.split(key)
         particle_keys = jax.random.split(particle_key, num_particles)
         log_w, x = jax.vmap(particle, in_axes=(0, None))(particle_keys, datum)
@@ -294,7 +300,7 @@ def compute_rows(run: Callable[[Rows], Any], data: PyTree, rng_key: RngKey | Non
     return jax.device_put(map_blocks(run, data, rng_key))
 
 
-def check_sites(values: Any, like: Params) -> Params:
+def check_sites(values: object, like: Params) -> Params:
     """Return values by site. Raise ValueError unless they have the sites of a fitted VAE."""
     if not isinstance(values, Mapping) or values.keys() != like.keys():
         got = sorted(values) if isinstance(values, Mapping) else format_value(values)

@@ -64,6 +64,7 @@ def save(
         metadata["data"] = description.to_json()
     metadata["sha256"] = compute_checksum(arrays, metadata)
     path.parent.mkdir(parents=True, exist_ok=True)
+    # Write to another name first: a rename is atomic, so readers never see a partial file.
     partial = path.with_name(path.name + ".partial")
     try:
         save_file(arrays, partial, metadata)

@@ -5,7 +5,7 @@ import re
 from dataclasses import MISSING, Field, fields, is_dataclass
 from functools import partial
 from types import FunctionType
-from typing import Any
+from typing import Any, TypeGuard
 
 import jax
 import numpy as np
@@ -45,14 +45,14 @@ def describe_vae(vae: Any) -> dict[str, str]:
     return texts
 
 
-def _describe(path: str, value: Any, texts: dict[str, str], above: tuple[int, ...]) -> None:
+def _describe(path: str, value: object, texts: dict[str, str], above: tuple[int, ...]) -> None:
     texts[path] = _text(value)
     if id(value) not in above:  # a function may enclose itself
         for name, child in _children(value):
             _describe(f"{path}.{name}", child, texts, (*above, id(value)))
 
 
-def _text(value: Any) -> str:
+def _text(value: object) -> str:
     if _is_plain(value):
         return repr(value)
     if isinstance(value, np.generic):
@@ -69,7 +69,7 @@ def _text(value: Any) -> str:
     return str(name or type(value).__qualname__)
 
 
-def _is_plain(value: Any) -> bool:
+def _is_plain(value: object) -> bool:
     """Tell whether the ``repr`` of a value describes it fully, and equally in every process."""
     if isinstance(value, tuple):
         return all(_is_plain(each) for each in value)
@@ -84,12 +84,12 @@ def _array_text(array: jax.Array | np.ndarray) -> str:
     return f"an array of shape {contiguous.shape} ({digest})"
 
 
-def _is_own_function(value: Any) -> bool:
+def _is_own_function(value: object) -> TypeGuard[FunctionType]:
     """Tell whether a value is a Python function of the user's. A library's name identifies its own."""
     return isinstance(value, FunctionType) and str(value.__module__).split(".")[0] not in LIBRARIES
 
 
-def _children(value: Any) -> list[tuple[Any, Any]]:
+def _children(value: object) -> list[tuple[Any, Any]]:
     if isinstance(value, type) or _is_plain(value):
         return []
     if is_dataclass(value):
