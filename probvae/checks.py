@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, fields
 from dataclasses import field as dataclass_field
 from functools import wraps
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeGuard
 
 import jax
 import jax.numpy as jnp
@@ -187,7 +187,7 @@ def _is_tuple(kind: Any) -> bool:
     return typing.get_origin(kind) is tuple and kind != tuple[int, ...]  # sizes have words of their own
 
 
-def _is_part(value: object) -> bool:
+def _is_part(value: object) -> TypeGuard[type]:
     """Tell whether a value is a class of parts, which the user forgot to call."""
     return isinstance(value, type) and issubclass(value, Checked)
 
