@@ -113,17 +113,17 @@ def test_transformed_names_the_order_of_its_arguments():
     net = nets.MLP((4,))
     for function in (jnp.log1p, np.log1p, lambda x: x):
         with pytest.raises(
-            TypeError, match=r"first the net.*Change their order: Transformed\(net, function\)"
+            TypeError, match=r"first the net.*Change their order: InputTransform\(net, function\)"
         ):
             nets.InputTransform(function, net)
-    with pytest.raises(TypeError, match=r"Transformed\(net=...\) expects a recipe"):
+    with pytest.raises(TypeError, match=r"InputTransform\(net=...\) expects a recipe"):
         nets.InputTransform(jnp.log1p, jnp.log1p)
     with pytest.raises(
-        TypeError, match=r"Transformed\(function=...\) expects a function, such as jnp.log1p"
+        TypeError, match=r"InputTransform\(function=...\) expects a function, such as jnp.log1p"
     ):
         nets.InputTransform(net, net)
 
 
 def test_transformed_names_a_function_that_fails_on_its_input():
-    with pytest.raises(ValueError, match=r"Transformed\(.*fails on a batch of shape \(1, 4\)"):
+    with pytest.raises(ValueError, match=r"InputTransform\(.*fails on a batch of shape \(1, 4\)"):
         vae((4,), nets.InputTransform(nets.MLP((4,)), merge_depth))

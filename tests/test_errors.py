@@ -196,7 +196,7 @@ def test_fitted_refuses_what_does_not_fit():
             lambda: fitted.log_prob(X, rng_key=KEY, num_particles=0),
             "num_particles expects a positive integer",
         ),
-        (lambda: fitted.log_prob(X + 0.5, rng_key=KEY), "Bernoulli takes boolean"),
+        (lambda: fitted.log_prob(X + 0.5, rng_key=KEY), "Bernoulli expects boolean"),
         (lambda: fitted.sample(0, rng_key=KEY), "num_samples expects a positive integer"),
         (lambda: fitted.elbo(NAN, rng_key=KEY), "NaN"),
     ):

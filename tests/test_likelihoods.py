@@ -421,7 +421,7 @@ REFUSED = {
     "bytes to levels": (
         lambda: fit(VAE(event_shape=(3,), latent_dim=1, likelihood=likelihoods.DiscretizedLogistic()),
                     np.full((9, 3), 200, np.uint8), rng_key=jax.random.key(0), batch_size=9),
-        ValueError, r"DiscretizedLogistic takes the 256 levels 0, 1/255.*others, such as 200.*Rescale\(255\)"),
+        ValueError, r"DiscretizedLogistic expects the 256 levels 0, 1/255.*other values, such as 200.*Rescale\(255\)"),
     "an empty table": (lambda: likelihoods.Joint(), ValueError, "at least one block"),
     "a block without its size": (lambda: likelihoods.Joint(a=likelihoods.Gaussian()), TypeError, "number of columns, likelihood"),
     "columns that no block takes": (

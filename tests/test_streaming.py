@@ -151,7 +151,7 @@ def test_a_fault_in_the_middle_is_named(tmp_path, fault):
 
 
 def test_bad_values_are_found_before_training(tmp_path):
-    with pytest.raises(ValueError, match="takes boolean"):
+    with pytest.raises(ValueError, match="expects boolean"):
         trained(small(on_disk(tmp_path, GREY)), observation=None)
     with pytest.raises(TypeError, match=r"len\(source\)"):
         StreamedData(iter(GREY))
