@@ -74,7 +74,9 @@ def test_missing_entries_are_unobserved(given):
     values = read_values("x", given)
     np.testing.assert_array_equal(values.observed, ~HIDDEN)
     assert values.array.dtype.kind == "f"
-    with pytest.raises(ValueError, match=r"x expects complete data; got 5 masked or missing entries.*mask=~x\.mask"):
+    with pytest.raises(
+        ValueError, match=r"x expects complete data; got 5 masked or missing entries.*mask=~x\.mask"
+    ):
         to_numbers("x", given)
 
 

@@ -170,7 +170,7 @@ def test_plain_counts_train_with_a_plain_encoder(mean, key):
 
 
 def encode(vae, x, **options):
-    values = handlers.substitute(handlers.seed(vae.encoded, KEY), ENCODER)
+    values = handlers.substitute(handlers.seed(vae.run_encoder, KEY), ENCODER)
     return np.asarray(values(x, **options))
 
 

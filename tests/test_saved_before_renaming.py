@@ -20,7 +20,9 @@ def conv_vae(decoder):
 
 
 def test_an_earlier_fit_has_the_same_elbo():
-    fitted = load(FOLDER / "fit.safetensors", VAE(event_shape=(6,), latent_dim=2, encoder=MLP, decoder=MLP))
+    fitted = load(
+        FOLDER / "fit.safetensors", VAE(event_shape=(6,), latent_dim=2, encoder=MLP, decoder=MLP)
+    )
     expected = np.load(FOLDER / "expected.npz")
     elbo = fitted.elbo(expected["x"], num_particles=2, rng_key=jax.random.key(1)).value
     np.testing.assert_allclose(elbo, expected["elbo"], rtol=1e-6)
@@ -35,5 +37,7 @@ def test_a_renamed_class_loads_under_its_new_name():
 
 
 def test_an_error_names_the_old_and_the_new_class():
-    with pytest.raises(ValueError, match=r"decoder is ConvTranspose \(now ConvDecoder\) in the file and MLP"):
+    with pytest.raises(
+        ValueError, match=r"decoder is ConvTranspose \(now ConvDecoder\) in the file and MLP"
+    ):
         load(FOLDER / "fit_conv.safetensors", conv_vae(MLP))

@@ -183,7 +183,7 @@ def _join_rows(rows: list[dict], join: Callable) -> dict[str, np.ndarray]:
     return {name: join([row[name] for row in rows]) for name in rows[0]} if rows else {}
 
 
-def summarize_epoch(steps: dict[str, np.ndarray], validation: Any, *, bounded: bool) -> EpochRecord:
+def summarize_epoch(steps: Metrics, validation: Any, *, bounded: bool) -> EpochRecord:
     """Return the record of one epoch: its steps, their means, and the validation means.
 
     Args:
@@ -192,7 +192,7 @@ def summarize_epoch(steps: dict[str, np.ndarray], validation: Any, *, bounded: b
         bounded: whether the parts are densities, so that there is an ELBO.
     """
     kept = steps.get("kept", np.ones(len(steps["loss"]), bool))
-    steps = {name: values for name, values in steps.items() if name not in NOT_RECORDED}
+    steps = {k: values for k, values in steps.items() if k not in NOT_RECORDED}
     train = {name: float(values[kept].mean(dtype=np.float64)) for name, values in steps.items()}
     if "kl" in train and bounded:
         train["elbo"] = train["log_likelihood"] - train["kl"]

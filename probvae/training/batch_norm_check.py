@@ -45,7 +45,7 @@ def _depends_on_input(vae: VAE, role: str) -> bool:
     """Return whether a new net in training mode tells apart two batches of one row."""
     shape = vae.event_shape if role == "encoder" else (vae.prior.code_dim(vae.latent_dim),)
     context = jnp.zeros((1, *vae.context_shape)) if vae.context_shape else None
-    run = vae.encoded if role == "encoder" else vae.p_x
+    run = vae.run_encoder if role == "encoder" else vae.p_x
 
     def output(key: jax.Array) -> list[np.ndarray]:
         with hold_trace_lock(), handlers.seed(rng_seed=0):

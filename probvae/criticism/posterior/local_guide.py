@@ -56,7 +56,7 @@ def local_programs(vae: VAE, local: VAE, values: Params, datum: Batch) -> LocalP
     def guide(outputs: jax.Array) -> Program:
         return posterior_programs(local.guide, {**values, "encoder$params": {"outputs": outputs}})
 
-    start = posterior_programs(vae.encoded, values)(*batch)[0]
+    start = posterior_programs(vae.run_encoder, values)(*batch)[0]
     return LocalPrograms(posterior_programs(vae.model, values), guide, start, batch)
 
 
