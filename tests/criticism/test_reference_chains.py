@@ -155,7 +155,7 @@ REFUSED = {
         {"prior": priors.UniformSphere(), "posterior": guides.PowerSpherical()}, {}, "UniformSphere draws codes on a sphere"
     ),
     "a point": ({"posterior": guides.PointMass()}, {}, "PointMass has none"),
-    "one chain": ({}, {"num_chains": 1}, "at least 2: R-hat"),
+    "one chain": ({}, {"num_chains": 1}, "at least 2, because R-hat"),
     "three draws": ({}, {"num_samples": 3}, "at least 4"),
     "no warm-up": ({}, {"num_warmup": 0}, "num_warmup expects a positive integer"),
 }  # fmt: skip
