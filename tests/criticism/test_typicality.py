@@ -41,7 +41,7 @@ def test_tail_shares_of_the_models_own_draws_are_uniform():
         assert stats.kstest(tail, stats.uniform.cdf).pvalue > 1e-3
     assert abs(found.excess) < 4 * found.excess_standard_error
     assert found.excess_standard_error == pytest.approx(np.sqrt(5 * (1 / 400 + 1 / 4000)), rel=0.25)
-    assert found.drawn.mean() == pytest.approx(ENTROPY_LESS, abs=4 * np.sqrt(5 / 4000))
+    assert found.log_prob_draws.mean() == pytest.approx(ENTROPY_LESS, abs=4 * np.sqrt(5 / 4000))
     np.testing.assert_allclose(
         found.log_prob, oracle.log_prob(drawn(400, 0), W, MU, VARIANCE), atol=2e-2
     )
@@ -50,8 +50,8 @@ def test_tail_shares_of_the_models_own_draws_are_uniform():
 def test_they_stay_uniform_under_a_guide_that_is_too_narrow():
     narrow = pca(0.5)
     found = typicality(narrow, drawn(400, 1), rng_key=KEY, num_draws=800, num_particles=3)
-    assert found.drawn.mean() < ENTROPY_LESS - 0.3
-    assert stats.ks_2samp(found.log_prob, found.drawn).pvalue > 1e-3
+    assert found.log_prob_draws.mean() < ENTROPY_LESS - 0.3
+    assert stats.ks_2samp(found.log_prob, found.log_prob_draws).pvalue > 1e-3
     assert abs(found.excess) < 4 * found.excess_standard_error
 
 
@@ -93,7 +93,7 @@ def test_with_a_mask_each_datum_is_ranked_among_draws_as_incomplete():
     found = typicality(
         fitted, Batch(np.nan_to_num(x), mask=mask), rng_key=KEY, num_draws=200, num_particles=2
     )
-    assert found.drawn.shape == (60, 200)
+    assert found.log_prob_draws.shape == (60, 200)
     assert stats.kstest(found.lower_tail, stats.uniform.cdf).pvalue > 1e-3
     square = np.nansum(x**2, axis=1)
     exact = stats.chi2(mask.sum(1)).sf(square)
