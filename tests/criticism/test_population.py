@@ -65,7 +65,7 @@ def test_holes_are_the_priors_mass_where_no_datum_encodes_to():
 
 
 def test_bad_input_is_refused():
-    with pytest.raises(ValueError, match="at least 2 data"):
+    with pytest.raises(ValueError, match="at least 2 rows"):
         elbo_surgery(fitted(), X[:1], rng_key=KEY)
     with pytest.raises(ValueError, match=r"in \(0, 1\)"):
         prior_holes(fitted(), X, rng_key=KEY, ratio=2.0)

@@ -33,5 +33,5 @@ def test_the_oracle_fills_its_prior_and_a_shrunk_population_does_not():
 
 def test_few_data_are_refused():
     fitted = Fitted(oracle.vae(), {}, History({}, {}, {}))
-    with pytest.raises(ValueError, match="at least 50 data"):
+    with pytest.raises(ValueError, match="at least 50 rows"):
         prior_gap(fitted, np.zeros((49, 10), np.float32), rng_key=KEY)

@@ -97,7 +97,7 @@ def _start(vae, x):
 
 
 def test_bad_input_is_refused():
-    with pytest.raises(ValueError, match="at least 2 data"):
+    with pytest.raises(ValueError, match="at least 2 rows"):
         active_units(fitted(), X[:1], rng_key=KEY)
     with pytest.raises(ValueError, match="at least 2 draws"):
         active_units(fitted(), X, rng_key=KEY, num_samples=1)

@@ -22,11 +22,11 @@ class Typicality(NamedTuple):
 
     - ``log_prob`` ``(n,)`` is the bound of each datum, with the Monte Carlo ``standard_error`` ``(n,)``
       of ``num_particles``.
-    - ``log_prob_draws`` ``(m,)`` is the bound of each draw. It is ``(n, m)`` where each datum has draws of its
-      own (with a context or a mask).
+    - ``log_prob_draws`` ``(m,)`` is the bound of each draw. It is ``(n, m)`` where each datum has draws
+      of its own (with a context or a mask).
     - ``lower_tail`` ``(n,)`` is the share of draws at most as probable as the datum,
-      (1 + #{log_prob_draws <= log_prob}) / (m + 1). ``upper_tail`` is that of draws at least as probable.
-      ``tail_share`` is twice the smaller one, at most 1.
+      (1 + #{log_prob_draws <= log_prob}) / (m + 1). ``upper_tail`` is that of draws at least as
+      probable. ``tail_share`` is twice the smaller one, at most 1.
     - ``excess`` is the mean over data of log_prob minus the mean of their draws, with
       ``excess_standard_error``. It shows how typical the whole set is, and is 0 for draws.
     """
