@@ -37,12 +37,7 @@ from probvae.training.checkpointing.file_format import (
 from probvae.training.feeds import EpochResult, ResidentFeed, StreamedFeed, first_batch, make_feed
 from probvae.training.initial_values import PASS_STATE, is_frozen
 from probvae.training.interrupts import SHORT_WAIT, StopRequest, await_results, record_signals
-from probvae.training.parallel.processes import (
-    FAILED,
-    Processes,
-    find_processes,
-    lost_process_error,
-)
+from probvae.training.parallel.processes import FAILED, Processes, find_processes, lost_process_error
 from probvae.training.preparation import PreparedRun
 from probvae.typing import Metrics, Params, RngKey
 
@@ -189,10 +184,7 @@ def train_epochs(prepared: PreparedRun) -> Fitted:
 
 
 def _run_epochs(
-    training: TrainingState,
-    writer: CheckpointWriter | None,
-    stop: StopRequest,
-    processes: Processes,
+    training: TrainingState, writer: CheckpointWriter | None, stop: StopRequest, processes: Processes
 ) -> None:
     """Run epochs until the run is finished or a signal stops it. Write checkpoints on the way."""
     config = training.prepared.config
@@ -314,12 +306,7 @@ def _run_once(training: TrainingState, state: SVIState, *, guarded: bool) -> Epo
 
 
 def _find_bad_step(
-    training: TrainingState,
-    state: SVIState,
-    after: SVIState,
-    steps: Metrics,
-    *,
-    guarded: bool,
+    training: TrainingState, state: SVIState, after: SVIState, steps: Metrics, *, guarded: bool
 ) -> BadStep | None:
     """Return an epoch's first bad step, if any. ``state`` precedes the epoch, ``after`` follows it."""
     index, run = training.num_epochs, training.prepared.run

@@ -16,7 +16,7 @@ from probvae.evidence import Batch
 from probvae.precision import in_precision
 from probvae.training import loop, validation
 from probvae.training.initial_values import PASS_STATE
-from probvae.training.parallel.devices import DataParallel, OneDevice, ShardedBatch, num_rows
+from probvae.training.parallel.devices import DataParallel, DeviceBatch, OneDevice, num_rows
 from probvae.typing import ArrayLike, Metrics, Params, PyTree, RngKey
 
 EpochResult: TypeAlias = tuple[SVIState, Metrics, validation.ValidationSummary | None]
@@ -26,8 +26,8 @@ EpochResult: TypeAlias = tuple[SVIState, Metrics, validation.ValidationSummary |
 class ResidentFeed:
     """Data on the device, or sharded over several. An epoch is one program."""
 
-    train: Batch | ShardedBatch
-    valid: Batch | ShardedBatch | None
+    train: DeviceBatch
+    valid: DeviceBatch | None
 
     @property
     def n(self) -> int:
@@ -40,13 +40,7 @@ class ResidentFeed:
         return 0 if self.valid is None else num_rows(self.valid)
 
     def run_epoch(
-        self,
-        run: loop.Run,
-        state: SVIState,
-        fresh: Params,
-        key: RngKey,
-        index: int,
-        **options: bool,
+        self, run: loop.Run, state: SVIState, fresh: Params, key: RngKey, index: int, **options: bool
     ) -> EpochResult:
         """Run one epoch. Return the state, the terms of every step, the validation summary."""
         return loop.run_epoch(run, state, fresh, self.train, self.valid, key, index, **options)
@@ -60,14 +54,12 @@ class ResidentFeed:
         return loop.run_state_pass(run, params, fresh, self.train, key)
 
 
-def find_infinite_rows(
-    run: loop.Run, params: Params, key: RngKey, valid: Batch | ShardedBatch
-) -> list[int]:
+def find_infinite_rows(run: loop.Run, params: Params, key: RngKey, valid: DeviceBatch) -> list[int]:
     """Return the rows of validation data on the device whose bounds are not finite."""
     n, infinite = num_rows(valid), []
     for rows in validation.index_batches(n, run.batch_size):
-        finite = np.asarray(validation.find_finite_bounds(run, params, key, jnp.asarray(rows), valid))
-        infinite += rows[~finite & (rows < n)].tolist()
+        finite = validation.find_finite_bounds(run, params, key, rows[0], jnp.asarray(rows), valid)
+        infinite += rows[~np.asarray(finite) & (rows < n)].tolist()
     return infinite
 
 
@@ -134,7 +126,8 @@ class StreamedFeed:
         n, infinite = len(self.valid.x), []
         for rows in validation.index_batches(n, run.batch_size):
             batch = read_rows(self.valid, rows, self.fill)
-            finite = validation.find_finite_bounds_of_batch(run, params, key, rows[0], batch)
+            within = jnp.arange(len(rows))
+            finite = validation.find_finite_bounds(run, params, key, rows[0], within, batch)
             infinite += rows[~np.asarray(finite) & (rows < n)].tolist()
         return infinite
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from functools import lru_cache, partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -18,17 +18,15 @@ from probvae.objectives.terms import terms
 from probvae.tracing import has_shared_latents
 from probvae.training.averaging import average_in
 from probvae.training.initial_values import PASS_STATE
-from probvae.training.parallel.devices import (
-    ShardedBatch,
-    constrain_replicated,
-    gather_rows,
-    num_rows,
-)
+from probvae.training.parallel.devices import DeviceBatch, constrain_replicated, gather_rows, num_rows
 from probvae.training.validation import ValidationSummary, summarize
 from probvae.typing import ArrayLike, Metrics, Objective, Observation, Params, Program, PyTree, RngKey
 from probvae.vae import VAE
 
 FAST_COMPILE = {"xla_backend_optimization_level": 0}  # for a program that runs once: half the time
+
+
+Step: TypeAlias = Callable[[SVIState, ArrayLike, Batch], tuple[SVIState, Metrics]]
 
 
 class Run(NamedTuple):
@@ -93,8 +91,8 @@ def run_epoch(
     run: Run,
     state: SVIState,
     fresh: Params,
-    train: Batch | ShardedBatch,
-    valid: Batch | ShardedBatch | None,
+    train: DeviceBatch,
+    valid: DeviceBatch | None,
     rng_key: RngKey,
     index: ArrayLike | int,
     guarded: bool = False,  # noqa: FBT001, FBT002  a static argument
@@ -153,9 +151,7 @@ def run_steps(
     return jax.lax.scan(lambda state, each: step(state, *each), state, numbered)
 
 
-def _make_step(
-    run: Run, key: RngKey, n: int, *, guarded: bool
-) -> Callable[[SVIState, ArrayLike, Batch], tuple[SVIState, Metrics]]:
+def _make_step(run: Run, key: RngKey, n: int, *, guarded: bool) -> Step:
     """Return the function of one step: of a state, the step's number in the epoch, a batch."""
     svi = build_svi(run)
     # Weights with a posterior have one KL for all data, so the plate scales up the terms of a batch.
@@ -261,7 +257,7 @@ def extract_values(run: Run, state: SVIState) -> dict[str, Any]:
 
 @partial(compile_program, static_argnames=("run",))
 def run_state_pass(
-    run: Run, params: Params, fresh: Params, train: Batch | ShardedBatch, rng_key: RngKey
+    run: Run, params: Params, fresh: Params, train: DeviceBatch, rng_key: RngKey
 ) -> PyTree:
     """Return the likelihood's running state after one pass over the whole training set.
 

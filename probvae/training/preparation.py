@@ -73,10 +73,8 @@ class FitConfig:
             if not isinstance(value := getattr(self, name), kind):
                 raise TypeError(f"{name} expects {words}; got {value!r}.")
         if not isinstance(self.callbacks, tuple | list) or not all(map(callable, self.callbacks)):
-            raise TypeError(
-                "callbacks expects a tuple of functions of an epoch, such as "
-                f'(callbacks.JSONLines("metrics.jsonl"),); got {self.callbacks!r}.'
-            )
+            words = 'a tuple of functions of an epoch, such as (callbacks.JSONLines("metrics.jsonl"),)'
+            raise TypeError(f"callbacks expects {words}; got {self.callbacks!r}.")
         check_positive_integer("epochs", self.epochs)
         check_positive_integer("batch_size", self.batch_size)
         check_kind("keep_best", self.keep_best, bool | None)
@@ -84,6 +82,11 @@ class FitConfig:
         compatibility.check_roles("freeze", self.freeze)
         if isinstance(self.devices, DataParallel):
             self.devices.check_batch_size(self.batch_size)
+
+    @property
+    def reading(self) -> dict[str, bool]:
+        """How data are read."""
+        return {"keep_streamed": True, "progress": self.progress}
 
 
 class PreparedRun(NamedTuple):
@@ -166,15 +169,8 @@ def _check_train(config: FitConfig, train: DataLike) -> tuple[Batch, DataDescrip
         vae = copy(vae)
         object.__setattr__(vae, "context_shape", objective.data_context_shape(vae.context_shape))
     summary = DataSummary(vae.event_shape, config.observation)
-    train = check_data(
-        vae,
-        train,
-        "train",
-        observation=config.observation,
-        record=summary,
-        keep_streamed=True,
-        progress=config.progress,
-    )
+    options: dict[str, Any] = {"observation": config.observation, "record": summary, **config.reading}
+    train = check_data(vae, train, "train", **options)
     description = summary.description()
     if len(vae.event_shape) == 1:
         warn_of_column_scales(vae.likelihood, description.x)
@@ -195,14 +191,8 @@ def _check_train(config: FitConfig, train: DataLike) -> tuple[Batch, DataDescrip
 def _check_validation(config: FitConfig, description: DataDescription, validation: DataLike) -> Batch:
     """Return checked validation data, with the likelihood's noise, drawn once with a fixed key."""
     vae = config.vae
-    validation = check_data(
-        vae,
-        validation,
-        "validation",
-        record=DataComparison(description, "validation", names_cells=True),
-        keep_streamed=True,
-        progress=config.progress,
-    )
+    comparison = DataComparison(description, "validation", names_cells=True)
+    validation = check_data(vae, validation, "validation", record=comparison, **config.reading)
     if not isinstance(validation.x, sources.StreamedData):
         return validation._replace(x=vae.observe(jax.random.key(0), validation.x))
     if vae.likelihood.observation is not None:

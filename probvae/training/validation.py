@@ -12,12 +12,7 @@ from probvae.compilation import compile_program
 from probvae.data_description import warn_user
 from probvae.evidence import Batch
 from probvae.objectives.terms import terms
-from probvae.training.parallel.devices import (
-    ShardedBatch,
-    constrain_replicated,
-    gather_rows,
-    num_rows,
-)
+from probvae.training.parallel.devices import DeviceBatch, constrain_replicated, gather_rows, num_rows
 from probvae.typing import ArrayLike, Params, RngKey
 from probvae.vae import VAE
 
@@ -41,7 +36,7 @@ class ValidationSummary(NamedTuple):
 
 
 def summarize(
-    vae: VAE, params: Params, rng_key: RngKey, data: Batch | ShardedBatch, batch_size: int
+    vae: VAE, params: Params, rng_key: RngKey, data: DeviceBatch, batch_size: int
 ) -> ValidationSummary:
     """Return the mean ELBO (one particle), its two parts and the two scales over data."""
     n = num_rows(data)
@@ -82,7 +77,7 @@ def summarize_more(
 
 def _make_add_batch(
     vae: VAE, params: Params, rng_key: RngKey, n: int, num_batches: int
-) -> Callable[[ValidationSummary, ArrayLike, Batch], ValidationSummary]:
+) -> Callable[..., ValidationSummary]:
     """Return a function that adds a batch to a summary of ``n`` data in ``num_batches`` batches."""
 
     def add_batch(total: ValidationSummary, row: ArrayLike, batch: Batch) -> ValidationSummary:
@@ -100,27 +95,21 @@ def _make_add_batch(
 
 @partial(compile_program, static_argnames=("run",))
 def find_finite_bounds(
-    run: "Run", params: Params, rng_key: RngKey, row: jax.Array, data: Batch | ShardedBatch
+    run: "Run", params: Params, rng_key: RngKey, first: ArrayLike, row: ArrayLike, data: DeviceBatch
 ) -> jax.Array:
-    """Return which of a batch's rows have a finite bound, with the draws of ``summarize``."""
-    batch = gather_rows(data, jnp.minimum(row, num_rows(data) - 1))
-    return constrain_replicated(data, _find_finite_bounds(run, params, rng_key, row[0], batch))
+    """Return which rows of a batch have a finite bound, with the draws of ``summarize``.
 
-
-@partial(compile_program, static_argnames=("run",))
-def find_finite_bounds_of_batch(
-    run: "Run", params: Params, rng_key: RngKey, first: ArrayLike, batch: Batch
-) -> jax.Array:
-    """Do the same as ``find_finite_bounds`` for a batch of streamed data."""
-    return _find_finite_bounds(run, params, rng_key, first, batch)
-
-
-def _find_finite_bounds(
-    run: "Run", params: Params, rng_key: RngKey, first: ArrayLike, batch: Batch
-) -> jax.Array:
-    vae = run.vae.eval()
+    Args:
+        run: the training run.
+        params: parameters and running state.
+        rng_key: the key of the epochs.
+        first: the first row of the batch within all validation data.
+        row: the rows of the batch within ``data``.
+        data: all validation data, or those of the batch.
+    """
+    batch, vae = gather_rows(data, jnp.minimum(row, num_rows(data) - 1)), run.vae.eval()
     read = terms(jax.random.fold_in(rng_key, first), params, vae.model, vae.guide, *batch)
-    return jnp.isfinite(read.log_likelihood - read.total_kl)
+    return constrain_replicated(data, jnp.isfinite(read.log_likelihood - read.total_kl))
 
 
 def warn_of_rows(rows: list[int], num_rows: int, epoch: int, elbo: float) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TypeVar
+from typing import TypeAlias, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -179,19 +179,22 @@ class ShardedBatch:
         return mapped(self.shards, row)
 
 
-def num_rows(data: Batch | ShardedBatch) -> int:
+DeviceBatch: TypeAlias = Batch | ShardedBatch
+
+
+def num_rows(data: DeviceBatch) -> int:
     """Return the number of rows."""
     return data.num_data if isinstance(data, ShardedBatch) else len(data.x)
 
 
-def gather_rows(data: Batch | ShardedBatch, row: jax.Array) -> Batch:
+def gather_rows(data: DeviceBatch, row: jax.Array) -> Batch:
     """Gather rows as flat vectors: XLA's loops over short axes, such as 28 x 28, are slower."""
     if isinstance(data, ShardedBatch):
         return data.gather_rows(row)
     return jax.tree.map(lambda a: a.reshape(len(a), -1)[row].reshape(-1, *a.shape[1:]), data)
 
 
-def constrain_replicated(data: Batch | ShardedBatch, tree: Tree) -> Tree:
+def constrain_replicated(data: DeviceBatch, tree: Tree) -> Tree:
     """Tell the compiler that every device holds a tree of arrays whole, if the data are sharded."""
     if not isinstance(data, ShardedBatch):
         return tree
