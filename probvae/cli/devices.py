@@ -58,7 +58,7 @@ def check_processes(parser: argparse.ArgumentParser, arguments: Namespace) -> No
 
 
 @contextmanager
-def select_machine(arguments: Namespace) -> Iterator[None]:
+def configure_jax(arguments: Namespace) -> Iterator[None]:
     """Use the device and the processes that the arguments name.
 
     Raises:

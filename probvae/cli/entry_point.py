@@ -7,7 +7,7 @@ import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from probvae.cli.devices import select_machine
+from probvae.cli.devices import configure_jax
 from probvae.cli.parser import parse_arguments
 from probvae.cli.terminal import lenient_output
 from probvae.runs import SweptError
@@ -60,7 +60,7 @@ def _report_lost(error: OSError | None) -> int:
 def _run(argv: list[str]) -> int:
     try:
         arguments = parse_arguments(argv)
-        with _raise_on_sigterm(), select_machine(arguments):
+        with _raise_on_sigterm(), configure_jax(arguments):
             arguments.run(arguments)
     except KeyboardInterrupt as stop:
         print(f"\nprobvae: interrupted {stop}".rstrip(), file=sys.stderr)

@@ -36,7 +36,11 @@ def new_folder(out: str | os.PathLike | None, *, name: str) -> Iterator[Path]:
     try:
         with ExitStack() as stack:
             with _explain_folder(ROOT / name if out is None else Path(out)):
-                folder = _make_next(name, new_folders) if out is None else _make(Path(out), new_folders)
+                folder = (
+                    _make_numbered_folder(name, new_folders)
+                    if out is None
+                    else _make_folder(Path(out), new_folders)
+                )
                 stack.enter_context(hold_lock(folder / LOCK))  # also proves that the folder is writable
             _check_free(folder)  # again, since another process may have used it in the meantime
             stack.enter_context(_remove_unless_fitted(folder))
@@ -63,14 +67,14 @@ def _explain_folder(folder: Path) -> Iterator[None]:
         ) from error
 
 
-def _make(folder: Path, new_folders: list[Path]) -> Path:
+def _make_folder(folder: Path, new_folders: list[Path]) -> Path:
     _check_free(folder)
     new_folders += [path for path in (folder, *folder.parents) if not path.exists()]
     folder.mkdir(parents=True, exist_ok=True)
     return folder
 
 
-def _make_next(name: str, new_folders: list[Path]) -> Path:
+def _make_numbered_folder(name: str, new_folders: list[Path]) -> Path:
     """Make the first new folder of runs/name, runs/name-2, ..."""
     if not ROOT.exists():
         new_folders.append(ROOT)
@@ -89,7 +93,7 @@ def _check_free(folder: Path) -> None:
     if folder.is_dir() and any(path.name != LOCK for path in folder.iterdir()):
         raise FileExistsError(
             f"{folder} contains {describe_folder(folder)}; expected a folder that is new or empty. "
-            "Choose another --out, or omit it for a new folder below runs/."
+            "Choose another --out, or omit it for a new folder in runs/."
         )
 
 
