@@ -234,7 +234,7 @@ ASKED = {
     "a budget": (lambda f: criticism.diagnose(f, X, rng_key=KEY, budget=3), "budget expects a Budget; got 3"),
     "a schedule": (
         lambda f: criticism.annealed_log_prob(f, X, rng_key=KEY, schedule=3), "schedule expects a function"),
-    "a rate": (lambda f: criticism.inference_gap(f, X, rng_key=KEY, rate="a"), "rate expects a number; got 'a'"),
+    "a rate": (lambda f: criticism.inference_gap(f, X, rng_key=KEY, rate="a"), "rate expects a finite number > 0; got 'a'"),
     "a ratio": (lambda f: criticism.prior_holes(f, X, rng_key=KEY, ratio="a"), r"ratio expects a number in \(0, 1\); got 'a'"),
     "levels": (lambda f: criticism.sbc(f, rng_key=KEY, levels=0.5), "levels expects a tuple"),
     "a context of one": (lambda f: criticism.sbc(f, rng_key=KEY, context=3), "context expects one row"),

@@ -380,7 +380,7 @@ def test_weights_per_datum_are_refused(objective):
 def test_what_needs_one_decoder_asks_for_it():
     x, c, _ = data()
     for asked in (annealed_log_prob, inference_gap, reference_chains):
-        with pytest.raises(ValueError, match="needs p.x.z. as one function.*point_weights"):
+        with pytest.raises(ValueError, match="needs fixed decoder weights.*point_weights"):
             asked(by_hand(), Batch(x[:1], c[:1]), rng_key=KEY)
     with pytest.raises(ValueError, match="no key.*point_weights"):
         handlers.substitute(regression().eval().p_x, by_hand().values)(

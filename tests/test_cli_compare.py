@@ -112,7 +112,7 @@ ERRORS = [
         "same test data; .*first has 10 data of grey.npz .*, and .*other has 10 data of other.npz",
     ),
     (["first", "none"], [], "none: expected the folder of a run .* no such folder"),
-    (["first", "plain"], [], r"PointMass is none: .* \(the model 'plain'\)"),
+    (["first", "plain"], [], r"PointMass has none: .* \(the model 'plain'\)"),
     (["first", "second"], ["--particles", "0"], "num_particles expects a positive integer"),
     (["first", "second"], ["--seed", "-1"], "seed expects an integer"),
     (["first", "second"], ["--out", "there.png"], "--out there.png: .* the file exists"),
