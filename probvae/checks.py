@@ -265,10 +265,9 @@ def check_number(name: str, value: object, kind: Any) -> None:
         raise ValueError(f"{name} expects {_words(kind)}; got {format_value(value)}.")
 
 
-def check_positive_integer(name: str, value: object) -> None:
+def check_positive_integer(name: str, value: Any) -> None:
     """Raise unless ``value`` is a positive integer that can be the size of an array."""
-    if not isinstance(value, int | np.integer) or isinstance(value, bool) or value < 1:
-        raise ValueError(f"{name} expects a positive integer; got {format_value(value)}.")
+    check_number(name, value, PositiveInt)
     if value >= MOST:
         raise ValueError(f"{name} expects a positive integer below 2^31; got {value}.")
 

@@ -238,7 +238,7 @@ def _check_site(pair: str, name: str, p: Site, q: Site) -> None:
 def incompatible_parts_error(vae: AbstractVAE) -> TypeError:
     """Return the error for a prior that mixes q(z|x) if it has no density."""
     return TypeError(
-        f"{_name_pair(vae)} are incompatible: the prior is a mixture of q(z|x), and the posterior has no "
-        "density of the top code. Use a different prior, or a guide such as guides.MeanField() (in a "
-        "hierarchy, guides.TwoLevelTopDown())."
+        f"{_name_pair(vae)} are incompatible: the prior is a mixture of q(z|x), and the posterior has "
+        "no density of the top code. Use a different prior, or a guide such as guides.MeanField() (in "
+        "a hierarchy, guides.TwoLevelTopDown())."
     )

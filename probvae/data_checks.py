@@ -5,7 +5,8 @@ diagnostic. A context without data passes through ``check_context``.
 """
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any, TypeAlias
 
 import jax
@@ -83,11 +84,13 @@ def check_data(
         warnings.warn(text, stacklevel=2)
     if observation is not NO_OBSERVATION:
         check_observation(observation, in_precision(_rows(x, slice(0, 2))))
+    check = partial(check_values, vae, observation=observation, record=record)
+    fill = vae.likelihood.fill
     if isinstance(x, StreamedData) and keep_streamed:
-        x = _check_streamed(vae, x, mask, name, observation, record, progress=progress)
+        x = _check_streamed(x, mask, fill, name, check, progress=progress)
     else:
-        x = _in_memory(x, mask, vae.likelihood.fill, name, progress=progress)
-        check_values(vae, x, mask, name, observation, record)
+        x = _in_memory(x, mask, fill, name, progress=progress)
+        check(x, mask, name)
     if record is not None:
         record.add_context(context)
         record.conclude()
@@ -209,22 +212,21 @@ def fill_missing(x: np.ndarray, mask: np.ndarray | None, fill: float | ArrayLike
 
 
 def _check_streamed(
-    vae: VAE,
     x: StreamedData,
     mask: np.ndarray | None,
+    fill: float | ArrayLike,
     name: str,
-    observation: Observation,
-    record: DataRecord | None,
+    check: Callable,
     *,
     progress: bool,
 ) -> StreamedData:
     """Check streamed data chunk by chunk, and return them with one dtype for all chunks."""
     for rows in _blocks(x, name, progress=progress):
-        block, block_mask = _finite_block(x, rows, mask, vae.likelihood.fill, name)
+        block, block_mask = _finite_block(x, rows, mask, fill, name)
         if block.dtype.kind == "f":  # integers too large for JAX became floats, so all chunks must
             x = x.load_as(block.dtype)
         place = f"{name}[{rows.start}:]" if rows.start else name
-        check_values(vae, block, block_mask, place, observation, record, rows.start)
+        check(block, block_mask, place, first_row=rows.start)
     return x
 
 

@@ -52,7 +52,7 @@ def merge_depth(x):
 
 def test_a_function_before_the_net_may_make_images_of_volumes():
     vae((3, 8, 8, 2), nets.InputTransform(nets.Conv((4,)), merge_depth))
-    with pytest.raises(ValueError, match="Conv expects images.*4 axes"):
+    with pytest.raises(ValueError, match="Conv expects images.*got shape .3, 8, 8, 2."):
         vae((3, 8, 8, 2), nets.InputTransform(nets.Conv((4,)), jnp.tanh))
 
 
@@ -113,7 +113,7 @@ def test_transformed_names_the_order_of_its_arguments():
     net = nets.MLP((4,))
     for function in (jnp.log1p, np.log1p, lambda x: x):
         with pytest.raises(
-            TypeError, match=r"first the net.*Change their order: InputTransform\(net, function\)"
+            TypeError, match=r"expects a net, then a function.*Swap them, as in InputTransform"
         ):
             nets.InputTransform(function, net)
     with pytest.raises(TypeError, match=r"InputTransform\(net=...\) expects a recipe"):

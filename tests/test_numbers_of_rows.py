@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from test_threads import fitted_to, small
 
-from probvae import Batch, batching, criticism, priors
+from probvae import Batch, batching, criticism, evidence, priors
 
 KEY = jax.random.key(1)
 SLOW = pytest.mark.slow
@@ -77,8 +77,8 @@ def test_fifty_numbers_of_rows_are_seven_programs(name, fitted, programs):
 def test_rows_beyond_a_block_have_keys_of_their_own(name, fitted, monkeypatch):
     """Draws of 20 rows are the same in one block and in blocks of eight."""
     whole = np.asarray(QUERIES[name](fitted, X[:20]))
-    monkeypatch.setattr(batching, "BLOCK", 16)
-    monkeypatch.setattr(batching, "MOST", 8)
+    monkeypatch.setattr(evidence, "BLOCK", 16)
+    monkeypatch.setattr(batching, "MAX_BLOCK", 8)
     np.testing.assert_allclose(QUERIES[name](fitted, X[:20]), whole, rtol=1e-4, atol=1e-5)
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from numpyro.distributions import Distribution
 
 from probvae import evidence
@@ -320,7 +321,9 @@ class Fitted(Checked):
             context = check_row("context", context, self.vae.context_shape, "context_shape")
         ends = self.encode(x, None if context is None else jnp.stack([context] * 2)).mean
         fitted = point_weights(self)
-        return queries.interpolate(fitted.vae.eval(), fitted.values, path, ends, num_points, context)
+        times = np.linspace(0.0, 1.0, num_points, dtype=ends.dtype)
+        codes = [path(ends[0], ends[1], t) for t in times]
+        return queries.interpolate(fitted.vae.eval(), fitted.values, codes, context)
 
     def elbo(
         self,

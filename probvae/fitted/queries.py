@@ -169,17 +169,11 @@ def _at_draw(vae: VAE, values: Params, rows: Rows, read: Callable) -> Any:
 
 
 def interpolate(
-    vae: VAE,
-    values: Params,
-    path: Callable,
-    ends: jax.Array,
-    num_points: int,
-    context: jax.Array | None,
+    vae: VAE, values: Params, codes: list[ArrayLike], context: ArrayLike | None
 ) -> jax.Array:
-    """Return the centre of p(x|z) along a path between two codes, under one row of context."""
-    codes = [path(ends[0], ends[1], t) for t in np.linspace(0.0, 1.0, num_points, dtype=ends.dtype)]
+    """Return the centre of p(x|z) for the codes of a path, under one row of context."""
     stack = jnp.stack if is_traced((values, codes, context)) else np.stack
-    rows = stack(codes), None if context is None else stack([context] * num_points)
+    rows = stack(codes), None if context is None else stack([context] * len(codes))
     return compute_rows(partial(_centres, vae, values), rows)
 
 

@@ -43,15 +43,10 @@ def format_count(n: int, noun: str) -> str:
 
 def _format_incidents(history: History) -> list[str]:
     incidents = history.incidents
-    if not incidents:
-        return []
-    lines = [f"    {incident}" for incident in incidents[:SHOWN_INCIDENTS]]
+    lines = [f"  {format_count(len(incidents), 'incident')}:"] if incidents else []
+    lines += [f"    {incident}" for incident in incidents[:SHOWN_INCIDENTS]]
     more = len(incidents) - SHOWN_INCIDENTS
-    return [
-        f"  {format_count(len(incidents), 'incident')}:",
-        *lines,
-        *([f"    and {more} more"] if more > 0 else []),
-    ]
+    return lines + ([f"    and {more} more"] if more > 0 else [])
 
 
 def _format_sizes(params: Params) -> str:
