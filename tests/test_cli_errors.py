@@ -66,7 +66,11 @@ ERRORS = [
     (["train", "M", "--epochs", "0"], 1, "epochs expects a positive integer; got 0"),
     (["train", "M", "--epochs", "many"], 2, "argument --epochs: invalid int value: 'many'"),
     (["train", "M", "--particles", "0"], 1, "num_particles expects a positive integer"),
-    (["train", "M", "--batch-size", "9999"], 1, "batch_size=9999 is larger than the number of training data"),
+    (
+        ["train", "M", "--batch-size", "9999"],
+        1,
+        "batch_size=9999 is larger than the number of training data",
+    ),
     (["train", "M", "--binarize", "grey"], 2, "argument --binarize: invalid choice: 'grey'"),
     (["train", "M", "--binarize", "none"], 1, "likelihood Bernoulli expects boolean .* Binarise"),
     (["train", "M", "--seed", "-1"], 1, "seed expects an integer from 0"),

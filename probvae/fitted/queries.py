@@ -1,6 +1,6 @@
 """Queries of a fitted VAE as compiled programs: encode, decode, sample, impute and bounds."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -169,7 +169,7 @@ def _at_draw(vae: VAE, values: Params, rows: Rows, read: Callable) -> Any:
 
 
 def interpolate(
-    vae: VAE, values: Params, codes: list[ArrayLike], context: ArrayLike | None
+    vae: VAE, values: Params, codes: Sequence[ArrayLike], context: ArrayLike | None
 ) -> jax.Array:
     """Return the centre of p(x|z) for the codes of a path, under one row of context."""
     stack = jnp.stack if is_traced((values, codes, context)) else np.stack
