@@ -189,6 +189,7 @@ FITS = {
     "starts that are none": (fitting(init_params=3), "init_params expects values by site"),
     "a folder's name": (fitting(checkpoints="runs"), r"checkpoints expects Checkpoints\(.*got 'runs'"),
     "no folder": (lambda: Checkpoints(None), r"Checkpoints\(folder=...\) expects a path"),
+    "no objective": (fitting(objective="elbo"), r"objective expects a numpyro.infer ELBO .*got 'elbo'"),
     "a callback alone": (fitting(callbacks=print), "callbacks expects a tuple of functions of an epoch"),
     "a number as average": (fitting(average=0.9), r"average expects MovingAverage\(0.999\); got 0.9"),
     "seeds as keys": (lambda: sweep(V, X, rng_keys=[0], validation=X), "rng_key expects one typed key"),

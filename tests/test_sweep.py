@@ -72,7 +72,7 @@ def test_the_table_has_what_is_kept_of_each():
     assert float(table["elbo"].sel(key=1, beta=4.0)) == one.history.validation["elbo"][-1]
     np.testing.assert_allclose(table["elbo"], table["log_likelihood"] - table["kl"], atol=1e-4)
     assert found.best() is found.fitted[int(np.argmax(table["elbo"].values.ravel()))]
-    with pytest.raises(KeyError, match="expected a key below 2"):
+    with pytest.raises(KeyError, match="expects a key below 2"):
         found.at(key=2, beta=1.0)
     with pytest.raises(KeyError, match="one value for each"):
         found.at(beta=3.0)

@@ -107,8 +107,7 @@ class TensorBoard(Checked):
             from tensorboardX import SummaryWriter
         except ImportError as error:
             raise ImportError(
-                "callbacks.TensorBoard requires tensorboardX, which is not installed. Run: "
-                'pip install "probvae[tensorboard]". callbacks.JSONLines requires no other package.'
+                'callbacks.TensorBoard requires tensorboardX. Run: pip install "probvae[tensorboard]".'
             ) from error
         self._writer = SummaryWriter(os.fspath(self.folder), flush_secs=1)
 

@@ -88,6 +88,5 @@ def check_stopping(
         )
     if reason := explain_no_density(vae):
         raise ValueError(
-            f"{setting} needs a validation ELBO, and this VAE has none: {reason} Omit {name}, and set "
-            "the number of epochs."
+            f"{setting} needs a validation ELBO, and this VAE has none: {reason} Omit {name}."
         )

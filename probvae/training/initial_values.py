@@ -46,8 +46,7 @@ def check_params(vae: VAE, params: Params) -> dict[str, Any]:
     if missing:
         raise ValueError(
             f"freeze={vae.frozen} needs a value in init_params for each site of a frozen part. "
-            f"Missing: {missing}. Pass init_params=fitted.values, or transfer_params(fitted, vae) if "
-            "you replaced other parts."
+            f"Missing: {missing}. Pass init_params=fitted.values, or transfer_params(fitted, vae)."
         )
     return {k: v for k, v in params.items() if k != PASS_STATE or is_frozen(vae, k)}
 
@@ -93,7 +92,7 @@ def _check_tree(name: str, value: PyTree, expected: PyTree) -> None:
         return
     odd = min(k for k in got.keys() | want.keys() if got.get(k) != want.get(k))
     raise ValueError(
-        f"init_params: the value of {name}{odd} has shape {got.get(odd, 'none')}. This VAE expects "
+        f"init_params has shape {got.get(odd, 'none')} for {name}{odd}; this VAE expects "
         f"{want.get(odd, 'no such value')}. Pass values of a VAE with the same parts and sizes."
     )
 

@@ -246,7 +246,7 @@ def _reset_state(state: SVIState, fresh: Params, rng_key: RngKey) -> SVIState:
 def extract_values(run: Run, state: SVIState) -> dict[str, Any]:
     """Return the VAE's parameters and running state by site, constrained, for its programs.
 
-    The objective's own values (its state, a discriminator) are left out. If the optimizer keeps an
+    The objective's own values (its state, a discriminator) are not included. If the optimizer keeps an
     average of the parameters, the average is returned.
     """
     svi, average = build_svi(run), average_in(state.optim_state)

@@ -176,14 +176,14 @@ def _check_train(config: FitConfig, train: DataLike) -> tuple[Batch, DataDescrip
         warn_of_column_scales(vae.likelihood, description.x)
     n = len(train.x)
     if config.batch_size > n:
+        size = config.batch_size
         raise ValueError(
-            f"batch_size={config.batch_size} is larger than the number of training data, {n}. Use "
-            f"batch_size={n} or less."
+            f"batch_size={size} is larger than the data, which have {n} rows. Use at most {n}."
         )
     if train.mask is not None and not train.mask.any():
         raise ValueError(
-            "train mask is false everywhere, so that no entry is observed. A mask is true where x is "
-            "observed. If yours is inverted, use Batch(x, mask=~mask)."
+            "train mask is false everywhere. It expects True where x is observed. If yours is "
+            "inverted, use Batch(x, mask=~mask)."
         )
     return train, description
 

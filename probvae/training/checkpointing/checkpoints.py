@@ -104,9 +104,9 @@ class CheckpointWriter:
                 continue
             file_format.check_configuration(path, saved, self._configuration)
             if saved.num_epochs > epochs:
+                n = saved.num_epochs
                 raise ValueError(
-                    f"{path} has {saved.num_epochs} epochs, and this run ends after {epochs}. Use "
-                    f"epochs={saved.num_epochs} or more, or a new folder."
+                    f"{path} has {n} epochs, and this run ends after {epochs}. Use epochs={n} or more."
                 )
             _warn_of_differences(errors, path, saved)
             self._last_epoch = saved.num_epochs

@@ -78,8 +78,7 @@ def restore_leaves(name: str, like: PyTree, arrays: dict[str, np.ndarray]) -> Py
         got, want = (_describe_array(tree.get(path)) for tree in (saved, expected))
         if got != want:
             raise ValueError(
-                f"The checkpoint has {got} for {path}, and this run expects {want}. Another version "
-                "wrote it, or a run in another precision (jax_enable_x64)."
+                f"The checkpoint has {got} for {path}; this run expects {want}. Check jax_enable_x64."
             )
     restored = [_wrap_key(leaf, saved[f"{name}/{path}"]) for path, leaf in list_leaves(like)]
     return jax.tree.unflatten(jax.tree.structure(like), restored)
@@ -171,9 +170,8 @@ def check_configuration(path: Path, saved: SavedState, configuration: dict[str, 
     odd = [name for name in names if saved.configuration.get(name) != configuration.get(name)]
     if odd:
         raise ValueError(
-            f"{path} was written by another run: {', '.join(odd)} differ. Expected the same call (only "
-            "epochs, early_stopping and keep_best may differ). Repeat that call, or use a new folder. "
-            "Nothing was overwritten."
+            f"{path} was written by another run: {', '.join(odd)} differ. Repeat that call (only "
+            "epochs, early_stopping and keep_best may change), or use a new folder. No file changed."
         )
 
 

@@ -82,7 +82,7 @@ def _items(part: object) -> list[Any]:
 def _list_code(code: CodeType) -> list[Any]:
     """Return the names and numbers in code: they tell apart two lambdas with one name.
 
-    The bytecode is left out, because it changes with the version of Python.
+    The bytecode is not included, because it changes with the version of Python.
     """
     numbers = [value for value in code.co_consts if isinstance(value, int | float | complex)]
     inner = [_list_code(value) for value in code.co_consts if isinstance(value, CodeType)]

@@ -67,7 +67,7 @@ def _lock(file: IO[str], path: Path) -> None:
     except BlockingIOError as error:
         file.seek(0)
         holder = file.read() or "another process"
-        raise BlockingIOError(
-            error.errno,
-            f"{path.parent} is being written by {holder}. Wait until that process ends, or end it.",
-        ) from None
+        message = (
+            f"{path.parent} is being written by {holder}. Wait until that process ends, or end it."
+        )
+        raise BlockingIOError(error.errno, message) from None

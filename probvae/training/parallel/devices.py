@@ -57,8 +57,7 @@ class DataParallel:
             isinstance(devices, Sequence) and all(isinstance(each, jax.Device) for each in devices)
         ):
             raise TypeError(
-                f"devices expects JAX's devices, such as jax.devices()[:4]; got {devices!r}. For all "
-                "of them, use DataParallel()."
+                f"devices expects JAX's devices, such as jax.devices()[:4]; got {devices!r}."
             )
         object.__setattr__(self, "devices", tuple(devices))
         if not devices or len(set(devices)) < len(devices):
@@ -81,8 +80,7 @@ class DataParallel:
             near = max(batch_size // n, 1) * n
             raise ValueError(
                 f"batch_size={batch_size} does not split over {n} devices. Use a multiple of {n}, such "
-                f"as batch_size={near} or {near + n}, or fewer devices: "
-                "devices=DataParallel(jax.devices()[:k])."
+                f"as batch_size={near} or {near + n}, or fewer devices."
             )
 
     def shard(self, data: Batch) -> "ShardedBatch":

@@ -17,6 +17,7 @@ from probvae.typing import ArrayLike
 
 FAILED = 255  # above every signal's number
 NO_CONTENT = -1
+RESTART = "Its own message gives the cause. Then restart all processes with the same call."
 
 
 class LostProcessError(RuntimeError):
@@ -50,10 +51,7 @@ class Processes:
             return number
         largest = int(np.max(multihost_utils.process_allgather(np.int32(number or 0))))
         if largest == FAILED != number:
-            raise LostProcessError(
-                "another process of this run has failed. Its own message gives the cause. Solve that "
-                "problem, and restart all processes with the same call."
-            )
+            raise LostProcessError(f"another process of this run has failed. {RESTART}")
         return largest or None
 
     def check_same(self, digests: dict[str, str]) -> None:
@@ -66,8 +64,7 @@ class Processes:
         odd = [name for name, column in zip(digests, every.T, strict=True) if len(set(column)) > 1]
         if odd:
             raise ValueError(
-                f"the processes of this run have different values of {', '.join(odd)}. Make the same "
-                "call in each, with the same data and keys. Compare their arguments and files."
+                f"the processes of this run differ in {', '.join(odd)}. Make the same call in each."
             )
 
     def read_on_first(self, read: Callable[[], SavedState | None]) -> SavedState | None:
@@ -91,10 +88,7 @@ class Processes:
         # An array's size must be known before it is received, so the size goes first.
         size = int(_broadcast(0))
         if size == NO_CONTENT:
-            raise LostProcessError(
-                "the first process of this run could not start. Its own message gives the cause. Solve "
-                "that problem, and restart all processes with the same call."
-            )
+            raise LostProcessError(f"the first process of this run could not start. {RESTART}")
         return _read_bytes(_broadcast(np.zeros(size, np.uint8)).tobytes())
 
 
@@ -150,7 +144,7 @@ def find_processes(devices: DataParallel | OneDevice) -> Processes:
         return Processes()
     if len(owners) < jax.process_count():
         raise ValueError(
-            f"devices belong to the processes {sorted(owners)} of {jax.process_count()}. Use those of "
+            f"devices belong to only {len(owners)} of {jax.process_count()} processes. Use those of "
             "all, DataParallel(), or those of this one, DataParallel(jax.local_devices())."
         )
     return Processes(jax.process_count(), here)

@@ -197,12 +197,11 @@ def _split_by_kind(
     weights, hyperparams = list_sweepable(objective, optimizer)
     for name in over:
         if (name in weights) == (name in hyperparams):
-            is_both = name in weights
+            either, nor = ("both", "and") if name in weights else ("neither", "nor")
+            ours, theirs = (", ".join(names) or "it has none" for names in (weights, hyperparams))
             raise ValueError(
-                f"over: {name!r} is {'both' if is_both else 'neither'} a weight of "
-                f"{type(objective).__name__} ({', '.join(weights) or 'it has none'}) "
-                f"{'and' if is_both else 'nor'} a number in the optimizer "
-                f"({', '.join(hyperparams) or 'it has none'}). To sweep a number of an optimizer, use "
+                f"over: {name!r} is {either} a weight of {type(objective).__name__} ({ours}) {nor} "
+                f"a number in the optimizer ({theirs}). To sweep a number of an optimizer, use "
                 "optimizer=optax.inject_hyperparams(optax.adam)(1e-3)."
             )
     return (
