@@ -54,7 +54,7 @@ def split_rows(n: int, *, what: str) -> dict[str, np.ndarray]:
     """Return row numbers by split, as `RULE` says, at least one each. n < 3 raises `ValueError`."""
     if n < 3:
         raise DataError(f"{what}: expected at least 3 rows, for train, valid and test; got {n}.")
-    held_out = max(1, n // 10)
+    held_out = max(1, n // 10)  # rows of valid, and as many of test
     rows = np.random.Generator(np.random.PCG64(0)).permutation(n)
     return dict(zip(SPLITS, np.split(rows, [n - 2 * held_out, n - held_out]), strict=True))
 
@@ -90,6 +90,7 @@ def _read_splits(path: Path, splits: list[str], names: tuple[str, ...]) -> Sourc
     contents = read_npz(path, names=[*splits, *(f"{split}_labels" for split in labelled)])
     arrays = {split: check_array(contents[split], what=f"{path}[{split}]") for split in splits}
     labels = {split: contents[f"{split}_labels"] for split in labelled}
+    # the channel is dropped only if it is opaque in every split: they keep one event shape
     colours = {split: drop_opaque_alpha(array) for split, array in arrays.items()}
     if all(colours[split] is not arrays[split] for split in splits):
         return _make_source(path, colours, labels, f"{OPAQUE}; the splits of the file")

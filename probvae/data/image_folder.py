@@ -26,6 +26,8 @@ def read_images(folder: Path) -> np.ndarray:
         ValueError: an image is corrupt, or of another size or mode. The message names the file.
     """
     paths = list_images(folder)
+    # The first image fixes size, mode and memory. The array is filled in place: a list of all images
+    # and np.stack would need the memory twice.
     first = _read_image(paths[0])
     check_size(first.nbytes * len(paths), what=str(folder))
     images = np.empty((len(paths), *first.shape), first.dtype)

@@ -79,6 +79,7 @@ def prepare_images(
 @contextmanager
 def _open_atomically(out: Path) -> Iterator[BufferedIOBase]:
     """Open a temporary file and rename it at the end. An error leaves no file."""
+    # renaming is atomic on one file system: a reader finds no file, or a complete one
     out.parent.mkdir(parents=True, exist_ok=True)
     partial = out.with_name(f"{out.name}.{os.getpid()}.partial")
     try:

@@ -108,6 +108,7 @@ def _read_known(name: str, data_dir: _DataDir) -> Source:
 def _explain_missing(name: NameOrPath, path: Path) -> Exception:
     if isinstance(name, os.PathLike) or has_reader(path) or len(path.parts) > 1:
         return FileNotFoundError(f"expected a file or folder at {path.absolute()}; got nothing.")
+    # a bare word is more likely a misspelt name than a missing file
     close = difflib.get_close_matches(name, KNOWN, n=1)
     hint = f"Did you mean {close[0]!r}?" if close else "Give a path that exists."
     return DataError(f"expected a known data set ({', '.join(KNOWN)}) or a path; got {name!r}. {hint}")

@@ -51,9 +51,9 @@ class RationalQuadraticSpline(Transform):
 
     def _inverse(self, y: jax.Array) -> jax.Array:
         """Return x with spline(x) = y."""
-        # y is a quotient of quadratics in t, so that t solves a t^2 + b t + c = 0 (equations 6 to 8). The
-        # root in [0, 1] is 2 c / (-b - sqrt(b^2 - 4 a c)). This form keeps its digits as a goes to 0, in
-        # a straight bin, where the usual formula divides 0 by 0.
+        # y is a quotient of quadratics in t, so that t solves a t^2 + b t + c = 0 (equations 6 to 8).
+        # The root in [0, 1] is 2 c / (-b - sqrt(b^2 - 4 a c)). This form keeps its digits as a goes to
+        # 0, in a straight bin, where the usual formula divides 0 by 0.
         inside = jnp.clip(y, -self.bound, self.bound)
         x0, width, y0, height, d0, d1 = self._find_bin(inside, self.y)
         s, rise = height / width, inside - y0

@@ -2,13 +2,12 @@
 
 from probvae.flows.autoregressive import Autoregressive
 from probvae.flows.coupling import Coupling, SplineCoupling
-from probvae.flows.layer import AbstractLayer, check_flow, transforms
+from probvae.flows.layer import AbstractLayer, transforms
 
 __all__ = [
     "AbstractLayer",
     "Autoregressive",
     "Coupling",
     "SplineCoupling",
-    "check_flow",
     "transforms",
 ]

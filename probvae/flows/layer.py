@@ -3,14 +3,13 @@
 import abc
 from dataclasses import dataclass
 from functools import partial
-from typing import Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
 from numpyro.distributions.transforms import PermuteTransform, Transform
 
 from probvae import nets
-from probvae.checks import Checked, check_positive_integer
+from probvae.checks import Checked
 from probvae.nets.module import RegisteredNet
 from probvae.typing import Shape
 
@@ -27,26 +26,6 @@ class AbstractLayer(Checked, abc.ABC):
         self, role: str, latent_dim: int, condition: jax.Array | None, *, training: bool
     ) -> list[Transform]:
         """Register the layer's weights at ``role`` and return its transforms, in order."""
-
-
-@runtime_checkable
-class LayeredPart(Protocol):
-    """A part with flow layers: ``priors.Flow`` or ``guides.Flow``."""
-
-    @property
-    def layer(self) -> AbstractLayer: ...
-
-    @property
-    def depth(self) -> int: ...
-
-
-def check_flow(part: LayeredPart) -> None:
-    """Raise unless a part's ``layer`` is a flow layer, and its ``depth`` a positive integer."""
-    name = type(part).__name__
-    if not isinstance(part.layer, AbstractLayer):
-        expected = "a layer such as flows.Autoregressive() or flows.Coupling()"
-        raise TypeError(f"{name}(layer=...) expects {expected}; got {part.layer!r}.")
-    check_positive_integer(f"{name}(depth=...)", part.depth)
 
 
 def transforms(

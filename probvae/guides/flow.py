@@ -6,7 +6,7 @@ import jax
 import numpyro.distributions as dist
 
 from probvae import flows
-from probvae.checks import PositiveFloat, scale_bound
+from probvae.checks import PositiveFloat, PositiveInt, scale_bound
 from probvae.distributions import diagonal_normal
 from probvae.interfaces import AbstractDistributionGuide, Scope
 from probvae.typing import Shape
@@ -34,11 +34,8 @@ class Flow(AbstractDistributionGuide):
     """
 
     layer: flows.AbstractLayer = field(default_factory=flows.Autoregressive)
-    depth: int = 2
+    depth: PositiveInt = 2
     log_bound: PositiveFloat = scale_bound(10.0, looser=1.0)
-
-    def __post_init__(self) -> None:
-        flows.check_flow(self)
 
     def output_shape(self, latent_dim: int) -> Shape:
         return (latent_dim, 3)

@@ -51,16 +51,16 @@ def check_module(name: str, module: Candidate, kind: type) -> None:
 
 def is_module(net: Candidate) -> bool:
     """Return whether a net is a built NNX module, or a module or class of another framework."""
-    return isinstance(net, nnx.Module) or _framework(net) in ("linen", "equinox")
+    return isinstance(net, nnx.Module) or _find_framework(net) in ("linen", "equinox")
 
 
 def adapter_hint(net: Candidate) -> str:
     """Return the advice for something that is not a recipe."""
-    if _framework(net) == "linen":
+    if _find_framework(net) == "linen":
         return "Give a linen module as nets.Linen(module)."
-    if _framework(net) == "equinox" and isinstance(net, type):
+    if _find_framework(net) == "equinox" and isinstance(net, type):
         return f"Give an equinox class as nets.Equinox({net.__name__})."
-    if _framework(net) == "equinox":
+    if _find_framework(net) == "equinox":
         own = "nets.PretrainedNet(module) for its weights"
         return f"Give an equinox module as nets.Equinox(make), or {own}."
     return (
@@ -69,7 +69,7 @@ def adapter_hint(net: Candidate) -> str:
     )
 
 
-def _framework(net: Candidate) -> str:
+def _find_framework(net: Candidate) -> str:
     """Return the framework of a module or class, without importing it."""
     kind = net if isinstance(net, type) else type(net)
     homes = [base.__module__.split(".") for base in kind.__mro__]

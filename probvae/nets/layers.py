@@ -7,7 +7,7 @@ from typing import Any, Protocol, runtime_checkable
 import jax
 from flax import nnx
 
-from probvae.checks import Checked, check_positive_integer
+from probvae.checks import Checked
 from probvae.typing import Shape
 
 
@@ -95,8 +95,3 @@ def image_shape(shape: Shape, name: str, what: str) -> tuple[int, int, int]:
         expected = f"images (height, width[, channels]) as its {what}"
         raise ValueError(f"{name} expects {expected}; got shape {shape}. {fix}")
     return shape[0], shape[1], math.prod(shape[2:])
-
-
-def check_count(name: str, field: str, count: Any) -> None:
-    """Raise unless ``count`` is a positive integer."""
-    check_positive_integer(f"{name}({field}=...)", count)

@@ -6,6 +6,7 @@ import jax.numpy as jnp
 import numpyro.distributions as dist
 
 from probvae import flows
+from probvae.checks import PositiveInt
 from probvae.interfaces import AbstractDistributionPrior, Scope
 
 
@@ -27,10 +28,7 @@ class Flow(AbstractDistributionPrior):
     """
 
     layer: flows.AbstractLayer = field(default_factory=flows.Coupling)
-    depth: int = 4
-
-    def __post_init__(self) -> None:
-        flows.check_flow(self)
+    depth: PositiveInt = 4
 
     def distribution(self, scope: Scope) -> dist.Distribution:
         n = scope.latent_dim
