@@ -69,7 +69,7 @@ ERRORS = [
     (
         ["train", "M", "--batch-size", "9999"],
         1,
-        "batch_size=9999 is larger than the number of training data",
+        "batch_size=9999 is larger than the data",
     ),
     (["train", "M", "--binarize", "grey"], 2, "argument --binarize: invalid choice: 'grey'"),
     (["train", "M", "--binarize", "none"], 1, "likelihood Bernoulli expects boolean .* Binarise"),

@@ -84,7 +84,7 @@ class FitConfig:
             self.devices.check_batch_size(self.batch_size)
 
     @property
-    def reading(self) -> dict[str, bool]:
+    def reading(self) -> dict[str, Any]:
         """How data are read."""
         return {"keep_streamed": True, "progress": self.progress}
 
