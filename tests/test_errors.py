@@ -110,7 +110,7 @@ TABLE = {
     "epochs 0": (fitting(epochs=0), ValueError, "epochs expects a positive integer; got 0"),
     "mistyped init_params": (
         fitting(init_params={"decoder$param": {}}), ValueError,
-        r"init_params names \['decoder\$param'\].*sites are \['decoder\$params', 'encoder\$params'\]"),
+        r"init_params holds \['decoder\$param'\].*sites are \['decoder\$params', 'encoder\$params'\]"),
     "init_params of another size": (
         fitting(init_params={"prior$loc": np.zeros(3)}, vae=tiny(prior=priors.LearnedNormal())), ValueError,
         r"has shape \(3,\) for prior\$loc; this VAE expects \(2,\)"),

@@ -185,8 +185,8 @@ def _check_several(variants: Mapping[str, Any]) -> None:
     if not isinstance(variants, Mapping) or len(variants) < 2:
         size = len(variants) if isinstance(variants, Mapping) else repr(variants)
         raise ValueError(
-            "a comparison expects two or more by name, as {'mean field': ..., 'flow': ...}; got "
-            f"{size}. For a single variant, use fitted.log_prob(x): it has a mean and its error."
+            "a comparison expects two or more models by name, such as {'a': fitted_a, 'b': fitted_b}; "
+            f"got {size}. For one model, use fitted.log_prob(x, ...)."
         )
 
 
@@ -200,7 +200,7 @@ def _check_values(values: Mapping[str, BoundEstimate | ArrayLike]) -> list[np.nd
             is_row = array.ndim == 1 and len(array) > 1
             fault = "values that are not finite" if is_row else array.shape
             raise ValueError(
-                f"log p(x) of {name!r} expects finite values (n,), n at least 2; got {fault}."
+                f"log p(x) of {name!r} expects finite values of shape (n,) with n >= 2; got {fault}."
             )
         arrays.append(array)
     sizes = {name: len(array) for name, array in zip(values, arrays, strict=True)}

@@ -124,9 +124,9 @@ def _check_like_first(
     if image.mode != mode:
         words = {"L": "grey", "RGB": "colour"}
         got = f"{words[image.mode]}. Use image.convert({mode!r}), or remove the file."
-        raise DataError(f"{name}: expected {words[mode]}, as the first image is; got {got}")
+        raise DataError(f"{name}: expected {words[mode]}, like the first image; got {got}")
     if image.size != first_size and not rules.mixed_sizes:
-        expected = f"{first_size[0]}x{first_size[1]} pixels, as the first image has"
+        expected = f"{first_size[0]}x{first_size[1]} pixels, like the first image"
         got = f"{size}. Use mixed_sizes=True, which keeps the centre of each image."
         raise DataError(f"{name}: expected {expected}; got {got}")
     if min(image.size) < rules.size:

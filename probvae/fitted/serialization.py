@@ -160,9 +160,10 @@ def _check_sites(
     if different:
         name = different[0]
         raise ValueError(
-            f"{path} was saved from another VAE: {len(different)} arrays differ. The first is "
-            f"{name.removeprefix('values/')}, of shape {_format_shape(in_file.get(name))} in the file "
-            f"and {_format_shape(in_vae.get(name))} in the VAE. It was saved from:\n{saved_from}"
+            f"{path} was saved from another VAE: {len(different)} arrays differ. The first one is "
+            f"{name.removeprefix('values/')}. Its shape is {_format_shape(in_file.get(name))} in the "
+            f"file and {_format_shape(in_vae.get(name))} in your VAE. Load the file with the VAE that "
+            f"was saved:\n{saved_from}"
         )
 
 

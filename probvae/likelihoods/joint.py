@@ -47,14 +47,16 @@ class Joint(AbstractLikelihood):
     ) -> None:
         if blocks is not None and not isinstance(blocks, Mapping):
             raise TypeError(
-                "Joint expects its blocks by name, as income=(2, Gaussian()); got "
+                "Joint expects its blocks by name, such as income=(2, Gaussian()); got "
                 f"{format_value(blocks)}."
             )
         block_of = {**(blocks or {}), **named}
         for name, block in block_of.items():
             _check_block(name, block)
         if not block_of:
-            raise ValueError("Joint expects at least one block, as income=(2, Gaussian()); got none.")
+            raise ValueError(
+                "Joint expects at least one block, such as income=(2, Gaussian()); got none."
+            )
         object.__setattr__(self, "blocks", tuple((name, *block) for name, block in block_of.items()))
         parts = [part for _, _, part in self.blocks]
         object.__setattr__(self, "support", column_blocks(tuple(p.support for p in parts), self.sizes))

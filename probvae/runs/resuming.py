@@ -147,8 +147,8 @@ def _check_results(run: Run) -> None:
             raise ValueError(f"expected the history in {files.FITTED}")
     except (OSError, ValueError) as error:
         raise ValueError(
-            f"{path} is damaged or missing ({error}), and the run is complete. Restore the file from a "
-            f"copy. Or delete {run.folder / files.REPORT} and resume, which trains again."
+            f"{path} is damaged or missing ({error}), although the run is complete. Restore the file "
+            f"from a copy, or delete {run.folder / files.REPORT} and resume to train again."
         ) from error
 
 

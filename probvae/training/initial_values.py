@@ -37,8 +37,8 @@ def check_params(vae: VAE, params: Params) -> dict[str, Any]:
     unknown = sorted(set(params) - set(expected))
     if unknown:
         raise ValueError(
-            f"init_params names {unknown}, which this VAE does not have. Its sites "
-            f"are {sorted(expected)}."
+            f"init_params holds {unknown}, which are not sites of this VAE. Its sites are "
+            f"{sorted(expected)}. Use transfer_params(fitted, vae) to select the values that it has."
         )
     for name, value in params.items():
         _check_tree(name, value, expected[name])

@@ -132,11 +132,11 @@ def test_without_arviz_there_are_no_weights(monkeypatch):
 
 
 VALUES = [
-    ({"a": BASE}, "two or more by name, .* got 1"),
+    ({"a": BASE}, "two or more models by name, .* got 1"),
     ({"a": BASE, "b": BASE[:-1]}, "same data; got {'a': 200, 'b': 199}"),
     ({"a": BASE, "b": np.full(200, np.nan)}, "'b' expects finite values .* not finite"),
     ({"a": BASE, "b": BASE[None]}, r"'b' expects finite values .* got \(1, 200\)"),
-    ({"a": BASE[:1], "b": BASE[:1]}, "n at least 2"),
+    ({"a": BASE[:1], "b": BASE[:1]}, "n >= 2"),
 ]
 
 
@@ -159,7 +159,7 @@ MODELS = [
         r"event shape: 'a': \(10,\); 'b': \(9,\)",
     ),
     ({"b": fitted(posterior=guides.PointMass())}, "PointMass has none"),
-    ({}, "two or more by name"),
+    ({}, "two or more models by name"),
 ]
 
 

@@ -104,7 +104,7 @@ def odd(folder, image, name="odd.png"):
 
 WRONG = [
     ("size", grey(9, 8, 3), r"odd.png: expected 8x8 pixels.*got 8x9. Use mixed_sizes=True"),
-    ("grey", grey(8, 8), "odd.png: expected colour, as the first image is; got grey. Use"),
+    ("grey", grey(8, 8), "odd.png: expected colour, like the first image; got grey. Use"),
     ("alpha", grey(8, 8, 4), r"odd.png: expected an image of 8 bits .* got mode 'RGBA'"),
     ("cut", png(grey(8, 8, 3))[:60], "cannot read .*odd.png: expected an image"),
     ("empty", b"", "cannot read .*odd.png: expected an image"),

@@ -112,8 +112,8 @@ def find_unreliable_weights(m: Measurements) -> Finding | None:
         f"{m.log_prob.mean - m.elbo.mean:.3g} nats.",
         k_hat,
         m.pareto.threshold,
-        "min(1 - 1/log10 S, 0.7) for S particles, Vehtari et al. 2024, arXiv:1507.02646, if the "
-        f"weights change log p(x) by at least {EFFECT} nats (a convention)",
+        "The limit of k-hat is min(1 - 1/log10 S, 0.7) for S particles (Vehtari et al. 2024, "
+        f"arXiv:1507.02646). A row counts if its weights change log p(x) by {EFFECT} nats or more.",
         "Compare models with criticism.annealed_log_prob(...), or use a guide that is closer to the "
         "posterior: guides.FullRank(), guides.Flow(...), or training with objectives.IWAE(...).",
     )
@@ -154,10 +154,10 @@ def find_miscalibration(m: Measurements) -> Finding | None:
         "q(z|x) miscalibrated",
         "Draws of q(z|x) do not match the posterior. In "
         f"{m.calibration.num_data} rows drawn from the model, {miscalibrated.sum()} of {len(shift)} "
-        "units of the code are miscalibrated. On average, the true code lies up to "
-        f"{np.nanmax(np.abs(shift)):.2f} standard deviations of q from the mean of q. Its spread is "
-        f"{np.nanmin(spread):.2f} to {np.nanmax(spread):.2f} times that of q. A ratio above 1 means "
-        "that q is too narrow.",
+        "latent units are miscalibrated. The worst mean of q is "
+        f"{np.nanmax(np.abs(shift)):.2f} standard deviations away from the true codes. The true codes "
+        f"spread {np.nanmin(spread):.2f} to {np.nanmax(spread):.2f} times as wide as q. A number "
+        "above 1 means that q is too narrow.",
         float(spread[int(np.nanargmax(log_spread))]),
         1 + CALIBRATED,
         "0.2 standard deviations, and 0.2 in the logarithm of the spread (conventions); ranks: Talts "

@@ -154,12 +154,12 @@ def _train_in_groups(
 def _list_values(name: str, values: Any) -> tuple:
     """Return the values of a name, if they are different finite numbers."""
     if isinstance(values, str) or not isinstance(values, Iterable):
-        raise TypeError(f"over: {name!r} expects finite numbers, one or more; got {values!r}.")
+        raise TypeError(f"over[{name!r}] expects one or more finite numbers; got {values!r}.")
     values = tuple(values)
     if not values or not all(isinstance(v, Real) and math.isfinite(v) for v in values):
-        raise ValueError(f"over: {name!r} expects finite numbers, one or more; got {values!r}.")
+        raise ValueError(f"over[{name!r}] expects one or more finite numbers; got {values!r}.")
     if len(set(values)) < len(values):
-        raise ValueError(f"over: {name!r} has a number twice: {values!r}. Name each once.")
+        raise ValueError(f"over[{name!r}] has a number twice: {values!r}. List each number once.")
     return values
 
 
@@ -200,7 +200,7 @@ def _split_by_kind(
             either, nor = ("both", "and") if name in weights else ("neither", "nor")
             ours, theirs = (", ".join(names) or "it has none" for names in (weights, hyperparams))
             raise ValueError(
-                f"over: {name!r} is {either} a weight of {type(objective).__name__} ({ours}) {nor} "
+                f"over[{name!r}] is {either} a weight of {type(objective).__name__} ({ours}) {nor} "
                 f"a number in the optimizer ({theirs}). To sweep a number of an optimizer, use "
                 "optimizer=optax.inject_hyperparams(optax.adam)(1e-3)."
             )
