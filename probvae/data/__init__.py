@@ -1,10 +1,10 @@
 """Data sets and what happens to a datum before it is scored."""
 
 from probvae.data import dsprites
+from probvae.data.additive_noise import GaussianNoise, LaplaceNoise
 from probvae.data.dataset import Data
 from probvae.data.image_preparation import Prepared, prepare_images
 from probvae.data.loading import DatasetInfo, list_datasets, load
-from probvae.data.noise import GaussianNoise, LaplaceNoise
 from probvae.data.observations import (
     AbstractObservation,
     Binarize,
