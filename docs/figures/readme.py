@@ -1,4 +1,4 @@
-"""Draws the picture of the README: digits, their reconstructions, samples and codes of a fitted VampPrior VAE."""
+"""Draw the picture of the README: digits, reconstructions, samples and codes of a fitted VAE."""
 
 from pathlib import Path
 

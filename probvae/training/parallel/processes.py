@@ -64,8 +64,8 @@ class Processes:
         odd = [name for name, column in zip(digests, every.T, strict=True) if len(set(column)) > 1]
         if odd:
             raise ValueError(
-                f"the processes of this run got different values of {', '.join(odd)}. Call fit with the "
-                "same arguments in every process."
+                f"the processes of this run got different values of {', '.join(odd)}. Call fit with "
+                "the same arguments in every process."
             )
 
     def read_on_first(self, read: Callable[[], SavedState | None]) -> SavedState | None:
