@@ -186,7 +186,7 @@ def test_an_interrupt_at_once_and_a_sweep_that_finds_nothing_leave_nothing(
     assert main(words) == 130
     monkeypatch.setattr(sweeping, "train_sweep", trained_as({}, 2, lambda *_: np.nan))
     assert main(words) == 1
-    assert "each stopped being finite" in capsys.readouterr().err
+    assert "no run of the sweep has a finite validation ELBO" in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
 
 
