@@ -21,7 +21,16 @@ BLOCK = 400_000  # decoder rows between two reports of progress
 
 
 class Batch(NamedTuple):
-    """Data with their context and mask: ``x`` ``(n, *event)``, ``context``, ``mask``."""
+    """Data with their context and mask: ``x`` ``(n, *event)``, ``context``, ``mask``.
+
+    Example:
+        >>> import numpy as np
+        >>> from probvae import Batch
+        >>> x = np.array([[1.0, 2.0], [3.0, 0.0]])
+        >>> batch = Batch(x, mask=np.array([[True, True], [True, False]]))  # the last entry is missing
+        >>> batch.context is None
+        True
+    """
 
     x: Any
     context: Any = None

@@ -53,6 +53,17 @@ class VAE(AbstractVAE):
         TypeError, ValueError: for incompatible parts. The error names both and a remedy.
 
     Reference: Kingma and Welling 2014, arXiv:1312.6114; Rezende et al. 2014, arXiv:1401.4082.
+
+    Example:
+        >>> from probvae import VAE, likelihoods, nets
+        >>> net, likelihood = nets.MLP((16,)), likelihoods.Gaussian()
+        >>> print(VAE(event_shape=(3,), latent_dim=2, likelihood=likelihood, encoder=net, decoder=net))
+        z ~ Normal(0, I)
+        x | z ~ Normal(f(z), sigma^2), sigma learned
+        q(z | x) = Normal(m(x), diag(s(x)^2))
+        z in R^2, x of shape 3
+        encoder MLP(hidden=(16,), activation=relu)
+        decoder MLP(hidden=(16,), activation=relu)
     """
 
     event_shape: Shape

@@ -92,6 +92,16 @@ def to_datatree(
     Raises:
         ImportError: without ``xarray``. Run ``pip install 'probvae[arviz]'``.
         ValueError: if a part is not a density, because it has no log weights.
+
+    Example:
+        >>> import jax, numpy as np
+        >>> from probvae import VAE, fit, likelihoods, to_datatree
+        >>> x = np.random.default_rng(0).normal(size=(200, 3))
+        >>> vae = VAE(event_shape=(3,), latent_dim=2, likelihood=likelihoods.Gaussian())
+        >>> fitted = fit(vae, x, rng_key=jax.random.key(0), epochs=2, progress=False)
+        >>> tree = to_datatree(fitted, x[:5], rng_key=jax.random.key(1))
+        >>> dict(tree["posterior"].sizes)["datum"]
+        5
     """
     if isinstance(fitted, Sweep):
         options: dict[str, Any] = {"rng_key": rng_key, "num_samples": num_samples}

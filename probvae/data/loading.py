@@ -58,6 +58,12 @@ def load(
         ValueError: an unknown name, a corrupt file, NaN, or a binarisation of data without grey
             levels. ("static" and None are allowed if all values are 0 and 1.)
 
+
+    Example:
+        >>> from probvae import data
+        >>> digits = data.load("digits")
+        >>> digits.train.shape, digits.event_shape
+        ((1197, 8, 8), (8, 8))
     """
     if not isinstance(binarize, str | None) or binarize not in PROTOCOLS:
         raise ValueError(f"load(binarize=...) expects one of {PROTOCOLS}; got {binarize!r}.")

@@ -369,6 +369,16 @@ class Fitted(Checked):
             ValueError: for data that the VAE cannot use, or a likelihood that is not a density.
 
         Reference: Burda, Grosse and Salakhutdinov 2016, arXiv:1509.00519.
+
+        Example:
+            >>> import jax, numpy as np
+            >>> from probvae import VAE, fit, likelihoods
+            >>> x = np.random.default_rng(0).normal(size=(200, 3))
+            >>> vae = VAE(event_shape=(3,), latent_dim=2, likelihood=likelihoods.Gaussian())
+            >>> fitted = fit(vae, x, rng_key=jax.random.key(0), epochs=2, progress=False)
+            >>> bound = fitted.log_prob(x[:5], num_particles=10, rng_key=jax.random.key(1))
+            >>> bound.value.shape  # nats for each row
+            (5,)
         """
         counts = num_particles, num_noise_draws
         return self._bound(evidence.log_prob, x, rng_key, *counts, progress=progress)
@@ -406,6 +416,18 @@ def load(path: str | os.PathLike, vae: VAE) -> Fitted:
         FileNotFoundError: if the file does not exist.
         ValueError: for a file that is corrupt or was saved from another VAE. ``load`` compares all
             parts, their fields, and the names and shapes of all sites. The error names the differences.
+
+    Example:
+        >>> import jax, numpy as np
+        >>> from probvae import VAE, fit, likelihoods, load
+        >>> x = np.random.default_rng(0).normal(size=(200, 3))
+        >>> vae = VAE(event_shape=(3,), latent_dim=2, likelihood=likelihoods.Gaussian())
+        >>> fitted = fit(vae, x, rng_key=jax.random.key(0), epochs=2, progress=False)
+        >>> import tempfile
+        >>> path = tempfile.mkdtemp() + "/fit.safetensors"
+        >>> fitted.save(path)
+        >>> load(path, vae).encode(x[:5]).mean.shape
+        (5, 2)
     """
     check_vae("load", vae)
     check_kind("path", path, PATH)

@@ -24,6 +24,11 @@ class MeanField(AbstractDistributionGuide):
         log_bound: b, the bound on $|\log s|$, in nats.
 
     Reference: Kingma and Welling 2014, arXiv:1312.6114, section 3 and appendix C.2.
+
+    Example:
+        >>> from probvae import guides
+        >>> guides.MeanField().output_shape(2)  # what the encoder returns for one datum
+        (2, 2)
     """
 
     log_bound: PositiveFloat = scale_bound(10.0, looser=1.0)

@@ -20,6 +20,11 @@ class Bernoulli(AbstractLikelihood):
     The decoder returns logits f(z), so no probability is ever clipped.
 
     Reference: Kingma and Welling 2014, arXiv:1312.6114, appendix C.1.
+
+    Example:
+        >>> from probvae import likelihoods
+        >>> print(likelihoods.Bernoulli())
+        Bernoulli(logits = f(z))
     """
 
     support = constraints.boolean

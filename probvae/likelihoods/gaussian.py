@@ -21,6 +21,11 @@ class Gaussian(AbstractLikelihood):
 
     Reference: Kingma and Welling 2014, arXiv:1312.6114. For sigma: Rybkin, Daniilidis and Levine 2021,
     arXiv:2006.13202.
+
+    Example:
+        >>> from probvae import likelihoods
+        >>> print(likelihoods.Gaussian(scale=likelihoods.FixedScale(0.5)))
+        Normal(f(z), sigma^2), sigma = 0.5
     """
 
     scale: Scale = field(default_factory=LearnedScale)

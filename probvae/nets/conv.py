@@ -52,6 +52,14 @@ class Conv(_AbstractConv):
         dropout: rate after each layer.
 
     Reference: Radford, Metz and Chintala 2016, arXiv:1511.06434 (strides instead of pooling).
+
+    Example:
+        >>> import jax
+        >>> from flax import nnx
+        >>> from probvae import nets
+        >>> net = nets.Conv((8, 16))((28, 28), (2,), rngs=nnx.Rngs(0))
+        >>> net(jax.numpy.ones((5, 28, 28))).shape
+        (5, 2)
     """
 
     spatial: ClassVar[bool] = True

@@ -59,6 +59,15 @@ class MLP(Checked):
         activation: an elementwise function.
         norm: a normalisation ``(features, *, rngs)`` such as ``nnx.LayerNorm``, or None.
         dropout: rate after each hidden layer.
+
+    Example:
+        >>> import jax
+        >>> from flax import nnx
+        >>> from probvae import nets
+        >>> recipe = nets.MLP((16,))
+        >>> net = recipe((3,), (2,), rngs=nnx.Rngs(0))
+        >>> net(jax.numpy.ones((5, 3))).shape
+        (5, 2)
     """
 
     hidden: Sizes = (500,)

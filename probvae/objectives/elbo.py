@@ -33,6 +33,12 @@ class ELBO(AbstractObjective):
             automatic differentiation.
 
     Reference: Kingma and Welling 2014, arXiv:1312.6114, equation 10. For beta: Higgins et al. 2017.
+
+    Example:
+        >>> import optax
+        >>> from probvae import objectives
+        >>> objectives.ELBO(beta=optax.linear_schedule(0.0, 1.0, 1000)).num_particles
+        1
     """
 
     can_infer_discrete = True

@@ -30,6 +30,16 @@ class IWAE(AbstractObjective):
             automatic differentiation, whose signal-to-noise ratio decreases as K grows.
 
     Reference: Burda, Grosse and Salakhutdinov 2016, arXiv:1509.00519, equation 8.
+
+    Example:
+        >>> import jax, numpy as np
+        >>> from probvae import VAE, fit, likelihoods, objectives
+        >>> x = np.random.default_rng(0).normal(size=(200, 3))
+        >>> vae = VAE(event_shape=(3,), latent_dim=2, likelihood=likelihoods.Gaussian())
+        >>> options = {"rng_key": jax.random.key(0), "epochs": 2, "progress": False}
+        >>> fitted = fit(vae, x, objective=objectives.IWAE(num_particles=5), **options)
+        >>> len(fitted.history.train["bound"])
+        2
     """
 
     closed_form: ClassVar[bool] = False

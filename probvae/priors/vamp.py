@@ -35,6 +35,11 @@ class VampPrior(AbstractDistributionPrior):
 
     Reference: Tomczak and Welling 2018, arXiv:1705.07120, equation 9. The paper's code clips u to
     [0, 1]. Here a smooth bijection keeps u in range, so that gradients do not vanish at a bound.
+
+    Example:
+        >>> from probvae import priors
+        >>> print(priors.VampPrior(components=50))
+        sum_k 1/50 q(z | u_k), k = 1..50, u_k learned
     """
 
     components: PositiveInt = 500

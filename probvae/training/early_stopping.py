@@ -38,6 +38,17 @@ class EarlyStopping(Checked):
 
     Reference: Prechelt 1998 (Early stopping - but when?). Holding the count at 0 during warm-up follows
     the code of Tomczak and Welling 2018, arXiv:1705.07120.
+
+    Example:
+        >>> import jax, numpy as np
+        >>> from probvae import VAE, EarlyStopping, fit, likelihoods
+        >>> x = np.random.default_rng(0).normal(size=(200, 3))
+        >>> vae = VAE(event_shape=(3,), latent_dim=2, likelihood=likelihoods.Gaussian())
+        >>> options = {"rng_key": jax.random.key(0), "epochs": 2, "progress": False}
+        >>> stop = EarlyStopping(patience=5)
+        >>> fitted = fit(vae, x[:150], validation=x[150:], early_stopping=stop, **options)
+        >>> fitted.history.best_epoch < 2
+        True
     """
 
     patience: PositiveInt = 50

@@ -112,6 +112,15 @@ def fit(
             ``error.fitted`` is the VAE after the epoch before.
         NonFiniteLossError: if the loss stops being finite. It names the step and the term.
             ``error.fitted`` is the VAE of the epochs before: the best or the last, by ``keep_best``.
+
+    Example:
+        >>> import jax, numpy as np
+        >>> from probvae import VAE, fit, likelihoods
+        >>> x = np.random.default_rng(0).normal(size=(200, 3))
+        >>> vae = VAE(event_shape=(3,), latent_dim=2, likelihood=likelihoods.Gaussian())
+        >>> fitted = fit(vae, x, rng_key=jax.random.key(0), epochs=2, progress=False)
+        >>> fitted.encode(x[:5]).mean.shape
+        (5, 2)
     """
     config = FitConfig(
         vae=vae,

@@ -122,6 +122,17 @@ def transfer_params(fitted: Fitted, vae: VAE) -> Params:
 
     Raises:
         ValueError: if the two VAEs have no value in common.
+
+    Example:
+        >>> import jax, numpy as np
+        >>> from probvae import VAE, fit, likelihoods, priors, transfer_params
+        >>> x = np.random.default_rng(0).normal(size=(200, 3))
+        >>> vae = VAE(event_shape=(3,), latent_dim=2, likelihood=likelihoods.Gaussian())
+        >>> fitted = fit(vae, x, rng_key=jax.random.key(0), epochs=2, progress=False)
+        >>> from dataclasses import replace
+        >>> new_vae = replace(vae, prior=priors.LearnedNormal())
+        >>> sorted(transfer_params(fitted, new_vae))
+        ['decoder$params', 'encoder$params', 'likelihood$log_scale']
     """
     check_fitted(fitted)
     check_vae("transfer_params", vae)

@@ -46,6 +46,17 @@ def refit(
         the VAE with the new prior.
 
     Reference: Dai and Wipf 2019, arXiv:1903.05789 (two stages); Ghosh et al. 2020, arXiv:1903.12436.
+
+    Example:
+        >>> import jax, numpy as np
+        >>> from probvae import VAE, fit, likelihoods, priors, refit
+        >>> x = np.random.default_rng(0).normal(size=(200, 3))
+        >>> vae = VAE(event_shape=(3,), latent_dim=2, likelihood=likelihoods.Gaussian())
+        >>> fitted = fit(vae, x, rng_key=jax.random.key(0), epochs=2, progress=False)
+        >>> mixture = priors.GaussianMixture(components=3)
+        >>> options = {"rng_key": jax.random.key(1), "epochs": 2, "progress": False}
+        >>> print(refit(fitted, mixture, x, **options).vae.prior)
+        sum_k w_k Normal(m_k, diag(s_k^2)), k = 1..3, learned
     """
     check_fitted(fitted)
     vae = replace(fitted.vae, prior=prior)

@@ -89,6 +89,17 @@ def diagnose(
     Raises:
         ImportError: without ArviZ. Run ``pip install 'probvae[arviz]'``.
         ValueError: for incompatible data, fewer than 50 rows, or a part that is not a density.
+
+    Example:
+        >>> import jax, numpy as np
+        >>> from probvae import VAE, diagnose, fit, likelihoods
+        >>> x = np.random.default_rng(0).normal(size=(200, 3))
+        >>> vae = VAE(event_shape=(3,), latent_dim=2, likelihood=likelihoods.Gaussian())
+        >>> fitted = fit(vae, x, rng_key=jax.random.key(0), epochs=2, progress=False)
+        >>> from probvae.criticism import Budget
+        >>> budget = Budget(50, 50, 5, 4, 20, 20)  # small, for a quick example
+        >>> diagnosis = diagnose(fitted, x, rng_key=jax.random.key(1), budget=budget)
+        >>> print(diagnosis)  # doctest: +SKIP
     """
     check_fitted(fitted)
     check_arviz()

@@ -46,6 +46,19 @@ class Checkpoints(Checked):
 
     Raises:
         ValueError: for a number out of range.
+
+    Example:
+        >>> import jax, numpy as np
+        >>> from probvae import VAE, Checkpoints, fit, likelihoods
+        >>> x = np.random.default_rng(0).normal(size=(200, 3))
+        >>> vae = VAE(event_shape=(3,), latent_dim=2, likelihood=likelihoods.Gaussian())
+        >>> import tempfile
+        >>> folder = Checkpoints(tempfile.mkdtemp())
+        >>> options = {"rng_key": jax.random.key(0), "checkpoints": folder, "progress": False}
+        >>> first = fit(vae, x, epochs=1, **options)
+        >>> resumed = fit(vae, x, epochs=2, **options)  # trains one more epoch
+        >>> len(resumed.history.train["elbo"])
+        2
     """
 
     folder: str | os.PathLike

@@ -94,6 +94,17 @@ def sweep(
     Raises:
         TypeError, ValueError: as ``fit``. Also for a name that is neither a weight nor a number of the
             optimizer, and for no values.
+
+    Example:
+        >>> import jax, numpy as np
+        >>> from probvae import VAE, likelihoods, sweep
+        >>> x = np.random.default_rng(0).normal(size=(200, 3))
+        >>> vae = VAE(event_shape=(3,), latent_dim=2, likelihood=likelihoods.Gaussian())
+        >>> keys = jax.random.split(jax.random.key(0), 2)
+        >>> options = {"rng_keys": keys, "over": {"beta": (0.5, 1.0)}, "epochs": 2, "progress": False}
+        >>> trained = sweep(vae, x[:150], validation=x[150:], **options)
+        >>> dict(trained.table().sizes)["beta"]
+        2
     """
     check_kind("over", over, Mapping | None)
     swept = {name: _list_values(name, values) for name, values in (over or {}).items()}
