@@ -4,10 +4,12 @@ import gc
 import os
 import signal
 import sys
+import threading
 from pathlib import Path
 
 import jax
 import pytest
+from jax._src.interpreters import mlir
 
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parent.parent)]
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # scikit-learn's threads wait for each other, spinning
@@ -17,6 +19,17 @@ if jax.__version_info__ < (0, 11):  # and half of that the fusion emitters'; an 
         "--xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1"
     )
 gc.set_threshold(20_000, 10, 10)  # what is traced is many objects that stay: a tenth of the time
+make_ir_context, contexts = mlir.make_ir_context, threading.local()
+
+
+def share_ir_context():
+    """Return this thread's MLIR context: a new one for each program takes as long as its lowering."""
+    if not hasattr(contexts, "own"):
+        contexts.own = make_ir_context()
+    return contexts.own
+
+
+mlir.make_ir_context = share_ir_context
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background is born deaf to it
 
 

@@ -32,7 +32,7 @@ def objective(features, adversary, likelihood):
 def start():
     programs = objective(1.0, 1.0, 0.0).programs(VAE_.model, VAE_.guide)
     svi = SVI(*programs, optax.sgd(0.0), objective(1.0, 1.0, 0.0))
-    return programs, svi.get_params(svi.init(KEY, X))
+    return programs, svi.get_params(jax.jit(svi.init)(KEY, X))
 
 
 @pytest.fixture(scope="module")

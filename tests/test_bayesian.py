@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from compiled import terms
 from flax import nnx
 from numpyro import handlers
 from numpyro.infer import SVI, Predictive, RenyiELBO, Trace_ELBO, TraceMeanField_ELBO
@@ -21,7 +22,7 @@ import probvae
 from probvae import VAE, Batch, Fitted, fit, flows, guides, likelihoods, nets, point_weights, priors
 from probvae.criticism import annealed_log_prob, events, inference_gap, reference_chains, to_datatree
 from probvae.fitted import History
-from probvae.objectives import ELBO, IWAE, STL, terms
+from probvae.objectives import ELBO, IWAE, STL
 from probvae.tracing import has_shared_latents, trace_structure
 
 N, BATCH, SIGMA, PRIOR = 64, 16, 0.5, 0.7
@@ -149,7 +150,7 @@ def test_loss_is_numpyros_key_for_key(num_data):
     vae = VAE(event_shape=(3,), latent_dim=2, encoder=net, decoder=nets.BayesianNet(net, start=0.3))
     x = jax.random.bernoulli(KEY, 0.5, (5, 3)).astype(float)
     svi = SVI(vae.model, vae.guide, optax.adam(1e-2), Trace_ELBO())
-    params = svi.get_params(svi.init(KEY, x))
+    params = svi.get_params(jax.jit(svi.init)(KEY, x))
     for ours, theirs in (
         (ELBO(), TraceMeanField_ELBO()),
         (ELBO(closed_form=False, num_particles=2), Trace_ELBO(num_particles=2)),

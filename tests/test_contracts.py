@@ -140,16 +140,18 @@ def test_encoding_of_a_datum_is_the_same_alone_and_in_company(net):
 
 @pytest.mark.parametrize("likelihood", each(registry.LIKELIHOODS))
 def test_masked_gradients_are_those_of_the_observed_part_alone(likelihood):
+    """At hidden entries that are NaN, too."""
     vae = tiny(likelihood=likelihood()).eval()
     x = jnp.asarray(rows(vae.likelihood))
     mask = jax.random.bernoulli(jax.random.key(5), 0.6, x.shape)
     if not vae.likelihood.factorises:
         with pytest.raises(ValueError, match="a likelihood that factorises"):
-            read(vae, values_of(vae, x), x, None, mask)
+            read(vae, random_values(vae, x), x, None, mask)
         return
 
-    def masked(values, x):
-        return read(vae, values, x, None, mask).log_likelihood.sum()
+    def masked(values):
+        poisoned = jnp.where(mask, x, jnp.nan)
+        return read(vae, values, poisoned, None, mask).log_likelihood.sum()
 
     def alone(values):
         filled = jnp.where(mask, x, vae.likelihood.fill)
@@ -158,29 +160,35 @@ def test_masked_gradients_are_those_of_the_observed_part_alone(likelihood):
         return (by_entry * mask).sum()
 
     @jax.jit
-    def both():
-        values, poisoned = values_of(vae, x), jnp.where(mask, x, jnp.nan)
-        got = masked(values, x), jax.grad(masked)(values, poisoned)
-        return got, jax.value_and_grad(alone)(values)
+    def both(values):
+        return [jax.value_and_grad(function)(values) for function in (masked, alone)]
 
-    (got, slopes), (want, exact) = both()
+    (got, slopes), (want, exact) = both(random_values(vae, x))
     np.testing.assert_allclose(got, want, rtol=1e-5)
     for slope, one in zip(jax.tree.leaves(slopes), jax.tree.leaves(exact), strict=True):
         np.testing.assert_allclose(slope, one, rtol=1e-4, atol=1e-5)
 
 
+def random_values(vae, x):
+    """Values of all parameters, drawn without a compiled program."""
+    noise = np.random.default_rng(0)
+    shapes = jax.eval_shape(lambda: values_of(vae, x))
+    return jax.tree.map(lambda a: 0.3 * noise.normal(size=a.shape).astype(a.dtype), shapes)
+
+
 def values_of(vae, x):
-    return {
-        name: value
-        for kind in ("param", "mutable")
-        for name, value in values_in(vae.model, vae.guide, x, kind=kind).items()
-    }
+    params, state = values_in(vae.model, vae.guide, x)
+    return {**params, **state}
 
 
-def values_in(model, guide, *data, kind):
+def values_in(model, guide, *data):
+    """Return first values of parameters and state."""
     seeded = (handlers.seed(model, 1), handlers.seed(guide, 0))
     sites = [site for run in seeded for site in handlers.trace(run).get_trace(*data).values()]
-    return {site["name"]: site["value"] for site in sites if site["type"] == kind}
+    return [
+        {site["name"]: site["value"] for site in sites if site["type"] == kind}
+        for kind in ("param", "mutable")
+    ]
 
 
 def read(vae, values, *data):
@@ -201,7 +209,7 @@ BESIDE = {  # each objective with the mean field, and the ELBO with every guide
     [pytest.param(o, g, marks=[pytest.mark.slow] * (g != "MeanField")) for o, g in sorted(BESIDE)],
 )
 def test_objective_with_guide(objective, guide):
-    """One fit: gradients are finite and reach every parameter; for the ELBO compiled equals eager."""
+    """Gradients are finite and reach every parameter; for the ELBO compiled equals eager."""
     plain = (objective, guide) == ("ELBO", "MeanField")  # eager runs take seconds each
     asked = registry.ASKS.get(objective, {})
     vae = joined(registry.first_prior(guide), registry.GUIDES[guide](), **asked)
@@ -209,7 +217,7 @@ def test_objective_with_guide(objective, guide):
     context = objective.draw_context(jax.random.key(1), jnp.asarray(x), None)
     told = (x,) if context is None else (x, context)
     programs = objective.programs(vae.model, vae.guide)
-    params, state = (values_in(*programs, *told, kind=kind) for kind in ("param", "mutable"))
+    params, state = values_in(*programs, *told)
 
     def loss(params):
         return objective.loss(jax.random.key(0), {**params, **state}, *programs, *told)
@@ -220,11 +228,22 @@ def test_objective_with_guide(objective, guide):
     for path, slope in jax.tree_util.tree_leaves_with_path(slopes):
         assert np.isfinite(slope).all(), path
         assert np.abs(slope).max() > 0, path
+
+
+@pytest.mark.parametrize(
+    "objective",
+    [pytest.param(o, marks=[pytest.mark.slow] * (o != "ELBO")) for o in registry.OBJECTIVES],
+)
+def test_objective_fits(objective):
+    guide = dict(sorted(BESIDE))[objective]
+    vae = joined(
+        registry.first_prior(guide), registry.GUIDES[guide](), **registry.ASKS.get(objective, {})
+    )
     fitted = fit(
         vae,
-        x,
+        rows(vae.likelihood),
         rng_key=jax.random.key(0),
-        objective=objective,
+        objective=registry.OBJECTIVES[objective](),
         epochs=3,
         batch_size=4,
         progress=False,

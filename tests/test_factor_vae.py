@@ -44,7 +44,7 @@ def trained():
 
     @jax.jit
     def run():
-        state = svi.init(KEY, X, init_params=PARAMS)
+        state = jax.jit(svi.init)(KEY, X, init_params=PARAMS)
         state, losses = jax.lax.scan(lambda s, _: svi.update(s, X), state, None, 300)
         return svi.get_params(state), state.mutable_state["objective$state"]
 

@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from compiled import log_prob, sample
 from numpyro import handlers
 
 from probvae import VAE, fit, flows, guides, nets, priors
@@ -19,17 +20,21 @@ SCOPE = VAE(event_shape=(2,), latent_dim=2)._scope(None, None, None)
 
 
 def run(make, values=None):
-    """What ``make`` returns, its weights drawn far from the identity, or as given."""
+    """What ``make`` returns, its weights drawn far from the identity, or as given: one program."""
     seeded = handlers.seed(make, 0)
-    if values is None:
+
+    def wild():
         found = handlers.trace(seeded).get_trace()
         drawn = {name: site["value"] for name, site in found.items() if site["type"] == "param"}
         leaves, tree = jax.tree.flatten(drawn)
         keys = jax.random.split(jax.random.key(1), len(leaves))
         noise = [jax.random.normal(k, a.shape) for k, a in zip(keys, leaves, strict=True)]
-        wild = [a + 0.15 * e for a, e in zip(leaves, noise, strict=True)]
-        values = jax.tree.unflatten(tree, wild)
-    return handlers.substitute(seeded, values)()
+        return jax.tree.unflatten(tree, [a + 0.15 * e for a, e in zip(leaves, noise, strict=True)])
+
+    def call(values):
+        return handlers.substitute(seeded, wild() if values is None else values)()
+
+    return jax.jit(call)(values)
 
 
 def composed(layer, n, told=None, depth=2):
@@ -58,15 +63,20 @@ def test_log_determinant_is_autodiffs_and_the_inverse_inverts(name, n, told):
     h = None if told is None else jax.random.normal(jax.random.key(2), told)
     steps = composed(LAYERS[name], n, h)
     x = 1.5 * jax.random.normal(jax.random.key(3), (7, n))
-    y, log_det = forward(steps, x)
-    assert float(jnp.abs(y - x).mean()) > 0.05
-    jacobian = jax.jit(jax.jacfwd(lambda v: forward(steps, v)[0]))(x)
-    own = jnp.stack([jacobian[i, :, i] for i in range(7)])
-    assert float(jnp.abs(jacobian).sum() - jnp.abs(own).sum()) < 1e-9  # rows do not mix
-    np.testing.assert_allclose(log_det, jnp.linalg.slogdet(own)[1], atol=1e-8)
-    back = y
-    for step in reversed(steps):
-        back = step.inv(back)
+
+    @jax.jit
+    def there_and_back(x):
+        y, log_det = forward(steps, x)
+        back = y
+        for step in reversed(steps):
+            back = step.inv(back)
+        return y, log_det, jax.jacfwd(lambda v: forward(steps, v)[0])(x), back
+
+    y, log_det, jacobian, back = map(np.asarray, there_and_back(x))
+    assert np.abs(y - x).mean() > 0.05
+    own = np.stack([jacobian[i, :, i] for i in range(7)])
+    assert np.abs(jacobian).sum() - np.abs(own).sum() < 1e-9  # rows do not mix
+    np.testing.assert_allclose(log_det, np.linalg.slogdet(own)[1], atol=1e-8)
     np.testing.assert_allclose(back, x, atol=1e-8)
 
 
@@ -104,10 +114,14 @@ def zeroed(layer, n):
     """Weights of a guide whose layers are the identity."""
     vae = VAE(event_shape=(3,), latent_dim=n, posterior=guides.Flow(layer), encoder=nets.MLP((8,)))
     x = jax.random.normal(jax.random.key(0), (5, 3))
-    trace = handlers.trace(handlers.seed(vae.guide, 0)).get_trace(x)
-    values = {name: site["value"] for name, site in trace.items() if site["type"] == "param"}
-    flow = {k: jax.tree.map(jnp.zeros_like, v) for k, v in values.items() if "flow" in k}
+    values = jax.jit(lambda: params_of(vae.guide, x))()
+    flow = {k: jax.tree.map(np.zeros_like, v) for k, v in values.items() if "flow" in k}
     return vae, x, {**values, **flow}
+
+
+def params_of(program, x):
+    trace = handlers.trace(handlers.seed(program, 0)).get_trace(x)
+    return {name: site["value"] for name, site in trace.items() if site["type"] == "param"}
 
 
 @pytest.mark.parametrize("depth", [1, 2])
@@ -119,25 +133,24 @@ def test_layers_at_the_identity_are_the_mean_field(name, depth):
     def make():
         return guides.Flow(LAYERS[name], depth).distribution(outputs, scope)
 
-    trace = handlers.trace(handlers.seed(make, 0)).get_trace()
-    zeros = {k: jax.tree.map(jnp.zeros_like, s["value"]) for k, s in trace.items()}
-    q = run(make, zeros)
+    shapes = jax.eval_shape(lambda: params_of(lambda _: make(), None))
+    q = run(make, jax.tree.map(lambda a: np.zeros(a.shape, a.dtype), shapes))
     twin = guides.MeanField().distribution(outputs[..., :2], scope)
-    z = twin.sample(jax.random.key(1))
-    np.testing.assert_allclose(q.log_prob(z), twin.log_prob(z), rtol=1e-4, atol=1e-4)
+    z = sample(twin, jax.random.key(1))
+    np.testing.assert_allclose(log_prob(q, z), log_prob(twin, z), rtol=1e-4, atol=1e-4)
 
 
 def test_sampled_kl_of_a_flow_guide_is_that_of_its_density():
     """Terms read a flow with the intermediates of its sampling."""
     vae, x, values = zeroed(LAYERS["Autoregressive"], 4)
-    x = (x > 0).astype(x.dtype)  # the likelihood is Bernoulli
-    values = {
-        **values,
-        "decoder$params": handlers.trace(handlers.seed(vae.model, 0)).get_trace(x)["decoder$params"][
-            "value"
-        ],
-    }
-    read = terms(jax.random.key(0), values, vae.model, vae.guide, x)
+    x = np.asarray(x > 0, x.dtype)  # the likelihood is Bernoulli
+
+    @jax.jit
+    def read_terms(values):
+        values = {**values, "decoder$params": params_of(vae.model, x)["decoder$params"]}
+        return terms(jax.random.key(0), values, vae.model, vae.guide, x)
+
+    read = read_terms(values)
     assert read.kl["z"].shape == (5,)
     np.testing.assert_allclose(read.kl["z"], read.log_guide["z"] - read.log_prior["z"])
 
@@ -145,15 +158,20 @@ def test_sampled_kl_of_a_flow_guide_is_that_of_its_density():
 @pytest.mark.usefixtures("float64")
 def test_spline_meets_the_identity_at_its_ends_with_a_continuous_slope():
     raw = jax.random.normal(jax.random.key(0), (1, 14))
-    spline = RationalQuadraticSpline(raw, 2.0)
-    x = jnp.array([-3.0, -2.0, 2.0, 3.0])
-    np.testing.assert_allclose(spline(x), x, atol=1e-12)
-    for edge in (-2.0, 2.0):
-        near = jnp.array([edge - 1e-9, edge + 1e-9])
-        np.testing.assert_allclose(spline.log_abs_det_jacobian(near, near), 0.0, atol=1e-6)
-    grid = jnp.linspace(-2, 2, 500)
-    assert (jnp.diff(spline(grid)) > 0).all()
-    np.testing.assert_allclose(RationalQuadraticSpline(0 * raw, 2.0)(grid), grid, atol=1e-12)
+    near = np.array([-2.0 - 1e-9, -2.0 + 1e-9, 2.0 - 1e-9, 2.0 + 1e-9])
+    outside, grid = np.array([-3.0, -2.0, 2.0, 3.0]), np.linspace(-2, 2, 500)
+
+    @jax.jit
+    def read(raw):
+        spline, straight = RationalQuadraticSpline(raw, 2.0), RationalQuadraticSpline(0 * raw, 2.0)
+        log_slopes = spline.log_abs_det_jacobian(near, near)
+        return spline(outside), log_slopes, spline(grid), straight(grid)
+
+    ends, log_slopes, curve, line = map(np.asarray, read(raw))
+    np.testing.assert_allclose(ends, outside, atol=1e-12)
+    np.testing.assert_allclose(log_slopes, 0.0, atol=1e-6)
+    assert (np.diff(curve) > 0).all()
+    np.testing.assert_allclose(line, grid, atol=1e-12)
 
 
 def test_coupling_of_one_dimension_is_refused_at_the_join():

@@ -6,8 +6,9 @@ import numpy as np
 import optax
 import parts
 import pytest
+from compiled import random_values, run, structure
 from numpyro import handlers
-from numpyro.infer import SVI, Predictive, Trace_ELBO, TraceMeanField_ELBO
+from numpyro.infer import Predictive, TraceMeanField_ELBO
 
 from probvae import VAE, fit, guides, likelihoods, nets, priors
 from probvae.objectives import ELBO, terms
@@ -38,14 +39,13 @@ def x():
     return np.asarray(z @ jnp.array([[1.0, -1.0, 0.5, 0.0], [0.0, 1.0, 1.0, -2.0]]))
 
 
-def start(vae, x):
-    svi = SVI(vae.model, vae.guide, optax.adam(1e-2), Trace_ELBO())
-    return svi.get_params(svi.init(jax.random.key(1), x))
+def read_terms(vae, params, x):
+    return run(lambda params: terms(jax.random.key(0), params, vae.model, vae.guide, x), params)
 
 
-def calm(vae, x):
+def calm(vae):
     """Small weights: scales that vary little, so that the mean of draws has a small error."""
-    return jax.tree.map(lambda a: 0.3 * a, start(vae, x))
+    return random_values(vae, 0.1)
 
 
 def draws(vae, params, x, *, closed_form, n=4000):
@@ -58,20 +58,20 @@ def draws(vae, params, x, *, closed_form, n=4000):
 
 def test_closed_form_equals_sampled_kl_with_a_top_down_guide(x):
     vae = two_level()
-    params = calm(vae, x)
+    params = calm(vae)
     closed, sampled = (draws(vae, params, x, closed_form=form) for form in (True, False))
     noise = np.hypot(closed.std(), sampled.std()) / np.sqrt(len(closed))
     assert abs(closed.mean() - sampled.mean()) < 4 * noise
     assert closed.std() < sampled.std()
-    read = terms(jax.random.key(0), params, vae.model, vae.guide, x)
+    read = read_terms(vae, params, x)
     assert {name: kl.shape for name, kl in read.kl.items()} == {"z1": (64, 2), "z2": (64, 2)}
 
 
 def test_closed_form_is_not_used_below_a_bottom_up_guide(x):
     """q draws z1 before z2, on which p(z1 | z2) depends: there the closed form is another number."""
     vae = two_level(top_down=False)
-    params = calm(vae, x)
-    read = terms(jax.random.key(0), params, vae.model, vae.guide, x)
+    params = calm(vae)
+    read = read_terms(vae, params, x)
     np.testing.assert_allclose(read.kl["z1"], read.log_guide["z1"] - read.log_prior["z1"])
     assert read.kl["z2"].shape == (64, 2)
     ours, sampled = (draws(vae, params, x, closed_form=form) for form in (True, False))
@@ -120,30 +120,37 @@ def test_a_hierarchy_trains_and_its_bounds_are_in_order(x, top_down):
 def test_any_distribution_prior_may_be_on_top(x, top):
     """The prior's density of (z1, z2) is the top's of z2 times the normal's of z1."""
     vae = two_level(prior=priors.TwoLevel(top, nets.Linear()))
-    params = start(vae, x)
-    read = terms(jax.random.key(0), params, vae.model, vae.guide, x)
+    params = random_values(vae)
+    read = read_terms(vae, params, x)
     assert read.total_kl.shape == (64,)
     alone = linear(prior=top)
-    shared = {**start(alone, x), **{k: v for k, v in params.items() if k.startswith("prior")}}
-    guide_trace, _ = trace_programs(jax.random.key(0), params, vae.model, vae.guide, (x,), {})
-    z2 = guide_trace["z2"]["value"]
-    model = handlers.substitute(handlers.seed(alone.model, 0), {**shared, "z": z2})
-    site = handlers.trace(model).get_trace(x)["z"]
-    np.testing.assert_allclose(read.log_prior["z2"], site["fn"].log_prob(z2), rtol=1e-5, atol=1e-5)
+    shared = {**random_values(alone), **{k: v for k, v in params.items() if k.startswith("prior")}}
+
+    def log_density_alone(params, shared):
+        guide_trace, _ = trace_programs(jax.random.key(0), params, vae.model, vae.guide, (x,), {})
+        z2 = guide_trace["z2"]["value"]
+        model = handlers.substitute(handlers.seed(alone.model, 0), {**shared, "z": z2})
+        return handlers.trace(model).get_trace(x)["z"]["fn"].log_prob(z2)
+
+    want = run(log_density_alone, params, shared)
+    np.testing.assert_allclose(read.log_prior["z2"], want, rtol=1e-5, atol=1e-5)
 
 
 def test_a_vamp_prior_on_top_mixes_the_guides_top(x):
     """log p(z2) = log (1/K) sum_k q(z2 | u_k), q(z2 | x) the guide's own."""
     vae = two_level(prior=priors.TwoLevel(priors.VampPrior(3), nets.Linear()))
-    params = start(vae, x)
-    u = params["prior$pseudo_inputs"]
-    guide = handlers.trace(handlers.seed(handlers.substitute(vae.guide, params), 0))
-    q = guide.get_trace(u)["z2"]["fn"]
-    model = handlers.trace(handlers.seed(handlers.substitute(vae.model, params), 1))
-    site = model.get_trace(x)["z2"]
-    value = site["value"][:, None]
-    expected = jax.scipy.special.logsumexp(q.log_prob(value), axis=1) - np.log(3)
-    np.testing.assert_allclose(site["fn"].log_prob(site["value"]), expected, rtol=1e-5)
+    params = random_values(vae)
+
+    def both(params):
+        guide = handlers.trace(handlers.seed(handlers.substitute(vae.guide, params), 0))
+        q = guide.get_trace(params["prior$pseudo_inputs"])["z2"]["fn"]
+        model = handlers.trace(handlers.seed(handlers.substitute(vae.model, params), 1))
+        site = model.get_trace(x)["z2"]
+        components = q.log_prob(site["value"][:, None])
+        return site["fn"].log_prob(site["value"]), jax.scipy.special.logsumexp(components, axis=1)
+
+    got, total = run(both, params)
+    np.testing.assert_allclose(got, np.asarray(total) - np.log(3), rtol=1e-5)
 
 
 def test_a_vamp_prior_on_top_is_refused_where_the_guide_has_no_top():
@@ -154,31 +161,33 @@ def test_a_vamp_prior_on_top_is_refused_where_the_guide_has_no_top():
 def test_log_joint_is_the_models_own_density(x):
     """The scope's log p(x, z) per datum, for a guide that climbs it."""
     vae = linear(posterior=parts.OneStepGuide())
-    params = start(vae, x)
-    plain = terms(jax.random.key(0), params, vae.model, vae.guide, x)
+    params = random_values(vae)
     fitted = fit(vae, x, rng_key=jax.random.key(0), epochs=20, batch_size=32, progress=False)
     assert fitted.history.train["elbo"][-1] > fitted.history.train["elbo"][0]
-    z = jax.random.normal(jax.random.key(5), (64, 2))
-    layer = params["decoder$params"]["layers"][0]
+    z = np.asarray(jax.random.normal(jax.random.key(5), (64, 2)))
+    layer = jax.tree.map(np.asarray, params["decoder$params"]["layers"][0])
     residual = (x - (z @ layer["kernel"] + layer["bias"])) / 0.5
     normal = -0.5 * np.log(2 * np.pi)
     truth = (-0.5 * residual**2 + normal - np.log(0.5)).sum(1) + (-0.5 * z**2 + normal).sum(1)
-    with handlers.substitute(data=params):
-        log_joint = vae._log_joint(vae._scope(x, None, None))
-        np.testing.assert_allclose(log_joint(z), truth, rtol=1e-4)
-    assert plain.log_likelihood.shape == (64,)
+
+    def log_joint(params):
+        with handlers.substitute(data=params):
+            return vae._log_joint(vae._scope(x, None, None))(z)
+
+    np.testing.assert_allclose(run(log_joint, params), truth, rtol=1e-4)
 
 
 def test_two_inner_steps_move_no_parameter_into_the_guides_trace(x):
     """The inner run of the model is blocked: the guide's sites are the guide's alone."""
     vae = linear(posterior=parts.OneStepGuide())
-    trace = handlers.trace(handlers.seed(vae.guide, 0)).get_trace(x)
+    trace = structure(vae.guide, x)
     assert [name for name, site in trace.items() if site["type"] == "sample"] == ["z"]
 
 
 def test_objective_parts_add_up_in_a_hierarchy(x):
     vae = two_level()
-    params = start(vae, x)
-    read = terms(jax.random.key(0), params, vae.model, vae.guide, x)
-    loss = ELBO().loss(jax.random.key(0), params, vae.model, vae.guide, x)
-    assert float(loss) == pytest.approx(-float((read.log_likelihood - read.total_kl).sum()), rel=1e-5)
+    params = random_values(vae)
+    read = read_terms(vae, params, x)
+    loss = run(lambda params: ELBO().loss(jax.random.key(0), params, vae.model, vae.guide, x), params)
+    elbo = np.sum(np.asarray(read.log_likelihood) - np.asarray(read.total_kl))
+    assert float(loss) == pytest.approx(-float(elbo), rel=1e-5)

@@ -8,6 +8,7 @@ import numpy as np
 import numpyro
 import numpyro.distributions as dist
 import pytest
+from compiled import log_prob, run
 from scipy import special, stats
 
 from probvae import distributions as own
@@ -60,11 +61,16 @@ def test_mixtures_of_sharp_normals_keep_their_digits(k, d):
 
 def test_a_batch_of_mixtures_is_numpyros():
     keys = jax.random.split(jax.random.key(0), 4)
-    logits, loc = jax.random.normal(keys[0], (4, 3)), jax.random.normal(keys[1], (4, 3, 2))
-    components = dist.Normal(loc, jnp.exp(jax.random.normal(keys[2], (4, 3, 2)))).to_event(1)
-    z = jax.random.normal(keys[3], (4, 2))
-    right = dist.MixtureSameFamily(dist.Categorical(logits=logits), components).log_prob(z)
-    np.testing.assert_allclose(mixture(logits, components).log_prob(z), right, rtol=1e-6)
+
+    @jax.jit
+    def both(keys):
+        logits, loc = jax.random.normal(keys[0], (4, 3)), jax.random.normal(keys[1], (4, 3, 2))
+        components = dist.Normal(loc, jnp.exp(jax.random.normal(keys[2], (4, 3, 2)))).to_event(1)
+        z = jax.random.normal(keys[3], (4, 2))
+        right = dist.MixtureSameFamily(dist.Categorical(logits=logits), components)
+        return mixture(logits, components).log_prob(z), right.log_prob(z)
+
+    np.testing.assert_allclose(*both(keys), rtol=1e-6)
 
 
 # Bounds
@@ -106,15 +112,14 @@ def test_wild_rates_and_concentrations_of_counts_are_finite():
 
 
 def test_a_soft_clip_leaves_the_inside_alone_and_always_leads_back():
-    inside = jnp.linspace(-3.0, 5.0, 41)
-    np.testing.assert_array_equal(soft_clip(inside, -3.0, 5.0), inside)
-    np.testing.assert_array_equal(jax.vmap(jax.grad(lambda x: soft_clip(x, -3.0, 5.0)))(inside), 1.0)
-    wild = jnp.asarray([-1e4, -100.0, -4.0, 6.0, 100.0, 1e4])
-    clipped = np.asarray(soft_clip(wild, -3.0, 5.0))
+    read = jax.jit(jax.vmap(jax.value_and_grad(lambda x: soft_clip(x, -3.0, 5.0))))
+    inside = np.linspace(-3.0, 5.0, 41, dtype=np.float32)
+    for got, want in zip(read(inside), (inside, 1.0), strict=True):
+        np.testing.assert_array_equal(got, want)
+    clipped, slope = map(np.asarray, read(np.float32([-1e4, -100.0, -4.0, 6.0, 100.0, 1e4])))
     assert (np.diff(clipped) > 0).all()
     assert clipped.min() >= -4.0
     assert clipped.max() <= 6.0
-    slope = jax.vmap(jax.grad(lambda x: soft_clip(x, -3.0, 5.0)))(wild)
     np.testing.assert_allclose(slope, 1 / (1 + np.array([9997, 97, 1, 1, 95, 9995.0])) ** 2, rtol=1e-3)
 
 
@@ -137,8 +142,12 @@ def count_grid():
 def test_negative_binomials_of_any_size_keep_their_digits():
     log_mean, log_r, x, mean, r = count_grid()
     x64 = x.astype(np.float64)
-    log_prob = lambda m, r: own.NegativeBinomialLogMean(m, r).log_prob(x)  # noqa: E731
-    slopes = jax.grad(lambda *a: log_prob(*a).sum(), (0, 1))(jnp.asarray(log_mean), jnp.asarray(log_r))
+
+    def total(log_mean, log_r):
+        values = own.NegativeBinomialLogMean(log_mean, log_r).log_prob(x)
+        return values.sum(), values
+
+    slopes, values = run(jax.grad(total, (0, 1), has_aux=True), log_mean, log_r)
     far = (x64 - mean) / (r + mean)
     series = far**2 / 2 - far**3 / 3  # of log(1 + u) - u, which cancels where r is large
     in_r = r * (special.digamma(x64 + r) - special.digamma(r) + np.log(r / (r + mean)) - far)
@@ -147,7 +156,7 @@ def test_negative_binomials_of_any_size_keep_their_digits():
     truth = stats.nbinom.logpmf(x64, r, r / (r + mean))
     far_off = r > 1e9  # where SciPy cancels, too: there it is Poisson(mean) to 1e-3
     truth[far_off] = stats.poisson.logpmf(x64, mean)[far_off] + (r * (far**2 / 2))[far_off]
-    np.testing.assert_allclose(log_prob(log_mean, log_r), truth, rtol=2e-5, atol=0.02)
+    np.testing.assert_allclose(values, truth, rtol=2e-5, atol=0.02)
     for slope, right in zip(slopes, exact, strict=True):
         assert (np.abs(slope - right) < 2e-3 + 1e-3 * np.abs(right) + 2e-7 * (mean + x64)).all()
 
@@ -155,8 +164,8 @@ def test_negative_binomials_of_any_size_keep_their_digits():
 def test_poissons_of_any_size_keep_their_digits():
     log_mean, _, x, mean, _ = count_grid()
     x64 = x.astype(np.float64)
-    value = own.PoissonLogMean(log_mean).log_prob(x)
-    slope = jax.grad(lambda m: own.PoissonLogMean(m).log_prob(x).sum())(jnp.asarray(log_mean))
+    value = log_prob(own.PoissonLogMean(log_mean), x)
+    slope = run(jax.grad(lambda m: own.PoissonLogMean(m).log_prob(x).sum()), log_mean)
     np.testing.assert_allclose(value, stats.poisson.logpmf(x64, mean), rtol=2e-5, atol=0.02)
     np.testing.assert_allclose(slope, x64 - mean, rtol=1e-4, atol=1e-3 * np.sqrt(mean).max())
 
@@ -165,12 +174,12 @@ def test_deviances_slopes_are_finite_differences(float64):
     def f(x, m):
         return deviance(x, m, x - jnp.exp(m))
 
-    x, log_mean = jnp.asarray([30.0, 500.0, 1e4]), jnp.log(jnp.asarray([29.0, 20.0, 1e4]))
-    slopes = jax.jit(jax.vmap(jax.grad(f, (0, 1))))(x, log_mean)
+    x, log_mean = np.asarray([30.0, 500.0, 1e4]), np.log([29.0, 20.0, 1e4])
+    slopes, f = run(jax.vmap(jax.grad(f, (0, 1))), x, log_mean), jax.jit(f)
     for slope, (a, b) in zip(slopes, ((1e-4, 0.0), (0.0, 1e-5)), strict=True):
         change = f(x + a * x, log_mean + b) - f(x - a * x, log_mean - b)
         np.testing.assert_allclose(slope, change / (2 * (a * x + b)), rtol=1e-5, atol=1e-6)
-    assert float(jax.hessian(f, 1)(1e4, jnp.log(1e4))) == pytest.approx(1e4)
+    assert float(run(jax.hessian(f, 1), 1e4, np.log(1e4))) == pytest.approx(1e4)
 
 
 def test_counts_beyond_the_bound_are_scored_as_at_the_bound():
@@ -254,5 +263,6 @@ def test_an_empty_batch_of_vectors_has_an_empty_log_density():
     wide = mixture(jnp.zeros(100), dist.Normal(jnp.zeros((100, 3)), jnp.ones((100, 3))).to_event(1))
     with numpyro.validation_enabled(False):  # which fails for vectors, as it does for NumPyro's own
         for p in (wide, own.OneHotCategorical(vectors), own.SphericalUniform(3)):
-            assert p.log_prob(vectors).shape == (0,)
-        assert own.FeatureDistance(vectors, jnp.tanh, 1.0).log_prob(vectors).shape == (0,)
+            assert jax.eval_shape(p.log_prob, vectors).shape == (0,)
+        features = own.FeatureDistance(vectors, jnp.tanh, 1.0)
+        assert jax.eval_shape(features.log_prob, vectors).shape == (0,)

@@ -7,6 +7,7 @@ import optax
 import oracle
 import parts
 import pytest
+from compiled import random_values, run
 from numpyro import handlers
 from numpyro.infer import SVI, RenyiELBO, Trace_ELBO, TraceGraph_ELBO, TraceMeanField_ELBO
 
@@ -26,11 +27,6 @@ def x():
     return np.asarray(jax.random.bernoulli(jax.random.key(0), 0.4, (20, 4)), np.float32)
 
 
-def start(vae, x):
-    svi = SVI(vae.model, vae.guide, optax.adam(1e-2), Trace_ELBO())
-    return svi.get_params(svi.init(jax.random.key(1), x))
-
-
 @pytest.mark.parametrize(
     ("prior", "num_particles", "num_data"),
     [
@@ -43,7 +39,7 @@ def start(vae, x):
 )
 def test_beta_one_equals_numpyro_key_for_key(x, prior, num_particles, num_data):
     vae = tiny(prior=prior)
-    params, key = start(vae, x), jax.random.key(7)
+    params, key = random_values(vae), jax.random.key(7)
     for ours, theirs in (
         (ELBO(num_particles=num_particles), TraceMeanField_ELBO(num_particles=num_particles)),
         (
@@ -64,8 +60,14 @@ def test_beta_one_equals_numpyro_key_for_key(x, prior, num_particles, num_data):
 
 def test_beta_weighs_the_kl_alone(x):
     vae = tiny()
-    params, key = start(vae, x), jax.random.key(7)
-    losses = [float(ELBO(beta=b).loss(key, params, vae.model, vae.guide, x)) for b in (0.0, 1.0, 3.0)]
+    params, key = random_values(vae), jax.random.key(7)
+    losses = run(
+        lambda params: [
+            ELBO(beta=b).loss(key, params, vae.model, vae.guide, x) for b in (0.0, 1.0, 3.0)
+        ],
+        params,
+    )
+    losses = [float(loss) for loss in losses]
     kl = losses[1] - losses[0]
     assert kl > 0
     assert losses[2] - losses[0] == pytest.approx(3 * kl, rel=1e-4)
@@ -160,7 +162,7 @@ def test_silently_wrong_objectives_are_refused(x, changes, objective, message):
 
 def test_the_refusal_is_needed_a_pathwise_gradient_of_a_discrete_guide_averages_zero(x):
     vae = tiny(**BERNOULLI)
-    params = start_discrete(vae, x)
+    params = random_values(vae)
 
     def score(objective):
         def loss(p, key):
@@ -183,11 +185,6 @@ def test_the_refusal_is_needed_a_pathwise_gradient_of_a_discrete_guide_averages_
         progress=False,
     )
     assert np.isfinite(fitted.history.steps["loss"]).all()
-
-
-def start_discrete(vae, x):
-    svi = SVI(vae.model, vae.guide, optax.adam(1e-2), TraceGraph_ELBO())
-    return svi.get_params(svi.init(jax.random.key(1), x))
 
 
 def test_state_and_several_particles_work_in_ours(x):
@@ -220,20 +217,28 @@ def test_bad_arguments(arguments, message):
 
 def test_num_data_scales_the_loss_and_not_the_terms(x):
     vae = tiny()
-    params, key = start(vae, x), jax.random.key(7)
-    read = terms(key, params, vae.model, vae.guide, x, num_data=200)
-    assert read.plate_scale == 10.0
-    loss = ELBO().loss(key, params, vae.model, vae.guide, x, num_data=200)
-    assert float(loss) == pytest.approx(
-        -10 * float((read.log_likelihood - read.total_kl).sum()), rel=1e-5
-    )
+    params, key = random_values(vae), jax.random.key(7)
+
+    def both(params):
+        read = terms(key, params, vae.model, vae.guide, x, num_data=200)
+        loss = ELBO().loss(key, params, vae.model, vae.guide, x, num_data=200)
+        return read.plate_scale, loss, (read.log_likelihood - read.total_kl).sum()
+
+    plate_scale, loss, elbo = run(both, params)
+    assert plate_scale == 10.0
+    assert float(loss) == pytest.approx(-10 * float(elbo), rel=1e-5)
 
 
 def test_terms_state_the_mean_scales(x):
     vae = oracle.vae(4, 2)
-    params = start(vae, x)
-    read = terms(jax.random.key(0), params, vae.model, vae.guide, x)
-    guide = handlers.substitute(handlers.seed(vae.guide, 0), params)
-    q = handlers.trace(guide).get_trace(x)["z"]["fn"]
-    assert float(read.scale_x) == pytest.approx(1.0, abs=1e-5)
-    assert float(read.scale_z) == pytest.approx(float(jnp.sqrt(q.variance)[:8].mean()), rel=1e-5)
+    params = random_values(vae)
+
+    def scales(params):
+        read = terms(jax.random.key(0), params, vae.model, vae.guide, x)
+        guide = handlers.substitute(handlers.seed(vae.guide, 0), params)
+        q = handlers.trace(guide).get_trace(x)["z"]["fn"]
+        return read.scale_x, read.scale_z, jnp.sqrt(q.variance)[:8].mean()
+
+    scale_x, scale_z, truth = run(scales, params)
+    assert float(scale_x) == pytest.approx(1.0, abs=1e-5)
+    assert float(scale_z) == pytest.approx(float(truth), rel=1e-5)

@@ -7,7 +7,7 @@ import sys
 import jax
 import numpy as np
 import pytest
-from numpyro import handlers
+from compiled import random_values
 
 from probvae import VAE, Fitted, History, Sweep, likelihoods, nets, plots, priors
 from probvae.criticism import ActiveUnits
@@ -20,7 +20,7 @@ HISTORY = History({}, CURVE, {name: values + 0.5 for name, values in CURVE.items
 
 
 def fitted_on(event_shape, *, latent_dim=3, prior=None):
-    """A VAE with its first weights (nothing is trained, so nothing is compiled), and data."""
+    """A VAE with random weights (nothing is trained, so nothing is compiled), and data."""
     x = np.asarray(jax.random.uniform(KEY, (24, *event_shape)), np.float32)
     vae = VAE(
         event_shape=event_shape,
@@ -30,10 +30,7 @@ def fitted_on(event_shape, *, latent_dim=3, prior=None):
         encoder=nets.Linear(),
         decoder=nets.Linear(),
     )
-    programs = (handlers.seed(program, KEY) for program in (vae.guide, vae.model))
-    sites = [site for p in programs for site in handlers.trace(p).get_trace(x[:1]).values()]
-    values = {site["name"]: site["value"] for site in sites if site["type"] == "param"}
-    return Fitted(vae, values, HISTORY), x
+    return Fitted(vae, random_values(vae), HISTORY), x
 
 
 @pytest.fixture(scope="module", params=[(4, 5), (6,)], ids=str)

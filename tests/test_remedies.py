@@ -5,11 +5,12 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from numpyro.infer import SVI, Trace_ELBO
+from compiled import loss as compiled_loss
+from compiled import random_values, terms
 from oracle import close
 
 from probvae import VAE, fit, flows, guides, nets, priors
-from probvae.objectives import ELBO, Capacity, FreeBits, PerSite, PerUnit, terms
+from probvae.objectives import ELBO, Capacity, FreeBits, PerSite, PerUnit
 
 X = np.asarray(jax.random.bernoulli(jax.random.key(0), 0.4, (20, 4)), np.float32)
 KEY = jax.random.key(7)
@@ -20,16 +21,11 @@ def tiny(**changes):
     return VAE(event_shape=(4,), **parts)
 
 
-def started(vae):
-    svi = SVI(vae.model, vae.guide, optax.adam(1e-2), Trace_ELBO())
-    return svi.get_params(svi.init(jax.random.key(1), X))
-
-
 @pytest.fixture(scope="module")
 def case():
     """A VAE, its parameters, and its terms at KEY."""
     vae = tiny()
-    params = started(vae)
+    params = random_values(vae)
     return vae, params, terms(KEY, params, vae.model, vae.guide, X)
 
 
@@ -113,7 +109,7 @@ def test_capacity_is_that_of_each_datum_and_takes_schedules(case):
 
 def test_capacity_averages_a_sampled_kl_over_particles_first():
     vae = tiny(posterior=guides.Flow(flows.Autoregressive((4,)), depth=1))
-    params = started(vae)
+    params = random_values(vae)
     keys = jax.random.split(KEY, 3)
     reads = [terms(k, params, vae.model, vae.guide, X) for k in keys]
     kl = np.mean([r.total_kl for r in reads], axis=0)
@@ -127,7 +123,7 @@ def test_a_discrete_code_has_free_bits_per_site():
     vae = tiny(prior=priors.Bernoulli(), posterior=guides.Bernoulli())
     params = {}
     read = ELBO().read(KEY, params, vae.model, vae.guide, X)
-    loss = FreeBits(3.0, groups=PerSite()).loss(KEY, params, vae.model, vae.guide, X)
+    loss = compiled_loss(FreeBits(3.0, groups=PerSite()), KEY, params, vae, X)
     assert float(read.total_kl.mean()) < 3
     assert float(loss) == pytest.approx(60 - float(read.log_likelihood.sum()), rel=1e-5)
 

@@ -1,9 +1,12 @@
 """A class known for some data: against a mixture of linear-Gaussians, whose every density is closed."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from compiled import run
 from numpyro import handlers
 from numpyro.infer import Predictive, TraceGraph_ELBO
 from scipy.stats import multivariate_normal
@@ -96,15 +99,20 @@ def moved(values):
     """Other values of all parameters: a guide that is not exact."""
     leaves, tree = jax.tree.flatten(values)
     keys = jax.random.split(jax.random.key(1), len(leaves))
-    return jax.tree.unflatten(
-        tree, [a + 0.3 * jax.random.normal(k, a.shape) for k, a in zip(keys, leaves, strict=True)]
+    noise = run(
+        lambda keys: [jax.random.normal(k, a.shape) for k, a in zip(keys, leaves, strict=True)], keys
     )
+    moved = [np.asarray(a + 0.3 * e) for a, e in zip(map(np.asarray, leaves), noise, strict=True)]
+    return jax.tree.unflatten(tree, moved)
 
 
 def per_datum(values, *data, objective=None, vae=VAE_OF_ALL, key=KEY):
-    objective = objective or objectives.ELBO()
-    found = objective.read(key, values, vae.model, vae.guide, *data)
-    return objective.bound(found, None)
+    return compiled_bound(objective or objectives.ELBO(), vae, key, values, *data)
+
+
+@partial(jax.jit, static_argnums=(0, 1))
+def compiled_bound(objective, vae, key, values, *data):
+    return objective.bound(objective.read(key, values, vae.model, vae.guide, *data), None)
 
 
 def fitted(values=None, vae=VAE_OF_ALL):
@@ -134,9 +142,13 @@ def test_the_classifiers_term_is_alpha_times_log_q_of_the_labels_that_are_known(
     neutral = per_datum(values, X, LABEL, objective=objectives.SemiSupervisedELBO(0.0))
     np.testing.assert_allclose(neutral, plain, rtol=1e-12)
     objective = objectives.SemiSupervisedELBO(1.0)
-    read = objective.read(KEY, values, VAE_OF_ALL.model, VAE_OF_ALL.guide, X, LABEL)
+
+    def parts(values):
+        read = objective.read(KEY, values, VAE_OF_ALL.model, VAE_OF_ALL.guide, X, LABEL)
+        return objective.parts(read, None)
+
     mean = (posterior * LABEL).sum() / KNOWN.sum()
-    assert float(objective.parts(read, None)["log_q_label"]) == pytest.approx(mean, rel=1e-8)
+    assert float(run(parts, values)["log_q_label"]) == pytest.approx(mean, rel=1e-8)
 
 
 @pytest.mark.usefixtures("float64")
@@ -156,9 +168,12 @@ def test_away_from_it_the_bound_is_the_sum_over_classes_and_below_log_prob():
 
 
 def log_q_of(values):
-    guide = handlers.seed(handlers.substitute(VAE_OF_ALL.guide, values), 0)
-    q = handlers.trace(guide).get_trace(X)["y"]["fn"]
-    return np.stack([q.log_prob(jnp.eye(K)[k]) for k in range(K)], axis=1)
+    def by_class(values):
+        guide = handlers.seed(handlers.substitute(VAE_OF_ALL.guide, values), 0)
+        q = handlers.trace(guide).get_trace(X)["y"]["fn"]
+        return jnp.stack([q.log_prob(jnp.eye(K)[k]) for k in range(K)], axis=1)
+
+    return np.asarray(run(by_class, values))
 
 
 @pytest.mark.slow
@@ -253,6 +268,7 @@ def test_no_net_is_told_the_label():
             assert params[f"{net}$params"]["layers"][0]["kernel"].shape == shape
     values = jax.tree.map(jnp.float32, exact())
 
+    @jax.jit
     def logits(label):
         guide = handlers.seed(handlers.substitute(VAE_OF_ALL.guide, values), 0)
         return handlers.trace(guide).get_trace(X, label)["y"]["fn"].base_dist.logits

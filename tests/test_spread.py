@@ -7,13 +7,13 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from compiled import run, terms
 from numpyro.infer import Predictive
 from scipy import integrate, stats
 from test_likelihoods import p_x
 
 from probvae import VAE, Batch, data, fit, likelihoods, nets
 from probvae.likelihoods import Delta, FixedScale, Gaussian, Laplace, Spread
-from probvae.objectives import terms
 
 KEY = jax.random.key(0)
 NOISES = [data.GaussianNoise(0.4), data.LaplaceNoise(0.4)]
@@ -175,23 +175,23 @@ def test_spread_on_the_oracle_is_the_marginal_of_the_noisy_data():
     values = _values(vae, x, W)
     cov = W @ W.T + (0.6**2 + 0.8**2) * np.eye(3)
     keys = jax.random.split(KEY, 20_000)
-    log_w = jax.vmap(lambda key: terms(key, values, vae.model, vae.guide, y).log_weight)(keys)
-    found = jax.nn.logsumexp(log_w, axis=0) - np.log(len(keys))
+
+    def log_mean_weight(keys):
+        log_w = jax.vmap(lambda key: terms(key, values, vae.model, vae.guide, y).log_weight)(keys)
+        return jax.nn.logsumexp(log_w, axis=0) - np.log(len(keys))
+
+    found = run(log_mean_weight, keys)
     np.testing.assert_allclose(found, stats.multivariate_normal(np.zeros(3), cov).logpdf(y), atol=0.05)
 
 
 def _values(vae, x, W):
     from test_contracts import values_of
 
-    values = values_of(vae, x)
-    zeros = jax.tree.map(jnp.zeros_like, values)
-    kernel = jax.tree.leaves(values["decoder$params"])
-    shapes = [leaf.shape for leaf in kernel]
-    at = shapes.index((2, 3))
-    leaves = [jnp.zeros(shape) for shape in shapes]
-    leaves[at] = jnp.asarray(W.T)
-    decoder = jax.tree.unflatten(jax.tree.structure(values["decoder$params"]), leaves)
-    return {**zeros, "decoder$params": decoder}
+    shapes = jax.eval_shape(lambda: values_of(vae, x))
+    zeros = jax.tree.map(lambda a: np.zeros(a.shape, a.dtype), shapes)
+    leaves, tree = jax.tree.flatten(zeros["decoder$params"])
+    leaves[[leaf.shape for leaf in leaves].index((2, 3))] = W.T
+    return {**zeros, "decoder$params": jax.tree.unflatten(tree, leaves)}
 
 
 def test_masked_entries_need_no_noise_of_their_own():

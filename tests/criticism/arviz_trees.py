@@ -1,5 +1,6 @@
 """The oracle in ArviZ's form: a few rows of an exact posterior, for every function of ArviZ."""
 
+import compiled
 import jax
 import numpy as np
 import oracle
@@ -40,16 +41,8 @@ def coded(likelihood, x, context=None):
 
 
 def random_values(vae):
-    """Parameters of a VAE as its programs start them."""
-    from numpyro import handlers
-
-    x = np.zeros((2, *vae.event_shape), np.float32)
-    context = np.zeros((2, *vae.context_shape), np.float32) if vae.context_shape else None
-    values = {}
-    for program in (vae.eval().guide, vae.eval().model):
-        trace = handlers.trace(handlers.seed(program, KEY)).get_trace(x, context)
-        values |= {n: s["value"] for n, s in trace.items() if s["type"] in ("param", "mutable")}
-    return Fitted(vae, values, History({}, {}, {}))
+    """A VAE with random weights."""
+    return Fitted(vae, compiled.random_values(vae), History({}, {}, {}))
 
 
 def images(n=4, size=5):

@@ -3,10 +3,10 @@
 from functools import lru_cache
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import oracle
 import pytest
+from compiled import random_values
 from test_rotated_oracle import (
     X,
     best_mean_field,
@@ -155,19 +155,7 @@ def small(**parts):
     """A VAE of random small weights."""
     net = nets.MLP((6,))
     vae = VAE(**{"event_shape": (4,), "latent_dim": 2, "encoder": net, "decoder": net, **parts})
-    found = join_values(vae)
-    return Fitted(vae, found, History({}, {}, {}))
-
-
-def join_values(vae):
-    from numpyro import handlers
-
-    x = jnp.zeros((2, *vae.event_shape))
-    context = jnp.zeros((2, *vae.context_shape)) if vae.context_shape else None
-    traces = {}
-    for program in (vae.model, vae.guide):
-        traces |= handlers.trace(handlers.seed(program, jax.random.key(1))).get_trace(x, context)
-    return {k: s["value"] for k, s in traces.items() if s["type"] in ("param", "mutable")}
+    return Fitted(vae, random_values(vae), History({}, {}, {}))
 
 
 KINDS = {

@@ -195,7 +195,7 @@ def started(vae, data):
     from numpyro.optim import Adam
 
     svi = SVI(vae.model, vae.guide, Adam(1e-3), Trace_ELBO())
-    return Fitted(vae, svi.get_params(svi.init(jax.random.key(0), *data)), History({}, {}, {}))
+    return Fitted(vae, svi.get_params(jax.jit(svi.init)(jax.random.key(0), *data)), History({}, {}, {}))
 
 
 def test_wrong_input():

@@ -74,21 +74,21 @@ def ranked_coverage(z_scale, r):
 
 
 def test_checks_are_nominal_on_data_of_the_model():
-    """Over 40 data sets from the model: tail shares are uniform, intervals cover as they say."""
+    """Over 24 data sets from the model: tail shares are uniform, intervals cover as they say."""
     spread = {"total": lambda x: x.var(0)}
     found = [
         predictive_checks(pca(), drawn(40, seed), rng_key=jax.random.fold_in(KEY, seed),
                           num_replicates=39, statistics=spread)
-        for seed in range(40)
+        for seed in range(24)
     ]  # fmt: skip
     for name in ("mean", "standard_deviation", "edges", "total"):
         tails = np.array([one.prior.statistics[name].tail_share for one in found])
-        tails = tails.reshape(40, -1)[:, 0]
+        tails = tails.reshape(24, -1)[:, 0]
         assert stats.kstest(tails, stats.uniform.cdf).pvalue > 1e-3, name
     ks = [one.prior.marginal.tail_share for one in found]
     assert stats.kstest(ks, stats.uniform.cdf).pvalue > 1e-3
     cover = np.array([one.prior.coverage.share for one in found])
-    error = cover.std(0, ddof=1) / np.sqrt(40)
+    error = cover.std(0, ddof=1) / np.sqrt(24)
     assert (np.abs(cover.mean(0) - LEVELS) < 4 * error).all()
     stated = np.array([one.prior.coverage.standard_error for one in found])
     np.testing.assert_allclose(stated.mean(0), cover.std(0), rtol=0.4)
@@ -96,13 +96,13 @@ def test_checks_are_nominal_on_data_of_the_model():
 
 def test_coverage_of_the_posterior_is_its_closed_form():
     """(I - W A) (x - mu) against x_rep - E[x_rep | x] ~ N(0, W S W^T + s^2 I), per entry."""
-    x = drawn(1500, 1)
+    x = drawn(600, 1)
     found = predictive_checks(pca(), x, rng_key=KEY, num_replicates=99)
     m = W.T @ W + VARIANCE * np.eye(3)
     rest = np.eye(10) - W @ np.linalg.solve(m, W.T)
     missed, said = rest @ C @ rest.T, VARIANCE * W @ np.linalg.inv(m) @ W.T + VARIANCE * np.eye(10)
     expected = [ranked_coverage(s, 99) for s in np.sqrt(np.diag(missed) / np.diag(said))]
-    error = np.sqrt(0.25 / 1500)
+    error = np.sqrt(0.25 / 600)
     np.testing.assert_allclose(
         found.posterior.coverage.by_entry, np.transpose(expected), atol=4.5 * error
     )
@@ -112,17 +112,17 @@ def test_coverage_of_the_posterior_is_its_closed_form():
 
 def test_coverage_of_a_gaussian_too_narrow_is_its_closed_form():
     """Data N(1, 2^2) under N(1, 1): 2 Phi(z / 2) - 1 of an interval of mass 2 Phi(z) - 1."""
-    x = 1 + 2 * np.random.default_rng(0).normal(size=(2000, 3))
+    x = 1 + 2 * np.random.default_rng(0).normal(size=(700, 3))
     found = predictive_checks(gaussian(np.ones(3), 1.0), x, rng_key=KEY, num_replicates=199)
     limit = 2 * stats.norm.cdf(stats.norm.ppf((1 + LEVELS) / 2) / 2) - 1
     exact = ranked_coverage(2.0, 199)
     np.testing.assert_allclose(exact, limit, atol=0.01)
     for kind in (found.prior, found.posterior):
-        assert (np.abs(kind.coverage.share - exact) < 4 * np.sqrt(0.25 / 6000)).all()
+        assert (np.abs(kind.coverage.share - exact) < 4 * np.sqrt(0.25 / 2100)).all()
         check = kind.statistics["standard_deviation"]
         assert check.difference == pytest.approx(1.0, abs=0.08)
         assert check.tail_share == pytest.approx(2 / 200)
-        assert check.deviations == pytest.approx(np.sqrt(2 * 6000), rel=0.25)
+        assert check.deviations == pytest.approx(np.sqrt(2 * 2100), rel=0.25)
     assert found.prior.statistics["mean"].tail_share > 0.001
 
 
@@ -145,12 +145,12 @@ def test_a_gaussian_on_counts_shows_in_zeros_and_in_the_marginal():
 
 def test_counts_under_their_own_likelihood_show_nothing():
     """Poisson(1) under Poisson(1): ties are broken by chance, so that intervals cover as they say."""
-    x = np.random.default_rng(1).poisson(1.0, size=(1000, 4)).astype(float)
+    x = np.random.default_rng(1).poisson(1.0, size=(500, 4)).astype(float)
     model = constant(likelihoods.Poisson(), np.zeros(4))
     found = predictive_checks(model, x, rng_key=KEY, num_replicates=60)
     for kind in (found.prior, found.posterior):
-        assert (np.abs(kind.coverage.share - LEVELS) < 4 * np.sqrt(0.25 / 4000)).all()
-        assert kind.marginal.distance < 0.03
+        assert (np.abs(kind.coverage.share - LEVELS) < 4 * np.sqrt(0.25 / 2000)).all()
+        assert kind.marginal.distance < 0.04
         assert kind.marginal.tail_share > 0.02
         assert all(check.tail_share > 0.02 for check in kind.statistics.values())
 
