@@ -46,5 +46,5 @@ def _forget():
     """Give compiled programs back before they add up to gigabytes: each is a few mappings of memory."""
     yield
     mappings = Path("/proc/self/maps")
-    if not mappings.exists() or mappings.read_text().count("\n") > 10_000:
+    if not mappings.exists() or mappings.read_text().count("\n") > 20_000:
         jax.clear_caches()

@@ -35,7 +35,7 @@ def tiny(**changes):
     return VAE(
         event_shape=SHAPE,
         latent_dim=2,
-        **{"encoder": nets.MLP((8,)), "decoder": nets.MLP((8,)), **changes},
+        **{"encoder": nets.Linear(), "decoder": nets.Linear(), **changes},
     )
 
 

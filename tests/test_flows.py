@@ -57,8 +57,12 @@ def strong(monkeypatch):
 
 
 @pytest.mark.usefixtures("float64", "strong")
-@pytest.mark.parametrize(("n", "told"), [(2, None), (5, (7, 4))])
-@pytest.mark.parametrize("name", LAYERS)
+@pytest.mark.parametrize(
+    ("name", "n", "told"),
+    [(name, 5, (7, 4)) for name in LAYERS]
+    + [("Autoregressive", 2, None), ("Coupling", 2, None)]
+    + [pytest.param("SplineCoupling", 2, None, marks=pytest.mark.slow)],
+)
 def test_log_determinant_is_autodiffs_and_the_inverse_inverts(name, n, told):
     h = None if told is None else jax.random.normal(jax.random.key(2), told)
     steps = composed(LAYERS[name], n, h)

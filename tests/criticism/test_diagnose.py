@@ -68,14 +68,12 @@ def test_data_in_other_units_are_a_finding_that_comes_first_and_no_warning():
     describer = DataSummary(X.shape[1:], Cast())
     describer.add(X, X, None)
     fitted = replace(exact(), data=describer.description())
-    few = Budget(60, 100, 20, 8, 20, 60)
-    verdict = diagnose(fitted, 255 * X, rng_key=KEY, budget=few).verdict
+    verdict = diagnose(fitted, 255 * X, rng_key=KEY, budget=BUDGET).verdict
     assert verdict[0].name == "outside the training range"
     assert verdict[0].kind == Kind.FAULT
     assert "same units" in verdict[0].evidence
-    assert (
-        "outside the training range" not in diagnose(fitted, X, rng_key=KEY, budget=few).verdict.names
-    )
+    other = diagnose(fitted, X, rng_key=KEY, budget=BUDGET).verdict
+    assert "outside the training range" not in other.names
 
 
 def test_bad_input_is_refused_before_anything_is_measured():
