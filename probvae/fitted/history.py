@@ -191,9 +191,9 @@ def summarize_epoch(steps: Metrics, validation: Any, *, bounded: bool) -> EpochR
         validation: a NamedTuple of the terms of the ELBO on the validation data, or None.
         bounded: whether the parts are densities, so that there is an ELBO.
     """
-    kept = steps.get("kept", np.ones(len(steps["loss"]), bool))
+    was_taken = steps.get("kept", np.ones(len(steps["loss"]), bool))
     steps = {k: values for k, values in steps.items() if k not in NOT_RECORDED}
-    train = {name: float(values[kept].mean(dtype=np.float64)) for name, values in steps.items()}
+    train = {name: float(values[was_taken].mean(dtype=np.float64)) for name, values in steps.items()}
     if "kl" in train and bounded:
         train["elbo"] = train["log_likelihood"] - train["kl"]
     terms = {} if validation is None else validation._asdict()

@@ -176,7 +176,7 @@ def make_error(bad_step: BadStep, fitted: Fitted) -> NonFiniteLossError:
     num_incidents = len(fitted.history.incidents)
     earlier = f" The run continued after {num_incidents} such steps before." if num_incidents else ""
     epoch_kept = fitted.history.describe_kept_epoch()
-    kept = f"`error.fitted`: {epoch_kept}" if epoch_kept else "`error.fitted`"
+    where = f"`error.fitted`: {epoch_kept}" if epoch_kept else "`error.fitted`"
     place = _format_place(bad_step)
     if bad_step.kind == "gradient":
         problem = f"{bad_step.problem} {place}, and the run cannot continue after it"
@@ -186,7 +186,7 @@ def make_error(bad_step: BadStep, fitted: Fitted) -> NonFiniteLossError:
         problem = f"the loss is not finite {place}: {bad_step.problem}"
     return NonFiniteLossError(
         f"{problem}. The loss before it was {bad_step.loss_before}.{earlier} The VAE of the epochs "
-        f"before is {kept}. {give_advice(bad_step, fitted.vae)}",
+        f"before is {where}. {give_advice(bad_step, fitted.vae)}",
         fitted,
     )
 

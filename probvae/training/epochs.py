@@ -229,11 +229,11 @@ def _run_epochs(
             raise lost_process_error(training.num_epochs, has_checkpoints=has_checkpoints) from error
         if writer is not None:
             writer.write(training.to_saved())
-        kept = training.history.describe_kept_epoch()
+        kept_epoch = training.history.describe_kept_epoch()
         last = format_epoch(*training.current.recorder.last) if training.num_epochs else ""
-        bar.set_postfix_str("; ".join(filter(None, [last, kept])))
+        bar.set_postfix_str("; ".join(filter(None, [last, kept_epoch])))
         if stop.signal:
-            bar.write(f"interrupted: {kept or f'epoch {training.num_epochs}, the last, is kept'}")
+            bar.write(f"interrupted: {kept_epoch or f'epoch {training.num_epochs}, the last, is kept'}")
 
 
 def _warn_of_infinite_elbo(training: TrainingState) -> None:

@@ -171,11 +171,11 @@ def _make_step(run: Run, key: RngKey, n: int, *, guarded: bool) -> Step:
         if not guarded:
             return after, terms_of_step
         running = _without_reports(after.mutable_state)
-        kept = all_finite((loss, after.optim_state, running))
+        is_finite = all_finite((loss, after.optim_state, running))
         terms_of_step["usable"] = all_finite((after.optim_state[1][0], running))  # moments excluded
         # A skipped step still consumes its key, so the later steps draw the same with and without it.
-        state = jax.lax.cond(kept, lambda: after, lambda: state._replace(rng_key=after.rng_key))
-        return state, {**terms_of_step, "kept": kept}
+        state = jax.lax.cond(is_finite, lambda: after, lambda: state._replace(rng_key=after.rng_key))
+        return state, {**terms_of_step, "kept": is_finite}
 
     return step
 

@@ -43,13 +43,13 @@ class GroupState(NamedTuple):
 
     Attributes:
         svi_state: of each training.
-        kept: the values to return.
-        elbo: the validation ELBO of ``kept``.
+        best_values: the values to return.
+        elbo: the validation ELBO of ``best_values``.
         fresh: the running state with which each epoch's training-set values start.
     """
 
     svi_state: SVIState
-    kept: dict[str, Any]
+    best_values: dict[str, Any]
     elbo: jax.Array
     fresh: dict[str, Any]
 
@@ -144,10 +144,10 @@ def train_group(
         if stop.signal or not live.any():
             bar.update(config.epochs - index - 1)
             break
-    kept, fresh = jax.device_get((group.kept, group.fresh))
+    best_values, fresh = jax.device_get((group.best_values, group.fresh))
     fitted = []
     for at, recorder in enumerate(recorders):
-        values, own_fresh = jax.tree.map(jnp.asarray, _select_member((kept, fresh), at))
+        values, own_fresh = jax.tree.map(jnp.asarray, _select_member((best_values, fresh), at))
         if own_fresh:  # a training-set value, for the final parameters
             pass_state = loop.run_state_pass(run, values, own_fresh, train, members.pass_key[at])
             values = {**values, PASS_STATE: pass_state}
@@ -227,12 +227,12 @@ def _run_epoch(
         # An ELBO that is not finite is never the best. Until one is finite, keep the newest epoch.
         elbo = jnp.where(jnp.isfinite(summary.elbo), summary.elbo, -jnp.inf)
         is_better = (elbo > now.elbo) | jnp.isneginf(now.elbo) | ~member.keep_best
-        new, old = (loop.extract_values(run, state), elbo), (now.kept, now.elbo)
-        kept, kept_elbo = jax.tree.map(
+        new, old = (loop.extract_values(run, state), elbo), (now.best_values, now.elbo)
+        best_values, best_elbo = jax.tree.map(
             lambda a, b: jnp.where(live & is_good & is_better, a, b), new, old
         )
         numbers = MemberNumbers(steps, summary, params_finite, state_finite & params_finite)
-        return GroupState(state, kept, kept_elbo, now.fresh), numbers
+        return GroupState(state, best_values, best_elbo, now.fresh), numbers
 
     return jax.vmap(run_one)(group, members, live)
 
