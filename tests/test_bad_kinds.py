@@ -200,7 +200,7 @@ FITS = {
     "too many": (fitting(batch_size=10**30), "batch_size expects a positive integer below 2"),
     "no VAE": (lambda: fit(VAE, X, rng_key=KEY), "fit expects a probvae.VAE"),
     "sweep: no numbers": (
-        lambda: sweep(V, X, validation=X, rng_keys=[KEY], over={"beta": "ab"}), "'beta' expects finite numbers"),
+        lambda: sweep(V, X, validation=X, rng_keys=[KEY], over={"beta": "ab"}), "beta.* expects one or more finite numbers"),
     "sweep: no names": (lambda: sweep(V, X, validation=X, rng_keys=[KEY], over=[1]), "over expects a Mapping"),
     "sweep: no keys": (lambda: sweep(V, X, validation=X, rng_keys=3), "rng_keys expects typed keys"),
     "load: no VAE": (lambda: probvae.load("x", 3), "load expects a probvae.VAE; got 3"),

@@ -361,7 +361,7 @@ def test_weights_of_the_vector_are_those_of_the_net():
         ),
         (
             lambda b: regression(b, posterior=guides.SemiAmortized(2)),
-            "climbs.*random.*Take guides.MeanF",
+            "maximises.*random.*Use guides.MeanF",
         ),
     ],
 )

@@ -374,6 +374,7 @@ def test_the_package_names_the_encoding_of_all_text_that_it_reads_and_writes():
                 "files.write_text",
                 "write_text",
                 "os.open",
+                "checkpoints.open",
                 "archive.open",
                 "pillow.open",
             )

@@ -215,7 +215,7 @@ RUNS_DAMAGES = [
     ("fitted.safetensors", cut, "fitted.safetensors is corrupt"),
     ("fitted.safetensors", last_flipped, "fitted.safetensors is corrupt.*checksum"),
     ("fitted.safetensors", None, "got no fitted.safetensors there"),
-    ("fitted.safetensors", of_another_version, "says format 'probvae-0'"),
+    ("fitted.safetensors", of_another_version, "has format 'probvae-0'"),
     ("metrics.csv", cut, "metrics.csv is damaged"),
     ("metrics.csv", digit_flipped, "metrics.csv is damaged"),
     ("metrics.csv", None, "metrics.csv is damaged or missing"),

@@ -336,9 +336,9 @@ def without(told):
 
 
 OTHER = {
-    "encoder.hidden is .* in the file and .9,. in": tiny(encoder=nets.MLP((9,))),
+    "encoder is Linear in the file and MLP": tiny(encoder=nets.MLP((9,))),
     "prior is StandardNormal in the file and LearnedNormal": tiny(prior=priors.LearnedNormal()),
-    "decoder is MLP in the file and Linear": tiny(decoder=nets.Linear()),
+    "decoder is Linear in the file and MLP": tiny(decoder=nets.MLP((9,))),
 }
 
 

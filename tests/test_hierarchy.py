@@ -154,7 +154,7 @@ def test_a_vamp_prior_on_top_mixes_the_guides_top(x):
 
 
 def test_a_vamp_prior_on_top_is_refused_where_the_guide_has_no_top():
-    with pytest.raises(TypeError, match="(?s)TwoLevel mixes q.*TwoLevelBottomUp has none.*TopDown"):
+    with pytest.raises(TypeError, match="(?s)mixture of q.*no density of the top.*TopDown"):
         two_level(prior=priors.TwoLevel(priors.VampPrior(3)), top_down=False)
 
 

@@ -109,7 +109,7 @@ def test_log_prob_is_the_same_alone_and_in_company():
 
 def test_training_from_random_reaches_the_optimum():
     x = oracle.dataset().astype(np.float32)
-    fitted = fit_linear(oracle.vae(), x, epochs=1250)
+    fitted = fit_linear(oracle.vae(), x, epochs=2500)
     reached = oracle.log_prob(x, *oracle.decoded(fitted.values)).mean()
     assert reached == pytest.approx(LOG_PROB, abs=0.01)
 
@@ -126,7 +126,7 @@ def test_fixed_variance_decides_how_many_units_are_active(variance, active, best
     """A unit is active where its eigenvalue exceeds sigma^2: the exact posterior-collapse test."""
     x = oracle.dataset().astype(np.float32)
     likelihood = likelihoods.Gaussian(scale=likelihoods.FixedScale(variance**0.5))
-    fitted = fit_linear(oracle.vae(likelihood=likelihood), x, epochs=5000 if variance < 1 else 1250)
+    fitted = fit_linear(oracle.vae(likelihood=likelihood), x, epochs=5000 if variance < 1 else 2500)
     units = np.var(np.asarray(fitted.encode(x).mean), axis=0)
     assert (units > 0.01).sum() == active
     layer = fitted.values["decoder$params"]["layers"][0]

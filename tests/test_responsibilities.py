@@ -59,7 +59,7 @@ def test_any_mixture_has_them(parts, columns):
 
 
 def test_a_prior_that_is_no_mixture_has_none():
-    with pytest.raises(TypeError, match=r"prior LearnedNormal has none\. Take priors.GaussianMixture"):
+    with pytest.raises(TypeError, match=r"such as priors.GaussianMixture.*got LearnedNormal"):
         fitted(prior=priors.LearnedNormal()).responsibilities(X, rng_key=KEY)
 
 

@@ -345,9 +345,9 @@ def test_fit_takes_labels_where_they_are_and_learns_from_all():
         (lambda: fit_with(X, objectives.SemiSupervisedELBO(), vae=plain()), "(?s)MeanField.*ClassAndStyle"),
         (lambda: fit_with(X, objectives.IWAE(num_particles=2)), r"IWAE .*\['y'\].*ELBO"),
         (lambda: fit_with(X, objectives.MultiRate()), "MultiRate extends .* ClassAndStyle"),
-        (lambda: fit_with(Batch(X, LABEL + 0.1)), "one-hot, or zeros.*row 0"),
-        (lambda: fit_with(Batch(X, LABEL * 2)), "one-hot, or zeros"),
-        (lambda: fitted().sample(2, context=np.full((1, K), 0.5), rng_key=KEY), "one-hot, or zeros"),
+        (lambda: fit_with(Batch(X, LABEL + 0.1)), "one-hot rows, or zeros.*row 0"),
+        (lambda: fit_with(Batch(X, LABEL * 2)), "one-hot rows, or zeros"),
+        (lambda: fitted().sample(2, context=np.full((1, K), 0.5), rng_key=KEY), "one-hot rows, or zeros"),
         (lambda: objectives.SemiSupervisedELBO(-1.0), "alpha=.*expects a finite number"),
     ],
 )  # fmt: skip

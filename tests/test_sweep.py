@@ -134,7 +134,7 @@ def test_an_interrupt_ends_what_runs_after_the_epoch_and_the_others_after_their_
     [
         ({"over": {"gamma": (1.0,)}}, ValueError, "'gamma' is neither a weight of ELBO (beta) nor a number"),
         ({"over": {"learning_rate": (1.0,)}}, ValueError, "optimizer=optax.inject_hyperparams(optax.adam)(1e-3)"),
-        ({"over": {"beta": ()}}, ValueError, "'beta'\] expects one or more finite numbers; got"),
+        ({"over": {"beta": ()}}, ValueError, r"'beta'\] expects one or more finite numbers; got"),
         ({"over": {"beta": (1.0, np.nan)}}, ValueError, "expects finite numbers"),
         ({"over": {"beta": (1.0, 1.0)}}, ValueError, "has a number twice"),
         ({"over": {"beta": (1.0, -1.0)}}, ValueError, "-1.0"),

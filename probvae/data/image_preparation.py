@@ -16,7 +16,7 @@ from probvae.typing import Shape
 
 
 class Prepared(NamedTuple):
-    """The result of `prepare_images`: the file, the shape of its array, and the skipped files."""
+    """The result of `prepare_images`: the file ``path``, the ``shape`` of its array, the ``skipped`` files."""
 
     path: Path
     shape: tuple[int, ...]

@@ -10,7 +10,7 @@ MAX_UNITS = 80  # in one figure
 
 
 def unit_use(units: ActiveUnits) -> Figure:
-    """Draw the KL and the activity of each unit of the code, by rank."""
+    """Draw the KL and the activity of each unit of the code, by rank, from ``units``."""
     kl = np.concatenate([value.mean(0) for value in units.kl.values()])
     variance = np.concatenate([np.maximum(v, 1e-6) for v in units.variance.values()])
     part = "unit" if len(kl) == len(variance) else "site"  # a sampled KL is not split into units
@@ -35,7 +35,7 @@ def unit_use(units: ActiveUnits) -> Figure:
 
 
 def tails(pareto: ParetoShape) -> Figure:
-    """Draw the k-hat of each row, sorted. Values of -inf are at the bottom."""
+    """Draw the k-hat of each row of ``pareto``, sorted. Values of -inf are at the bottom."""
     k_hat = np.sort(np.nan_to_num(pareto.k_hat, nan=np.inf, neginf=-0.5))
     heights = np.minimum(k_hat, 3.0)
     figure = new_figure(height=2.8)
@@ -108,7 +108,7 @@ def predictions(checks: PredictiveChecks) -> Figure:
     """Draw test statistics and interval coverage of the data under posterior predictive draws.
 
     For a ``Joint``, the statistics are those of its blocks, and each block has a line of its own for
-    the intervals. If there are many statistics, the figure has the most deviating ones.
+    the intervals. If there are many statistics, the figure has the most deviating ones of ``checks``.
     """
     blocks = checks.posterior.blocks or {"": checks.posterior}
     deviations = {
