@@ -16,7 +16,7 @@ from probvae.typing import Shape
 
 
 class Prepared(NamedTuple):
-    """The result of `prepare_images`: the file ``path``, the ``shape`` of its array, the ``skipped`` files."""
+    """The file ``path`` that `prepare_images` wrote, its ``shape``, and the ``skipped`` images."""
 
     path: Path
     shape: tuple[int, ...]

@@ -38,7 +38,8 @@ class InferenceGap(NamedTuple):
 
     All but the last three fields are ``(n,)``, in nats. Their Monte Carlo standard errors
     (``elbo_standard_error``, ``elbo_local_standard_error``, ``log_prob_standard_error``,
-    ``amortization_standard_error``, ``approximation_standard_error``) are conditional on the local guide.
+    ``amortization_standard_error``, ``approximation_standard_error``) are conditional on the local
+    guide.
 
     - ``approximation`` = ``log_prob`` - ``elbo_local`` is the limit of the family.
     - ``amortization`` = ``elbo_local`` - ``elbo`` is the cost of sharing the encoder.
