@@ -132,7 +132,7 @@ def test_an_interrupt_ends_what_runs_after_the_epoch_and_the_others_after_their_
 @pytest.mark.parametrize(
     ("told", "error", "message"),
     [
-        ({"over": {"gamma": (1.0,)}}, ValueError, "'gamma' is neither a weight of ELBO (beta) nor a number in the optimizer"),
+        ({"over": {"gamma": (1.0,)}}, ValueError, "over['gamma'] is neither a weight of ELBO (beta) nor a number in the optimizer"),
         ({"over": {"learning_rate": (1.0,)}}, ValueError, "optimizer=optax.inject_hyperparams(optax.adam)(1e-3)"),
         ({"over": {"beta": ()}}, ValueError, "over['beta'] expects one or more finite numbers; got ()"),
         ({"over": {"beta": (1.0, np.nan)}}, ValueError, "expects one or more finite numbers"),
