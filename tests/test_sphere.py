@@ -113,3 +113,10 @@ def test_a_net_that_gives_no_direction_is_given_one():
     q = run(lambda outputs: guides.PowerSpherical().distribution(outputs, scope), outputs)
     np.testing.assert_allclose(np.linalg.norm(q.mu, axis=-1), 1.0, rtol=1e-6)
     assert np.isfinite(sample(q, jax.random.key(0))).all()
+
+
+def test_many_draws_of_a_compiled_program_are_those_of_an_eager_call():
+    """XLA compiled the reflection wrongly for one mu and more than about 10,000 rows."""
+    q = PowerSpherical(jnp.array([0.6, 0.8, 0.0]), jnp.array(4.0))
+    compiled, eager = sample(q, jax.random.key(0), (20_000,)), q.sample(jax.random.key(0), (20_000,))
+    np.testing.assert_allclose(compiled, eager, atol=1e-5)

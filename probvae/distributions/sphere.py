@@ -152,4 +152,6 @@ def _reflect(y: jax.Array, mu: jax.Array) -> jax.Array:
     u = jnp.zeros_like(mu).at[..., 0].set(1.0) - mu
     square = jnp.square(u).sum(-1, keepdims=True)
     square = jnp.where(square > jnp.finfo(mu.dtype).eps ** 2, square, 1.0)
-    return y - 2 * u * (u * y).sum(-1, keepdims=True) / square
+    # Not (u * y).sum(-1, keepdims=True): with jax 0.10 on a CPU, XLA compiles that expression wrongly
+    # if mu is one vector and y has about 10,000 rows. The draws were then off by up to 9.
+    return y - 2 * u * jnp.vecdot(u, y)[..., None] / square
