@@ -70,7 +70,7 @@ def in_its_own_process(log: Path, work: Callable[[], int]) -> int:
 def two(run: object, rng_key: object) -> Iterator[figures.RunFigure]:
     """Draw two figures, one of history and one of draws: the others would take most of the time."""
     yield figures.RunFigure("curves", "Curves.", plots.curves(run.fitted.history))
-    yield figures.RunFigure("samples", "Samples.", figures.samples(run, 4, rng_key))
+    yield figures.RunFigure("samples", "Samples.", figures.draw_samples(run, 4, rng_key))
 
 
 def whole(base: Path, variant: str, cache: Path | None, name: str) -> float:

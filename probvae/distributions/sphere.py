@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpyro.distributions as dist
 from jax.scipy.special import digamma, gammaln
+from jax.typing import ArrayLike
 from numpyro.distributions import constraints, kl_divergence
 
 from probvae.distributions.support import check_support
@@ -73,7 +74,8 @@ class PowerSpherical(dist.Distribution):
     reparametrized_params = ["mu", "kappa"]
     pytree_data_fields = ("mu", "kappa")
 
-    def __init__(self, mu: jax.Array, kappa: jax.Array, *, validate_args: bool | None = None) -> None:
+    def __init__(self, mu: ArrayLike, kappa: ArrayLike, *, validate_args: bool | None = None) -> None:
+        mu = jnp.asarray(mu)
         batch_shape = jnp.broadcast_shapes(mu.shape[:-1], jnp.shape(kappa))
         self.mu = jnp.broadcast_to(mu, (*batch_shape, mu.shape[-1]))
         self.kappa = jnp.broadcast_to(kappa, batch_shape)

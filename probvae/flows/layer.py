@@ -3,6 +3,7 @@
 import abc
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -66,7 +67,7 @@ class Conditioner:
     """
 
     net: RegisteredNet
-    condition: jax.Array | None  # (..., c)
+    condition: Any  # (..., c), or None. Abstract where JAX traces shapes alone.
     out_shape: Shape
 
     def __call__(self, z: jax.Array) -> jax.Array:
