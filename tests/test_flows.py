@@ -162,7 +162,7 @@ def test_sampled_kl_of_a_flow_guide_is_that_of_its_density():
 @pytest.mark.usefixtures("float64")
 def test_spline_meets_the_identity_at_its_ends_with_a_continuous_slope():
     raw = jax.random.normal(jax.random.key(0), (1, 14))
-    near = np.array([-2.0 - 1e-9, -2.0 + 1e-9, 2.0 - 1e-9, 2.0 + 1e-9])
+    near = jnp.array([-2.0 - 1e-9, -2.0 + 1e-9, 2.0 - 1e-9, 2.0 + 1e-9])
     outside, grid = np.array([-3.0, -2.0, 2.0, 3.0]), np.linspace(-2, 2, 500)
 
     @jax.jit
