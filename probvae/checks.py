@@ -44,14 +44,17 @@ class Requirement:
     holds: Callable[[Any], bool] = lambda value: True
 
 
+Number = float | int
 PositiveInt = Annotated[int, Requirement("a positive integer", lambda n: n >= 1)]
 IntAboveOne = Annotated[int, Requirement("an integer >= 2", lambda n: n >= 2)]
 NonNegativeInt = Annotated[int, Requirement("an integer >= 0", lambda n: n >= 0)]
-PositiveFloat = Annotated[float, Requirement("a finite number > 0", lambda v: 0 < v < np.inf)]
-NonNegativeFloat = Annotated[float, Requirement("a finite number >= 0", lambda v: 0 <= v < np.inf)]
-UnitInterval = Annotated[float, Requirement("a number in [0, 1]", lambda v: 0 <= v <= 1)]
-OpenUnitInterval = Annotated[float, Requirement("a number in (0, 1)", lambda v: 0 < v < 1)]
-Rate = Annotated[float, Requirement("a rate in [0, 1)", lambda v: 0 <= v < 1)]
+PositiveFloat = Annotated[Number, Requirement("a finite number > 0", lambda v: 0 < v < np.inf)]
+NonNegativeFloat = Annotated[
+    float | int, Requirement("a finite number >= 0", lambda v: 0 <= v < np.inf)
+]
+UnitInterval = Annotated[Number, Requirement("a number in [0, 1]", lambda v: 0 <= v <= 1)]
+OpenUnitInterval = Annotated[Number, Requirement("a number in (0, 1)", lambda v: 0 < v < 1)]
+Rate = Annotated[Number, Requirement("a rate in [0, 1)", lambda v: 0 <= v < 1)]
 Sizes = Annotated[
     tuple[int, ...],
     Requirement(

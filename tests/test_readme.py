@@ -65,6 +65,23 @@ def test_the_table_names_every_public_part():
                 assert f"`{name}`" in PARTS or f".{name}`" in PARTS or name == "BatchNormNet", name
 
 
+def test_the_counts_of_parts_are_those_of_the_package():
+    """Of likelihoods and objectives, those that a user chooses: not their scales, means and widths."""
+    from probvae import guides, likelihoods, objectives, priors
+    from probvae.interfaces import AbstractLikelihood
+    from probvae.objectives import AbstractObjective
+
+    def count(package, kind=object):
+        parts = [getattr(package, n) for n in package.__all__ if not n.startswith("Abstract")]
+        return sum(isinstance(part, type) and issubclass(part, kind) for part in parts)
+
+    chosen = count(likelihoods, AbstractLikelihood) - 1  # Delta stands inside Spread alone
+    counts = f"{count(priors)} priors, {count(guides)} guides, {chosen} likelihoods"
+    assert f"{counts} and {count(objectives, AbstractObjective)} objectives" in " ".join(README.split())
+    models = [p for p in (ROOT / "models").glob("*.py") if p.stem != "__init__"]
+    assert f"{len(models)} models" in README
+
+
 def test_links_lead_somewhere():
     for target in re.findall(r"\]\((?!http)([^)#]+)\)", README):
         assert (ROOT / target).exists(), target

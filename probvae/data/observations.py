@@ -2,16 +2,13 @@
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Annotated
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Shaped
 
-from probvae.checks import Checked, Requirement
+from probvae.checks import Checked, PositiveFloat
 from probvae.typing import ArrayLike, RngKey
-
-Level = Annotated[float | int, Requirement("a finite number > 0", lambda high: 0 < high < float("inf"))]
 
 
 class AbstractObservation(Checked, ABC):
@@ -50,7 +47,7 @@ class Rescale(AbstractObservation):
         high: the largest grey level.
     """
 
-    high: Level = 255.0
+    high: PositiveFloat = 255.0
 
     def __call__(self, rng_key: RngKey, x: Shaped[ArrayLike, "*shape"]) -> Float[Array, "*shape"]:
         """Return x / high."""
@@ -71,7 +68,7 @@ class Binarize(AbstractObservation):
     Reference: the training protocol of Burda et al. 2016, arXiv:1509.00519.
     """
 
-    high: Level = 255.0
+    high: PositiveFloat = 255.0
 
     def __call__(self, rng_key: RngKey, x: Shaped[ArrayLike, "*shape"]) -> Float[Array, "*shape"]:
         """Return a draw of Bernoulli(x / high)."""
@@ -96,7 +93,7 @@ class Dequantize(AbstractObservation):
     Reference: Theis, van den Oord and Bethge 2016, arXiv:1511.01844, section 3.1.
     """
 
-    high: Level = 256.0
+    high: PositiveFloat = 256.0
 
     def __call__(self, rng_key: RngKey, x: Shaped[ArrayLike, "*shape"]) -> Float[Array, "*shape"]:
         """Return a draw of (x + u) / high."""

@@ -11,12 +11,10 @@ from probvae.training.checkpointing.checkpoints import Checkpoints
 from probvae.training.early_stopping import EarlyStopping
 from probvae.training.epochs import train_epochs
 from probvae.training.parallel.devices import DataParallel, OneDevice
-from probvae.training.preparation import FitConfig, prepare_run
+from probvae.training.preparation import ADAM, FitConfig, prepare_run
 from probvae.training.recovery import AbstractRecovery
 from probvae.typing import DataLike, Objective, Observation, Params, RngKey
 from probvae.vae import VAE
-
-ADAM = optax.adam(1e-3)  # one object: a fit with the same parts reuses the compiled program
 
 
 def fit(

@@ -31,6 +31,7 @@ from probvae.training.recovery import AbstractRecovery
 from probvae.typing import DataLike, Objective, Observation, Params, RngKey
 from probvae.vae import VAE, check_vae
 
+ADAM = optax.adam(1e-3)  # one object: a fit with the same parts reuses the compiled program
 KINDS = {  # of settings, with the words of an error
     "optimizer": (optax.GradientTransformation, "an optax optimizer such as optax.adam(1e-3)"),
     "early_stopping": (EarlyStopping | None, "EarlyStopping(patience=50)"),

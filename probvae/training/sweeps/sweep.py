@@ -20,9 +20,8 @@ from probvae.objectives import ELBO, AbstractObjective
 from probvae.objectives.swept_weights import with_swept
 from probvae.progress import progress_bar
 from probvae.training.early_stopping import EarlyStopping, resolve_keep_best
-from probvae.training.fit import ADAM
 from probvae.training.interrupts import StopRequest, record_signals
-from probvae.training.preparation import FitConfig, PreparedRun, prepare_run
+from probvae.training.preparation import ADAM, FitConfig, PreparedRun, prepare_run
 from probvae.training.sweeps.vmapped import Member, make_member, stack_members, train_group
 from probvae.typing import DataLike, Objective, Observation, Params, RngKey
 from probvae.vae import VAE
