@@ -23,7 +23,7 @@ BLOCK = 400_000  # decoder rows between two reports of progress
 class Batch(NamedTuple):
     """Data with their context and mask: ``x`` ``(n, *event)``, ``context``, ``mask``.
 
-    Example:
+    Examples:
         >>> import numpy as np
         >>> from probvae import Batch
         >>> x = np.array([[1.0, 2.0], [3.0, 0.0]])

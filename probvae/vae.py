@@ -54,7 +54,7 @@ class VAE(AbstractVAE):
 
     Reference: Kingma and Welling 2014, arXiv:1312.6114; Rezende et al. 2014, arXiv:1401.4082.
 
-    Example:
+    Examples:
         >>> from probvae import VAE, likelihoods, nets
         >>> net, likelihood = nets.MLP((16,)), likelihoods.Gaussian()
         >>> print(VAE(event_shape=(3,), latent_dim=2, likelihood=likelihood, encoder=net, decoder=net))

@@ -39,6 +39,7 @@ def run(name):
     parser, text = doctest.DocTestParser(), name.__doc__ or ""
     test = parser.get_doctest(text, {}, name.__qualname__, None, 0)
     assert test.examples, "has no example"
+    assert "Examples:\n" in text, "the site shows an example as code only under this heading"
     with np.printoptions(legacy=False):
         results = doctest.DocTestRunner(optionflags=doctest.NORMALIZE_WHITESPACE).run(test)
     assert results.failed == 0

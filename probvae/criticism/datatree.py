@@ -93,7 +93,7 @@ def to_datatree(
         ImportError: without ``xarray``. Run ``pip install 'probvae[arviz]'``.
         ValueError: if a part is not a density, because it has no log weights.
 
-    Example:
+    Examples:
         >>> import jax, numpy as np
         >>> from probvae import VAE, fit, likelihoods, to_datatree
         >>> x = np.random.default_rng(0).normal(size=(200, 3))

@@ -59,7 +59,7 @@ def load(
             levels. ("static" and None are allowed if all values are 0 and 1.)
 
 
-    Example:
+    Examples:
         >>> from probvae import data
         >>> digits = data.load("digits")
         >>> digits.train.shape, digits.event_shape

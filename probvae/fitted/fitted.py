@@ -370,7 +370,7 @@ class Fitted(Checked):
 
         Reference: Burda, Grosse and Salakhutdinov 2016, arXiv:1509.00519.
 
-        Example:
+        Examples:
             >>> import jax, numpy as np
             >>> from probvae import VAE, fit, likelihoods
             >>> x = np.random.default_rng(0).normal(size=(200, 3))
@@ -417,7 +417,7 @@ def load(path: str | os.PathLike, vae: VAE) -> Fitted:
         ValueError: for a file that is corrupt or was saved from another VAE. ``load`` compares all
             parts, their fields, and the names and shapes of all sites. The error names the differences.
 
-    Example:
+    Examples:
         >>> import jax, numpy as np
         >>> from probvae import VAE, fit, likelihoods, load
         >>> x = np.random.default_rng(0).normal(size=(200, 3))

@@ -25,7 +25,7 @@ class MeanField(AbstractDistributionGuide):
 
     Reference: Kingma and Welling 2014, arXiv:1312.6114, section 3 and appendix C.2.
 
-    Example:
+    Examples:
         >>> from probvae import guides
         >>> guides.MeanField().output_shape(2)  # what the encoder returns for one datum
         (2, 2)

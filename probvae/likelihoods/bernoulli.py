@@ -21,7 +21,7 @@ class Bernoulli(AbstractLikelihood):
 
     Reference: Kingma and Welling 2014, arXiv:1312.6114, appendix C.1.
 
-    Example:
+    Examples:
         >>> from probvae import likelihoods
         >>> print(likelihoods.Bernoulli())
         Bernoulli(logits = f(z))

@@ -22,7 +22,7 @@ class Gaussian(AbstractLikelihood):
     Reference: Kingma and Welling 2014, arXiv:1312.6114. For sigma: Rybkin, Daniilidis and Levine 2021,
     arXiv:2006.13202.
 
-    Example:
+    Examples:
         >>> from probvae import likelihoods
         >>> print(likelihoods.Gaussian(scale=likelihoods.FixedScale(0.5)))
         Normal(f(z), sigma^2), sigma = 0.5

@@ -53,7 +53,7 @@ class Conv(_AbstractConv):
 
     Reference: Radford, Metz and Chintala 2016, arXiv:1511.06434 (strides instead of pooling).
 
-    Example:
+    Examples:
         >>> import jax
         >>> from flax import nnx
         >>> from probvae import nets

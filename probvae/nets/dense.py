@@ -60,7 +60,7 @@ class MLP(Checked):
         norm: a normalisation ``(features, *, rngs)`` such as ``nnx.LayerNorm``, or None.
         dropout: rate after each hidden layer.
 
-    Example:
+    Examples:
         >>> import jax
         >>> from flax import nnx
         >>> from probvae import nets

@@ -34,7 +34,7 @@ class ELBO(AbstractObjective):
 
     Reference: Kingma and Welling 2014, arXiv:1312.6114, equation 10. For beta: Higgins et al. 2017.
 
-    Example:
+    Examples:
         >>> import optax
         >>> from probvae import objectives
         >>> objectives.ELBO(beta=optax.linear_schedule(0.0, 1.0, 1000)).num_particles

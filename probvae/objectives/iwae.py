@@ -31,7 +31,7 @@ class IWAE(AbstractObjective):
 
     Reference: Burda, Grosse and Salakhutdinov 2016, arXiv:1509.00519, equation 8.
 
-    Example:
+    Examples:
         >>> import jax, numpy as np
         >>> from probvae import VAE, fit, likelihoods, objectives
         >>> x = np.random.default_rng(0).normal(size=(200, 3))

@@ -36,7 +36,7 @@ class VampPrior(AbstractDistributionPrior):
     Reference: Tomczak and Welling 2018, arXiv:1705.07120, equation 9. The paper's code clips u to
     [0, 1]. Here a smooth bijection keeps u in range, so that gradients do not vanish at a bound.
 
-    Example:
+    Examples:
         >>> from probvae import priors
         >>> print(priors.VampPrior(components=50))
         sum_k 1/50 q(z | u_k), k = 1..50, u_k learned

@@ -39,7 +39,7 @@ class EarlyStopping(Checked):
     Reference: Prechelt 1998 (Early stopping - but when?). Holding the count at 0 during warm-up follows
     the code of Tomczak and Welling 2018, arXiv:1705.07120.
 
-    Example:
+    Examples:
         >>> import jax, numpy as np
         >>> from probvae import VAE, EarlyStopping, fit, likelihoods
         >>> x = np.random.default_rng(0).normal(size=(200, 3))

@@ -111,7 +111,7 @@ def fit(
         NonFiniteLossError: if the loss stops being finite. It names the step and the term.
             ``error.fitted`` is the VAE of the epochs before: the best or the last, by ``keep_best``.
 
-    Example:
+    Examples:
         >>> import jax, numpy as np
         >>> from probvae import VAE, fit, likelihoods
         >>> x = np.random.default_rng(0).normal(size=(200, 3))

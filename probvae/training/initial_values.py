@@ -123,7 +123,7 @@ def transfer_params(fitted: Fitted, vae: VAE) -> Params:
     Raises:
         ValueError: if the two VAEs have no value in common.
 
-    Example:
+    Examples:
         >>> import jax, numpy as np
         >>> from probvae import VAE, fit, likelihoods, priors, transfer_params
         >>> x = np.random.default_rng(0).normal(size=(200, 3))

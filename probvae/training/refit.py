@@ -47,7 +47,7 @@ def refit(
 
     Reference: Dai and Wipf 2019, arXiv:1903.05789 (two stages); Ghosh et al. 2020, arXiv:1903.12436.
 
-    Example:
+    Examples:
         >>> import jax, numpy as np
         >>> from probvae import VAE, fit, likelihoods, priors, refit
         >>> x = np.random.default_rng(0).normal(size=(200, 3))

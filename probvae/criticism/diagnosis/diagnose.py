@@ -90,7 +90,7 @@ def diagnose(
         ImportError: without ArviZ. Run ``pip install 'probvae[arviz]'``.
         ValueError: for incompatible data, fewer than 50 rows, or a part that is not a density.
 
-    Example:
+    Examples:
         >>> import jax, numpy as np
         >>> from probvae import VAE, diagnose, fit, likelihoods
         >>> x = np.random.default_rng(0).normal(size=(200, 3))

@@ -47,7 +47,7 @@ class Checkpoints(Checked):
     Raises:
         ValueError: for a number out of range.
 
-    Example:
+    Examples:
         >>> import jax, numpy as np
         >>> from probvae import VAE, Checkpoints, fit, likelihoods
         >>> x = np.random.default_rng(0).normal(size=(200, 3))

@@ -94,7 +94,7 @@ def sweep(
         TypeError, ValueError: as ``fit``. Also for a name that is neither a weight nor a number of the
             optimizer, and for no values.
 
-    Example:
+    Examples:
         >>> import jax, numpy as np
         >>> from probvae import VAE, likelihoods, sweep
         >>> x = np.random.default_rng(0).normal(size=(200, 3))
