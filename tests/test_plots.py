@@ -287,3 +287,20 @@ def test_a_sweep_says_what_is_not_shown():
     assert -100 < low < -89
     assert high > -87
     assert "Validation ELBO of 2 trainings" in drawn(plots.sweep(sweep_of({}, 2, lambda _: np.nan)))
+
+
+def test_the_line_of_a_guide_that_is_too_narrow_is_above_zero_on_the_left():
+    """The caption in the report says so: true codes then lie in the tails of q(z|x)."""
+    from scipy import stats
+
+    from probvae.plots.diagnosis import calibration
+    from probvae.runs.diagnosing import CALIBRATION
+
+    assert (
+        "above 0 on the left and below 0 on the right means that the guide is too narrow" in CALIBRATION
+    )
+    z = stats.norm.ppf((np.arange(200) + 0.5) / 200)  # N(0, 1), ranked by a guide of half the scale
+    for scale, sign in ((0.5, 1), (2.0, -1)):
+        at, line = calibration(stats.norm.cdf(z / scale)[:, None]).axes[0].lines[0].get_data()
+        assert sign * line[at == 0.25] > 0.05
+        assert sign * line[at == 0.75] < -0.05

@@ -35,14 +35,14 @@ TAILS = (
     "not compare models by it."
 )
 GAPS = (
-    "The part of log p(x) that the ELBO lacks. A richer guide reduces the share of the guide's family. "
-    "A larger encoder or longer training reduces the encoder's. Scales well below 1 mean that the "
-    "guide is too narrow."
+    "log p(x) - ELBO, in two parts. The approximation gap comes from the guide's family: use a richer "
+    "guide. The amortization gap comes from the encoder: use a larger encoder, or train longer. If "
+    "many scale ratios are far below 1, the guide is too narrow."
 )
 CALIBRATION = (
-    "Each line is a unit. Inside the band, no difference between the guide and the posterior is "
-    "visible. An S that falls, then rises, means that the guide is too narrow. An S that rises, then "
-    "falls, means too wide. An arch means a shift."
+    "Each line is a unit of the code. Inside the band, the guide cannot be told from the posterior. A "
+    "line above 0 on the left and below 0 on the right means that the guide is too narrow. The "
+    "opposite means that it is too wide. A line on one side of 0 means that it is shifted."
 )
 PREDICTIONS = (
     "A bar outside the grey area is a property of the data that the model's draws do not have. A point "
