@@ -8,7 +8,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 FAMILIES = {"priors", "guides", "likelihoods", "objectives", "nets"}
-LOW = {"typing", "checks", "interfaces", "compilation", "precision", "containers"}
+LOW = {"typing", "checks", "interfaces", "compilation", "precision", "containers", "html"}
 PARTS = LOW | {"nets", "distributions", "flows"}
 CORE = PARTS | FAMILIES | {"inputs", "compatibility", "tracing"}
 SHARED = CORE | {
@@ -33,7 +33,7 @@ MAY = {
     "precision": {"typing"},
     "containers": {"typing", "checks", "precision"},
     "distributions": LOW,
-    "data": {"typing", "checks", "precision", "containers"},
+    "data": {"typing", "checks", "precision", "containers", "html"},
     "nets": LOW,
     "flows": LOW | {"nets", "distributions"},
     "priors": PARTS,
@@ -51,6 +51,7 @@ MAY = {
     "data_checks": SHARED - {"column_checks"},
     "column_checks": SHARED - {"data_checks"},
     "progress": set(),
+    "html": set(),
     "fitted": SHARED,
     "training": SHARED | {"fitted"},
     "criticism": SHARED | {"fitted"},

@@ -1,0 +1,88 @@
+"""HTML pieces that notebook outputs and reports share: badges, tables, folded details, style.
+
+Every function returns ``Markup``, a ``str`` that needs no further escaping, and escapes each argument
+that is an ordinary string. So the text of a user, such as a column name, never becomes markup.
+"""
+
+from collections.abc import Iterable, Mapping
+
+from markupsafe import Markup
+
+# The palette of Okabe and Ito, which colour-blind readers can tell apart. Dark text has a contrast of at
+# least 5 to 1 on each, so that a badge needs no other colours on a dark page.
+BADGE_COLOURS = {"fault": "#d55e00", "limit": "#e69f00", "note": "#a9b8c6", "ok": "#009e73"}
+BADGE_SYMBOLS = {"fault": "\u2715", "limit": "\u25b2", "note": "\u25cf", "ok": "\u2713"}
+BADGE_WORDS = {"fault": "fault", "limit": "limit", "note": "note", "ok": "no fault"}
+
+BADGE_STYLE = """\
+.probvae-badge {
+  display: inline-block; padding: .05em .6em; border-radius: 1em; color: #111;
+  font: 600 .85em/1.6 system-ui, "Segoe UI", Roboto, "DejaVu Sans", sans-serif; white-space: nowrap;
+}
+""" + "".join(f".probvae-badge-{kind} {{ background: {c}; }}\n" for kind, c in BADGE_COLOURS.items())
+
+# Text has the colour of the page and lines are half transparent. So an output fits light and dark themes
+# of JupyterLab, VS Code and the site, also where the theme differs from that of the operating system.
+STYLE = (
+    BADGE_STYLE
+    + """\
+.probvae { line-height: 1.5; max-width: 60rem; overflow-x: auto; }
+.probvae p { margin: .3em 0; }
+.probvae .probvae-quiet { opacity: .75; }
+.probvae table { border-collapse: collapse; margin: .4em 0; font-size: 1em; }
+.probvae table th, .probvae table td {
+  text-align: left; vertical-align: top; padding: .25em .9em .25em 0; white-space: normal;
+  border: 0; border-bottom: 1px solid rgba(128, 128, 128, .35); overflow-wrap: anywhere;
+  max-width: 45rem;
+}
+.probvae table th { font-weight: 600; }
+.probvae table .probvae-number { text-align: right; font-variant-numeric: tabular-nums; }
+.probvae details > summary { cursor: pointer; }
+.probvae math { font-size: 1.1em; }
+"""
+)
+
+
+def badge(kind: str, text: str = "") -> Markup:
+    """Return a coloured badge with a symbol and a word, for ``"fault"``, ``"limit"``, ``"note"``, ``"ok"``.
+
+    A page with badges needs ``BADGE_STYLE``. ``block`` adds it.
+
+    Args:
+        kind: the severity, which sets the colour and the symbol.
+        text: the text. By default the word for the kind.
+    """
+    return Markup('<span class="probvae-badge probvae-badge-{}">{} {}</span>').format(
+        kind, BADGE_SYMBOLS[kind], text or BADGE_WORDS[kind]
+    )
+
+
+def table(rows: Mapping[str, str] | Iterable[tuple[str, str]]) -> Markup:
+    """Return a table of two columns: a heading and its value in each row."""
+    pairs = rows.items() if isinstance(rows, Mapping) else rows
+    return Markup("<table>{}</table>").format(
+        Markup("").join(Markup("<tr><th>{}</th><td>{}</td></tr>").format(*pair) for pair in pairs)
+    )
+
+
+def columns(names: Iterable[str], rows: Iterable[Iterable[str]]) -> Markup:
+    """Return a table of numbers with a heading for each column."""
+    heads = Markup("").join(Markup('<th class="probvae-number">{}</th>').format(n) for n in names)
+    cell = Markup('<td class="probvae-number">{}</td>')
+    body = Markup("").join(
+        Markup("<tr>{}</tr>").format(Markup("").join(map(cell.format, row))) for row in rows
+    )
+    return Markup("<table><thead><tr>{}</tr></thead><tbody>{}</tbody></table>").format(heads, body)
+
+
+def details(summary: str, *content: str) -> Markup:
+    """Return content that opens with a click on its summary, without a script."""
+    return Markup("<details><summary>{}</summary>{}</details>").format(
+        summary, Markup("").join(content)
+    )
+
+
+def block(*content: str) -> str:
+    """Return a whole output: the pieces in one ``<div>`` with their style."""
+    div = Markup('<div class="probvae"><style>{}</style>{}</div>')
+    return str(div.format(Markup(STYLE), Markup("").join(content)))
