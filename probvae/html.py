@@ -8,8 +8,8 @@ from collections.abc import Iterable, Mapping
 
 from markupsafe import Markup
 
-# The palette of Okabe and Ito, which colour-blind readers can tell apart. Dark text has a contrast of at
-# least 5 to 1 on each, so that a badge needs no other colours on a dark page.
+# The palette of Okabe and Ito, which colour-blind readers can tell apart. Dark text has a contrast of
+# at least 5 to 1 on each, so that a badge needs no other colours on a dark page.
 BADGE_COLOURS = {"fault": "#d55e00", "limit": "#e69f00", "note": "#a9b8c6", "ok": "#009e73"}
 BADGE_SYMBOLS = {"fault": "\u2715", "limit": "\u25b2", "note": "\u25cf", "ok": "\u2713"}
 BADGE_WORDS = {"fault": "fault", "limit": "limit", "note": "note", "ok": "no fault"}
@@ -21,8 +21,8 @@ BADGE_STYLE = """\
 }
 """ + "".join(f".probvae-badge-{kind} {{ background: {c}; }}\n" for kind, c in BADGE_COLOURS.items())
 
-# Text has the colour of the page and lines are half transparent. So an output fits light and dark themes
-# of JupyterLab, VS Code and the site, also where the theme differs from that of the operating system.
+# Text has the colour of the page and lines are half transparent. So an output fits light and dark
+# themes of JupyterLab, VS Code and the site, also where the operating system has another theme.
 STYLE = (
     BADGE_STYLE
     + """\
@@ -44,12 +44,12 @@ STYLE = (
 
 
 def badge(kind: str, text: str = "") -> Markup:
-    """Return a coloured badge with a symbol and a word, for ``"fault"``, ``"limit"``, ``"note"``, ``"ok"``.
+    """Return a coloured badge with a symbol and a word.
 
     A page with badges needs ``BADGE_STYLE``. ``block`` adds it.
 
     Args:
-        kind: the severity, which sets the colour and the symbol.
+        kind: ``"fault"``, ``"limit"``, ``"note"`` or ``"ok"``. It sets the colour and the symbol.
         text: the text. By default the word for the kind.
     """
     return Markup('<span class="probvae-badge probvae-badge-{}">{} {}</span>').format(
