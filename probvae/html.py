@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from markupsafe import Markup
 
 # The palette of Okabe and Ito, which colour-blind readers can tell apart. Dark text has a contrast of
-# at least 5 to 1 on each, so that a badge needs no other colours on a dark page.
+# at least 4.5 to 1 on each, so that a badge needs no other colours on a dark page.
 BADGE_COLOURS = {"fault": "#d55e00", "limit": "#e69f00", "note": "#a9b8c6", "ok": "#009e73"}
 BADGE_SYMBOLS = {"fault": "\u2715", "limit": "\u25b2", "note": "\u25cf", "ok": "\u2713"}
 BADGE_WORDS = {"fault": "fault", "limit": "limit", "note": "note", "ok": "no fault"}

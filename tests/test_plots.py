@@ -191,6 +191,7 @@ def test_pseudo_inputs_without_any_name_the_prior(vector):
 
 def test_without_matplotlib_the_hint_says_what_to_install(vector, monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    monkeypatch.delitem(sys.modules, "probvae.plots.notebook_figure", raising=False)
     with pytest.raises(ImportError, match=r"pip install 'probvae\[plots\]'"):
         plots.curves(vector[0].history)
 

@@ -23,7 +23,7 @@ MAX_PANELS = 8  # vectors side by side
 def new_figure(*, height: float, width: float = WIDTH) -> Figure:
     """Return an empty matplotlib ``Figure`` without pyplot's global state. Sizes are in inches."""
     try:
-        figure_class = importlib.import_module("matplotlib.figure").Figure
+        figure_class = importlib.import_module("probvae.plots.notebook_figure").NotebookFigure
     except ImportError:
         raise ImportError(
             "figures need matplotlib, which is not installed: pip install 'probvae[plots]'."
