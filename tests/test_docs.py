@@ -11,7 +11,7 @@ import test_contracts as contracts
 from probvae import priors
 
 DOCS = Path(__file__).parent.parent / "docs"
-PAGE = DOCS / "extending.md"
+PAGE = DOCS / "how-to" / "write-your-own-part.md"
 BLOCKS = re.findall(r"```python\n(.*?)```", PAGE.read_text(), flags=re.DOTALL)
 PARTS = ("Laplace", "SharedScale", "LogNormal", "Residual")
 
@@ -58,7 +58,9 @@ def test_the_new_guide_serves_the_vamp_prior_and_the_decoder_passes_the_contract
 
 @pytest.mark.slow
 def test_the_page_on_diagnosis_runs(capsys):
-    (block,) = re.findall(r"```python\n(.*?)```", (DOCS / "diagnosis.md").read_text(), flags=re.DOTALL)
+    (block,) = re.findall(
+        r"```python\n(.*?)```", (DOCS / "explanation" / "diagnosis.md").read_text(), flags=re.DOTALL
+    )
     exec(compile(block, "diagnosis.md", "exec"), {})
     assert capsys.readouterr().out.startswith("Verdict: ")
 
@@ -68,7 +70,9 @@ def test_the_page_on_diagnosis_runs(capsys):
 def test_the_page_on_arviz_runs():
     pytest.importorskip("arviz_plots")
     pytest.importorskip("matplotlib").use("Agg")
-    (block,) = re.findall(r"```python\n(.*?)```", (DOCS / "arviz.md").read_text(), flags=re.DOTALL)
+    (block,) = re.findall(
+        r"```python\n(.*?)```", (DOCS / "how-to" / "arviz.md").read_text(), flags=re.DOTALL
+    )
     names = {}
     exec(compile(block, "arviz.md", "exec"), names)
     assert list(names["tree"]["observed_data"].data_vars) == names["names"]

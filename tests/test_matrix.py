@@ -3,7 +3,7 @@
     python -m pytest -m slow tests/test_matrix.py               # one in 5 joins; one in 90 trains
     PROBVAE_ALL_PAIRS=1 python -m pytest -n 2 -m slow tests/test_matrix.py   # every pair
 
-With all pairs, what fits is written to `docs/compatibility.md`; without, what is joined is held against
+With all pairs, what fits is written to `docs/explanation/compatibility.md`; without, what is joined is held against
 that page. Each prior, and each objective, meets every guide in `tests/test_contracts.py`.
 """
 
@@ -18,7 +18,7 @@ import registry
 from numpyro.infer import RenyiELBO, Trace_ELBO, TraceGraph_ELBO, TraceMeanField_ELBO
 from pairs import check_pair, default_objective, guide_of, joined, refuse, tiny
 
-PAGE = Path(__file__).parent.parent / "docs" / "compatibility.md"
+PAGE = Path(__file__).parent.parent / "docs" / "explanation" / "compatibility.md"
 ALL = os.environ.get("PROBVAE_ALL_PAIRS")
 TRAINS, JOINS = 90, 5  # one in so many, where not all pairs are asked for
 NUMPYRO = {

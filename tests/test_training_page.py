@@ -15,7 +15,7 @@ from test_checkpoints import SHAPE, TOLD, assert_same, at, real
 
 from probvae import VAE, fit, guides, likelihoods, nets
 
-PAGE = Path(__file__).parent.parent / "docs" / "training.md"
+PAGE = Path(__file__).parent.parent / "docs" / "how-to" / "training.md"
 BLOCKS = re.findall(r"```python\n(.*?)```", PAGE.read_text(), flags=re.DOTALL)
 
 

@@ -11,7 +11,7 @@ import pytest
 from threadpoolctl import threadpool_limits
 
 DOCS = Path(__file__).parent.parent / "docs"
-PAGE = (DOCS / "tutorial.md").read_text()
+PAGE = (DOCS / "tutorials" / "digits.md").read_text()
 BLOCKS = re.findall(r"```python\n(.*?)```", PAGE, flags=re.DOTALL)
 NUMBER = r"-?\d+(?:,\d{3})*(?:\.\d+)?"
 MOST = 400  # lines
@@ -28,7 +28,7 @@ def check(said, printed):
 
 
 def figures_shown():
-    return {Path(name).name for name in re.findall(r"!\[[^\]]+\]\(figures/([^)]+)\)", PAGE)}
+    return {Path(name).name for name in re.findall(r"!\[[^\]]+\]\(../figures/([^)]+)\)", PAGE)}
 
 
 @pytest.mark.slow
@@ -40,7 +40,7 @@ def test_the_tutorial_says_what_its_code_prints_and_shows_what_it_draws(tmp_path
         for block in BLOCKS:
             out = io.StringIO()
             with contextlib.redirect_stdout(out):
-                exec(compile(block, "tutorial.md", "exec"), names)
+                exec(compile(block, "digits.md", "exec"), names)
             said = re.findall(r"^#> (.*)$", block, flags=re.MULTILINE)
             printed = out.getvalue().splitlines()
             assert len(said) == len(printed), printed

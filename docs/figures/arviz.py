@@ -1,4 +1,4 @@
-"""Draw the pictures of docs/arviz.md: ``python docs/figures/arviz.py`` writes them beside this file."""
+"""Draw the pictures of docs/how-to/arviz.md beside this file: ``python docs/figures/arviz.py``."""
 
 from pathlib import Path
 

@@ -54,8 +54,8 @@ def to_datatree(
 ) -> DataTree:
     """Return draws of q(z|x), predictions and log densities as an ``xarray.DataTree`` for ArviZ.
 
-    You can pass the tree to ArviZ's functions as it is. ``docs/arviz.md`` lists these functions, and
-    those that have no meaning here. Groups:
+    You can pass the tree to ArviZ's functions as it is. ``docs/how-to/arviz.md`` lists these functions,
+    and those that have no meaning here. Groups:
 
     - ``posterior``: independent draws of the guide's sites, with dimensions ``chain``, ``draw``,
       ``datum``, ``latent``. Sites other than ``"z"`` have a dimension of their own, as ``y_latent``.

@@ -26,7 +26,7 @@ matplotlib.use("Agg")
 xarray = pytest.importorskip("xarray")
 
 KEY = jax.random.key(0)
-PAGE = (Path(__file__).parents[2] / "docs" / "arviz.md").read_text()
+PAGE = (Path(__file__).parents[2] / "docs" / "how-to" / "arviz.md").read_text()
 MODULES = {"arviz_plots": arviz_plots, "arviz_stats": arviz_stats}
 NAMED = (  # those that a user calls first
     "plot_dist", "plot_forest", "plot_trace", "plot_ppc_dist", "plot_ppc_pit", "plot_ppc_tstat",

@@ -25,7 +25,7 @@ from probvae.criticism.samples.coverage import Coverage
 from probvae.criticism.samples.marginal import Marginal
 from probvae.criticism.samples.predictive import Check, Predictive
 
-PAGE = Path(__file__).parents[2] / "docs" / "diagnosis.md"
+PAGE = Path(__file__).parents[2] / "docs" / "explanation" / "diagnosis.md"
 ONE = np.ones(20)
 
 

@@ -163,7 +163,7 @@ def find_wrong_likelihood(m: Measurements) -> Finding | None:
         "Choose the likelihood by the kind of data. Counts: likelihoods.NegativeBinomial(). Discrete "
         "levels: DiscretizedLogistic() or Categorical(...). Shares in (0, 1): Beta() or "
         "ContinuousBernoulli(). Values 0 and 1: Bernoulli(). Real numbers with outliers: StudentT(). "
-        "See docs/compatibility.md.",
+        "See docs/explanation/compatibility.md.",
     )
 
 

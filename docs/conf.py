@@ -1,0 +1,52 @@
+"""The site, built by ``python -m sphinx -W --keep-going docs site``.
+
+Its pages load nothing from the network. ``PROBVAE_DOCS_EXECUTE=off`` skips running the tutorials.
+"""
+
+import os
+import sys
+from pathlib import Path
+
+DOCS = Path(__file__).parent
+sys.path[:0] = [str(DOCS / "_ext"), str(DOCS.parent)]
+
+from probvae import __version__  # noqa: E402
+
+project = "ProbVAE"
+author = "The ProbVAE developers"
+project_copyright = author
+version = release = __version__
+
+extensions = [
+    "sphinx.ext.autodoc",
+    "sphinx.ext.napoleon",
+    "myst_nb",
+    "sphinx_design",
+    "sphinx_copybutton",
+    "mathml",
+    "families",
+]
+exclude_patterns = ["_ext", "_static", "figures/*.py", "**/.ipynb_checkpoints"]
+default_role = "py:obj"
+
+myst_enable_extensions = ["attrs_inline", "colon_fence", "deflist", "dollarmath"]
+myst_heading_anchors = 4
+
+nb_execution_mode = "off" if os.environ.get("PROBVAE_DOCS_EXECUTE") == "off" else "force"
+nb_execution_timeout = 300
+nb_execution_raise_on_error = True
+
+html_math_renderer = "mathml"
+html_theme = "pydata_sphinx_theme"
+html_title = "ProbVAE"
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
+html_show_sourcelink = False
+html_copy_source = False
+html_theme_options = {
+    "navbar_align": "left",
+    "show_prev_next": True,
+    "secondary_sidebar_items": ["page-toc"],
+    "footer_start": ["copyright"],
+    "footer_end": [],
+}
