@@ -1,12 +1,14 @@
 """What is called after every epoch: what it is given, and that nothing of it costs the fit."""
 
 import json
+import re
 import sys
 import types
 
 import numpy as np
 import pytest
 from test_checkpoints import assert_same, at, plain
+from tqdm import tqdm
 
 from probvae import callbacks, progress
 from probvae.training.callbacks import Epoch
@@ -141,9 +143,58 @@ def test_what_is_soon_done_says_nothing_in_a_log_file(capsys):
 
 
 @pytest.mark.parametrize(
-    ("tty", "module", "log"), [(True, "io", 0), (False, "io", 1), (False, "ipykernel.iostream", 0)]
+    ("tty", "module", "kind"),
+    [
+        (True, "io", tqdm),
+        (False, "io", progress.ProgressLines),
+        (False, "ipykernel.iostream", progress.NotebookLine),
+    ],
 )
-def test_a_terminal_and_a_notebook_have_a_bar(monkeypatch, tty, module, log):
+def test_terminals_notebooks_and_log_files_have_their_own_progress(monkeypatch, tty, module, kind):
     stream = type("Stream", (), {"isatty": lambda _: tty, "__module__": module})()
     monkeypatch.setattr(sys, "stderr", stream)
-    assert isinstance(progress.progress_bar(disable=True), progress.ProgressLines) is bool(log)
+    assert type(progress.progress_bar(disable=True)) is kind
+
+
+class Cell:
+    """The output of a notebook cell: one text per display, as a front end keeps them."""
+
+    def __init__(self, monkeypatch):
+        self.texts, self.changes = [], 0
+        stream = type("Stream", (), {"isatty": lambda _: False, "__module__": "ipykernel.iostream"})()
+        monkeypatch.setattr(sys, "stderr", stream)
+        monkeypatch.setitem(sys.modules, "IPython.display", self)
+
+    def display(self, content, *, raw, display_id):
+        assert raw
+        assert display_id
+        self.texts.append(content["text/plain"])
+        return self
+
+    def update(self, content, *, raw):
+        self.changes += 1
+        self.texts[-1] = content["text/plain"]
+
+
+def test_a_fit_leaves_one_line_in_a_notebook(monkeypatch):
+    cell = Cell(monkeypatch)
+    fitted = plain(epochs=3, progress=True)
+    (line,) = cell.texts
+    assert re.match(r"3 epochs, \d+\.\d s, validation ELBO", line)
+    assert f"{fitted.history.validation['elbo'][-1]:.2f}" in line
+    assert fitted.history.describe_kept_epoch() in line
+    plain(progress=False)
+    assert len(cell.texts) == 1
+
+
+def test_a_notebook_shows_a_bar_meanwhile_and_no_short_loops(monkeypatch):
+    cell = Cell(monkeypatch)
+    list(progress.progress_bar(range(3), unit="chunk", desc="reading x"))
+    assert cell.texts == []
+    now = iter(range(1000))
+    monkeypatch.setattr(progress, "time", types.SimpleNamespace(monotonic=lambda: next(now)))
+    texts = []
+    for _ in progress.progress_bar(range(3), unit="chunk", desc="reading x"):
+        texts += cell.texts[:1]
+    assert texts[0].startswith("reading x: chunk 1/3 |████████")
+    assert cell.texts == ["reading x: 3 chunks, 7.0 s"]
