@@ -1,4 +1,4 @@
-"""Progress in a terminal (tqdm's bar), in a notebook (a line that changes), and in a log file (lines)."""
+"""Progress: tqdm's bar in a terminal, a line that changes in a notebook, lines in a log file."""
 
 import importlib
 import sys
@@ -18,7 +18,7 @@ NOTEBOOK_FORMAT = "{unit} {n_fmt}/{total_fmt} |{bar:24}| {elapsed}<{remaining}{p
 
 
 def progress_bar(items: Iterable | None = None, **options: Any) -> "tqdm | ProgressLines":
-    """Return tqdm's bar, ``NotebookLine``, or ``ProgressLines`` if standard error is a file or a pipe."""
+    """Return ``NotebookLine``, tqdm's bar, or for a file or pipe as standard error ``ProgressLines``."""
     if type(sys.stderr).__module__.startswith("ipykernel"):
         return NotebookLine(items, **options)
     return (tqdm if sys.stderr.isatty() else ProgressLines)(items, **options)
