@@ -18,7 +18,7 @@ NOTEBOOK_FORMAT = "{unit} {n_fmt}/{total_fmt} |{bar:24}| {elapsed}<{remaining}{p
 
 
 def progress_bar(items: Iterable | None = None, **options: Any) -> "tqdm | ProgressLines":
-    """Return ``NotebookLine``, tqdm's bar, or for a file or pipe as standard error ``ProgressLines``."""
+    """Return ``NotebookLine``, tqdm's bar, or ``ProgressLines`` if standard error is a file or pipe."""
     if type(sys.stderr).__module__.startswith("ipykernel"):
         return NotebookLine(items, **options)
     return (tqdm if sys.stderr.isatty() else ProgressLines)(items, **options)
