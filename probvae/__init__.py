@@ -1,39 +1,108 @@
 """ProbVAE: variational autoencoders as NumPyro programs made of swappable parts."""
 
-from probvae import data, flows, guides, likelihoods, nets, objectives, priors
+from typing import TYPE_CHECKING
+
 from probvae._version import __version__ as __version__
-from probvae.criticism import Diagnosis, diagnose, to_datatree
-from probvae.evidence import Batch, BoundEstimate
-from probvae.fitted import (
-    DecoderPrior,
-    Fitted,
-    History,
-    Imputed,
-    Incident,
-    Samples,
-    Sweep,
-    latent_paths,
-    load,
-    point_weights,
-)
-from probvae.training import (
-    AbstractRecovery,
-    Checkpoints,
-    DataParallel,
-    EarlyStopping,
-    HalveRate,
-    LostProcessError,
-    MovingAverage,
-    NonFiniteLossError,
-    SkipBatch,
-    callbacks,
-    fit,
-    refit,
-    sweep,
-    transfer_params,
-)
-from probvae.vae import VAE
-from probvae.variant import Variant
+from probvae.lazy_names import lazy_names
+
+# JAX, NumPyro and Flax take two seconds to import. So a name is imported at its first use, and
+# `probvae --help` needs none of them. Both lists below have the same names: the first is for mypy and
+# for editors, the second for Python.
+if TYPE_CHECKING:
+    from probvae import criticism as criticism
+    from probvae import data, flows, guides, likelihoods, nets, objectives, priors
+    from probvae import distributions as distributions
+    from probvae import fitted as fitted
+    from probvae import interfaces as interfaces
+    from probvae import plots as plots
+    from probvae import runs as runs
+    from probvae import training as training
+    from probvae.criticism import Diagnosis, diagnose, to_datatree
+    from probvae.evidence import Batch, BoundEstimate
+    from probvae.fitted import (
+        DecoderPrior,
+        Fitted,
+        History,
+        Imputed,
+        Incident,
+        Samples,
+        Sweep,
+        latent_paths,
+        load,
+        point_weights,
+    )
+    from probvae.training import (
+        AbstractRecovery,
+        Checkpoints,
+        DataParallel,
+        EarlyStopping,
+        HalveRate,
+        LostProcessError,
+        MovingAverage,
+        NonFiniteLossError,
+        SkipBatch,
+        callbacks,
+        fit,
+        refit,
+        sweep,
+        transfer_params,
+    )
+    from probvae.vae import VAE
+    from probvae.variant import Variant
+else:
+    __getattr__, __dir__ = lazy_names(
+        __name__,
+        {
+            "criticism": ("Diagnosis", "diagnose", "to_datatree"),
+            "evidence": ("Batch", "BoundEstimate"),
+            "fitted": (
+                "DecoderPrior",
+                "Fitted",
+                "History",
+                "Imputed",
+                "Incident",
+                "Samples",
+                "Sweep",
+                "latent_paths",
+                "load",
+                "point_weights",
+            ),
+            "training": (
+                "AbstractRecovery",
+                "Checkpoints",
+                "DataParallel",
+                "EarlyStopping",
+                "HalveRate",
+                "LostProcessError",
+                "MovingAverage",
+                "NonFiniteLossError",
+                "SkipBatch",
+                "callbacks",
+                "fit",
+                "refit",
+                "sweep",
+                "transfer_params",
+            ),
+            "vae": ("VAE",),
+            "variant": ("Variant",),
+        },
+        submodules=(
+            "criticism",
+            "data",
+            "distributions",
+            "fitted",
+            "flows",
+            "guides",
+            "interfaces",
+            "likelihoods",
+            "nets",
+            "objectives",
+            "plots",
+            "priors",
+            "runs",
+            "training",
+        ),
+    )
 
 __all__ = [
     "AbstractRecovery",

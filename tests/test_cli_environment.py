@@ -232,13 +232,13 @@ def test_training_in_ascii_writes_its_folder_in_utf8(elsewhere, finished, name):
 def test_training_survives_a_terminal_that_goes_away(elsewhere, finished, writes):
     words = ["train", "modèle.py", "--data", str(finished / "bits.npz"), *FEW, "--out", "lost"]
     terminals = {"stdout": Terminal("utf-8", writes=writes), "stderr": Terminal("utf-8", writes=0)}
-    assert run_in(words, **terminals) == 1
+    assert run_in(words, **terminals) == 141
     assert {"report.html", "fitted.safetensors", "metrics.json"} <= set(os.listdir("lost"))
 
 
 def test_output_that_is_lost_is_a_failure(finished):
     stdout, stderr = Terminal("utf-8", writes=0), Terminal("utf-8")
-    assert run_in(["data"], stdout=stdout, stderr=stderr) == 1
+    assert run_in(["data"], stdout=stdout, stderr=stderr) == 141
     assert stderr.text() == ""  # a reader that has seen enough: `probvae data | head -1`
     stdout.error, stdout.writes = OSError(28, "No space left on device"), 0
     assert run_in(["data"], stdout=stdout, stderr=stderr) == 1

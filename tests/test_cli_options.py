@@ -2,6 +2,7 @@
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 
 from probvae import VAE, DataParallel, Fitted, History, Variant
@@ -10,7 +11,7 @@ from probvae.cli.model_options import model_arguments
 from probvae.cli.parser import parse_arguments
 from probvae.runs import Settings, load_model_file, training
 from probvae.runs.plan import resolve
-from probvae.runs.settings import check_settings
+from probvae.runs.settings_checks import check_settings
 
 MODEL = '''
 """A model of many arguments."""
@@ -164,9 +165,11 @@ def test_a_device_that_is_there_is_the_one_that_is_used(model, monkeypatch, tmp_
 def test_the_others_take_part_and_write_nothing(model, monkeypatch, tmp_path):
     asked = []
 
+    epochs = 3
+
     def fit(vae, train, **told):
         asked.append(told)
-        return Fitted(vae, {}, History({}, {}, {}))
+        return Fitted(vae, {}, History({}, {"loss": np.zeros(epochs)}, {}))
 
     monkeypatch.setattr(training, "fit", fit)
     monkeypatch.setattr(jax.distributed, "initialize", lambda *told, **_: asked.append(told))
@@ -174,6 +177,8 @@ def test_the_others_take_part_and_write_nothing(model, monkeypatch, tmp_path):
     before = sorted(tmp_path.rglob("*"))
     words = ["--coordinator", "host:1", "--processes", "2", "--process", "1", "--epochs", "3"]
     assert main(["train", model, *words]) == 0
+    epochs = 2  # Ctrl-C ended all processes after the second
+    assert main(["train", model, *words]) == 130
     assert asked[0] == ("host:1", 2, 1)
     assert (asked[1]["devices"], asked[1]["epochs"]) == (DataParallel(), 3)
     assert sorted(tmp_path.rglob("*")) == before

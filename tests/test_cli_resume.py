@@ -2,6 +2,7 @@
 
 import json
 import re
+import shlex
 import shutil
 import signal
 
@@ -35,7 +36,7 @@ def base(tmp_path_factory):
 def _short(monkeypatch):
     """Do without what comes after training: it compiles, and has its own tests."""
 
-    def report(run, metrics, say):
+    def report(run, metrics):
         path = run.folder / "report.html"
         path.write_text("report")
         return path
@@ -93,16 +94,20 @@ def test_ctrl_c_finishes_a_run_which_goes_on_later(base, whole, tmp_path, monkey
     run = tmp_path / "run"
     with monkeypatch.context() as patch:
         on_epoch(patch, 2, sent(signal.SIGINT))
-        assert train(base, run) == 0
+        assert train(base, run) == 130
     told = capsys.readouterr().out
     assert "fitted 2 epochs of 4, interrupted in" in told
     assert f"to continue training: probvae train --resume {run}" in told
     assert names(run) == FILES | {"checkpoints"}
-    assert main(["train", "--resume", str(run)]) == 0
+    assert train(base, run) == 1  # --out names the folder of that run
+    advised = re.search(r"To continue that run: probvae (.*?)\. ", capsys.readouterr().err).group(1)
+    assert main(shlex.split(advised)) == 0
     assert "resuming after epoch 2 of 4" in capsys.readouterr().out
     assert names(run) == names(whole) == FILES
     assert same(run, whole)
     before = held(run)
+    assert train(base, run) == 1
+    assert "--resume" not in capsys.readouterr().err
     assert main(["train", "--resume", str(run)]) == 0
     assert "is already complete. Nothing to do." in capsys.readouterr().out
     assert held(run) == before
@@ -258,7 +263,7 @@ def test_a_run_whose_optimizer_has_a_function_of_the_model_file_goes_on(base, tm
     ]
     with monkeypatch.context() as patch:
         on_epoch(patch, 2, sent(signal.SIGINT))
-        assert main(words) == 0
+        assert main(words) == 130
     assert main(["train", "--resume", str(run)]) == 0
     assert names(run) == FILES
 

@@ -96,9 +96,11 @@ def test_it_prints_protocol_table_best_and_where(swept):
     means = {}
     for row in rows:
         means.setdefault((row["beta"], row["learning_rate"]), []).append(row["validation_elbo"])
-    order = sorted(means, key=lambda told: -np.mean(means[told]))
+    assert list(means) == sorted(means)  # the file is in the order of the numbers, and so is the table
+    highest = max(means, key=lambda told: np.mean(means[told]))
     assert lines[4].split()[:4] == ["beta", "learning_rate", "trainings", "validation"]
-    for line, told in zip(lines[5:9], order, strict=True):
+    for line, told in zip(lines[5:9], sorted(means), strict=True):
+        assert line.endswith("highest mean") == (told == highest)
         beta, rate, count, mean, _, error = line.split()[:6]
         assert (float(beta), float(rate), count) == (*told, "2")
         assert float(mean) == pytest.approx(np.mean(means[told]), abs=6e-3)
@@ -164,7 +166,7 @@ def test_what_is_told_reaches_the_sweep(here, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr("probvae.runs.figures.can_draw", lambda: False)
     monkeypatch.chdir(here)
     words = ["--at-once", "5", "--epochs", "9", "--batch-size", "7", "--out", str(tmp_path / "run")]
-    assert main(["sweep", "tiny.py", "--data", "grey.npz", *SEEDS, *words]) == 0
+    assert main(["sweep", "tiny.py", "--data", "grey.npz", *SEEDS, *words]) == 130
     assert (given["at_once"], given["epochs"], given["batch_size"]) == (5, 9, 7)
     for key, seed in zip(given["rng_keys"], (3, 4), strict=True):
         assert key == runs.evaluation.derive_keys(seed).fit

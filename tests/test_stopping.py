@@ -15,7 +15,7 @@ from probvae.criticism.diagnosis.convergence import convergence
 from probvae.fitted.history import History, find_best_epoch
 from probvae.runs import Run, Settings
 from probvae.runs.plan import make_early_stopping, resolve
-from probvae.runs.settings import check_settings
+from probvae.runs.settings_checks import check_settings
 from probvae.runs.training_summary import summarize_training
 from probvae.training.early_stopping import resolve_keep_best
 

@@ -13,39 +13,41 @@ from probvae import data as sources
 from probvae import plots, runs
 from probvae.checks import check_positive_integer
 from probvae.cli.devices import select_devices
+from probvae.cli.exit_codes import INTERRUPTED, SUCCESS
 from probvae.cli.model_options import model_arguments
 from probvae.runs import Run, Settings, comparing, diagnosing, figures
 from probvae.runs import folder as files
 from probvae.runs.evaluation import derive_keys, describe_metrics, select_batch
-from probvae.runs.settings import check_seed
+from probvae.runs.settings_checks import check_seed
 from probvae.training import DataParallel
 
 MAX_RECONSTRUCTIONS, MAX_POINTS = 40, 12  # in a picture
 
 
-def train(arguments: Namespace) -> None:
+def train(arguments: Namespace) -> int:
     """Train a model file on data, or resume a run."""
     if arguments.process:  # not None, nor 0, the process that writes the run
-        _assist(arguments)
-        return
+        return SUCCESS if _assist(arguments) else INTERRUPTED
     options: dict[str, Any] = {"say": _say, "progress": True, "devices": select_devices(arguments)}
     if arguments.resume is not None:
-        runs.resume(arguments.resume, **_data_options(arguments), **options)
+        run = runs.resume(arguments.resume, **_data_options(arguments), **options)
     else:
-        runs.train(_settings(arguments), command=_command_line(arguments), **options)
+        run = runs.train(_settings(arguments), command=_command_line(arguments), **options)
+    # Ctrl-C ends a training early, and the run is still evaluated. The exit code tells the two apart, so
+    # that `probvae train ... && next` does not take half a training for a whole one.
+    return INTERRUPTED if files.list_checkpoints(run.folder) else SUCCESS
 
 
-def _assist(arguments: Namespace) -> None:
+def _assist(arguments: Namespace) -> bool:
     _say(f"process {arguments.process} of {arguments.processes}: process 0 writes the run")
     if arguments.resume is not None:
-        runs.assist_resumed(arguments.resume, **_data_options(arguments), devices=DataParallel())
-    else:
-        runs.assist(_settings(arguments), devices=DataParallel())
+        return runs.assist_resumed(arguments.resume, **_data_options(arguments), devices=DataParallel())
+    return runs.assist(_settings(arguments), devices=DataParallel())
 
 
-def sweep(arguments: Namespace) -> None:
+def sweep(arguments: Namespace) -> int:
     """Train a model file over seeds and numbers, and compare the trainings."""
-    runs.sweep(
+    result = runs.sweep(
         _settings(arguments),
         dict(arguments.over),
         num_seeds=arguments.seeds,
@@ -54,6 +56,7 @@ def sweep(arguments: Namespace) -> None:
         say=_say,
         progress=True,
     )
+    return INTERRUPTED if result.interrupted else SUCCESS
 
 
 def evaluate(arguments: Namespace) -> None:
@@ -131,6 +134,8 @@ def compare(arguments: Namespace) -> None:
         check_positive_integer(name, getattr(arguments, name))
     check_seed(arguments.seed)
     path = _picture_path(arguments.out)
+    if not figures.can_draw():
+        _say(f"note: there will be no picture: {figures.HINT}")
     opened = [runs.open_run(folder, **_data_options(arguments)) for folder in arguments.run_folders]
     key, particles = derive_keys(arguments.seed).evaluation, arguments.num_particles
     options = {"num_particles": particles, "max_test": arguments.max_test, "progress": True}
@@ -140,8 +145,6 @@ def compare(arguments: Namespace) -> None:
     _say(comparison)
     if figures.can_draw():
         _say(figures.save_figure(plots.comparison(comparison), path))
-    else:
-        _say(f"no picture: {figures.HINT}")
 
 
 def _picture_path(out: str | None) -> Path:

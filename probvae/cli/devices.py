@@ -1,6 +1,5 @@
-"""The devices and processes of a command: options, checks, and the setup of JAX."""
+"""The devices and processes of a command: the setup of JAX."""
 
-import argparse
 import atexit
 import os
 import sys
@@ -10,9 +9,9 @@ from contextlib import contextmanager
 
 import jax
 
+from probvae.cli.exit_codes import FAILED, INTERRUPTED, USAGE
 from probvae.training import DataParallel
 
-PLATFORMS = ("cpu", "gpu", "cuda", "rocm", "tpu")
 INSTALL = {
     "gpu": 'NVIDIA: pip install -U "jax[cuda13]"; AMD: pip install -U "jax[rocm7-local]"',
     "cuda": 'pip install -U "jax[cuda13]"',
@@ -20,41 +19,8 @@ INSTALL = {
     "tpu": 'pip install -U "jax[tpu]"',
     "cpu": "pip install -U jax",
 }
-TOGETHER = ("coordinator", "processes", "process")
-PLACE = ("device", "devices", *TOGETHER)
 HEARTBEAT = 20  # seconds without a sign of life after which a process counts as lost
 REPORT_TIME = 7 * 24 * 3600  # seconds that the others wait while the first evaluates and reports
-NOT_FOUND, FAILED, INTERRUPTED = 2, 1, 130
-
-
-def add_device(parser: argparse.ArgumentParser) -> None:
-    """Add the option for the device of a command."""
-    words = "device to compute on (default: a GPU or TPU if JAX finds one, else the CPU)"
-    parser.add_argument("--device", choices=PLATFORMS, help=words)
-
-
-def add_processes(parser: argparse.ArgumentParser) -> None:
-    """Add the options for training on several devices or in several processes."""
-    add = parser.add_argument
-    add("--devices", metavar="N|all", help="split each batch over N devices, or all (default: 1)")
-    words = "train in several processes: address of process 0, the same in all processes"
-    add("--coordinator", metavar="HOST:PORT", help=words)
-    add("--processes", type=int, metavar="N", help="number of processes, with this one")
-    add("--process", type=int, metavar="I", help="number of this process; process 0 writes the run")
-
-
-def check_processes(parser: argparse.ArgumentParser, arguments: Namespace) -> None:
-    """End with a usage error if the options for devices and processes contradict each other."""
-    present = [getattr(arguments, name) is not None for name in TOGETHER]
-    selects_devices = arguments.devices not in (None, "all")
-    if any(present) and not all(present):
-        parser.error("use --coordinator HOST:PORT, --processes N and --process I together")
-    if all(present) and not 0 <= arguments.process < arguments.processes:
-        parser.error(f"--process expects 0 to {arguments.processes - 1}; got {arguments.process}")
-    if all(present) and selects_devices:
-        parser.error("several processes always use all their devices: omit --devices")
-    if selects_devices and not arguments.devices.isdecimal():
-        parser.error(f"--devices expects a number, or all; got {arguments.devices}")
 
 
 @contextmanager
@@ -84,7 +50,7 @@ def _find_device(platform: str) -> jax.Device:
             "--device.",
             file=sys.stderr,
         )
-        raise SystemExit(NOT_FOUND) from None
+        raise SystemExit(USAGE) from None
 
 
 @contextmanager

@@ -7,33 +7,32 @@ import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from probvae.cli.devices import configure_jax
+from probvae.cli import exit_codes
 from probvae.cli.parser import parse_arguments
 from probvae.cli.terminal import lenient_output
-from probvae.runs import SweptError
 
 FAILURES = (ValueError, TypeError, OSError, ArithmeticError, ImportError, MemoryError, RuntimeError)
-FAILED, USAGE, INTERRUPTED, TERMINATED = 1, 2, 130, 143
 
 
 class TerminatedError(KeyboardInterrupt):
     """SIGTERM. Unlike Ctrl-C, it ends a run without an evaluation."""
 
-    code = TERMINATED
+    code = exit_codes.TERMINATED
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line.
 
     Characters that the terminal cannot show are escaped. If the output cannot be written any more (a
-    closed pipe, a full disk), the command runs to its end and returns 1.
+    closed pipe, a full disk), the command still runs to its end, since a training may depend on it.
 
     Args:
         argv: the arguments. By default those of the process.
 
     Returns:
         0 for success, 1 after an error (one paragraph on stderr), 2 for a sweep over a number that
-        cannot be swept, 130 after Ctrl-C, 143 after SIGTERM.
+        cannot be swept, 130 after Ctrl-C (also if `train` or `sweep` evaluated what it had by then),
+        141 if the reader of the output closed its pipe (no message), 143 after SIGTERM.
 
     Raises:
         SystemExit: 2 for a usage error or a missing device, 0 after ``--help``.
@@ -50,27 +49,32 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _report_lost(error: OSError | None) -> int:
     """Return the exit code of a successful command, and print a message if its output was lost."""
     if error is None:
-        return 0
-    if not isinstance(error, BrokenPipeError):  # a reader such as `head` closes the pipe early
-        message = f"the command is complete, but its output could not be written: {error.strerror}"
-        print(f"probvae: {message}", file=sys.stderr)
-    return FAILED
+        return exit_codes.SUCCESS
+    if isinstance(error, BrokenPipeError):  # a reader such as `head` closes the pipe early
+        return exit_codes.PIPE_CLOSED
+    message = f"the command is complete, but its output could not be written: {error.strerror}"
+    print(f"probvae: {message}", file=sys.stderr)
+    return exit_codes.FAILED
 
 
 def _run(argv: list[str]) -> int:
     try:
         arguments = parse_arguments(argv)
-        with _raise_on_sigterm(), configure_jax(arguments):
-            arguments.run(arguments)
+        with _raise_on_sigterm():
+            # Only now: `probvae --help` has ended before this line, without JAX.
+            from probvae.cli import commands
+            from probvae.cli.devices import configure_jax
+
+            with configure_jax(arguments):
+                return getattr(commands, arguments.command.replace("-", "_"))(arguments) or 0
     except KeyboardInterrupt as stop:
         print(f"\nprobvae: interrupted {stop}".rstrip(), file=sys.stderr)
-        return TERMINATED if isinstance(stop, TerminatedError) else INTERRUPTED
+        return getattr(stop, "code", exit_codes.INTERRUPTED)
     except FAILURES as error:
         if "--debug" in argv:
             traceback.print_exc()
         print(f"probvae: {_paragraph(error)}", file=sys.stderr)
-        return USAGE if isinstance(error, SweptError) else FAILED
-    return 0
+        return getattr(error, "exit_code", exit_codes.FAILED)
 
 
 @contextmanager

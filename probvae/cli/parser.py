@@ -1,18 +1,22 @@
-"""The commands and their options. The arguments of a model file are options of `train` and `sweep`."""
+"""The commands and their options. The arguments of a model file are options of `train` and `sweep`.
+
+Nothing here imports JAX unless there is a model file, so that `probvae --help` takes a moment.
+"""
 
 import argparse
 import difflib
 import math
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 import probvae
-from probvae.cli import commands
-from probvae.cli.devices import PLACE, add_device, add_processes, check_processes
-from probvae.cli.model_options import add_model_options
-from probvae.runs import ModelFile, Settings, load_model_file
-from probvae.runs.diagnosing import BUDGETS
-from probvae.runs.settings import BINARIZE, KEEP
+from probvae.cli.device_options import PLACE, add_device, add_processes, check_processes
+from probvae.runs.settings import BINARIZE, KEEP, Settings
 
+if TYPE_CHECKING:  # at run time only where there is a model file, since it needs JAX
+    from probvae.runs import ModelFile
+
+BUDGETS = ("quick", "usual", "thorough")
 DEFAULTS = Settings._field_defaults
 PATHS = ("model", "data", "data_dir", "out", "resume", "run_folder", "run_folders", "name", "prepare")
 MODEL_COMMANDS = ("train", "sweep")  # these have the arguments of a model file as options
@@ -24,7 +28,7 @@ OVER = (
 
 
 def parse_arguments(argv: Sequence[str]) -> argparse.Namespace:
-    """Return the parsed arguments. Their attribute ``run`` is the command's function.
+    """Return the parsed arguments.
 
     Raises:
         SystemExit: 2 for unknown or contradictory arguments. The message names similar options.
@@ -53,11 +57,15 @@ def _write_dashes(word: str) -> str:
     return name.replace("_", "-") + equals + value if word.startswith("--") else word
 
 
-def _find_model(argv: list[str]) -> ModelFile | None:
+def _find_model(argv: list[str]) -> "ModelFile | None":
     if not argv or argv[0] not in MODEL_COMMANDS:
         return None
     path = next((word for word in argv[1:] if word.endswith(".py")), None)
-    return None if path is None else load_model_file(path)
+    if path is None:
+        return None
+    from probvae.runs import load_model_file
+
+    return load_model_file(path)
 
 
 def _report_unknown(parser: argparse.ArgumentParser, unknown: list[str]) -> None:
@@ -101,20 +109,21 @@ def _check_sweep(parser: argparse.ArgumentParser, arguments: argparse.Namespace)
             parser.error(f"argument --over: {OVER}; got {name} twice. List all its numbers at once.")
 
 
-def _make_parser(command: list[str], file: ModelFile | None) -> tuple[argparse.ArgumentParser, dict]:
+def _make_parser(command: list[str], file: "ModelFile | None") -> tuple[argparse.ArgumentParser, dict]:
     parser = argparse.ArgumentParser("probvae", description=probvae.__doc__, allow_abbrev=False)
     parser.add_argument("--version", action="version", version=f"probvae {probvae.__version__}")
     subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     parsers: dict[str, argparse.ArgumentParser] = {}
-    for name, (run, summary, add_options) in COMMANDS.items():
+    for name, (summary, add_options) in COMMANDS.items():
         each = subparsers.add_parser(name, help=summary, description=summary, allow_abbrev=False)
-        each.set_defaults(run=run)
         add_options(each)
-        if run is not commands.data:
+        if name != "data":
             add_device(each)
         each.add_argument("--debug", action="store_true", help="show tracebacks")
         parsers[name] = each
     if file is not None:
+        from probvae.cli.model_options import add_model_options
+
         add_model_options(parsers[command[0]], file)
     return parser, parsers
 
@@ -211,7 +220,7 @@ def _add_compare(parser: argparse.ArgumentParser) -> None:
 def _add_diagnose(parser: argparse.ArgumentParser) -> None:
     _add_run_folder(parser)
     words = "number of data and draws (quick: up to a minute, thorough: half an hour or more)"
-    parser.add_argument("--budget", default="usual", choices=tuple(BUDGETS), help=words)
+    parser.add_argument("--budget", default="usual", choices=BUDGETS, help=words)
 
 
 def _add_data(parser: argparse.ArgumentParser) -> None:
@@ -226,16 +235,16 @@ def _add_data(parser: argparse.ArgumentParser) -> None:
     add("--skip-corrupt", action="store_true", help="skip corrupt files")
 
 
-COMMANDS: dict[str, tuple[Callable, str, Callable]] = {
-    "train": (commands.train, "Train a model file on data, and write a run's folder.", _add_train),
-    "sweep": (commands.sweep, "Train over seeds, weights and learning rates.", _add_sweep),
-    "evaluate": (commands.evaluate, "Print a run's test ELBO and log p(x).", _add_evaluate),
-    "sample": (commands.sample, "Draw from a run's model.", _add_sample),
-    "reconstruct": (commands.reconstruct, "Reconstruct a run's test data.", _add_reconstruct),
-    "interpolate": (commands.interpolate, "Interpolate between two test data.", _add_interpolate),
-    "compare": (commands.compare, "Compare runs by their log p(x).", _add_compare),
-    "diagnose": (commands.diagnose, "Check whether you can trust a run.", _add_diagnose),
-    "data": (commands.data, "List the known data sets, describe one, or prepare images.", _add_data),
+COMMANDS: dict[str, tuple[str, Callable[[argparse.ArgumentParser], None]]] = {
+    "train": ("Train a model file on data, and write a run's folder.", _add_train),
+    "sweep": ("Train over seeds, weights and learning rates.", _add_sweep),
+    "evaluate": ("Print a run's test ELBO and log p(x).", _add_evaluate),
+    "sample": ("Draw from a run's model.", _add_sample),
+    "reconstruct": ("Reconstruct a run's test data.", _add_reconstruct),
+    "interpolate": ("Interpolate between two test data.", _add_interpolate),
+    "compare": ("Compare runs by their log p(x).", _add_compare),
+    "diagnose": ("Check whether you can trust a run.", _add_diagnose),
+    "data": ("List the known data sets, describe one, or prepare images.", _add_data),
 }
 
 

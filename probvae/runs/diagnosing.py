@@ -76,6 +76,8 @@ def diagnose_run(run: Run, *, rng_key: RngKey, budget: Budget, say: Callable[[An
         ValueError: for fewer than 50 held-out data, or a model with a part that is not a density.
     """
     check_installed()
+    if not figures.can_draw():
+        say(f"note: there will be no figures: {figures.HINT}")
     vae, data = run.fitted.vae, run.data
     test = select_held_out(vae, data, say)
     train = select_batch(vae, data, "train", spread_rows(len(data.train), budget.num_local))
@@ -90,8 +92,6 @@ def diagnose_run(run: Run, *, rng_key: RngKey, budget: Budget, say: Callable[[An
         for each in draw_diagnosis_figures(diagnosis):
             path = figures.save_figure(each.figure, stem / f"{each.name}.png")
             pictures.append(report.Picture(each.name, each.caption, path.read_bytes()))
-    else:
-        say(f"no figures: {figures.HINT}")
     path = run.folder / files.REPORT
     if path.is_file():
         page = report.insert_diagnosis(path.read_text(encoding="utf-8"), diagnosis.verdict, pictures)

@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import shlex
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -91,10 +92,20 @@ def _make_numbered_folder(name: str, new_folders: list[Path]) -> Path:
 
 def _check_free(folder: Path) -> None:
     if folder.is_dir() and any(path.name != LOCK for path in folder.iterdir()):
+        resume = f"To continue that run: {resume_command(folder)}. " if _can_resume(folder) else ""
         raise FileExistsError(
             f"{folder} contains {describe_folder(folder)}; expected a folder that is new or empty. "
-            "Choose another --out, or omit it for a new folder in runs/."
+            f"{resume}Choose another --out, or omit it for a new folder in runs/."
         )
+
+
+def _can_resume(folder: Path) -> bool:
+    """Return whether a folder has a run, not a sweep, that was stopped before its end."""
+    try:
+        settings = read_json(folder / CONFIG).get("settings")  # a sweep has none
+    except (OSError, ValueError, AttributeError):
+        return False
+    return isinstance(settings, dict) and (folder / MODEL).is_file() and not is_complete(folder)
 
 
 @contextmanager
@@ -109,6 +120,16 @@ def _remove_unless_fitted(folder: Path) -> Iterator[None]:
             with suppress(OSError):  # it does not exist, or has other content
                 (folder / CHECKPOINTS).rmdir()
         raise
+
+
+def is_complete(folder: Path) -> bool:
+    """Return whether a run has nothing left to do: its training ended, and its report is written."""
+    return (folder / REPORT).exists() and not list_checkpoints(folder)
+
+
+def resume_command(folder: Path) -> str:
+    """Return the command that continues a run."""
+    return shlex.join(["probvae", "train", "--resume", str(folder)])
 
 
 def list_checkpoints(folder: Path) -> list[Path]:

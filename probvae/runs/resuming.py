@@ -20,7 +20,7 @@ from probvae.runs.run import (
     restore_argument,
 )
 from probvae.runs.settings import Settings
-from probvae.runs.training import complete_run, fit_plan
+from probvae.runs.training import assist_plan, complete_run
 from probvae.runs.training_summary import epochs_to_csv
 from probvae.training import DataParallel
 from probvae.training.checkpointing.lock import hold_lock
@@ -58,7 +58,7 @@ def resume(
     config = read_config(folder, needs=(files.CONFIG, files.MODEL))
     settings = _read_settings(folder, config, data, data_dir)
     with hold_lock(folder / files.LOCK):
-        if _is_complete(folder):
+        if files.is_complete(folder):
             run = open_run(folder, data=data, data_dir=data_dir)
             _check_results(run)
             # A run that was killed at its very end has left an empty folder of checkpoints.
@@ -86,7 +86,7 @@ def assist_resumed(
     data: str | os.PathLike | None = None,
     data_dir: str | None = None,
     devices: DataParallel,
-) -> None:
+) -> bool:
     """Take part, as a further process, in a run that the first process resumes.
 
     Args:
@@ -95,19 +95,19 @@ def assist_resumed(
         data_dir: folder of the known data sets, if it has moved.
         devices: those of all processes.
 
+    Returns:
+        whether the training reached its end. An interrupt (Ctrl-C) ends it early.
+
     Raises:
         FileNotFoundError: if the folder has no run.
         LostProcessError: if another process has ended.
     """
     folder = Path(directory)
     config = read_config(folder, needs=(files.CONFIG, files.MODEL))
-    if not _is_complete(folder):
-        plan = _resolve_copy(folder, config, _read_settings(folder, config, data, data_dir))
-        fit_plan(plan, None, devices=devices, progress=False)
-
-
-def _is_complete(folder: Path) -> bool:
-    return (folder / files.REPORT).exists() and not files.list_checkpoints(folder)
+    if files.is_complete(folder):
+        return True
+    plan = _resolve_copy(folder, config, _read_settings(folder, config, data, data_dir))
+    return assist_plan(plan, devices)
 
 
 def _read_settings(

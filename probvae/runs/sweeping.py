@@ -5,6 +5,7 @@ import io
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
+from itertools import product
 from math import prod
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -23,7 +24,8 @@ from probvae.runs import folder as files
 from probvae.runs.evaluation import derive_keys
 from probvae.runs.plan import RunPlan, resolve
 from probvae.runs.record import make_sweep_record
-from probvae.runs.settings import Settings, check_seed
+from probvae.runs.settings import Settings
+from probvae.runs.settings_checks import check_seed
 from probvae.training import sweep as train_sweep
 from probvae.training.sweeps.sweep import list_sweepable
 
@@ -35,6 +37,8 @@ Over = Mapping[str, Sequence[float]]
 
 class SweptError(ValueError):
     """A sweep over a number that cannot be swept. The message lists those that can."""
+
+    exit_code = 2  # of the command line, as for any option that is wrong
 
 
 def sweep(
@@ -84,6 +88,8 @@ def sweep(
     with files.new_folder(settings.out, name=name) as folder:
         for line in [*plan.describe(), *_describe_trainings(plan, over, seeds)]:
             say(line)
+        if not figures.can_draw():
+            say(f"note: there will be no picture: {figures.HINT}")
         files.write_json(folder / files.CONFIG, make_sweep_record(plan, over, seeds, command))
         files.write_text(folder / files.MODEL, plan.file.source)
         start = time.perf_counter()
@@ -197,21 +203,22 @@ def _write_results(folder: Path, result: Sweep, seeds: range, say: Callable[[str
     if figures.can_draw():
         path = folder / f"{Path(files.SWEEP).stem}.png"
         say(f"picture: {figures.save_figure(plots.sweep(result, names=seeds), path)}")
-    else:
-        say(f"no picture: {figures.HINT}")
     say(f"every training: {folder / files.SWEEP}; the best: {folder / files.BEST}")
 
 
 def sweep_to_csv(result: Sweep, seeds: Sequence[int]) -> str:
     """Return sweep.csv, a row per training with validation means in nats per datum.
 
-    They are those of the kept epoch, which counts from 1. It is 0 if no epoch was finite.
+    The rows are in the order of the swept numbers, then of the seeds. The means are those of the kept
+    epoch, which counts from 1. It is 0 if no epoch was finite.
     """
     columns, text = result.columns(), io.StringIO()  # each column of shape (seeds, *swept values)
     table = csv.writer(text, lineterminator="\n")
     means = [f"validation_{name}" for name in BOUNDS]
     table.writerow([*result.over, "seed", "epochs", "kept_epoch", *means])
-    for at in np.ndindex(result.shape):
+    for at in (
+        (seed, *numbers) for numbers in _sort_combinations(result) for seed in range(len(seeds))
+    ):
         epochs, epoch = int(columns["epochs"][at]), int(columns["kept_epoch"][at]) + 1
         bounds = [f"{columns[name][at]:.8g}" for name in BOUNDS]
         table.writerow([*_format_numbers(result, at[1:]), seeds[at[0]], epochs, epoch, *bounds])
@@ -224,15 +231,31 @@ class _Row(NamedTuple):
 
 
 def describe_combinations(result: Sweep) -> list[str]:
-    """Return a table with a line per combination of numbers, best first: means over its trainings."""
+    """Return a table with a line per combination, in the order of the numbers: means over trainings.
+
+    Of more than ``MAX_ROWS`` combinations, those with the highest mean ELBO are shown.
+    """
     columns = result.columns()
-    rows = [_make_row(result, columns, at) for at in np.ndindex(result.shape[1:])]
-    rows.sort(key=lambda row: -np.inf if np.isnan(row.elbo) else row.elbo, reverse=True)
+    rows = [_make_row(result, columns, at) for at in _sort_combinations(result)]
+    elbos = np.nan_to_num([row.elbo for row in rows], nan=-np.inf)
+    shown = sorted(np.argsort(-elbos, kind="stable")[:MAX_ROWS])
+    best = int(np.argmax(elbos)) if np.isfinite(elbos).any() else -1
+    marks = ["highest mean" if len(rows) > 1 and i == best else "" for i in shown]
     head = [*result.over, "trainings", "validation ELBO (nats)", "log-likelihood", "KL"]
-    table = [head, *(row.cells for row in rows[:MAX_ROWS])]
+    table = [head, *(rows[i].cells for i in shown)]
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
     lines = ["  ".join(map(str.rjust, cells, widths)) for cells in table]
-    return [*lines, *([f"and {len(rows) - MAX_ROWS} more"] if len(rows) > MAX_ROWS else [])]
+    lines = [f"{line}  {mark}".rstrip() for line, mark in zip(lines, ["", *marks], strict=True)]
+    if hidden := len(rows) - len(shown):
+        lines.append(f"and {hidden} more with a lower mean, all in {files.SWEEP}")
+    return lines
+
+
+def _sort_combinations(result: Sweep) -> list[tuple[int, ...]]:
+    """Return the index of every combination, in the order of its numbers."""
+    values = list(result.over.values())
+    at = np.ndindex(result.shape[1:])
+    return sorted(at, key=lambda at: [numbers[i] for numbers, i in zip(values, at, strict=True)])
 
 
 def _make_row(result: Sweep, columns: dict[str, np.ndarray], at: tuple) -> _Row:

@@ -1,6 +1,5 @@
 """The training of a run, from its settings to its report."""
 
-import shlex
 import shutil
 import time
 from collections.abc import Callable
@@ -57,8 +56,11 @@ def train(
         return complete_run(folder, config, plan, say, devices=devices, progress=progress)
 
 
-def assist(settings: Settings, *, devices: DataParallel) -> None:
+def assist(settings: Settings, *, devices: DataParallel) -> bool:
     """Take part, as a further process, in the training of a run that the first process writes.
+
+    Returns:
+        whether the training reached its end. An interrupt (Ctrl-C) ends it early.
 
     Args:
         settings: the settings of the run, the same as in the first process.
@@ -68,7 +70,13 @@ def assist(settings: Settings, *, devices: DataParallel) -> None:
         TypeError, ValueError: before training.
         LostProcessError: if another process has ended.
     """
-    fit_plan(resolve(settings), None, devices=devices, progress=False)
+    return assist_plan(resolve(settings), devices)
+
+
+def assist_plan(plan: RunPlan, devices: DataParallel) -> bool:
+    """Train as a further process. Return whether the training reached its end."""
+    fitted = fit_plan(plan, None, devices=devices, progress=False)
+    return _is_finished(plan, fitted.history)
 
 
 def complete_run(
@@ -81,6 +89,8 @@ def complete_run(
     progress: bool,
 ) -> Run:
     """Train a run from its start or its last checkpoint, evaluate it, and write its report."""
+    if not figures.can_draw():  # now, and not after hours of training
+        say(f"note: the report will have no figures: {figures.HINT}")
     first_epoch = files.last_checkpoint_epoch(folder)
     fitted, seconds = _train(folder, plan, devices=devices, progress=progress)
     finished = _is_finished(plan, fitted.history)
@@ -91,12 +101,13 @@ def complete_run(
         run = Run(folder, config, fitted, lambda: plan.query_data)
         say(summarize_training(run, seconds, interrupted=not finished))
         metrics = _evaluate_run(run, seconds, first_epoch, progress=progress)
-        path = _write_report(run, metrics, say)
+        path = _write_report(run, metrics)
     except KeyboardInterrupt as stop:
         raise type(stop)(f"after training: the fitted VAE is saved in {folder}") from None
     except Exception as error:  # a full disk, or a broken installation of matplotlib
         error.add_note(
-            f"(The training is complete and saved. To evaluate and report: {_resume_command(folder)})"
+            "(The training is complete and saved. To evaluate and report: "
+            f"{files.resume_command(folder)})"
         )
         raise
     for line in [*describe_metrics(metrics, len(plan.data.test)), f"report: {path}"]:
@@ -104,14 +115,14 @@ def complete_run(
     if finished:
         shutil.rmtree(folder / files.CHECKPOINTS, ignore_errors=True)
     else:
-        say(f"to continue training: {_resume_command(folder)}")
+        say(f"to continue training: {files.resume_command(folder)}")
     return run
 
 
 def _train(folder: Path, plan: RunPlan, **options: Any) -> tuple[Fitted, float]:
     """Fit the VAE, and tell in every error what is saved and how to continue."""
     start = time.perf_counter()
-    resume = f"To continue training: {_resume_command(folder)}"
+    resume = f"To continue training: {files.resume_command(folder)}"
     try:
         fitted = fit_plan(plan, folder, **options)
     except NonFiniteLossError as error:
@@ -156,10 +167,6 @@ def _is_finished(plan: RunPlan, history: History) -> bool:
     return stopped or history.num_epochs >= plan.epochs
 
 
-def _resume_command(folder: Path) -> str:
-    return shlex.join(["probvae", "train", "--resume", str(folder)])
-
-
 def _save_fitted(folder: Path, fitted: Fitted) -> None:
     files.remove_results(folder)
     fitted.save(folder / files.FITTED, overwrite=True)
@@ -185,14 +192,12 @@ def _evaluate_run(run: Run, seconds: float, first_epoch: int, *, progress: bool)
     return metrics
 
 
-def _write_report(run: Run, metrics: dict[str, Any], say: Callable[[str], Any]) -> Path:
+def _write_report(run: Run, metrics: dict[str, Any]) -> Path:
     pictures = []
     if figures.can_draw():
         (run.folder / files.FIGURES).mkdir()
         for each in figures.draw_run_figures(run, derive_keys(run.seed).figures):
             path = figures.save_figure(each.figure, run.folder / files.FIGURES / f"{each.name}.png")
             pictures.append(report.Picture(each.name, each.caption, path.read_bytes()))
-    else:
-        say(f"no figures: {figures.HINT}")
     page = report.render_report(run.config, metrics, pictures)
     return files.write_text(run.folder / files.REPORT, page)

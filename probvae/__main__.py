@@ -1,4 +1,4 @@
-"""The module that `python -m probvae.cli` runs, for when the script `probvae` is not on the path."""
+"""The module that `python -m probvae` runs: the program `probvae`, without a script on the path."""
 
 import sys
 
