@@ -33,8 +33,8 @@ def train(arguments: Namespace) -> int:
         run = runs.resume(arguments.resume, **_data_options(arguments), **options)
     else:
         run = runs.train(_settings(arguments), command=_command_line(arguments), **options)
-    # Ctrl-C ends a training early, and the run is still evaluated. The exit code tells the two apart, so
-    # that `probvae train ... && next` does not take half a training for a whole one.
+    # Ctrl-C ends a training early, and the run is still evaluated. The exit code shows it, so that
+    # `probvae train ... && next` does not take half a training for a whole one.
     return INTERRUPTED if files.list_checkpoints(run.folder) else SUCCESS
 
 

@@ -216,9 +216,8 @@ def sweep_to_csv(result: Sweep, seeds: Sequence[int]) -> str:
     table = csv.writer(text, lineterminator="\n")
     means = [f"validation_{name}" for name in BOUNDS]
     table.writerow([*result.over, "seed", "epochs", "kept_epoch", *means])
-    for at in (
-        (seed, *numbers) for numbers in _sort_combinations(result) for seed in range(len(seeds))
-    ):
+    for numbers, seed in product(_sort_combinations(result), range(len(seeds))):
+        at = (seed, *numbers)
         epochs, epoch = int(columns["epochs"][at]), int(columns["kept_epoch"][at]) + 1
         bounds = [f"{columns[name][at]:.8g}" for name in BOUNDS]
         table.writerow([*_format_numbers(result, at[1:]), seeds[at[0]], epochs, epoch, *bounds])
