@@ -38,6 +38,7 @@ myst_heading_anchors = 4
 # therefore builds with PROBVAE_DOCS_EXECUTE=off. A build to publish runs them and shows their outputs.
 nb_execution_mode = "off" if os.environ.get("PROBVAE_DOCS_EXECUTE") == "off" else "force"
 nb_execution_timeout = 300
+os.environ["PYTHONWARNINGS"] = "ignore:IProgress not found"  # of tqdm in a kernel without ipywidgets
 KNOWN = list_datasets()
 nb_execution_excludepatterns = [  # pages that read data that are not here
     f"tutorials/{page.name}"

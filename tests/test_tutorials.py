@@ -87,7 +87,8 @@ def test_the_check_of_the_form_sees_what_is_wrong():
 
 @pytest.mark.slow
 @pytest.mark.parametrize("page", PAGES, ids=PAGE_IDS)
-def test_a_tutorial_runs_without_an_error_or_a_warning_in_its_time(page):
+def test_a_tutorial_runs_without_an_error_or_a_warning_in_its_time(page, monkeypatch):
+    monkeypatch.setenv("PYTHONWARNINGS", "ignore:IProgress not found")  # tqdm, without ipywidgets
     text = page.read_text()
     if missing := missing_data(text):
         pytest.skip(f"needs data that are not in $PROBVAE_DATA: {', '.join(missing)}")
