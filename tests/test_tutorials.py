@@ -45,7 +45,9 @@ def missing_data(text):
 def faults(text):
     """Return what is wrong with the form of a page."""
     wrong = []
-    if not re.match(r"---\njupytext:\n.*format_name: myst\n.*kernelspec:\n.*name: python3\n---\n", text, re.S):
+    if not re.match(
+        r"---\njupytext:\n.*format_name: myst\n.*kernelspec:\n.*name: python3\n---\n", text, re.S
+    ):
         wrong.append("front matter")
     if not TIME.search(" ".join(text.replace("**", "").split())):
         wrong.append("time")
