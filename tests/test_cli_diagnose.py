@@ -51,7 +51,8 @@ def test_it_prints_the_verdict_and_keeps_it_twice_over(finished, monkeypatch, ca
     assert figures == {"unit_use.png", "tails.png", "gaps.png", "calibration.png", "predictions.png"}
     report = (run / "report.html").read_text()
     assert report.count(START) == report.count(END) == 1
-    assert report.count("data:image/png") == 5
+    assert report.count("<figure>") == 5
+    assert report.index("#finding-1") < report.index('class="numbers"')
     assert (run / "diagnosis.txt").read_text().startswith("Verdict: ")
 
 
@@ -101,10 +102,12 @@ def test_few_test_data_are_looked_at_together_with_the_validation_data(tests, lo
 
 
 def test_the_section_is_escaped_and_takes_the_place_of_an_earlier_one():
-    first = insert_diagnosis(render_report(CONFIG, METRICS, []), Verdict([FAULT]), [])
+    first = insert_diagnosis(
+        render_report(CONFIG, METRICS, [], command="probvae diagnose run"), Verdict([FAULT]), []
+    )
     assert "a &lt;name&gt;" in first
     assert "a <name>" not in first
-    assert first.index("<h2>Diagnosis</h2>") < first.index("<h2>Figures</h2>")
+    assert first.index('<h2 id="diagnosis">') < first.index("<h2>Figures</h2>")
     second = insert_diagnosis(first, Verdict([FAULT._replace(name="another")]), [])
     assert "another" in second
     assert "a &lt;name&gt;" not in second

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
+from probvae.plots.palette import BLUE, GREY, ORANGE, VERMILLION
 from probvae.typing import ArrayLike
 
 if TYPE_CHECKING:
@@ -16,7 +17,8 @@ else:  # matplotlib is optional, and the annotations below must exist without it
 WIDTH = 7.2  # inches
 Limits: TypeAlias = tuple[float, float]
 Groups: TypeAlias = dict[str, ArrayLike]
-BLUE, ORANGE, GREY = "#0b5fa5", "#d9730d", "#8a8f98"
+__all__ = ["BLUE", "GREY", "ORANGE", "is_image", "new_figure", "side_by_side", "tidy"]
+TILES_WIDTH = 5.6  # inches: narrower, so that the labels are large enough on a phone
 MAX_PANELS = 8  # vectors side by side
 
 
@@ -78,21 +80,22 @@ def _tiles(
 ) -> Figure:
     blocks = _blocks(arrays, columns)
     picture, middles = _mosaic(blocks, min(columns, len(blocks[0][0])), limits)
-    height = 0.76 * WIDTH * picture.shape[0] / picture.shape[1]
-    figure = new_figure(height=min(height, 10.0) + 0.75)
+    height = 0.76 * TILES_WIDTH * picture.shape[0] / picture.shape[1]
+    figure = new_figure(height=min(height, 10.0) + 0.75, width=TILES_WIDTH)
     axes = tidy(figure.add_subplot(), x=f"each column: {item}" if len(arrays) > 1 else f"each: {item}")
     figure.set_layout_engine("compressed")  # for axes with a fixed aspect ratio
     figure.suptitle(title, fontsize=10, x=0.01, ha="left")
-    image = axes.imshow(picture, cmap="gray", vmin=limits[0], vmax=limits[1])
+    # Without interpolation, an SVG holds the pixels as they are, which is small and sharp at any size.
+    image = axes.imshow(picture, cmap="gray", vmin=limits[0], vmax=limits[1], interpolation="none")
     axes.spines[:].set_visible(False)
     axes.set_yticks(middles, list(arrays) * len(blocks) if len(arrays) > 1 else [""] * len(middles))
     axes.set_xticks([])
-    axes.tick_params(length=0)
+    axes.tick_params(length=0, labelsize=10)
     if picture.ndim == 2:
         bar = figure.colorbar(image, ax=axes, fraction=0.03, pad=0.01)
-        bar.set_label("value of x", fontsize=8)
-        bar.ax.tick_params(labelsize=8)
-        bar.ax.locator_params(nbins=4)
+        bar.set_label("value of x", fontsize=9)
+        bar.ax.tick_params(labelsize=9)
+        bar.ax.locator_params(nbins=min(4, max(len(middles) // 2, 1)))
     return figure
 
 
@@ -106,7 +109,10 @@ def _blocks(arrays: dict[str, np.ndarray], columns: int) -> list[list[np.ndarray
 def _mosaic(
     blocks: list[list[np.ndarray]], columns: int, limits: Limits
 ) -> tuple[np.ndarray, list[float]]:
-    """Return one image of all blocks, grey or RGB in [0, 1], and the vertical middle of each row."""
+    """Return one image of all blocks, and the vertical middle of each row.
+
+    The image is grey, with masked gaps, or RGBA in [0, 1], with transparent gaps.
+    """
     height, width = blocks[0][0].shape[1:3]
     gap = max(height // 16, 1)
     strips: list[np.ndarray] = []
@@ -121,7 +127,8 @@ def _mosaic(
     if picture.ndim == 3:
         low, high = limits
         unit = (np.clip(picture, low, high) - low) / ((high - low) or 1.0)
-        return np.nan_to_num(unit, nan=1.0), middles
+        opaque = np.isfinite(picture).all(-1, keepdims=True)
+        return np.concatenate([np.where(opaque, unit, 1.0), opaque], axis=-1), middles
     return np.ma.masked_invalid(np.clip(picture, *limits)), middles
 
 
@@ -149,7 +156,7 @@ def _lines(arrays: dict[str, np.ndarray], title: str, item: str) -> Figure:
     panels = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).ravel()
     for axes, index in zip(panels, items, strict=False):
         tidy(axes)
-        for (name, group), colour in zip(arrays.items(), (GREY, ORANGE, BLUE), strict=False):
+        for (name, group), colour in zip(arrays.items(), (GREY, VERMILLION, BLUE), strict=False):
             _profile(axes, group[index].ravel(), name, colour)
     for axes in panels[len(items) :]:
         axes.set_visible(False)

@@ -3,7 +3,8 @@
 import numpy as np
 
 from probvae.criticism import Comparison
-from probvae.plots.canvas import BLUE, GREY, ORANGE, Axes, Figure, new_figure, tidy
+from probvae.plots.canvas import Axes, Figure, new_figure, tidy
+from probvae.plots.palette import BLUE, GREY, VERMILLION
 
 NUM_ERRORS = 2.0  # standard errors on each side
 
@@ -24,7 +25,7 @@ def comparison(result: Comparison) -> Figure:
     left, right = figure.subplots(1, 2, sharey=True)
     _forest(left, result.mean, result.standard_error / n, BLUE)
     tidy(left, title="log p(x) (higher is better)", x="nats per datum")
-    _forest(right, result.difference / n, result.difference_standard_error / n, ORANGE)
+    _forest(right, result.difference / n, result.difference_standard_error / n, VERMILLION)
     tidy(right, title="difference from the best, datum by datum", x="nats per datum")
     right.axvline(0.0, color=GREY, lw=1.0, zorder=0)
     left.set_yticks(range(len(result.names)), result.names)

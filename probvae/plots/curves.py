@@ -5,7 +5,8 @@ from typing import NamedTuple
 import numpy as np
 
 from probvae.fitted import History
-from probvae.plots.canvas import BLUE, ORANGE, Axes, Figure, new_figure, tidy
+from probvae.plots.canvas import Axes, Figure, new_figure, tidy
+from probvae.plots.palette import BLUE, VERMILLION
 
 
 class Panel(NamedTuple):
@@ -20,13 +21,13 @@ NATS = "nats per datum"
 DWARFED = 20  # the first epochs are off the scale if their range is this many times larger
 BOUNDS = (
     Panel("elbo", "ELBO (higher is better)", NATS),
-    Panel("log_likelihood", r"log-likelihood $E_q[\log p(x|z)]$", NATS),
-    Panel("kl", r"$KL(q(z|x)\,||\,p(z))$", NATS),
+    Panel("log_likelihood", "log-likelihood E_q[log p(x|z)]", NATS),
+    Panel("kl", "KL(q(z|x) || p(z))", NATS),
 )
 LOSS = Panel("loss", "loss (minimised)", "nats, scaled sum")
 SCALES = (
-    Panel("scale_x", r"mean scale of $p(x|z)$", "units of x"),
-    Panel("scale_z", r"mean scale of $q(z|x)$", "units of z"),
+    Panel("scale_x", "mean scale of p(x|z)", "units of x"),
+    Panel("scale_z", "mean scale of q(z|x)", "units of z"),
 )
 
 
@@ -44,9 +45,8 @@ def curves(history: History) -> Figure:
     bounds = (LOSS, *BOUNDS[1:]) if "elbo" not in record and "loss" in record else BOUNDS
     words = "training: mean over the epoch; validation: at its end"
     figure.suptitle(f"Curves ({words})", fontsize=10, x=0.01, ha="left")
-    for part, panels in zip(figure.subfigures(2, 1), (bounds, SCALES), strict=True):
-        for axes, panel in zip(part.subplots(1, len(panels)), panels, strict=True):
-            _panel(axes, panel, history)
+    for place, panel in enumerate((*bounds, *SCALES), start=1):  # two rows of three
+        _panel(figure.add_subplot(2, 3, place), panel, history)
     if figure.axes[0].lines:
         figure.axes[0].legend(fontsize=8, frameon=False, loc="best")
     return figure
@@ -54,15 +54,18 @@ def curves(history: History) -> Figure:
 
 def _panel(axes: Axes, panel: Panel, history: History) -> None:
     tidy(axes, title=panel.title, x="epoch", y=panel.unit)
-    records = (("training", history.train, BLUE), ("validation", history.validation, ORANGE))
+    records = (
+        ("training", history.train, {"color": BLUE, "ls": "-"}),
+        ("validation", history.validation, {"color": VERMILLION, "ls": "--"}),
+    )
     series = []
-    for name, record, colour in records:
+    for name, record, style in records:
         values = record.get(panel.name)
         if values is None or np.isnan(values).all():  # NaN: a distribution without a known scale
             continue
         series.append(values)
         epochs, marker = np.arange(1, len(values) + 1), "o" if len(values) < 5 else ""
-        axes.plot(epochs, values, color=colour, lw=1.4, marker=marker, label=name)
+        axes.plot(epochs, values, lw=1.4, marker=marker, label=name, **style)
     if not series:
         axes.text(
             0.5, 0.5, "not recorded, or not known", ha="center", transform=axes.transAxes, fontsize=9

@@ -5,10 +5,12 @@ from typing import NamedTuple
 import numpy as np
 
 from probvae.fitted import Fitted
-from probvae.plots.canvas import BLUE, WIDTH, Axes, Figure, new_figure, tidy
+from probvae.plots.canvas import Axes, Figure, new_figure, tidy
+from probvae.plots.palette import BLUE, GREY, marker_style
 from probvae.typing import ArrayLike
 
 MAX_CLASSES = 20  # more labels become a colour scale
+WIDTH = 5.6  # inches
 
 
 def latent_map(
@@ -18,7 +20,7 @@ def latent_map(
     *,
     context: ArrayLike | None = None,
 ) -> Figure:
-    """Draw the means of q(z|x) as a map, coloured by label.
+    """Draw the means of q(z|x) as a map. Each label has a colour, a marker, and its name in the map.
 
     With more than two latent units, the axes are the first two principal components of the means, and
     the title gives their share of the variance. With one unit, they are its mean and scale.
@@ -31,7 +33,7 @@ def latent_map(
     """
     q = fitted.encode(x, context)
     plane = _project(np.asarray(q.mean), np.asarray(q.variance) ** 0.5)
-    figure = new_figure(height=5.4, width=WIDTH)
+    figure = new_figure(height=4.8, width=WIDTH)
     title = f"Codes of {len(plane.points):,} data: {plane.title}"
     axes = tidy(figure.add_subplot(), title=title, x=plane.x, y=plane.y)
     if labels is None:
@@ -67,17 +69,31 @@ def _project(mean: np.ndarray, scale: np.ndarray) -> _Plane:
 
 
 def _color_points(figure: Figure, axes: Axes, points: np.ndarray, labels: np.ndarray) -> None:
-    from matplotlib import colormaps
-
     classes = np.unique(labels)
     if len(classes) > MAX_CLASSES and labels.dtype.kind in "biuf":
         dots = axes.scatter(*points.T, c=labels, s=12, cmap="viridis", alpha=0.8, linewidths=0)
         figure.colorbar(dots, ax=axes, shrink=0.8).set_label("label", fontsize=9)
         return
     for index, name in enumerate(classes[:MAX_CLASSES]):
-        colour = f"C{index}" if len(classes) <= 10 else colormaps["tab20"](index)
         rows = points[labels == name]
-        axes.scatter(*rows.T, s=14, color=colour, alpha=0.8, linewidths=0, label=str(name))
+        style = marker_style(index)
+        axes.scatter(*rows.T, s=14, alpha=0.7, linewidths=0, label=str(name), zorder=2, **style)
+        _write_name(axes, np.median(rows, axis=0), str(name))
     rest = points[~np.isin(labels, classes[:MAX_CLASSES])]
-    axes.scatter(*rest.T, s=8, color="0.7", linewidths=0)
-    figure.legend(title="label", loc="outside right upper", fontsize=8, frameon=False)
+    axes.scatter(*rest.T, s=8, color=GREY, linewidths=0, zorder=1)
+    figure.legend(
+        title="label",
+        loc="outside lower center",
+        fontsize=8,
+        frameon=False,
+        ncols=10,
+        handletextpad=0.2,
+    )
+
+
+def _write_name(axes: Axes, middle: np.ndarray, name: str) -> None:
+    """Write the name of a class in the middle of its dots, with a light edge around the letters."""
+    from matplotlib.patheffects import withStroke
+
+    text = axes.text(*middle, name, ha="center", va="center", weight="bold", fontsize=10, zorder=3)
+    text.set_path_effects([withStroke(linewidth=2.5, foreground="white")])

@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 
 from probvae.fitted import Sweep
-from probvae.plots.canvas import BLUE, GREY, ORANGE, WIDTH, Axes, Figure, new_figure, tidy
+from probvae.plots.canvas import WIDTH, Axes, Figure, new_figure, tidy
+from probvae.plots.palette import BLUE, CYCLE, QUIET, line_style
 
 DECADE = 10.0  # a range with at least this ratio has a logarithmic axis
 DWARFED = 20.0  # a low value is off the scale if it makes the range this many times larger
-COLOURS = (BLUE, ORANGE)  # of one or two lines
 MIN_GAP = 0.06  # of the axis: closer ticks would overlap
 
 
@@ -63,19 +63,24 @@ def _lines(axes: Axes, over: dict[str, tuple[float, ...]], elbo: np.ndarray) -> 
     order = np.argsort(over[first])
     x = np.asarray(over[first], float)[order]
     combinations = list(product(*(over[name] for name in others)))
-    colours = _colours(len(combinations))
-    for index, (values, colour) in enumerate(zip(combinations, colours, strict=True)):
+    for index, (values, style) in enumerate(zip(combinations, _styles(len(combinations)), strict=True)):
         y = elbo.reshape(*elbo.shape[:2], -1)[:, order, index]  # (keys, x)
         label = ", ".join(f"{name} = {value:g}" for name, value in zip(others, values, strict=True))
-        axes.plot(np.broadcast_to(x, y.shape).ravel(), y.ravel(), "o", color=colour, ms=4, alpha=0.6)
-        axes.plot(x, _finite_mean(y), color=colour, lw=1.6, label=label)
+        axes.plot(
+            np.broadcast_to(x, y.shape).ravel(), y.ravel(), "o", color=style["color"], ms=4, alpha=0.6
+        )
+        axes.plot(x, _finite_mean(y), lw=1.6, label=label, **style)
     _ticks(axes, x)
 
 
-def _colours(n: int) -> list[Any]:
+def _styles(n: int) -> list[dict[str, Any]]:
+    """Return a colour and a line style for each of n lines. Many lines have the colours of a scale."""
     from matplotlib import colormaps
 
-    return list(COLOURS[:n] if n <= len(COLOURS) else colormaps["viridis"](np.linspace(0.0, 0.85, n)))
+    if n <= len(CYCLE):
+        return [line_style(index) for index in range(n)]
+    scale = colormaps["viridis"](np.linspace(0.0, 0.85, n))
+    return [{**line_style(index), "color": colour} for index, colour in enumerate(scale)]
 
 
 def _finite_mean(y: np.ndarray) -> np.ndarray:
@@ -109,4 +114,4 @@ def _limit_scale(axes: Axes, elbo: np.ndarray) -> None:
     if missing := elbo.size - len(known):
         notes.append(f"{missing} not finite from the start")
     if notes:
-        axes.text(0.02, 0.03, "; ".join(notes), transform=axes.transAxes, fontsize=8, color=GREY)
+        axes.text(0.02, 0.03, "; ".join(notes), transform=axes.transAxes, fontsize=8, color=QUIET)

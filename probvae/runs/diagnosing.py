@@ -9,10 +9,11 @@ import jax
 import numpy as np
 
 from probvae import plots
-from probvae.criticism import Budget, Diagnosis, diagnose
+from probvae.criticism import ActiveUnits, Budget, Diagnosis, diagnose
 from probvae.criticism.diagnosis.budgets import QUICK, THOROUGH, USUAL
 from probvae.criticism.diagnosis.diagnose import MIN_DATA, spread_rows
 from probvae.criticism.diagnosis.diagnosis_tree import check_arviz
+from probvae.criticism.latents.active_units import ACTIVE
 from probvae.data import Data
 from probvae.evidence import Batch
 from probvae.runs import figures, report
@@ -27,26 +28,32 @@ SUFFIXES = (".nc", ".txt")
 NETCDF = ("h5netcdf", "netCDF4")  # the packages that can write the tree
 
 UNIT_USE = (
-    "A unit whose KL is near 0 and whose activity is below the line carries no information about x. A "
+    "A unit whose KL is near 0 and whose activity is in the band carries no information about x. A "
     "few are normal if the code is longer than necessary. All of them mean posterior collapse."
 )
 TAILS = (
     "Above the line, the importance-weighted log p(x) of a datum can be far below the true value. Do "
-    "not compare models by it."
+    "not compare models by it. A cross is a datum that the verdict counts, because its weights also "
+    "change log p(x)."
 )
 GAPS = (
     "log p(x) - ELBO, in two parts. The approximation gap comes from the guide's family: use a richer "
     "guide. The amortization gap comes from the encoder: use a larger encoder, or train longer. If "
-    "many scale ratios are far below 1, the guide is too narrow."
+    "the median of the scale ratios is in the band, the guide is too narrow."
 )
 CALIBRATION = (
-    "Each line is a unit of the code. Inside the band, the guide cannot be told from the posterior. A "
-    "line above 0 on the left and below 0 on the right means that the guide is too narrow. The "
-    "opposite means that it is too wide. A line on one side of 0 means that it is shifted."
+    "Left: each line is a unit of the code. Inside the band, the guide cannot be told from the "
+    "posterior. A line above 0 on the left and below 0 on the right means that the guide is too "
+    "narrow. The opposite means that it is too wide. A line on one side of 0 means that it is shifted. "
+    "Right: how large the difference is. The verdict counts the units outside of the box. With many "
+    "rows, a line can leave its band although the difference is too small to matter."
 )
 PREDICTIONS = (
-    "A bar outside the grey area is a property of the data that the model's draws do not have. A point "
-    "below the diagonal is an interval that is too narrow."
+    "Held-out data against draws of p(x|z), z ~ q(z|x). Left: if the curve leaves the band, the "
+    "likelihood is wrong for these data. Middle: if the last point and its error bar are below the "
+    "band, the intervals are too narrow. Right: properties of the data set, of which the largest can "
+    "show you what the draws lack. The verdict does not judge them, because with enough data every "
+    "model differs in some."
 )
 
 
@@ -86,12 +93,9 @@ def diagnose_run(run: Run, *, rng_key: RngKey, budget: Budget, say: Callable[[An
     stem = files.free_stem(run.folder, "diagnosis", suffixes=("", *SUFFIXES))
     say(files.write_text(Path(f"{stem}.txt"), f"{diagnosis}\n"))
     say(files.write(Path(f"{stem}.nc"), diagnosis.tree.to_netcdf))
-    pictures = []
+    pictures: list[report.Picture] = []
     if figures.can_draw():
-        stem.mkdir()
-        for each in draw_diagnosis_figures(diagnosis):
-            path = figures.save_figure(each.figure, stem / f"{each.name}.png")
-            pictures.append(report.Picture(each.name, each.caption, path.read_bytes()))
+        pictures = figures.save_pictures(draw_diagnosis_figures(diagnosis), stem)
     path = run.folder / files.REPORT
     if path.is_file():
         page = report.insert_diagnosis(path.read_text(encoding="utf-8"), diagnosis.verdict, pictures)
@@ -118,13 +122,26 @@ def draw_diagnosis_figures(diagnosis: Diagnosis) -> Iterator[figures.RunFigure]:
     """Yield a figure for each measurement of a diagnosis."""
     m = diagnosis.measurements
     if m.units is not None:
-        yield figures.RunFigure("unit_use", UNIT_USE, plots.unit_use(m.units))
+        yield _draw_unit_use(m.units)
     if m.pareto is not None:
         yield figures.RunFigure("tails", TAILS, plots.tails(m.pareto))
     if m.gap is not None:
         yield figures.RunFigure("gaps", GAPS, plots.gaps(m.gap, m.train_gap))
     if m.calibration is not None:
-        ranks = np.concatenate([site.pit for site in m.calibration.sites.values()], axis=1)
-        yield figures.RunFigure("calibration", CALIBRATION, plots.calibration(ranks))
+        yield figures.RunFigure("calibration", CALIBRATION, plots.calibration(m.calibration))
     if m.predictive is not None:
         yield figures.RunFigure("predictions", PREDICTIONS, plots.predictions(m.predictive))
+
+
+def _draw_unit_use(units: ActiveUnits) -> figures.RunFigure:
+    """Return the figure of the units, or a sentence about the only one."""
+    variance = np.concatenate(list(units.variance.values()))
+    if len(variance) > 1:
+        return figures.RunFigure("unit_use", UNIT_USE, plots.unit_use(units))
+    kl = sum(float(each.sum(axis=1).mean()) for each in units.kl.values())
+    sentence = (
+        f"The code has one unit. Its KL is {kl:.3g} nats per datum. The variance over data of its "
+        f"mean, E_q[z|x], is {variance[0]:.3g}. At {ACTIVE:g} or less, the unit would carry no "
+        "information about x."
+    )
+    return figures.RunFigure("unit_use", sentence, None)

@@ -1,7 +1,7 @@
 """The figures of a run, each with a caption on how to read it."""
 
 import importlib.util
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,13 +11,19 @@ import numpy as np
 from probvae import plots
 from probvae.data import Data
 from probvae.interfaces import AbstractDistributionGuide
+from probvae.plots import series
+from probvae.plots.canvas import is_image
 from probvae.runs import folder as files
+from probvae.runs.drawing import draw_panels
 from probvae.runs.evaluation import select_batch
+from probvae.runs.report import Picture
 from probvae.runs.run import Run
 from probvae.typing import RngKey
 
-NUM_IMAGES = 20  # test data that are drawn as they are
+NUM_IMAGES = 20  # test data that are drawn as images
+NUM_ROWS = 500  # test data, and draws, that are drawn in panels by column
 NUM_CODES = 2_000  # test data that are drawn as dots in latent space
+DPI = 200
 HINT = "matplotlib is not installed: pip install 'probvae[plots]'"
 
 CURVES = (
@@ -28,26 +34,39 @@ RECONSTRUCTIONS = (
     "Each test datum, next to its reconstruction from the code. Where they differ, p(x|z) treats the "
     "difference as noise."
 )
+RECONSTRUCTED_COLUMNS = (
+    "Each dot is a test datum. A column that the code holds has its dots near the dashed line, where "
+    "reconstruction and datum are equal. R\u00b2 is the share of the column's variance that the "
+    "reconstructions explain. p(x|z) treats the rest as noise."
+)
 SAMPLES = (
     "Each draw of the model, next to the mean of the p(x|z) that it comes from. Draws should look like "
     "the data, and be as varied."
+)
+SAMPLED_COLUMNS = (
+    "Bars are the distribution of the test data, and lines that of draws of the model. The two should "
+    "agree. The number is the distance of the two distribution functions, between 0 and 1."
+)
+SAMPLED_SERIES = (
+    "The band holds 90 % of the test data at each step, and the dashed lines hold 90 % of the draws of "
+    "the model. The two should agree. Single draws should have the shape of single data."
 )
 INTERPOLATION = (
     "Between two test data, in data space (one fades into the other) and in latent space (the points "
     "between the two codes, decoded). In latent space, each step should look like a datum."
 )
 LATENT_MAP = (
-    "Each dot is a test datum at the mean of its q(z|x). Colours show the labels, if there are any. "
+    "Each dot is a test datum at the mean of its q(z|x). Colour and shape show its label, if any. "
     "Training did not use them: if the classes lie apart, the VAE found them from x alone."
 )
 PSEUDO_INPUTS = (
-    "Each image is a learned point u of data space, and q(z|u) is one component of the prior. It need "
+    "Each one is a learned point u of data space, and q(z|u) is one component of the prior. It need "
     "not look like data, since only its code matters."
 )
 
 
 class RunFigure(NamedTuple):
-    """A figure, its name, and a caption on how to read it."""
+    """A figure, its name, and a caption on how to read it. The figure is None if a sentence will do."""
 
     name: str
     caption: str
@@ -62,10 +81,14 @@ def can_draw() -> bool:
 def draw_run_figures(run: Run, rng_key: RngKey) -> Iterator[RunFigure]:
     """Yield the figures of a run. The parts of its VAE decide which ones there are."""
     sample_key, code_key = jax.random.split(rng_key)
+    by_column = not (_shows_images(run) or _shows_series(run))
     yield RunFigure("curves", CURVES, plots.curves(run.fitted.history))
-    reconstructions = draw_reconstructions(run, NUM_IMAGES, code_key)
-    yield RunFigure("reconstructions", RECONSTRUCTIONS, reconstructions)
-    yield RunFigure("samples", SAMPLES, draw_samples(run, 2 * NUM_IMAGES, sample_key))
+    caption = RECONSTRUCTED_COLUMNS if by_column else RECONSTRUCTIONS
+    num = NUM_ROWS if by_column else NUM_IMAGES
+    yield RunFigure("reconstructions", caption, draw_reconstructions(run, num, code_key))
+    caption = SAMPLED_COLUMNS if by_column else SAMPLED_SERIES if _shows_series(run) else SAMPLES
+    num = 2 * NUM_IMAGES if _shows_images(run) else NUM_ROWS
+    yield RunFigure("samples", caption, draw_samples(run, num, sample_key))
     if has_mean_code(run):
         if not run.fitted.vae.context_shape:
             figure = draw_interpolation(run, *choose_endpoints(run.data))
@@ -74,6 +97,27 @@ def draw_run_figures(run: Run, rng_key: RngKey) -> Iterator[RunFigure]:
     if plots.data_space.PSEUDO_INPUTS in run.fitted.params:
         figure = plots.pseudo_inputs(run.fitted, limits=run.limits)
         yield RunFigure("pseudo_inputs", PSEUDO_INPUTS, figure)
+
+
+def save_pictures(drawn: Iterable[RunFigure], folder: Path) -> list[Picture]:
+    """Write each figure as a PNG file into a new folder, and return all as pictures of a report."""
+    folder.mkdir()
+    pictures = []
+    for name, caption, figure in drawn:
+        if figure is None:
+            pictures.append(Picture(name, caption))
+            continue
+        save_figure(figure, folder / f"{name}.png")
+        pictures.append(Picture(name, caption, draw_panels(figure, name)))
+    return pictures
+
+
+def _shows_series(run: Run) -> bool:
+    return series.is_series(run.fitted.vae.event_shape)
+
+
+def _shows_images(run: Run) -> bool:
+    return is_image(run.fitted.vae.event_shape) and not _shows_series(run)
 
 
 def has_mean_code(run: Run) -> bool:
@@ -97,7 +141,8 @@ def draw_reconstructions(run: Run, num: int, rng_key: RngKey) -> Any:
 def draw_samples(run: Run, num: int, rng_key: RngKey) -> Any:
     """Draw samples of the model. With a context, there is one for each of the first test data."""
     context = select_context(run, num)
-    return plots.samples(run.fitted, num, rng_key=rng_key, context=context, limits=run.limits)
+    x = None if _shows_images(run) else run.data.test
+    return plots.samples(run.fitted, num, rng_key=rng_key, x=x, context=context, limits=run.limits)
 
 
 def select_context(run: Run, num: int) -> np.ndarray | None:
@@ -127,4 +172,4 @@ def _draw_latent_map(run: Run) -> Any:
 
 def save_figure(figure: Any, path: Path) -> Path:
     """Write a figure as a PNG file."""
-    return files.write(path, lambda partial: figure.savefig(partial, dpi=150, format="png"))
+    return files.write(path, lambda partial: figure.savefig(partial, dpi=DPI, format="png"))

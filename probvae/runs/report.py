@@ -1,13 +1,18 @@
 """The report of a run: one HTML page with all its numbers and figures, which needs no network."""
 
-import base64
 import json
 import math
+import re
 from typing import Any, NamedTuple
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
 
+from probvae import html
 from probvae.criticism import Verdict
+from probvae.criticism.diagnosis.diagnose import MIN_DATA
+from probvae.plots.palette import DARK_VARIABLES, LIGHT_VARIABLES
+from probvae.runs.drawing import Drawing
 
 TITLES = {
     "curves": "Training",
@@ -23,6 +28,8 @@ TITLES = {
     "predictions": "Predictive checks",
 }
 START, END = "<!-- diagnosis -->", "<!-- end of diagnosis -->"
+VERDICT_START, VERDICT_END = "<!-- verdict -->", "<!-- end of verdict -->"
+HEAD = re.compile(r"<style>.*?</style>(\s*<script>.*?</script>)?", re.DOTALL)
 FIGURES_HEADING = "<h2>Figures</h2>"
 EXPLANATION = (
     "All numbers are in nats per datum, and higher is better. The standard error (\u00b1) is that of "
@@ -32,21 +39,19 @@ EXPLANATION = (
 
 
 class Picture(NamedTuple):
-    """A figure: its name, a caption on how to read it, and its PNG."""
+    """A figure of a report: its name, a caption on how to read it, and its drawing.
+
+    Without a drawing, the caption says in a sentence what there is to say.
+    """
 
     name: str
     caption: str
-    png: bytes
+    drawing: Drawing | None = None
 
     @property
     def title(self) -> str:
         """The title of the figure."""
         return TITLES.get(self.name, self.name.replace("_", " "))
-
-    @property
-    def base64(self) -> str:
-        """The PNG in base64, as a page embeds it."""
-        return base64.b64encode(self.png).decode()
 
 
 class _Card(NamedTuple):
@@ -59,7 +64,7 @@ class _Card(NamedTuple):
 
 def _environment() -> Environment:
     loader = PackageLoader("probvae.runs", "templates")
-    return Environment(
+    environment = Environment(
         loader=loader,
         autoescape=True,  # names and docstrings of a model file may hold any character
         undefined=StrictUndefined,
@@ -67,44 +72,90 @@ def _environment() -> Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
+    environment.globals["badge"] = html.badge
+    return environment
 
 
-def render_report(config: dict[str, Any], metrics: dict[str, Any], pictures: list[Picture]) -> str:
+def _render(template: str, **values: Any) -> Markup:
+    return Markup(_environment().get_template(template).render(**values))
+
+
+def _render_style() -> Markup:
+    colours = {"light": Markup(LIGHT_VARIABLES), "dark": Markup(DARK_VARIABLES)}
+    return _render("report.css", badges=Markup(html.BADGE_STYLE), **colours)
+
+
+def render_report(
+    config: dict[str, Any], metrics: dict[str, Any], pictures: list[Picture], *, command: str
+) -> str:
     """Return the report as HTML.
 
     Args:
         config: the content of config.json.
         metrics: the content of metrics.json.
         pictures: the figures.
+        command: the command that adds a diagnosis.
     """
-    return (
-        _environment()
-        .get_template("report.html")
-        .render(
-            config=config,
-            title=f"{config['model']['function']} on {config['data']['name']}",
-            cards=_make_cards(metrics, config["data"]["sizes"]["test"]),
-            explanations=_explain(metrics),
-            data=_describe_data(config["data"]),
-            pictures=pictures,
-            origin=_list_origin(config, metrics),
-        )
+    reason = _explain_no_diagnosis(config["data"]["sizes"], metrics)
+    page = _render(
+        "report.html",
+        config=config,
+        title=f"{config['model']['function']} on {config['data']['name']}",
+        style=_render_style(),
+        script=_render("report.js"),
+        verdict=_render_verdict(None, command=command, reason=reason),
+        cards=_make_cards(metrics, config["data"]["sizes"]["test"]),
+        explanations=_explain(metrics),
+        data=_describe_data(config["data"]),
+        pictures=pictures,
+        origin=_list_origin(config, metrics),
     )
+    return str(page)
 
 
 def insert_diagnosis(page: str, verdict: Verdict, pictures: list[Picture]) -> str:
-    """Return a report with the section of a diagnosis, which replaces that of an earlier one."""
+    """Return a report with its verdict at the top and the section of a diagnosis.
+
+    They replace those of an earlier diagnosis.
+    """
     summary, *_ = str(verdict).splitlines()
-    template = _environment().get_template("diagnosis.html")
-    content = template.render(summary=summary, verdict=verdict, pictures=pictures)
+    content = _render("diagnosis.html", summary=summary, verdict=verdict, pictures=pictures)
+    # The page may come from an earlier version of this package. So everything goes by comments and tags
+    # that never change. The style is that of this version, and fits the pages of all earlier ones.
+    head = f"<style>\n{_render_style()}</style>\n<script>\n{_render('report.js')}</script>"
+    page = HEAD.sub(lambda _: head, page, count=1)
+    banner = _render_verdict(verdict, summary=summary)
+    page = _replace_part(page, banner, VERDICT_START, VERDICT_END, after="</h1>\n")
     section = f"{START}\n{content}{END}\n"
-    # The page may come from an earlier version of this package. So the section goes by two comments and
-    # one heading, which never change, and the rest of the page stays as it is.
-    before, marker, after = page.partition(START)
+    before = FIGURES_HEADING if FIGURES_HEADING in page else "</body>"
+    return _replace_part(page, section, START, END, before=before)
+
+
+def _render_verdict(verdict: Verdict | None, **values: Any) -> Markup:
+    content = _render("verdict.html", verdict=verdict, **values)
+    return Markup(f"{VERDICT_START}\n{content}{VERDICT_END}\n")
+
+
+def _replace_part(
+    page: str, part: str, start: str, end: str, *, before: str = "", after: str = ""
+) -> str:
+    """Replace what lies between two comments. Without them, put the part at the place of a tag."""
+    part = str(part)  # added to ``Markup``, the page would be escaped
+    head, marker, tail = page.partition(start)
     if marker:
-        return before + section + after.partition(f"{END}\n")[2]
-    place = FIGURES_HEADING if FIGURES_HEADING in page else "</body>"
-    return page.replace(place, f"{section}{place}", 1)
+        return head + part + tail.partition(f"{end}\n")[2]
+    place = before or after
+    return page.replace(place, f"{after}{part}{before}", 1)
+
+
+def _explain_no_diagnosis(sizes: dict[str, int], metrics: dict[str, Any]) -> str:
+    """Return why a run cannot be diagnosed, or an empty text."""
+    if reason := metrics.get("no_log_prob"):
+        return reason
+    held_out = sizes["test"] + sizes.get("valid", 0)
+    if held_out < MIN_DATA:
+        return f"A diagnosis needs at least {MIN_DATA} held-out data. This run has {held_out}."
+    return ""
 
 
 def _make_cards(metrics: dict[str, Any], num_test: int) -> list[_Card]:

@@ -1,5 +1,6 @@
 """The training of a run, from its settings to its report."""
 
+import shlex
 import shutil
 import time
 from collections.abc import Callable
@@ -193,11 +194,10 @@ def _evaluate_run(run: Run, seconds: float, first_epoch: int, *, progress: bool)
 
 
 def _write_report(run: Run, metrics: dict[str, Any]) -> Path:
-    pictures = []
+    pictures: list[report.Picture] = []
     if figures.can_draw():
-        (run.folder / files.FIGURES).mkdir()
-        for each in figures.draw_run_figures(run, derive_keys(run.seed).figures):
-            path = figures.save_figure(each.figure, run.folder / files.FIGURES / f"{each.name}.png")
-            pictures.append(report.Picture(each.name, each.caption, path.read_bytes()))
-    page = report.render_report(run.config, metrics, pictures)
+        drawn = figures.draw_run_figures(run, derive_keys(run.seed).figures)
+        pictures = figures.save_pictures(drawn, run.folder / files.FIGURES)
+    command = shlex.join(["probvae", "diagnose", str(run.folder)])
+    page = report.render_report(run.config, metrics, pictures, command=command)
     return files.write_text(run.folder / files.REPORT, page)

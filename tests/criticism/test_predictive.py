@@ -300,11 +300,11 @@ def test_each_block_is_checked_as_a_data_set_of_its_own():
     of_block = numbers["posterior_blocks_rest.b_statistics_mean_tail_share"]
     assert of_block == checks.posterior.blocks["rest.b"].statistics["mean"].tail_share
     assert list(flatten_numbers({"blocks": {"income/year": 1.0}})) == ["blocks_income_year"]
-    left, right = plots.predictions(checks).axes
-    shown = [label.get_text() for label in left.get_yticklabels()]
+    curves, _, statistics = plots.predictions(checks).axes
+    assert len(curves.lines) == 1 + 3  # 0, and a curve for each block
+    shown = [label.get_text() for label in statistics.get_yticklabels()]
     assert shown[:2] == ["a: mean", "a: standard deviation"]
     assert len(shown) == 3 * 6
-    assert len(right.lines) == 1 + 2 * (1 + 3)  # the diagonal, and each kind's whole and blocks
     options["statistics"] = {}
     hidden = predictive_checks(model, Batch(x, mask=mask), **options).prior
     assert list(hidden.blocks) == ["rest.b", "rest.c"]  # nothing is known of the first

@@ -1,9 +1,12 @@
 """Rules that find faults and limits of the guide q(z|x), in the form of those in ``rules``."""
 
+from typing import NamedTuple
+
 import numpy as np
 
 from probvae.criticism.diagnosis.measurements import Measurements
 from probvae.criticism.diagnosis.verdict import Finding, Kind
+from probvae.criticism.posterior.calibration import Calibration
 from probvae.criticism.posterior.pareto import EFFECT
 
 NARROW = 0.5  # of the best local guide's scale
@@ -138,15 +141,43 @@ def find_approximation_gap(m: Measurements) -> Finding | None:
     )
 
 
+class UnitCalibration(NamedTuple):
+    """The calibration of all units, site after site: what the verdict judges, ``(units,)`` each.
+
+    ``shift`` and ``log_spread``, the logarithm of ``spread``, are those of ``Calibration``. A unit is
+    miscalibrated if one of them is more than ``tolerance`` from 0.
+    """
+
+    names: list[str]
+    shift: np.ndarray
+    log_spread: np.ndarray
+    tolerance: float
+
+    @property
+    def is_miscalibrated(self) -> np.ndarray:
+        """Whether each unit is outside the tolerance."""
+        return (np.abs(self.shift) > self.tolerance) | (np.abs(self.log_spread) > self.tolerance)
+
+
+def judge_units(calibration: Calibration) -> UnitCalibration:
+    """Return the shift and spread of each unit, with the tolerance of the verdict."""
+    sites = calibration.sites
+    shift, spread = (
+        np.concatenate([getattr(site, field) for site in sites.values()])
+        for field in ("shift", "spread")
+    )
+    names = [f"{name}[{unit}]" for name, site in sites.items() for unit in range(len(site.shift))]
+    tolerance = CALIBRATED + 2 / np.sqrt(calibration.num_data)  # two standard errors of the shift
+    return UnitCalibration(names, shift, np.log(np.maximum(spread, 1e-3)), float(tolerance))
+
+
 def find_miscalibration(m: Measurements) -> Finding | None:
     """Find units whose true codes, in simulated data, are not distributed as draws of q(z|x)."""
     if m.calibration is None:
         return None
-    sites = m.calibration.sites.values()
-    shift, spread = (np.concatenate([getattr(s, f) for s in sites]) for f in ("shift", "spread"))
-    tolerance = CALIBRATED + 2 / np.sqrt(m.calibration.num_data)  # two standard errors of the shift
-    log_spread = np.abs(np.log(np.maximum(spread, 1e-3)))
-    miscalibrated = (np.abs(shift) > tolerance) | (log_spread > tolerance)
+    units = judge_units(m.calibration)
+    shift, spread, miscalibrated = units.shift, np.exp(units.log_spread), units.is_miscalibrated
+    log_spread = np.abs(units.log_spread)
     if not miscalibrated.any():
         return None
     return Finding(

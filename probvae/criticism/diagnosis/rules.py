@@ -10,6 +10,7 @@ import numpy as np
 
 from probvae.criticism.diagnosis.measurements import Measurements
 from probvae.criticism.diagnosis.verdict import Finding, Kind
+from probvae.criticism.samples.coverage import Coverage
 from probvae.criticism.samples.predictive import Check, Predictive
 
 RESPONSE = 1e-6  # of the data's scale: the rounding error of float32
@@ -145,7 +146,7 @@ def find_wrong_likelihood(m: Measurements) -> Finding | None:
     """Find draws of the model whose entries are distributed differently from those of the data."""
     if m.predictive is None:
         return None
-    blocks = _blocks(m.predictive.posterior)
+    blocks = select_blocks(m.predictive.posterior)
     name = max(blocks, key=lambda block: blocks[block].marginal.distance)
     marginal = blocks[name].marginal
     if marginal.distance <= MARGINAL:
@@ -171,10 +172,10 @@ def find_narrow_predictions(m: Measurements) -> Finding | None:
     """Find predictive intervals that contain fewer held-out entries than their nominal level."""
     if m.predictive is None or find_wrong_likelihood(m):
         return None
-    coverages = {name: block.coverage for name, block in _blocks(m.predictive.posterior).items()}
-    upper = {name: float(c.share[-1] + 2 * c.standard_error[-1]) for name, c in coverages.items()}
+    blocks = select_blocks(m.predictive.posterior)
+    upper = {name: bound_coverage(block.coverage) for name, block in blocks.items()}
     name = min(upper, key=lambda block: upper[block])
-    cover = coverages[name]
+    cover = blocks[name].coverage
     share, error, level = (float(a[-1]) for a in (cover.share, cover.standard_error, cover.levels))
     if not upper[name] < level - COVERAGE:
         return None
@@ -273,9 +274,14 @@ def _nats_threshold(m: Measurements) -> float:
     return max(RISE, RISE_SHARE * abs(m.elbo.mean))
 
 
-def _blocks(checks: Predictive) -> Mapping[str, Predictive]:
+def select_blocks(checks: Predictive) -> Mapping[str, Predictive]:
     """Return the checks of each block of a ``Joint``, or those of all of x under the name ""."""
     return checks.blocks or {"": checks}
+
+
+def bound_coverage(coverage: Coverage) -> float:
+    """Return the upper end of the share of entries inside their widest intervals: two errors above."""
+    return float(coverage.share[-1] + 2 * coverage.standard_error[-1])
 
 
 def _name_entries(block: str) -> str:

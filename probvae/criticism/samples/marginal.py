@@ -7,6 +7,7 @@ import numpy as np
 from probvae.criticism.short_repr import short_repr
 
 MAX_POINTS = 4096  # distinct values of a sample, beyond which neighbours are grouped
+CURVE_POINTS = 200
 ROUNDING = 2 * np.finfo(np.float32).eps  # relative difference of a level that is computed twice
 
 
@@ -18,11 +19,16 @@ class Marginal(NamedTuple):
     replicates together. ``replicates`` ``(r,)`` holds the distance of each replicate from the data and
     all other replicates. ``tail_share`` is (1 + #{replicates at least as far}) / (r + 1), an exact
     rank. For a ``Joint``, each distance is the largest over its blocks.
+
+    ``curve`` ``(points, 2)`` shows where the two differ: G(t), the share of replicated entries up to a
+    value t, and F(t) - G(t). Its largest absolute value is ``distance``. A ``Joint`` has one curve for
+    each block and none for the whole.
     """
 
     distance: float
     replicates: np.ndarray
     tail_share: float
+    curve: np.ndarray | None = None
 
 
 class Atoms(NamedTuple):
@@ -84,6 +90,30 @@ def _distance(counts: np.ndarray, below: np.ndarray, up_to: np.ndarray, total: f
     before = own - counts
     just_below = np.abs(before / size - (below - before) / (total - size))
     return float(max(at.max(), just_below.max()))
+
+
+def measure_curve(samples: list[Atoms]) -> np.ndarray:
+    """Return G(t) and F(t) - G(t) of the first sample, F, against all others pooled, ``(points, 2)``.
+
+    There is a point at, and one just below, each of at most ``CURVE_POINTS`` values of the first
+    sample. The value with the largest difference is one of them.
+    """
+    first, rest = samples[0], samples[1:]
+    values = np.concatenate([each.values for each in rest])
+    counts = np.concatenate([each.counts for each in rest])
+    order = np.argsort(values, kind="stable")
+    up_to = np.concatenate([[0], np.cumsum(counts[order])]) / counts.sum()
+    own = np.concatenate([[0], np.cumsum(first.counts)]) / first.counts.sum()
+    below, at = (
+        up_to[np.searchsorted(values[order], first.values, side=side)] for side in ("left", "right")
+    )
+    pairs = np.stack(  # (values, just below and at, 2)
+        [np.stack([below, own[:-1] - below], axis=-1), np.stack([at, own[1:] - at], axis=-1)], axis=1
+    )
+    worst = int(np.abs(pairs[:, :, 1]).max(axis=1).argmax())
+    spread = np.linspace(0, len(pairs) - 1, min(CURVE_POINTS, len(pairs))).astype(int)
+    curve = pairs[np.union1d(spread, [worst])].reshape(-1, 2)
+    return np.concatenate([[[0.0, 0.0]], curve, [[1.0, 0.0]]])
 
 
 def rank_distances(distance: np.ndarray) -> Marginal:

@@ -224,7 +224,9 @@ class _Kind:
             distances.append(marginal.measure_distances(part.atoms))
             blocks[name] = Predictive(
                 part.statistics.checks(),
-                marginal.rank_distances(distances[-1]),
+                marginal.rank_distances(distances[-1])._replace(
+                    curve=marginal.measure_curve(part.atoms)
+                ),
                 measure_coverage(own, part.mask, levels),
             )
         if not self.has_blocks:
