@@ -26,10 +26,23 @@ extensions = [
     "sphinx_design",
     "sphinx_copybutton",
     "mathml",
+    "docstrings",
     "families",
 ]
 exclude_patterns = ["_ext", "_static", "figures/*.py", "**/.ipynb_checkpoints"]
 default_role = "py:obj"
+
+autodoc_inherit_docstrings = False
+napoleon_numpy_docstring = False
+napoleon_use_ivar = True
+napoleon_use_rtype = False
+napoleon_preprocess_types = False
+add_module_names = False
+python_maximum_signature_line_length = 72
+toc_object_entries_show_parents = "hide"
+copybutton_prompt_text = r">>> |\.\.\. |\$ "
+copybutton_prompt_is_regexp = True
+copybutton_exclude = ".linenos, .gp, .go"
 
 myst_enable_extensions = ["attrs_inline", "colon_fence", "deflist", "dollarmath"]
 myst_heading_anchors = 4
@@ -52,13 +65,15 @@ html_math_renderer = "mathml"
 html_theme = "pydata_sphinx_theme"
 html_title = "ProbVAE"
 html_static_path = ["_static"]
+html_extra_path = ["llms.txt"]
 html_css_files = ["site.css"]
 html_show_sourcelink = False
 html_copy_source = False
 html_theme_options = {
     "navbar_align": "left",
+    "header_links_before_dropdown": 8,
     "show_prev_next": True,
-    "secondary_sidebar_items": ["page-toc"],
+    "secondary_sidebar_items": {"**": ["page-toc"], "index": []},
     "footer_start": ["copyright"],
     "footer_end": [],
 }

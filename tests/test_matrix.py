@@ -9,6 +9,7 @@ that page. Each prior, and each objective, meets every guide in `tests/test_cont
 
 import functools
 import os
+import re
 import zlib
 from pathlib import Path
 
@@ -59,11 +60,11 @@ def with_objective(objective, guide):
 
 
 TABLES = {  # what a row is, what a column is, and the VAE of both
-    "prior x guide": (registry.PRIORS, registry.GUIDES, with_guide),
-    "likelihood x prior": (registry.LIKELIHOODS, registry.PRIORS, with_prior),
-    "likelihood x guide": (registry.LIKELIHOODS, registry.GUIDES, likelihood_with_guide),
-    "likelihood x net": (registry.LIKELIHOODS, registry.NETS, with_net),
-    "objective x guide": (OBJECTIVES, registry.GUIDES, with_objective),
+    "prior and guide": (registry.PRIORS, registry.GUIDES, with_guide),
+    "likelihood and prior": (registry.LIKELIHOODS, registry.PRIORS, with_prior),
+    "likelihood and guide": (registry.LIKELIHOODS, registry.GUIDES, likelihood_with_guide),
+    "likelihood and net": (registry.LIKELIHOODS, registry.NETS, with_net),
+    "objective and guide": (OBJECTIVES, registry.GUIDES, with_objective),
 }
 
 
@@ -79,10 +80,10 @@ ROWS = [pytest.param(t, row, id=f"{t}-{row}") for t, (rows, *_) in TABLES.items(
 
 
 FITS = {  # what the registry expects, so that a page of refusals alone is no success
-    "prior x guide": {
+    "prior and guide": {
         (p, g): registry.fit_together(p, g) for p in registry.PRIORS for g in registry.GUIDES
     },
-    "objective x guide": {
+    "objective and guide": {
         (o, g): registry.objective_fits(o, g) for o in registry.OBJECTIVES for g in registry.GUIDES
     },
 }
@@ -121,12 +122,12 @@ def test_what_does_not_fit_is_refused_by_name_and_the_page_says_so(table):
     rows, columns, _ = TABLES[table]
     fits, page = FITS.get(table, {}), _marks(table)
     for row in rows:
-        for i, column in enumerate(columns):
+        for column in columns:
             if not chosen(JOINS, table, row, column):
                 continue
             words = refusal(table, row, column)
             assert (words is None) == fits.get((row, column), words is None), (row, column, words)
-            assert page[row][i] == ("-" if words else "yes"), (
+            assert (column in page[row]) == (words is None), (
                 f"{row}, {column}: the page is not of today"
             )
             if words:
@@ -135,34 +136,61 @@ def test_what_does_not_fit_is_refused_by_name_and_the_page_says_so(table):
 
 
 def _marks(table):
-    """Return the page's cells of a table, by row; all pairs asked for, write them first."""
+    """Return what the page says of a table: for each row, the columns that fit it. With all pairs, write it first."""
     if ALL:
         _write()
+    _, columns, _ = TABLES[table]
     _, _, rest = PAGE.read_text().partition(f"## {table.capitalize()}\n")
-    lines = [line.split(" | ") for line in rest.split("\n## ")[0].splitlines() if line.startswith("| ")]
-    return {
-        name.removeprefix("| "): [cell.removesuffix(" |") for cell in cells] for name, *cells in lines
-    }
+    lines = [line for line in rest.split("\n## ")[0].splitlines() if line.startswith("| ")]
+    marks = {}
+    for line in lines[1:]:
+        names, _, fitting = line.strip("| ").partition(" | ")
+        for name in _split(names):
+            marks[name] = _parse(fitting, columns)
+    return marks
+
+
+def _parse(words, columns):
+    """Return the set that ``_list`` wrote."""
+    if words.startswith("all"):
+        return set(columns) - set(_split(words.removeprefix("all").removeprefix(" but ")))
+    return set(_split(words)) - {"none"}
+
+
+def _split(words):
+    """Return names between commas. A comma inside of parentheses belongs to a name."""
+    return re.split(r", (?![^(]*\))", words)
+
+
+def _list(fitting, columns):
+    """Return the shorter of two lists: what fits, or all but what does not."""
+    others = [name for name in columns if name not in fitting]
+    if not others:
+        return "all"
+    if len(others) < len(fitting):
+        return "all but " + ", ".join(others)
+    return ", ".join(fitting) or "none"
 
 
 @functools.cache
 def _write():
     lines = [HEAD]
     for table, (rows, columns, _) in TABLES.items():
-        found = {row: {c: refusal(table, row, c) for c in columns} for row in rows}
-        lines += [f"## {table.capitalize()}", "", *_table(found, columns)]
+        found = {row: [c for c in columns if not refusal(table, row, c)] for row in rows}
+        lines += [f"## {table.capitalize()}", "", *_table(table, found, columns)]
     PAGE.write_text("\n".join(lines).rstrip() + "\n")
 
 
-def _table(found, columns):
-    numbers = {name: str(i + 1) for i, name in enumerate(columns)}
-    yield "Columns: " + ", ".join(f"{number} {name}" for name, number in numbers.items()) + "."
-    yield ""
-    yield "| | " + " | ".join(numbers.values()) + " |"
-    yield "| --- |" + " --- |" * len(columns)
-    for row, cells in found.items():
-        marks = ["-" if words else "yes" for words in cells.values()]
-        yield f"| {row} | " + " | ".join(marks) + " |"
+def _table(table, found, columns):
+    """Two columns, which a phone shows: rows that fit the same parts share a line."""
+    row, _, column = table.partition(" and ")
+    groups = {}
+    for name, fitting in found.items():
+        groups.setdefault(tuple(fitting), []).append(name)
+    yield f"| {row} | fits these {PLURALS[column]} |"
+    yield "| --- | --- |"
+    for fitting, names in groups.items():
+        yield f"| {', '.join(names)} | {_list(fitting, columns)} |"
     yield ""
 
 
@@ -171,13 +199,18 @@ def _named(part, words):
     return part.split("(")[0].removeprefix("numpyro ") in words
 
 
+PLURALS = {"guide": "guides", "prior": "priors", "net": "nets"}
 HEAD = """# Which parts go together
 
-Written by `tests/test_matrix.py` from the registry of all parts (`tests/registry.py`). *yes*: the two are joined, and
-`fit` takes them; *-*: refused, where they are joined or before the fit starts, by an error that names a part and what to
-take instead. The VAE around a pair: an event of 3 x 2, two latent units, the first parts of the registry that fit.
+`tests/test_matrix.py` writes this page from the registry of all parts. A pair that fits is joined by `VAE` and taken
+by `fit`. Any other pair is refused, when you build the VAE or before the fit starts. The error names a part and what to
+use instead.
 
-One pair in 90 is trained by the slow tests, all pairs with `PROBVAE_ALL_PAIRS=1`: 150 SVI steps must lower the loss
-at 15 of 20 draws (but for the game of `AdversarialELBO`); the mean ELBO of 100 draws be at most the importance-weighted bound of 400 others; `Predictive` give the
-sites and shapes of the model, in the likelihood's support.
+The VAE around a pair has an event of 3 x 2 and two latent units. Its other parts are the first of the registry that
+fit. Parentheses show a part inside a part, or a setting.
+
+The slow tests train one pair in 90, and all pairs with `PROBVAE_ALL_PAIRS=1`. They demand three things. 150 SVI steps
+lower the loss at 15 of 20 draws (except for the game of `AdversarialELBO`). The mean ELBO of 100 draws is at most the
+importance-weighted bound of 400 others. `Predictive` gives the sites and shapes of the model, in the likelihood's
+support.
 """

@@ -17,7 +17,7 @@ from probvae.vae import VAE
 
 @dataclass(frozen=True, eq=False)
 class DecoderPrior:
-    """$x = E[x | z]$ with $z ~ p(z)$ inside your own program: a fitted VAE as a prior on x.
+    r"""$x = E[x | z]$ with $z \sim p(z)$ inside your own program: a fitted VAE as a prior on x.
 
     A call issues the latent sites of the VAE's prior as ``"<name>/z"`` (in a hierarchy ``"<name>/z1"``,
     ...). All parameters are fixed numbers, so NUTS and SVI infer z alone:
