@@ -18,6 +18,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from probvae.faq import cite
+
 MOST = 2**31  # no array has an axis of this length
 
 PATH = str | os.PathLike
@@ -259,7 +261,10 @@ def check_key(rng_key: object) -> None:
     if isinstance(rng_key, jax.Array) and jnp.issubdtype(rng_key.dtype, jax.dtypes.prng_key):
         if rng_key.shape == ():
             return
-    raise TypeError(f"rng_key expects one typed key, jax.random.key(0); got {format_value(rng_key)}.")
+    raise TypeError(
+        f"rng_key expects one typed key, jax.random.key(0); got {format_value(rng_key)}. "
+        f"{cite('typed-keys')}"
+    )
 
 
 def check_number(name: str, value: object, kind: Any) -> None:

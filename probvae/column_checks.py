@@ -6,6 +6,7 @@ from numpyro.distributions import constraints
 from probvae.data import Cast
 from probvae.data_description import DataSummary, Ranges, warn_user
 from probvae.data_remedies import list_blocks
+from probvae.faq import cite
 from probvae.interfaces import AbstractLikelihood
 
 FAR = 3.0  # of a column's mean from 0, in its standard deviations
@@ -51,7 +52,7 @@ def _describe_columns(ranges: Ranges) -> str:
         f"the columns of x have means from {mean.min():.3g} to {mean.max():.3g} and standard "
         f"deviations from {sd.min():.3g} to {sd.max():.3g}; nets learn best near 0 and 1. Standardise: "
         "use (x - mean) / sd of each column instead. Then log p(x) is the reported value "
-        f"{-np.log(sd).sum():+.2f} nats (minus the sum of log sd)."
+        f"{-np.log(sd).sum():+.2f} nats (minus the sum of log sd). {cite('columns-on-other-scales')}"
     )
 
 

@@ -6,6 +6,7 @@ from contextlib import suppress
 import jax
 
 from probvae.checks import check_kind, check_positive_integer, to_shape
+from probvae.faq import cite
 from probvae.interfaces import (
     AbstractDistributionGuide,
     AbstractDistributionPrior,
@@ -163,7 +164,8 @@ def check_programs(vae: AbstractVAE) -> None:
             f"{pair} are incompatible: the prior has latent sites {sorted(structure.model)}, the "
             f"posterior {sorted(structure.guide)}. For a hierarchical prior, use a guide with the same "
             "sites (guides.TwoLevelTopDown(), guides.Ladder()). For a prior with the one site "
-            '"z", use a distribution guide such as guides.MeanField().'
+            '"z", use a distribution guide such as guides.MeanField(). '
+            f"{cite('incompatible-parts')}"
         )
     _check_points(vae, structure.guide)
     for name, p in structure.model.items():
@@ -226,7 +228,7 @@ def _check_site(pair: str, name: str, p: Site, q: Site) -> None:
         guide = GUIDES.get(p.support, "a guide with the support of the prior")
         raise ValueError(
             f'{pair} are incompatible at site "{name}": the support of the prior is {p.support}, that '
-            f"of the posterior {q.support}. Use {guide}."
+            f"of the posterior {q.support}. Use {guide}. {cite('incompatible-parts')}"
         )
     if p.scaled or q.scaled:
         raise ValueError(

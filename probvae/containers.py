@@ -11,10 +11,14 @@ import jax.numpy as jnp
 import numpy as np
 
 from probvae.checks import format_value
+from probvae.faq import cite
 from probvae.precision import to_jax_dtype
 from probvae.typing import DataLike
 
-ONE_HOT = "Encode categories as one-hot columns: np.eye(levels)[codes], or pandas.get_dummies(frame)."
+ONE_HOT = (
+    "Encode categories as one-hot columns: np.eye(levels)[codes], or pandas.get_dummies(frame). "
+    f"{cite('text-columns')}"
+)
 
 
 class Values(NamedTuple):
@@ -77,7 +81,7 @@ def check_container(name: str, value: DataLike) -> None:
     """Raise TypeError for a container that holds no array, or several. The error names the remedy."""
     problem = _container_problem(value)
     if problem is not None:
-        raise TypeError(f"{name} expects an array of numbers; got {problem}")
+        raise TypeError(f"{name} expects an array of numbers; got {problem} {cite('not-one-array')}")
 
 
 def _container_problem(value: DataLike) -> str | None:

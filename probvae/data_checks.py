@@ -22,6 +22,7 @@ from probvae.data.streamed import as_streamed, find_mapped_array, free_memory
 from probvae.data_description import DataComparison, DataSummary
 from probvae.data_remedies import UnsupportedValues, list_blocks, support_error
 from probvae.evidence import Batch
+from probvae.faq import cite
 from probvae.precision import describe_merged_values, in_precision, may_merge, sample_rows
 from probvae.progress import progress_bar
 from probvae.typing import ArrayLike, DataLike, Observation, Shape
@@ -131,7 +132,7 @@ def check_context(
 
 _MISSING_CONTEXT = (
     "A context must be complete, as a mask applies to x alone. Fill these entries with 0 or a mean and "
-    "add a column that is 1 where they are missing, or drop these rows."
+    f"add a column that is 1 where they are missing, or drop these rows. {cite('context-incomplete')}"
 )
 
 
@@ -267,7 +268,8 @@ def _finite_block(
         bad = np.argwhere(~finite)
         raise ValueError(
             f"{name} holds {len(bad)} values that are NaN or infinite, the first in row "
-            f"{rows.start + bad[0][0]}; expected finite numbers. {_finite_remedy(raw, finite, mask)}"
+            f"{rows.start + bad[0][0]}; expected finite numbers. {_finite_remedy(raw, finite, mask)} "
+            f"{cite('nan-in-the-data')}"
         )
     return block, mask
 
@@ -309,7 +311,7 @@ def _check_labels(vae: VAE, context: np.ndarray) -> None:
         raise ValueError(
             f"the prior {type(vae.prior).__name__} reads labels from the context. It expects one-hot "
             f"rows, or zeros for an unknown label; got {context[row]} in row {row}. Use "
-            "np.eye(classes)[label], times 0 for an unknown label."
+            f"np.eye(classes)[label], times 0 for an unknown label. {cite('labels-not-one-hot')}"
         )
 
 
@@ -344,7 +346,8 @@ def check_values(
         if scored.dtype == np.uint8 and scored.max() > 1 and is_real:
             raise ValueError(
                 f"{name} holds bytes in 0..{x.max()}, which {type(likelihood).__name__} would model as "
-                f"real numbers in units of grey levels. {_bytes_remedy(name)}"
+                f"real numbers in units of grey levels. {_bytes_remedy(name)} "
+                f"{cite('bytes-as-real-numbers')}"
             )
         is_supported = np.asarray(likelihood.support(scored))
         if mask is not None:
@@ -363,7 +366,7 @@ def check_magnitude(name: str, x: np.ndarray, first_row: int = 0) -> None:
             f"{name} holds {flat[row, entry]:.6g} in row {first_row + row}, entry {entry}; expected "
             f"numbers below {limit:.2g}, whose squares are finite. If this is a fill value for missing "
             "data (netCDF writes 9.97e36), give a mask of x that is False there, Batch(x, mask=...), "
-            "or drop the row. Otherwise divide the data by a unit."
+            f"or drop the row. Otherwise divide the data by a unit. {cite('fill-values')}"
         )
 
 

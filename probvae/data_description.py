@@ -11,6 +11,7 @@ import numpy as np
 
 from probvae import data as observations
 from probvae.checks import format_value
+from probvae.faq import cite
 from probvae.typing import ArrayLike, Observation, Shape
 
 MOST_COLUMNS = 1000  # longer vectors, and arrays of several axes, have one range for all entries
@@ -224,7 +225,8 @@ class DataComparison:
             f"{self._name} holds values in {x.low:.4g}..{x.high:.4g}, but this VAE scores data in "
             f"[{low:.4g}, {high:.4g}]: the training data went through the observation "
             f"{train.observation}. {how} `fit` applies an observation to the training data alone. Give "
-            "validation data, and the data of every query, as the likelihood scores them."
+            "validation data, and the data of every query, as the likelihood scores them. "
+            f"{cite('observation-not-applied')}"
         )
 
 
@@ -300,7 +302,7 @@ class RangeDeparture:
             f"{name} is unlike the training data: {self.share_outside:.0%} of the rows lie far outside "
             f"the training range. {name} holds values in [{self.low:.4g}, {self.high:.4g}], the "
             f"training data in [{low:.4g}, {high:.4g}]. Are both in the same units? Give {name} in "
-            "the units of the training data."
+            f"the units of the training data. {cite('other-units')}"
         )
 
     def describe_cells(self, name: str) -> str:
@@ -311,7 +313,7 @@ class RangeDeparture:
             f"{name} holds {cell.value:.6g} in row {cell.row}, entry {cell.column}{more}; the training "
             f"data lie in [{cell.low:.4g}, {cell.high:.4g}]. Such a value dominates the mean over all "
             "rows, which early stopping uses. If it means a missing value, give a mask that is False "
-            "there, Batch(x, mask=...). If it is an error, drop the row."
+            f"there, Batch(x, mask=...). If it is an error, drop the row. {cite('fill-values')}"
         )
 
 

@@ -5,6 +5,7 @@ from typing import NamedTuple
 import numpy as np
 from numpyro.distributions import constraints
 
+from probvae.faq import cite
 from probvae.interfaces import AbstractLikelihood
 from probvae.likelihoods import Joint
 
@@ -90,7 +91,7 @@ def support_error(data: UnsupportedValues) -> str:
     return (
         f"the likelihood {type(likelihood).__name__} expects {describe_support(likelihood)}; "
         f"{data.place} holds {bad.size:,} other values, such as {bad[0]:.4g}, in [{bad.min():.4g}, "
-        f"{bad.max():.4g}]. {remedy(data)}"
+        f"{bad.max():.4g}]. {remedy(data)} {cite('outside-the-support')}"
     )
 
 

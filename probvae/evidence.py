@@ -12,6 +12,7 @@ from jax.scipy.special import logsumexp
 
 from probvae.batching import Progress, Rows, fold_particles, map_blocks, power_of_two
 from probvae.compilation import compile_program
+from probvae.faq import cite
 from probvae.interfaces import AbstractVAE
 from probvae.nets import BayesianNet
 from probvae.objectives.terms import Terms, terms
@@ -96,13 +97,15 @@ def explain_no_density(
     if not vae.likelihood.is_density:
         return (
             f"{purpose} needs a density p(x|z), and the likelihood {type(vae.likelihood).__name__} has "
-            "none: it only scores reconstructions. Use a likelihood such as Gaussian or Bernoulli."
+            "none: it only scores reconstructions. Use a likelihood such as Gaussian or Bernoulli. "
+            f"{cite('no-density')}"
         )
     if guide and not vae.posterior.is_density:
         return (
             f"{purpose} needs a density q(z|x), and the guide {type(vae.posterior).__name__} has none: "
             "it puts all mass on one code. Use a guide such as guides.MeanField(). To train it with "
-            'your decoder, use fit(..., freeze=("decoder",)).'
+            'your decoder, use fit(..., freeze=("decoder",)). '
+            f"{cite('no-density')}"
         )
     return None
 

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from probvae.containers import to_numbers
+from probvae.faq import cite
 from probvae.interfaces import AbstractVAE
 from probvae.typing import ArrayLike, DataLike, Shape
 
@@ -44,7 +45,7 @@ def check_can_mask(vae: AbstractVAE) -> None:
     if not vae.likelihood.factorises:
         raise ValueError(
             f"a mask needs a likelihood that factorises over the entries of x, such as Bernoulli or "
-            f"Gaussian; got {type(vae.likelihood).__name__}."
+            f"Gaussian; got {type(vae.likelihood).__name__}. {cite('mask-not-possible')}"
         )
 
 
@@ -66,7 +67,7 @@ def check_context_shape(vae: AbstractVAE, got: Shape | None, name: str = "contex
         if vae.context_shape and not vae.prior.observes_context:
             raise ValueError(
                 f"context expects shape {('batch', *vae.context_shape)}, as this VAE has "
-                f"context_shape={vae.context_shape}; got None."
+                f"context_shape={vae.context_shape}; got None. {cite('context-missing')}"
             )
         return
     if vae.context_shape:
@@ -100,7 +101,8 @@ def check_shape(name: str, got: Shape, shape: Shape, field: str) -> None:
         return
     raise ValueError(
         f"{name} has shape {got}; expected (batch, {', '.join(map(str, shape))}), "
-        f"for {field}={shape}. {_reshape_remedy(_variable(name), got, shape, field)}"
+        f"for {field}={shape}. {_reshape_remedy(_variable(name), got, shape, field)} "
+        f"{cite('wrong-shape')}"
     )
 
 
@@ -128,6 +130,8 @@ def _reshape_remedy(name: str, got: Shape, shape: Shape, field: str) -> str:
         return f"{column}." if shape == (1,) else f"{column}, and build the VAE with {field}=(1,)."
     if not got:
         return "Use an array with a row per datum."
+    if (*got[2:], got[1]) == shape:
+        return f"The channels seem to come first. Move them to the end: np.moveaxis({name}, 1, -1)."
     if np.prod(got[1:], dtype=int) == np.prod(shape, dtype=int):
         return f"Reshape it: {name}.reshape({', '.join(map(str, (-1, *shape)))})."
     return f"Reshape it, or build the VAE with {field}={got[1:]}."

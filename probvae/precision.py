@@ -5,6 +5,8 @@ import warnings
 import jax.numpy as jnp
 import numpy as np
 
+from probvae.faq import cite
+
 SAMPLE = 256  # rows in which distinct values are counted
 FEW = 16  # rows needed to tell whether values merge
 NOISE = 1e-12  # relative variation of a column that is only float64's rounding
@@ -103,7 +105,7 @@ def describe_merged_values(
         f"{size[column]:.3g} float32 numbers are {step:.3g} apart ({int(merged.sum())} of "
         f"{len(merged)} columns). Subtract an offset before you divide by a unit, "
         "(x - x.mean(axis=0)) / x.std(axis=0), or compute in double precision: "
-        'jax.config.update("jax_enable_x64", True).'
+        f'jax.config.update("jax_enable_x64", True). {cite("float32-merges-values")}'
     )
 
 

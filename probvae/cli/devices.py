@@ -10,6 +10,7 @@ from contextlib import contextmanager
 import jax
 
 from probvae.cli.exit_codes import FAILED, INTERRUPTED, USAGE
+from probvae.faq import cite
 from probvae.training import DataParallel
 
 INSTALL = {
@@ -47,7 +48,7 @@ def _find_device(platform: str) -> jax.Device:
         print(
             f"probvae: --device {platform}: JAX finds no such device, only {jax.default_backend()}. "
             f"Install JAX for it ({INSTALL[platform]}), check its driver (NVIDIA: nvidia-smi), or omit "
-            "--device.",
+            f"--device. {cite('device-missing')}",
             file=sys.stderr,
         )
         raise SystemExit(USAGE) from None

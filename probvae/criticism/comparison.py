@@ -13,6 +13,7 @@ from probvae.criticism.datatree_variables import DataTree, import_xarray
 from probvae.criticism.posterior.pareto import ParetoShape, pareto_shape
 from probvae.criticism.short_repr import short_repr
 from probvae.evidence import BoundEstimate, check_density
+from probvae.faq import cite
 from probvae.fitted import Fitted
 from probvae.fitted.fitted import check_fitted
 from probvae.inputs import to_numbers
@@ -294,7 +295,9 @@ def elpd_data(values: np.ndarray, shape: ParetoShape | None = None) -> Any:
         from arviz_stats import utils
         from xarray import DataArray
     except ImportError as error:
-        raise ImportError("ELPDData needs arviz-stats: pip install 'probvae[arviz]'.") from error
+        raise ImportError(
+            f"ELPDData needs arviz-stats: pip install 'probvae[arviz]'. {cite('missing-extra')}"
+        ) from error
     rows = {"datum": np.arange(len(values))}
     k_hat = np.full(len(values), -np.inf) if shape is None else shape.k_hat
     known_fields = {

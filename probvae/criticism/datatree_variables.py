@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from probvae.data_remedies import list_blocks
+from probvae.faq import cite
 from probvae.interfaces import AbstractLikelihood
 from probvae.typing import Shape
 from probvae.vae import VAE
@@ -45,7 +46,9 @@ def import_xarray(caller: str) -> ModuleType:
     try:
         import xarray
     except ImportError as error:
-        raise ImportError(f"{caller} needs xarray: pip install 'probvae[arviz]'.") from error
+        raise ImportError(
+            f"{caller} needs xarray: pip install 'probvae[arviz]'. {cite('missing-extra')}"
+        ) from error
     return xarray
 
 

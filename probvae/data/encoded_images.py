@@ -17,6 +17,7 @@ from probvae.data.image_folder import (
     list_images,
 )
 from probvae.data.read_errors import DataError, explain_read_errors
+from probvae.faq import cite
 
 MODES = ("L", "RGB")
 BATCH = 64  # images of a parquet file in memory at a time
@@ -148,5 +149,5 @@ def _import_parquet() -> Any:
     try:
         return importlib.import_module("pyarrow.parquet")
     except ImportError:
-        fix = "Run: pip install 'probvae[parquet]'"
+        fix = f"Run: pip install 'probvae[parquet]'. {cite('missing-extra')}"
         raise ImportError(f"a parquet file of images needs pyarrow, which is missing. {fix}") from None

@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from probvae.data.read_errors import DataError, check_size, explain_read_errors
+from probvae.faq import cite
 
 SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
 MODES = ("1", "LA", "RGBA", "RGB", "L")
@@ -106,5 +107,5 @@ def import_pillow() -> ModuleType:
     try:
         return importlib.import_module("PIL.Image")
     except ImportError:
-        fix = "Run: pip install 'probvae[images]'"
+        fix = f"Run: pip install 'probvae[images]'. {cite('missing-extra')}"
         raise ImportError(f"images need Pillow, which is not installed. {fix}") from None

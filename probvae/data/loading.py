@@ -13,6 +13,7 @@ from probvae.data.known_datasets import KNOWN
 from probvae.data.protocol import apply_protocol
 from probvae.data.read_errors import DataError
 from probvae.data.source_arrays import Source
+from probvae.faq import cite
 
 PROTOCOLS = (None, "static", "dynamic", "default")
 
@@ -107,7 +108,9 @@ def _read_known(name: str, data_dir: _DataDir) -> Source:
         fix = f"Run export PROBVAE_DATA=<the folder that holds {folder}/>, or give data_dir."
         place = f"its files in {str(root)!r} ({origin})"
         got = f"none at {', '.join(missing)}"
-        raise FileNotFoundError(f"data {name!r}: expected {place}; got {got}. {fix}")
+        raise FileNotFoundError(
+            f"data {name!r}: expected {place}; got {got}. {fix} {cite('data-not-found')}"
+        )
     return KNOWN[name].read(root)
 
 

@@ -15,6 +15,7 @@ from safetensors.numpy import save_file
 from probvae._version import __version__
 from probvae.checks import PATH, check_kind
 from probvae.data_description import DataDescription
+from probvae.faq import cite
 from probvae.fitted.history import CONTINUED, History, Incident
 from probvae.fitted.vae_description import describe_vae, find_differences, find_other_parts
 from probvae.tracing import trace_structure
@@ -116,12 +117,15 @@ def _read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
     if metadata.get("format") != FORMAT:
         raise ValueError(
             f"{path} has format {metadata.get('format')!r}; expected {FORMAT!r}. Use a file that "
-            "`fitted.save` of this version wrote."
+            f"`fitted.save` of this version wrote. {cite('another-version')}"
         )
     saved = metadata.pop("sha256", None)
     is_old = saved is None and metadata.keys() <= UNSEALED
     if saved != compute_checksum(arrays, metadata) and not is_old:
-        raise ValueError(f"{path} is corrupt: its checksum is wrong. Restore a copy, or save it again.")
+        raise ValueError(
+            f"{path} is corrupt: its checksum is wrong. Restore a copy, or save it again. "
+            f"{cite('corrupt-file')}"
+        )
     return arrays, metadata
 
 
@@ -146,7 +150,8 @@ def _check_parts(path: Path, metadata: dict[str, str], vae: VAE) -> None:
         more = f" (and {len(different) - SHOWN} more)" if len(different) > SHOWN else ""
         raise ValueError(
             f"{path} was saved from another VAE: {', '.join(different[:SHOWN])}{more}. Load it with "
-            "that VAE. To use its values in yours, then call dataclasses.replace(fitted, vae=...)."
+            "that VAE. To use its values in yours, then call dataclasses.replace(fitted, vae=...). "
+            f"{cite('saved-from-another-vae')}"
         )
 
 

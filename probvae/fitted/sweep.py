@@ -4,6 +4,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from probvae.faq import cite
 from probvae.fitted.fitted import Fitted
 
 COLUMNS = ("elbo", "log_likelihood", "kl")
@@ -75,7 +76,8 @@ class Sweep(NamedTuple):
             import xarray
         except ImportError as error:
             raise ImportError(
-                'Sweep.table needs xarray: pip install "probvae[arviz]". Or use Sweep.columns().'
+                'Sweep.table needs xarray: pip install "probvae[arviz]". Or use Sweep.columns(). '
+                f"{cite('missing-extra')}"
             ) from error
         dims = ("key", *self.over)
         columns = {name: (dims, values) for name, values in self.columns().items()}

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
+from probvae.faq import cite
 from probvae.plots.palette import BLUE, GREY, ORANGE, VERMILLION
 from probvae.typing import ArrayLike
 
@@ -28,7 +29,8 @@ def new_figure(*, height: float, width: float = WIDTH) -> Figure:
         figure_class = importlib.import_module("probvae.plots.notebook_figure").NotebookFigure
     except ImportError:
         raise ImportError(
-            "figures need matplotlib, which is not installed: pip install 'probvae[plots]'."
+            "figures need matplotlib, which is not installed: pip install 'probvae[plots]'. "
+            f"{cite('missing-extra')}"
         ) from None
     return figure_class(figsize=(width, height), layout="constrained", facecolor="white")
 

@@ -16,6 +16,7 @@ from probvae.criticism.diagnosis.diagnosis_tree import check_arviz
 from probvae.criticism.latents.active_units import ACTIVE
 from probvae.data import Data
 from probvae.evidence import Batch
+from probvae.faq import cite
 from probvae.runs import figures, report
 from probvae.runs import folder as files
 from probvae.runs.evaluation import select_batch
@@ -62,7 +63,8 @@ def check_installed() -> None:
     check_arviz()
     if not any(map(find_spec, NETCDF)):
         raise ImportError(
-            "diagnosis.nc needs h5netcdf, which is not installed: pip install 'probvae[arviz]'."
+            "diagnosis.nc needs h5netcdf, which is not installed: pip install 'probvae[arviz]'. "
+            f"{cite('missing-extra')}"
         )
 
 

@@ -11,6 +11,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+from probvae.faq import cite
 from probvae.training.checkpointing.lock import hold_lock
 
 CONFIG, MODEL, FITTED = "config.json", "model.py", "fitted.safetensors"
@@ -95,7 +96,8 @@ def _check_free(folder: Path) -> None:
         resume = f"To continue that run: {resume_command(folder)}. " if _can_resume(folder) else ""
         raise FileExistsError(
             f"{folder} contains {describe_folder(folder)}; expected a folder that is new or empty. "
-            f"{resume}Choose another --out, or omit it for a new folder in runs/."
+            f"{resume}Choose another --out, or omit it for a new folder in runs/. "
+            f"{cite('run-folder-exists')}"
         )
 
 

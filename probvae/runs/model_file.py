@@ -10,6 +10,7 @@ from types import FunctionType, ModuleType
 from typing import Any, NamedTuple
 
 from probvae.checks import check_positive_integer
+from probvae.faq import cite
 from probvae.typing import Shape
 from probvae.vae import VAE
 from probvae.variant import Variant
@@ -89,7 +90,8 @@ def load_model_file(path: str | Path, *, stem: str | None = None) -> ModelFile:
     if not path.is_file():
         raise FileNotFoundError(
             f"{path}: expected a Python file with one function that returns a VAE; got "
-            f"{'a folder' if path.is_dir() else 'no such file'}. Example: models/vampprior.py."
+            f"{'a folder' if path.is_dir() else 'no such file'}. Example: models/vampprior.py. "
+            f"{cite('model-file-not-found')}"
         )
     module = ModuleType(f"probvae_model_{stem or path.stem}")
     module.__file__ = str(path)

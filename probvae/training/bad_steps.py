@@ -11,6 +11,7 @@ import numpy as np
 from numpyro.distributions import constraints
 
 from probvae.data_remedies import list_blocks
+from probvae.faq import cite
 from probvae.fitted.fitted import Fitted
 from probvae.fitted.history import Incident
 from probvae.nets.input_transform import transforms_input
@@ -209,7 +210,7 @@ def give_advice(bad_step: BadStep, vae: VAE) -> str:
     rate = "a learning rate too high (lower it, or use recovery=HalveRate())"
     scale = "a likelihood whose scale goes to 0 (bound it)"
     if bad_step.kind == "jump":
-        return f"Usual causes: {rate}, {scale}."
+        return f"Usual causes: {rate}, {scale}. {cite('loss-jumped')}"
     if any(
         part.support is constraints.nonnegative_integer for _, _, part in list_blocks(vae.likelihood)
     ):
@@ -220,15 +221,18 @@ def give_advice(bad_step: BadStep, vae: VAE) -> str:
             else f"The encoder already transforms its input, as in {transform}. Clip the gradient, "
             f"{CLIPPED}, or lower the learning rate."
         )
-        return f"Usual cause: large counts, whose mean is exp of a decoder output. {remedy}"
+        return (
+            f"Usual cause: large counts, whose mean is exp of a decoder output. {remedy} "
+            f"{cite('counts-too-large')}"
+        )
     if bad_step.kind in ("gradient", "standstill"):
         return (
             f"Usual causes: {f'{rate}, ' if bad_step.step else ''}data of huge scale (standardise "
             "them), a likelihood whose scale is tiny compared with the data (bound it). Or clip the "
             f"entries of the gradient, {CLIPPED}. optax.clip_by_global_norm does not help: it divides "
-            "by an infinite norm, and no parameter moves."
+            f"by an infinite norm, and no parameter moves. {cite('gradient-too-large')}"
         )
     return (
         f"Usual causes: {rate}, a gradient too large (chain optax.clip_by_global_norm(1.0) before the "
-        f"optimizer), {scale}, data of huge scale (standardise them)."
+        f"optimizer), {scale}, data of huge scale (standardise them). {cite('loss-not-finite')}"
     )

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from probvae.checks import Checked
+from probvae.faq import cite
 
 
 class Epoch(NamedTuple):
@@ -107,7 +108,8 @@ class TensorBoard(Checked):
             from tensorboardX import SummaryWriter
         except ImportError as error:
             raise ImportError(
-                'callbacks.TensorBoard requires tensorboardX. Run: pip install "probvae[tensorboard]".'
+                'callbacks.TensorBoard requires tensorboardX. Run: pip install "probvae[tensorboard]". '
+                f"{cite('missing-extra')}"
             ) from error
         self._writer = SummaryWriter(os.fspath(self.folder), flush_secs=1)
 

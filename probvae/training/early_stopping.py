@@ -7,6 +7,7 @@ import numpy as np
 
 from probvae.checks import Checked, NonNegativeInt, PositiveInt
 from probvae.evidence import explain_no_density
+from probvae.faq import cite
 from probvae.fitted.history import find_best_epoch
 from probvae.objectives import AbstractObjective
 from probvae.tracing import has_shared_latents
@@ -95,7 +96,8 @@ def check_stopping(
     setting, name = ("keep_best=True", "keep_best") if early is None else (early, "early_stopping")
     if not has_validation:
         raise ValueError(
-            f"{setting} needs validation data. Pass fit(..., validation=data.valid), or omit {name}."
+            f"{setting} needs validation data. Pass fit(..., validation=data.valid), or omit {name}. "
+            f"{cite('validation-missing')}"
         )
     if reason := explain_no_density(vae):
         raise ValueError(

@@ -14,6 +14,7 @@ from probvae import inputs
 from probvae.checks import format_value
 from probvae.data.streamed import StreamedData
 from probvae.evidence import Batch
+from probvae.faq import cite
 from probvae.fitted.fitted import Fitted, check_fitted
 from probvae.tracing import trace_structure
 from probvae.typing import Observation, Params, PyTree, Shape
@@ -38,7 +39,8 @@ def check_params(vae: VAE, params: Params) -> dict[str, Any]:
     if unknown:
         raise ValueError(
             f"init_params holds {unknown}, which are not sites of this VAE. Its sites are "
-            f"{sorted(expected)}. Use transfer_params(fitted, vae) to select the values that it has."
+            f"{sorted(expected)}. Use transfer_params(fitted, vae) to select the values that it has. "
+            f"{cite('init-params')}"
         )
     for name, value in params.items():
         _check_tree(name, value, expected[name])

@@ -15,6 +15,7 @@ from probvae.column_checks import warn_of_column_scales
 from probvae.data_checks import check_data
 from probvae.data_description import DataComparison, DataDescription, DataSummary
 from probvae.evidence import Batch
+from probvae.faq import cite
 from probvae.objectives import AbstractObjective
 from probvae.objectives.compatibility import check_objective, check_schedules, check_terms
 from probvae.tracing import trace_structure
@@ -179,12 +180,13 @@ def _check_train(config: FitConfig, train: DataLike) -> tuple[Batch, DataDescrip
     if config.batch_size > n:
         size = config.batch_size
         raise ValueError(
-            f"batch_size={size} is larger than the data, which have {n} rows. Use at most {n}."
+            f"batch_size={size} is larger than the data, which have {n} rows. Use at most {n}. "
+            f"{cite('too-few-rows')}"
         )
     if train.mask is not None and not train.mask.any():
         raise ValueError(
             "train mask is false everywhere. It expects True where x is observed. If yours is "
-            "inverted, use Batch(x, mask=~mask)."
+            f"inverted, use Batch(x, mask=~mask). {cite('mask-inverted')}"
         )
     return train, description
 

@@ -11,6 +11,7 @@ import numpy as np
 from probvae.compilation import compile_program
 from probvae.data_description import warn_user
 from probvae.evidence import Batch
+from probvae.faq import cite
 from probvae.objectives.terms import terms
 from probvae.training.parallel.devices import DeviceBatch, constrain_replicated, gather_rows, num_rows
 from probvae.typing import ArrayLike, Params, RngKey
@@ -119,7 +120,7 @@ def warn_of_rows(rows: list[int], num_rows: int, epoch: int, elbo: float) -> Non
         warn_user(
             f"{problem}: none of its {num_rows:,} rows has a finite bound, so the cause is the fit, "
             "not a single row. Such an epoch is never the best. Lower the learning rate, or use "
-            "recovery=HalveRate(), which lowers it in the run."
+            f"recovery=HalveRate(), which lowers it in the run. {cite('validation-elbo-not-finite')}"
         )
         return
     listed = ", ".join(map(str, rows[:MAX_LISTED])) + (", ..." if len(rows) > MAX_LISTED else "")
@@ -130,5 +131,5 @@ def warn_of_rows(rows: list[int], num_rows: int, epoch: int, elbo: float) -> Non
         f"{problem}: {cause}. Such an epoch is never the best. Check x and the context of these "
         "validation rows for fill values and outliers. Then mask the entries with Batch(x, mask=...), "
         "drop the rows, or use a likelihood with heavier tails, such as StudentT(), or with a lower "
-        "bound on its scale."
+        f"bound on its scale. {cite('validation-elbo-not-finite')}"
     )

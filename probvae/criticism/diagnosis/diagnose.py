@@ -17,6 +17,7 @@ from probvae.criticism.diagnosis.verdict import Finding, Kind, Verdict, sort_fin
 from probvae.criticism.short_repr import short_repr
 from probvae.data_description import DataComparison
 from probvae.evidence import Batch, check_density
+from probvae.faq import cite
 from probvae.fitted import Fitted
 from probvae.fitted.fitted import check_fitted
 from probvae.typing import DataLike, RngKey
@@ -113,7 +114,8 @@ def diagnose(
     if len(data.x) < MIN_DATA:
         raise ValueError(
             f"diagnose expects at least {MIN_DATA} held-out data; got {len(data.x)}. Hold out more "
-            "rows. For a run, use an .npz file with the arrays train, valid and test."
+            "rows. For a run, use an .npz file with the arrays train, valid and test. "
+            f"{cite('too-few-rows')}"
         )
     if train is not None:
         train = _spread_data(fitted.check_data(train, name="train"), budget.num_local)

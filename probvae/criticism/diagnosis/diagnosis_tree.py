@@ -10,6 +10,7 @@ from probvae.criticism.datatree_variables import DataTree
 from probvae.criticism.diagnosis.measurements import Measurements, first_rows
 from probvae.criticism.diagnosis.verdict import Verdict
 from probvae.evidence import Batch
+from probvae.faq import cite
 from probvae.fitted import Fitted
 from probvae.typing import RngKey
 
@@ -20,7 +21,10 @@ def check_arviz() -> None:
     """Raise ImportError unless ArviZ is installed. Call it before the long measurements."""
     missing = [name for name in ("arviz_base", "arviz_stats") if find_spec(name) is None]
     if missing:
-        raise ImportError(f"diagnose needs {' and '.join(missing)}: pip install 'probvae[arviz]'.")
+        raise ImportError(
+            f"diagnose needs {' and '.join(missing)}: pip install 'probvae[arviz]'. "
+            f"{cite('missing-extra')}"
+        )
 
 
 def build_diagnosis_tree(

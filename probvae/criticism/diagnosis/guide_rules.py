@@ -8,6 +8,7 @@ from probvae.criticism.diagnosis.measurements import Measurements
 from probvae.criticism.diagnosis.verdict import Finding, Kind
 from probvae.criticism.posterior.calibration import Calibration
 from probvae.criticism.posterior.pareto import EFFECT
+from probvae.faq import cite
 
 NARROW = 0.5  # of the best local guide's scale
 GAP, GAP_SHARE = 1.0, 0.2  # nats, and share of the KL: the larger one is the threshold
@@ -118,7 +119,8 @@ def find_unreliable_weights(m: Measurements) -> Finding | None:
         "The limit of k-hat is min(1 - 1/log10 S, 0.7) for S particles (Vehtari et al. 2024, "
         f"arXiv:1507.02646). A row counts if its weights change log p(x) by {EFFECT} nats or more.",
         "Compare models with criticism.annealed_log_prob(...), or use a guide that is closer to the "
-        "posterior: guides.FullRank(), guides.Flow(...), or training with objectives.IWAE(...).",
+        "posterior: guides.FullRank(), guides.Flow(...), or training with objectives.IWAE(...). "
+        f"{cite('k-hat-high')}",
     )
 
 

@@ -12,6 +12,7 @@ from probvae.criticism.diagnosis.measurements import Measurements
 from probvae.criticism.diagnosis.verdict import Finding, Kind
 from probvae.criticism.samples.coverage import Coverage
 from probvae.criticism.samples.predictive import Check, Predictive
+from probvae.faq import cite
 
 RESPONSE = 1e-6  # of the data's scale: the rounding error of float32
 MIN_SCALE = 0.01  # of the data's scale
@@ -83,7 +84,8 @@ def find_collapse(m: Measurements) -> Finding | None:
         source,
         "Use objectives.FreeBits(...), or increase the weight of the KL slowly: "
         "objectives.ELBO(beta=optax.linear_schedule(0.0, 1.0, steps)). You can also use "
-        "priors.AutoregressiveNormal(delta), which keeps the KL above a minimum, or a weaker decoder.",
+        "priors.AutoregressiveNormal(delta), which keeps the KL above a minimum, or a weaker decoder. "
+        f"{cite('posterior-collapse')}",
     )
 
 
@@ -209,7 +211,7 @@ def find_unconverged(m: Measurements) -> Finding | None:
         trend.gain,
         threshold,
         NATS,
-        "Train for more epochs, or with a higher learning rate.",
+        f"Train for more epochs, or with a higher learning rate. {cite('not-converged')}",
     )
 
 

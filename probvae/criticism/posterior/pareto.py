@@ -23,6 +23,7 @@ from probvae.compilation import compile_program
 from probvae.criticism.observed import observe
 from probvae.criticism.short_repr import short_repr
 from probvae.evidence import Batch, datum_terms
+from probvae.faq import cite
 from probvae.fitted import Fitted
 from probvae.fitted.fitted import check_fitted
 from probvae.typing import ArrayLike, DataLike, Params, RngKey
@@ -163,7 +164,9 @@ def import_array_stats(caller: str) -> Any:
     try:
         from arviz_stats.base import array_stats
     except ImportError as error:
-        raise ImportError(f"{caller} needs arviz-stats: pip install 'probvae[arviz]'.") from error
+        raise ImportError(
+            f"{caller} needs arviz-stats: pip install 'probvae[arviz]'. {cite('missing-extra')}"
+        ) from error
     return array_stats
 
 

@@ -5,6 +5,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from probvae.faq import cite
+
 POWER_SCALED = ("posterior", "log_prior", "log_likelihood")
 
 
@@ -26,7 +28,9 @@ def psense_per_row(tree: Any, **options: Any) -> Any:
         import pandas as pd
         from arviz_stats import psense_summary
     except ImportError as error:
-        raise ImportError("psense_per_row needs arviz-stats: pip install 'probvae[arviz]'.") from error
+        raise ImportError(
+            f"psense_per_row needs arviz-stats: pip install 'probvae[arviz]'. {cite('missing-extra')}"
+        ) from error
     with _silence("arviz_stats.psense"):  # it would warn once per row
         tables = [psense_summary(row, **options) for row in _rows(tree)]
     return pd.concat(tables)

@@ -13,6 +13,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from probvae._version import __version__
+from probvae.faq import cite
 from probvae.fitted.history import History
 from probvae.fitted.serialization import (
     SERIES,
@@ -146,7 +147,8 @@ def read(path: Path) -> SavedState:
     if texts.get("format") != FORMAT:
         raise ValueError(
             f"{path} comes from another version of ProbVAE: its format is {texts.get('format')!r}, and "
-            f"this version reads {FORMAT!r}. Finish the run with that version, or use a new folder."
+            f"this version reads {FORMAT!r}. Finish the run with that version, or use a new folder. "
+            f"{cite('another-version')}"
         )
     try:
         rest = [dict(json.loads(texts[name])) for name in ("configuration", "circumstances")]
@@ -171,7 +173,8 @@ def check_configuration(path: Path, saved: SavedState, configuration: dict[str, 
     if odd:
         raise ValueError(
             f"{path} was written by another run: {', '.join(odd)} differ. Repeat that call (only "
-            "epochs, early_stopping and keep_best may change), or use a new folder. No file changed."
+            "epochs, early_stopping and keep_best may change), or use a new folder. No file changed. "
+            f"{cite('checkpoint-of-another-run')}"
         )
 
 

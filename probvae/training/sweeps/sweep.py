@@ -14,6 +14,7 @@ import optax
 from probvae import data as sources
 from probvae.checks import check_key, check_kind, check_positive_integer
 from probvae.evidence import explain_no_density
+from probvae.faq import cite
 from probvae.fitted.fitted import Fitted
 from probvae.fitted.sweep import Sweep
 from probvae.objectives import ELBO, AbstractObjective
@@ -112,7 +113,8 @@ def sweep(
     keys = _check_keys(rng_keys)
     if validation is None:
         raise ValueError(
-            "sweep compares trainings by validation data. Pass sweep(..., validation=data.valid)."
+            "sweep compares trainings by validation data. Pass sweep(..., validation=data.valid). "
+            f"{cite('validation-missing')}"
         )
     weights, hyperparams = _split_by_kind(swept, objective, optimizer)
     config = FitConfig(
