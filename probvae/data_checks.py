@@ -268,20 +268,22 @@ def _finite_block(
         bad = np.argwhere(~finite)
         raise ValueError(
             f"{name} holds {len(bad)} values that are NaN or infinite, the first in row "
-            f"{rows.start + bad[0][0]}; expected finite numbers. {_finite_remedy(raw, finite, mask)} "
-            f"{cite('nan-in-the-data')}"
+            f"{rows.start + bad[0][0]}; expected finite numbers. {_finite_remedy(raw, finite, mask)}"
         )
     return block, mask
 
 
 def _finite_remedy(raw: np.ndarray, finite: np.ndarray, mask: np.ndarray | None) -> str:
     if np.isfinite(raw).all():
-        return "They are above the largest float32, 3.4e38. Divide by a unit first."
-    if mask is None:
-        return "Drop or fill them, or mark them as missing: Batch(x, mask=np.isfinite(x))."
-    if not (finite & mask).any():
-        return "The mask is True exactly where x is NaN. It seems inverted: Batch(x, mask=~mask)."
-    return "The mask is True there. Make it False where x is missing: mask & np.isfinite(x)."
+        remedy = "They are above the largest float32, 3.4e38. Divide by a unit first."
+    elif mask is None:
+        remedy = "Drop or fill them, or mark them as missing: Batch(x, mask=np.isfinite(x))."
+    elif not (finite & mask).any():
+        remedy = "The mask is True exactly where x is NaN. It seems inverted: Batch(x, mask=~mask)."
+        return f"{remedy} {cite('mask-inverted')}"
+    else:
+        remedy = "The mask is True there. Make it False where x is missing: mask & np.isfinite(x)."
+    return f"{remedy} {cite('nan-in-the-data')}"
 
 
 def _rows(x: Rows, rows: slice) -> np.ndarray:

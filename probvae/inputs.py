@@ -99,10 +99,17 @@ def check_shape(name: str, got: Shape, shape: Shape, field: str) -> None:
         if got[0] == 0:
             raise ValueError(f"{name} expects at least one row of shape {shape}; got shape {got}.")
         return
+    variable = _variable(name)
+    if len(got) > 2 and (*got[2:], got[1]) == shape:
+        remedy = (
+            f"The channels seem to come first. Move them to the end: np.moveaxis({variable}, 1, -1)."
+        )
+        remedy = f"{remedy} {cite('channels-first')}"
+    else:
+        remedy = f"{_reshape_remedy(variable, got, shape, field)} {cite('wrong-shape')}"
     raise ValueError(
         f"{name} has shape {got}; expected (batch, {', '.join(map(str, shape))}), "
-        f"for {field}={shape}. {_reshape_remedy(_variable(name), got, shape, field)} "
-        f"{cite('wrong-shape')}"
+        f"for {field}={shape}. {remedy}"
     )
 
 
@@ -130,8 +137,6 @@ def _reshape_remedy(name: str, got: Shape, shape: Shape, field: str) -> str:
         return f"{column}." if shape == (1,) else f"{column}, and build the VAE with {field}=(1,)."
     if not got:
         return "Use an array with a row per datum."
-    if (*got[2:], got[1]) == shape:
-        return f"The channels seem to come first. Move them to the end: np.moveaxis({name}, 1, -1)."
     if np.prod(got[1:], dtype=int) == np.prod(shape, dtype=int):
         return f"Reshape it: {name}.reshape({', '.join(map(str, (-1, *shape)))})."
     return f"Reshape it, or build the VAE with {field}={got[1:]}."
