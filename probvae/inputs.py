@@ -101,10 +101,10 @@ def check_shape(name: str, got: Shape, shape: Shape, field: str) -> None:
         return
     variable = _variable(name)
     if len(got) > 2 and (*got[2:], got[1]) == shape:
-        remedy = (
-            f"The channels seem to come first. Move them to the end: np.moveaxis({variable}, 1, -1)."
+        remedy = (  # a reshape would mix the entries
+            f"Its axes have another order, such as channels first: np.moveaxis({variable}, 1, -1). "
+            f"{cite('channels-first')}"
         )
-        remedy = f"{remedy} {cite('channels-first')}"
     else:
         remedy = f"{_reshape_remedy(variable, got, shape, field)} {cite('wrong-shape')}"
     raise ValueError(
