@@ -143,7 +143,7 @@ def _axes_warning(vae: AbstractVAE) -> str | None:
             f"{role}={net} reads event_shape={shape} as (height, width, channels): height {channels}, "
             f"width {height} and {width} channels. Images with the channels first, as in PyTorch, have "
             "this shape too. If yours do, move the channels to the end: np.moveaxis(x, 1, -1) and "
-            f"event_shape={(height, width, channels)}."
+            f"event_shape={(height, width, channels)}. {cite('channels-first')}"
         )
     return None
 
