@@ -19,6 +19,7 @@ MAX_UNITS = 80  # in one figure
 MAX_NAMES = 8  # next to lines or dots
 FAR = 20.0  # standard deviations, the end of the scale
 BAND = {"color": GREY, "alpha": 0.25, "lw": 0, "zorder": 0}
+LEGEND = {"fontsize": 8, "facecolor": "white", "edgecolor": "none", "framealpha": 0.8}
 WIDE, SINGLE = 7.2, 5.0  # inches: figures with two panels, and with one
 
 
@@ -36,7 +37,7 @@ def unit_use(units: ActiveUnits) -> Figure:
         tidy(left, title=f"KL of the {part}, over data", x="nats", y="number of data")
         left.hist(kl[:, 0], bins=30, color=BLUE)
         left.axvline(kl.mean(), color=VERMILLION, ls="--", lw=1.2, label=f"mean {kl.mean():.3g}")
-        left.legend(fontsize=8, frameon=False)
+        left.legend(**LEGEND)
     else:
         tidy(left, title=f"KL of each {part}, mean over data", x=f"{part}, by rank", y="nats")
         ranked = np.sort(kl.mean(0))[::-1][:MAX_UNITS]
@@ -62,7 +63,7 @@ def _draw_activity(axes: Axes, variance: np.ndarray) -> None:
     axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
     axes.set_xlim(0, len(variance) + 1)
     axes.locator_params(axis="x", integer=True)
-    axes.legend(fontsize=8, frameon=False)
+    axes.legend(**LEGEND)
 
 
 def tails(pareto: ParetoShape) -> Figure:
@@ -92,7 +93,7 @@ def tails(pareto: ParetoShape) -> Figure:
     )
     if doubtful.any():
         axes.set_ylim(top=max(axes.get_ylim()[1], pareto.threshold) + 0.35)
-        axes.legend(fontsize=8, frameon=False, loc="upper left")
+        axes.legend(**LEGEND, loc="upper left")
     return figure
 
 
@@ -133,7 +134,7 @@ def gaps(gap: InferenceGap, train_gap: InferenceGap | None = None) -> Figure:
     colour = VERMILLION if median < NARROW else GREEN
     right.axvline(median, color=colour, lw=1.6, ls="--", label=f"median {median:.2f}")
     right.set_ylim(top=1.35 * right.get_ylim()[1])  # room for the legend
-    right.legend(fontsize=8, frameon=False)
+    right.legend(**LEGEND)
     return figure
 
 
@@ -177,10 +178,23 @@ def _draw_ranks(axes: Axes, u: np.ndarray, names: list[str]) -> None:
         is_outside = largest[unit] > band
         colour, width = (VERMILLION, 1.2) if is_outside else (BLUE, 0.8)
         axes.plot(at, line, color=colour, lw=width, alpha=0.8, zorder=2 + is_outside)
-    _name_points(axes, [_peak(at, lines[unit]) for unit in named], [names[unit] for unit in named])
+    points = _spread_places(at, [lines[unit] for unit in named], band)
+    _name_points(axes, points, [names[unit] for unit in named])
     low, high = axes.get_ylim()
-    axes.set_ylim(low, high + 0.2 * (high - low))  # room for the legend
-    axes.legend(fontsize=8, frameon=False, loc="upper right")
+    axes.set_ylim(low - 0.1 * (high - low), high + 0.25 * (high - low))  # room for names and legend
+    axes.legend(**LEGEND, loc="upper right")
+
+
+def _spread_places(at: np.ndarray, lines: list[np.ndarray], band: float) -> list[tuple[float, float]]:
+    """Return a point of each line outside of the band, far from those of the lines before it."""
+    reach = max((np.abs(line).max() for line in lines), default=1.0)
+    points: list[tuple[float, float]] = []
+    for line in lines:
+        outside = np.flatnonzero(np.abs(line) > band)
+        apart = [np.hypot(at[outside] - x, (line[outside] - y) / (2 * reach)) for x, y in points]
+        best = np.min(apart, axis=0).argmax() if apart else np.abs(line[outside]).argmax()
+        points.append((float(at[outside[best]]), float(line[outside[best]])))
+    return points
 
 
 def _peak(at: np.ndarray, line: np.ndarray) -> tuple[float, float]:
@@ -207,7 +221,7 @@ def _draw_tolerance(axes: Axes, units: UnitCalibration) -> None:
     reach = 1.25 * max(edge, float(np.nanmax(np.abs(units.shift), initial=0.0)))
     axes.set_xlim(-reach, reach)
     axes.set_ylim(0.9 * min(low, np.nanmin(spread)), 1.25 * max(high, np.nanmax(spread)))
-    axes.legend(fontsize=8, frameon=False, loc="upper left")
+    axes.legend(**LEGEND, loc="upper left")
 
 
 def _name_points(axes: Axes, points: list[tuple[float, float]], names: list[str]) -> None:
@@ -249,7 +263,7 @@ def _draw_distribution(axes: Axes, checks: PredictiveChecks) -> None:
             _name_points(axes, [_peak(*curve.T)], [name])
     reach = max(1.6 * MARGINAL, 1.15 * float(np.abs(axes.dataLim.intervaly).max()))
     axes.set_ylim(-reach, reach)
-    axes.legend(fontsize=8, frameon=False, loc="upper right")
+    axes.legend(**LEGEND, loc="upper right")
 
 
 def _draw_intervals(axes: Axes, checks: PredictiveChecks) -> None:
@@ -274,7 +288,7 @@ def _draw_intervals(axes: Axes, checks: PredictiveChecks) -> None:
         if is_outside and name:
             _name_points(axes, [(last, float(cover.share[-1]))], [name])
     axes.set_xlim(0.0, 1.08)
-    axes.legend(fontsize=8, frameon=False, loc="upper left")
+    axes.legend(**LEGEND, loc="upper left")
 
 
 def _statistic_deviations(checks: PredictiveChecks) -> dict[str, float]:
