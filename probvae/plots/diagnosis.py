@@ -288,7 +288,7 @@ def _draw_intervals(axes: Axes, checks: PredictiveChecks) -> None:
         if is_outside and name:
             _name_points(axes, [(last, float(cover.share[-1]))], [name])
     axes.set_xlim(0.0, 1.08)
-    axes.legend(**LEGEND, loc="upper left")
+    axes.legend(**LEGEND, loc="lower right")
 
 
 def _statistic_deviations(checks: PredictiveChecks) -> dict[str, float]:

@@ -3,6 +3,7 @@
 import base64
 import io
 import re
+from statistics import median
 from typing import Any, NamedTuple
 
 from markupsafe import Markup
@@ -43,8 +44,8 @@ class Drawing(NamedTuple):
 
     @property
     def width(self) -> float:
-        """The width of a column of panels, in points."""
-        return max((panel.width for panel in self.panels if not panel.is_legend), default=0.0)
+        """The width of a column of panels, in points: the median of the panels."""
+        return median(panel.width for panel in self.panels if not panel.is_legend)
 
 
 def draw_panels(figure: Any, name: str) -> Drawing:
