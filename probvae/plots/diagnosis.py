@@ -239,6 +239,9 @@ def predictions(checks: PredictiveChecks) -> Figure:
     and a point below the second one is an interval that is too narrow. The verdict does not judge the
     test statistics. For a ``Joint``, each block has its own curve, points and statistics. If there are
     many statistics, the figure has the most deviating ones.
+
+    Args:
+        checks: the result of ``criticism.predictive_checks``.
     """
     figure = new_figure(height=_statistics_height(checks), width=8.8)
     left, middle, right = figure.subplots(1, 3, width_ratios=(1, 1, 1.15))
