@@ -49,6 +49,8 @@ if TYPE_CHECKING:
     )
     from probvae.vae import VAE
     from probvae.variant import Variant
+    from probvae.variant_comparison import VariantComparison
+    from probvae.variant_training import compare_variants
 else:
     __getattr__, __dir__ = lazy_names(
         __name__,
@@ -85,6 +87,8 @@ else:
             ),
             "vae": ("VAE",),
             "variant": ("Variant",),
+            "variant_comparison": ("VariantComparison",),
+            "variant_training": ("compare_variants",),
         },
         submodules=(
             "criticism",
@@ -126,7 +130,9 @@ __all__ = [
     "Sweep",
     "VAE",
     "Variant",
+    "VariantComparison",
     "callbacks",
+    "compare_variants",
     "data",
     "diagnose",
     "fit",

@@ -55,6 +55,8 @@ MAY = {
     "html": set(),
     "fitted": SHARED,
     "training": SHARED | {"fitted"},
+    "variant_comparison": SHARED | {"fitted", "training"},
+    "variant_training": SHARED | {"fitted", "training", "criticism", "variant", "variant_comparison"},
     "criticism": SHARED | {"fitted"},
 }
 

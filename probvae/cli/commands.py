@@ -14,7 +14,7 @@ from probvae import plots, runs
 from probvae.checks import check_positive_integer
 from probvae.cli.devices import select_devices
 from probvae.cli.exit_codes import INTERRUPTED, SUCCESS
-from probvae.cli.model_options import model_arguments
+from probvae.cli.model_options import model_arguments, read_variants
 from probvae.runs import Run, Settings, comparing, diagnosing, figures
 from probvae.runs import folder as files
 from probvae.runs.evaluation import derive_keys, describe_metrics, select_batch
@@ -57,6 +57,20 @@ def sweep(arguments: Namespace) -> int:
         progress=True,
     )
     return INTERRUPTED if result.interrupted else SUCCESS
+
+
+def compare_variants(arguments: Namespace) -> None:
+    """Train model files over seeds, and compare their log p(x)."""
+    variants = read_variants(arguments.variants)
+    runs.compare_variants(
+        variants,
+        _settings(arguments, model=arguments.variants[0]),
+        num_seeds=arguments.seeds,
+        at_once=arguments.at_once,
+        command=_command_line(arguments),
+        say=_say,
+        progress=True,
+    )
 
 
 def evaluate(arguments: Namespace) -> None:
@@ -206,8 +220,8 @@ def _prepare(arguments: Namespace) -> None:
     _say(f"{result.path}: {result.shape[0]:,} images, {result.shape[1:]}, uint8")
 
 
-def _settings(arguments: Namespace) -> Settings:
-    options = vars(arguments).items()
+def _settings(arguments: Namespace, **changes: Any) -> Settings:
+    options = {**vars(arguments), **changes}.items()
     settings = {k: v for k, v in options if k in Settings._fields and v is not None}
     return Settings(**settings, arguments=model_arguments(arguments))
 

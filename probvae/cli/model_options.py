@@ -2,11 +2,14 @@
 
 import argparse
 import inspect
+import shlex
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
-from probvae.runs import ModelFile, ModelFileError
+from probvae.cli.parser import write_dashes
+from probvae.runs import ModelFile, ModelFileError, VariantFile, load_model_file
 from probvae.runs.model_file import Option
 
 ARGUMENT = "argument:"  # the prefix of their names among the parsed arguments
@@ -35,6 +38,38 @@ def add_model_options(parser: argparse.ArgumentParser, file: ModelFile) -> None:
                 f"`{parser.prog}`. Give it another name."
             )
         group.add_argument(name, dest=ARGUMENT + option.name, **_argparse_settings(option))
+
+
+def read_variants(texts: Sequence[str]) -> dict[str, VariantFile]:
+    """Return model files with their arguments, each from a text such as "vae.py --latent-dim 2".
+
+    The names are the stems of the files, with the options if there are any.
+
+    Raises:
+        SystemExit: 2 for options that the model file does not have.
+        FileNotFoundError, ModelFileError: for a model file that cannot be loaded.
+    """
+    files: dict[str, ModelFile] = {}
+    variants: dict[str, VariantFile] = {}
+    for text in texts:
+        path, *words = [text] if Path(text).is_file() else shlex.split(text) or [text]
+        # Loaded once: two loads of a file would make different classes, and programs of their own.
+        if path not in files:
+            files[path] = load_model_file(path)
+        file = files[path]
+        name = " ".join([file.path.stem, *words])
+        copies = sum(each == name or each.startswith(f"{name} (") for each in variants)
+        name = f"{name} ({copies + 1})" if copies else name
+        variants[name] = VariantFile(file, _parse_arguments(file, words))
+    return variants
+
+
+def _parse_arguments(file: ModelFile, words: Sequence[str]) -> dict[str, Any]:
+    parser = argparse.ArgumentParser(
+        f"probvae compare-variants {file.path}", add_help=False, allow_abbrev=False
+    )
+    add_model_options(parser, file)
+    return model_arguments(parser.parse_args([write_dashes(word) for word in words]))
 
 
 def _argparse_settings(option: Option) -> dict[str, Any]:

@@ -18,7 +18,18 @@ if TYPE_CHECKING:  # at run time only where there is a model file, since it need
 
 BUDGETS = ("quick", "usual", "thorough")
 DEFAULTS = Settings._field_defaults
-PATHS = ("model", "data", "data_dir", "out", "resume", "run_folder", "run_folders", "name", "prepare")
+PATHS = (
+    "model",
+    "data",
+    "data_dir",
+    "out",
+    "resume",
+    "run_folder",
+    "run_folders",
+    "name",
+    "prepare",
+    "variants",
+)
 MODEL_COMMANDS = ("train", "sweep")  # these have the arguments of a model file as options
 MODEL = "a file with one function that returns a VAE"
 OVER = (
@@ -34,7 +45,7 @@ def parse_arguments(argv: Sequence[str]) -> argparse.Namespace:
         SystemExit: 2 for unknown or contradictory arguments. The message names similar options.
         FileNotFoundError, ModelFileError: for a model file that cannot be loaded.
     """
-    dashed = [_write_dashes(word) for word in argv]
+    dashed = [write_dashes(word) for word in argv]
     if any("\0" in word for word in argv):
         _make_parser([], None)[0].error("an argument contains a null byte, which no file name may have")
     parser, subparsers = _make_parser(dashed[:1], _find_model(dashed))
@@ -51,7 +62,7 @@ def parse_arguments(argv: Sequence[str]) -> argparse.Namespace:
     return arguments
 
 
-def _write_dashes(word: str) -> str:
+def write_dashes(word: str) -> str:
     """Return a word with dashes in an option's name: --latent_dim becomes --latent-dim."""
     name, equals, value = word.partition("=")
     return name.replace("_", "-") + equals + value if word.startswith("--") else word
@@ -185,6 +196,22 @@ def _add_evaluate(parser: argparse.ArgumentParser) -> None:
     _add_evaluation(parser, from_run=True)
 
 
+def _add_compare_variants(parser: argparse.ArgumentParser) -> None:
+    parser.epilog = (
+        "Example: probvae compare-variants models/vae.py models/vampprior.py --seeds 5. "
+        "Each training is the same as `probvae train` with its seed: --seed, the next one, and so on."
+    )
+    add = parser.add_argument
+    words = f'{MODEL}, in quotes with its options: "vae.py --latent-dim 2"; the first is the reference'
+    add("variants", metavar="MODEL.py", nargs="+", help=words)
+    words = "trainings of each variant, with consecutive seeds (default: 5)"
+    add("--seeds", type=int, default=5, metavar="N", help=words)
+    words = "trainings that run side by side in one program (default: all; on a CPU 1)"
+    add("--at-once", type=int, metavar="N", help=words)
+    _add_training(parser, "runs/variants-<models>-<data>")
+    _add_evaluation(parser, num_particles=1000)
+
+
 def _add_sample(parser: argparse.ArgumentParser) -> None:
     _add_run_folder(parser)
     words = "number of draws (default: 100)"
@@ -243,6 +270,7 @@ COMMANDS: dict[str, tuple[str, Callable[[argparse.ArgumentParser], None]]] = {
     "reconstruct": ("Reconstruct a run's test data.", _add_reconstruct),
     "interpolate": ("Interpolate between two test data.", _add_interpolate),
     "compare": ("Compare runs by their log p(x).", _add_compare),
+    "compare-variants": ("Compare model files over seeds by their log p(x).", _add_compare_variants),
     "diagnose": ("Check whether you can trust a run.", _add_diagnose),
     "data": ("List the known data sets, describe one, or prepare images.", _add_data),
 }
@@ -269,13 +297,16 @@ def _add_data_dir(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data-dir", metavar="DIR", help=words)
 
 
-def _add_evaluation(parser: argparse.ArgumentParser, *, from_run: bool = False) -> None:
+def _add_evaluation(
+    parser: argparse.ArgumentParser, *, from_run: bool = False, **own_defaults: int
+) -> None:
     """Add the options of log p(x). With ``from_run``, their defaults are those of the run."""
+    defaults = DEFAULTS | own_defaults
     for name, field, words in (
         ("--particles", "num_particles", "draws of z per test row in log p(x)"),
         ("--max-test", "max_test", "use at most K test rows, drawn at random, in log p(x)"),
     ):
-        default = None if from_run else DEFAULTS[field]
+        default = None if from_run else defaults[field]
         words += f" (default: {'as in training' if from_run else default})"
         parser.add_argument(name, dest=field, type=int, default=default, metavar="K", help=words)
 

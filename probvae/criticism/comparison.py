@@ -18,6 +18,7 @@ from probvae.fitted import Fitted
 from probvae.fitted.fitted import check_fitted
 from probvae.inputs import to_numbers
 from probvae.typing import ArrayLike, DataLike, RngKey
+from probvae.vae import VAE
 
 
 @short_repr
@@ -132,10 +133,12 @@ def compare(
             are not comparable: densities and probabilities, or data with different noise.
     """
     _check_several(fitted)
-    _check_comparable(fitted)
+    for variant in fitted.values():
+        check_fitted(variant)
+    check_comparable({name: variant.vae for name, variant in fitted.items()})
     bounds = {}
     for name, variant in fitted.items():
-        data = variant.check_data(_drop_context(variant, x), name=f"x of {name!r}")
+        data = variant.check_data(drop_context(variant.vae, x), name=f"x of {name!r}")
         # check_data compared x with the training data. Without `data`, log_prob does not do so again.
         bounds[name] = replace(variant, data=None).log_prob(
             data,
@@ -177,9 +180,9 @@ def compare_values(values: Mapping[str, BoundEstimate | ArrayLike]) -> Compariso
     )
 
 
-def _drop_context(fitted: Fitted, x: DataLike) -> DataLike:
-    """Return data without their context if the variant has no context."""
-    return x._replace(context=None) if hasattr(x, "context") and not fitted.vae.context_shape else x
+def drop_context(vae: VAE, x: DataLike) -> DataLike:
+    """Return data without their context if the VAE has no context."""
+    return x._replace(context=None) if hasattr(x, "context") and not vae.context_shape else x
 
 
 def _check_several(variants: Mapping[str, Any]) -> None:
@@ -213,12 +216,11 @@ def _check_values(values: Mapping[str, BoundEstimate | ArrayLike]) -> list[np.nd
     return arrays
 
 
-def _check_comparable(fitted: Mapping[str, Fitted]) -> None:
-    """Raise unless all variants have a log p(x), of the same data and of one kind."""
-    for name, variant in fitted.items():
-        check_fitted(variant)
+def check_comparable(vaes: Mapping[str, VAE]) -> None:
+    """Raise ``ValueError`` unless all VAEs have a log p(x), of the same data and of one kind."""
+    for name, vae in vaes.items():
         try:
-            check_density(variant.vae)
+            check_density(vae)
         except ValueError as error:
             error.add_note(f"(the model {name!r})")
             raise
@@ -228,7 +230,7 @@ def _check_comparable(fitted: Mapping[str, Fitted]) -> None:
         "values": lambda vae: _value_kinds(vae.likelihood.support),
     }
     for description, describe in properties.items():
-        kinds = {name: describe(variant.vae) for name, variant in fitted.items()}
+        kinds = {name: describe(vae) for name, vae in vaes.items()}
         if len(set(kinds.values())) > 1:
             words = "; ".join(f"{name!r}: {kind}" for name, kind in kinds.items())
             raise ValueError(

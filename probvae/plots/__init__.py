@@ -6,6 +6,7 @@ from probvae.plots.data_space import interpolation, pseudo_inputs, reconstructio
 from probvae.plots.diagnosis import calibration, gaps, predictions, tails, unit_use
 from probvae.plots.latent_space import latent_map
 from probvae.plots.sweep import sweep
+from probvae.plots.variants import variants
 
 __all__ = [
     "calibration",
@@ -21,4 +22,5 @@ __all__ = [
     "sweep",
     "tails",
     "unit_use",
+    "variants",
 ]

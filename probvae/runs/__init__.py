@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from probvae.runs.settings import Settings
     from probvae.runs.sweeping import SweptError, sweep
     from probvae.runs.training import assist, train
+    from probvae.runs.variants import VariantFile, compare_variants
 else:
     __getattr__, __dir__ = lazy_names(
         __name__,
@@ -28,6 +29,7 @@ else:
             "settings": ("Settings",),
             "sweeping": ("SweptError", "sweep"),
             "training": ("assist", "train"),
+            "variants": ("VariantFile", "compare_variants"),
         },
         submodules=(
             "comparing",
@@ -42,6 +44,7 @@ else:
             "settings",
             "sweeping",
             "training",
+            "variants",
         ),
     )
 
@@ -51,9 +54,11 @@ __all__ = [
     "Run",
     "Settings",
     "SweptError",
+    "VariantFile",
     "assist",
     "assist_resumed",
     "compare",
+    "compare_variants",
     "draw_run_figures",
     "evaluate",
     "load_model_file",

@@ -156,6 +156,8 @@ def describe_folder(folder: Path) -> str:
     """Return the content of a folder in words: a run, a sweep, or the names of other files."""
     try:
         config = read_json(folder / CONFIG)
+        if "compared" in config:
+            return f"a comparison of {', '.join(config['compared'])} ({config['date']})"
         kind = "a sweep" if "swept" in config else "a run"
         return f"{kind} of {config['model']['file']} on {config['data']['name']} ({config['date']})"
     except (OSError, ValueError, KeyError, TypeError):

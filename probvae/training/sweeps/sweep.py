@@ -110,7 +110,7 @@ def sweep(
     swept = {name: _list_values(name, values) for name, values in (over or {}).items()}
     objective = ELBO() if objective is None else objective
     optimizer = ADAM if optimizer is None else optimizer
-    keys = _check_keys(rng_keys)
+    keys = check_keys(rng_keys)
     if validation is None:
         raise ValueError(
             "sweep compares trainings by validation data. Pass sweep(..., validation=data.valid). "
@@ -175,7 +175,8 @@ def _list_values(name: str, values: Any) -> tuple:
     return values
 
 
-def _check_keys(rng_keys: Any) -> list[RngKey]:
+def check_keys(rng_keys: Any) -> list[RngKey]:
+    """Return typed keys as a list. Raise ``TypeError`` or ``ValueError`` for anything else."""
     example = "jax.random.split(key, 3)"
     if not isinstance(rng_keys, Iterable):
         raise TypeError(f"rng_keys expects typed keys, {example}; got {rng_keys!r}.")
