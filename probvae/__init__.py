@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from probvae import interfaces as interfaces
     from probvae import plots as plots
     from probvae import runs as runs
-    from probvae import training as training
     from probvae.criticism import Diagnosis, diagnose, to_datatree
     from probvae.evidence import Batch, BoundEstimate
     from probvae.fitted import (

@@ -125,7 +125,8 @@ class VariantComparison(NamedTuple):
         ]
         return "\n".join([self._title(), *lines, *self.notes()])
 
-    __repr__ = __str__
+    def __repr__(self) -> str:
+        return str(self)
 
     def _repr_html_(self) -> str:
         title = html.Markup("<p>{}</p>").format(self._title())
@@ -147,7 +148,7 @@ class VariantComparison(NamedTuple):
             *(self.difference, self.difference_standard_error, self.num_agree, self.row_standard_error),
             strict=True,
         )
-        rows = []
+        rows: list[tuple[str, ...]] = []
         for name, mean, error, bound, bound_error, gain, gain_error, agree, row_error in numbers:
             cells = (name, _format_pair(mean, error), _format_pair(bound, bound_error))
             own = name == self.reference

@@ -108,8 +108,8 @@ def compare_variants(
         >>> options = {"epochs": 20, "batch_size": 50, "num_particles": 100, "progress": False}
         >>> held_out = {"validation": x[300:400], "test": x[400:]}
         >>> result = compare_variants(variants, x[:300], rng_keys=keys, **held_out, **options)
-        >>> bool(result.difference[1] > 0), int(result.num_agree[1])
-        (True, 3)
+        >>> result.differences.shape, bool(result.difference[1] > 0)
+        ((2, 3), True)
     """
     check_positive_integer("num_particles", num_particles)
     keys = _check_different(check_keys(rng_keys))

@@ -64,7 +64,8 @@ def test_the_folder_the_table_and_the_trainings(here, monkeypatch, capsys):
         rows = {(row["variant"], row["seed"]): row for row in csv.DictReader(file)}
     assert list(rows) == [(n, s) for n in ("tiny", "tiny --latent_dim 1") for s in ("3", "4")]
     gain = [float(rows["tiny --latent_dim 1", s]["difference"]) for s in ("3", "4")]
-    assert re.search(rf"tiny --latent_dim 1 .* {np.mean(gain):+.3f} \+- ", printed)
+    cell = re.escape(f"{np.mean(gain):+.3f} +- ")
+    assert re.search(f"tiny --latent_dim 1 .* {cell}", printed)
     config = json.loads((folder / "config.json").read_text())
     assert config["seeds"] == [3, 4]
     assert config["variants"]["tiny --latent_dim 1"]["model"]["arguments"] == {"latent_dim": 1}

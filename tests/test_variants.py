@@ -19,8 +19,11 @@ DATA = {"validation": X[40:60], "test": X[60:]}
 FEW = {"epochs": 2, "batch_size": 10, "num_particles": 20, "progress": False}
 
 
+BETA = objectives.ELBO(beta=4.0)
+
+
 def small(**parts):
-    net = nets.MLP((8,))
+    net = nets.Linear()
     return VAE(event_shape=(3, 3), **{"latent_dim": 2, "encoder": net, "decoder": net, **parts})
 
 
@@ -30,7 +33,8 @@ def compared(variants, **changes):
 
 @pytest.fixture(scope="module")
 def result():
-    return compared({"plain": small(), "same": small(), "narrow": small(latent_dim=1)})
+    """Three variants that share every program, so that these tests compile only once."""
+    return compared({"plain": small(), "same": small(), "beta": Variant(small(), BETA)})
 
 
 def test_a_variant_against_itself_differs_by_exactly_nothing(result):
@@ -69,12 +73,12 @@ def test_numbers_are_means_over_rows_and_errors_over_keys(result):
 def test_the_table_and_its_forms(result):
     table = result.table()
     assert dict(table.sizes) == {"variant": 3, "key": 3}
-    assert float(table["difference"].sel(variant="narrow", key=2)) == result.differences[2, 2]
+    assert float(table["difference"].sel(variant="beta", key=2)) == result.differences[2, 2]
     lines = str(result).splitlines()
     assert repr(result) == str(result)
     assert len(lines) == 5
     assert "20 data, 20 particles" in lines[0]
-    assert re.match(rf"narrow +{result.mean[2]:.3f} \+- {result.standard_error[2]:.3f} ", lines[4])
+    assert re.match(rf"beta +{result.mean[2]:.3f} \+- {result.standard_error[2]:.3f} ", lines[4])
     assert f"{result.num_agree[2]} of 3" in lines[4]
     shown = result._repr_html_()
     assert "<td" in shown
@@ -83,26 +87,27 @@ def test_the_table_and_its_forms(result):
 
 def test_the_order_of_a_difference_follows_the_reference():
     of = compared(
-        {"wide": small(), "narrow": small(latent_dim=1)}, rng_keys=KEYS[:2], reference="narrow"
+        {"plain": small(), "beta": Variant(small(), BETA)}, rng_keys=KEYS[:2], reference="beta"
     )
     assert of.difference[1] == 0
     np.testing.assert_allclose(of.difference[0], of.mean[0] - of.mean[1])
 
 
 def test_one_key_gives_a_difference_and_says_that_it_has_no_error():
-    one = compared([small(), small(latent_dim=1)], rng_keys=KEYS[:1])
+    one = compared([small(), Variant(small(), BETA)], rng_keys=KEYS[:1])
     assert one.names == ("A", "B")
     assert np.isnan(one.difference_standard_error).all()
     assert np.isfinite(one.difference).all()
     assert "one key gives no standard error: train each variant with three keys or more" in str(one)
 
 
+@pytest.mark.slow
 def test_variants_that_differ_in_a_weight_share_a_program_and_others_have_one_each():
     before = _run_epoch._cache_size()
     wide, adam = small(latent_dim=3), optax.adam(2e-3)
     variants = {
         "elbo": Variant(wide, optimizer=adam),
-        "beta": Variant(wide, objectives.ELBO(beta=4.0), optax.adam(2e-3)),
+        "beta": Variant(wide, BETA, optax.adam(2e-3)),
         "again": Variant(wide, optimizer=adam),
     }
     shared = compared(variants)
@@ -110,7 +115,7 @@ def test_variants_that_differ_in_a_weight_share_a_program_and_others_have_one_ea
     assert shared.difference[2] == 0 != shared.difference[1]
     assert [row[0].history.best_epoch is None for row in shared.fitted] == [False, True, False]
     alone = fit(
-        wide, X[:40], validation=X[40:60], objective=objectives.ELBO(beta=4.0), optimizer=adam,
+        wide, X[:40], validation=X[40:60], objective=BETA, optimizer=adam,
         rng_key=KEYS[2], epochs=2, batch_size=10, progress=False,
     )  # fmt: skip
     own = shared.fitted[1][2]
@@ -166,6 +171,7 @@ def test_what_does_not_compare_is_refused_before_any_training(
         assert raised.value.__notes__ == ["(the model 'b')"]
 
 
+@pytest.mark.slow
 def test_a_context_reaches_only_the_variant_that_takes_one():
     context = np.eye(2, dtype=np.float32)[np.arange(80) % 2]
     batches = [Batch(X[rows], context[rows]) for rows in (slice(40), slice(40, 60), slice(60, None))]
