@@ -126,20 +126,25 @@ def test_variants_that_differ_in_a_weight_share_a_program_and_others_have_one_ea
 
 @pytest.mark.slow
 def test_the_difference_is_that_of_the_closed_form():
-    """The optimum of a linear VAE is that of probabilistic PCA, which has a closed log p(x)."""
-    x = oracle.dataset(2400).astype(np.float32)
-    train, valid, test = x[:1800], x[1800:2100], x[2100:]
-    exact = {
-        q: oracle.log_prob(test, *oracle.optimum(np.asarray(train, float), q)).mean() for q in (1, 3)
+    """The optimum of a linear VAE is probabilistic PCA. Training starts there, and moves around it."""
+    x = oracle.dataset(1200).astype(np.float32)
+    train, test = x[:800], x[1000:]
+    optima = {q: oracle.optimum(np.asarray(train, float), q) for q in (1, 3)}
+    exact = {q: oracle.log_prob(test, *optima[q]).mean() for q in optima}
+    variants = {
+        f"{q} units": Variant(
+            oracle.vae(q=q),
+            optimizer=optax.adam(1e-3),
+            init_params=jax.tree.map(jax.numpy.asarray, oracle.params(*optima[q])),
+        )
+        for q in optima
     }
-    optimizer = optax.adam(optax.cosine_decay_schedule(1e-2, 40 * 18))
-    variants = {f"{q} units": Variant(oracle.vae(q=q), optimizer=optimizer) for q in (1, 3)}
     found = compare_variants(
-        variants, train, validation=valid, test=test, rng_keys=jax.random.split(jax.random.key(0), 4),
-        epochs=40, batch_size=100, num_particles=200, progress=False,
+        variants, train, validation=x[800:1000], test=test, rng_keys=jax.random.split(jax.random.key(0), 4),
+        epochs=2, batch_size=100, num_particles=50, progress=False,
     )  # fmt: skip
     error = found.difference_standard_error[1]
-    print(found, exact, found.difference[1] - (exact[3] - exact[1]), error)
+    assert 0 < error < 0.05 < exact[3] - exact[1]
     assert abs(found.difference[1] - (exact[3] - exact[1])) < 3 * error
     assert found.num_agree[1] == 4
 
