@@ -41,11 +41,11 @@ if TYPE_CHECKING:
         NonFiniteLossError,
         SkipBatch,
         callbacks,
-        fit,
-        refit,
         sweep,
         transfer_params,
     )
+    from probvae.training.fit import fit
+    from probvae.training.refit import refit
     from probvae.vae import VAE
     from probvae.variant import Variant
     from probvae.variant_comparison import VariantComparison
@@ -79,11 +79,11 @@ else:
                 "NonFiniteLossError",
                 "SkipBatch",
                 "callbacks",
-                "fit",
-                "refit",
                 "sweep",
                 "transfer_params",
             ),
+            "training.fit": ("fit",),
+            "training.refit": ("refit",),
             "vae": ("VAE",),
             "variant": ("Variant",),
             "variant_comparison": ("VariantComparison",),
