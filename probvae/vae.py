@@ -295,11 +295,13 @@ class VAE(AbstractVAE):
 
     def __str__(self) -> str:
         shape, context = "x".join(map(str, self.event_shape)), ", context" * self._has_context
-        view = self._encoder_view
+        view, prior = self._encoder_view, str(self.prior)
+        is_hierarchy = prior.startswith("z")  # it names its own codes: "z2 ~ Normal(0, I), z1 | z2 ~ ..."
         lines = [
-            f"z ~ {self.prior}",
+            prior if is_hierarchy else f"z ~ {prior}",
             f"x | z{context} ~ {self.likelihood}",
-            f"q(z | x{context}) = {self.posterior}\nz in R^{self.latent_dim}, x of shape {shape}",
+            f"q(z | x{context}) = {self.posterior}",
+            f"{'each code' if is_hierarchy else 'z'} in R^{self.latent_dim}, x of shape {shape}",
             f"encoder {self.encoder}{'' if view is None else f' of {view}'}\ndecoder {self.decoder}",
         ]
         return "\n".join(lines)

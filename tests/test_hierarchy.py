@@ -56,6 +56,12 @@ def draws(vae, params, x, *, closed_form, n=4000):
     return np.asarray(jax.jit(jax.vmap(elbo))(jax.random.split(jax.random.key(2), n)))
 
 
+def test_a_hierarchy_prints_its_own_codes():
+    lines = str(two_level()).splitlines()
+    assert lines[0].startswith("z2 ~ ") and lines[3].startswith("each code in R^")
+    assert str(VAE(event_shape=(4,), latent_dim=3)).splitlines()[0] == "z ~ Normal(0, I)"
+
+
 def test_closed_form_equals_sampled_kl_with_a_top_down_guide(x):
     vae = two_level()
     params = calm(vae)
