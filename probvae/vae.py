@@ -296,7 +296,8 @@ class VAE(AbstractVAE):
     def __str__(self) -> str:
         shape, context = "x".join(map(str, self.event_shape)), ", context" * self._has_context
         view, prior = self._encoder_view, str(self.prior)
-        is_hierarchy = prior.startswith("z")  # it names its own codes: "z2 ~ Normal(0, I), z1 | z2 ~ ..."
+        # A hierarchy names its own codes: "z2 ~ Normal(0, I), z1 | z2 ~ ...".
+        is_hierarchy = prior.startswith("z")
         lines = [
             prior if is_hierarchy else f"z ~ {prior}",
             f"x | z{context} ~ {self.likelihood}",

@@ -58,7 +58,8 @@ def draws(vae, params, x, *, closed_form, n=4000):
 
 def test_a_hierarchy_prints_its_own_codes():
     lines = str(two_level()).splitlines()
-    assert lines[0].startswith("z2 ~ ") and lines[3].startswith("each code in R^")
+    assert lines[0].startswith("z2 ~ ")
+    assert lines[3].startswith("each code in R^")
     assert str(VAE(event_shape=(4,), latent_dim=3)).splitlines()[0] == "z ~ Normal(0, I)"
 
 

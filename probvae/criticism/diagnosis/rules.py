@@ -82,9 +82,9 @@ def find_collapse(m: Measurements) -> Finding | None:
         largest,
         0.01,
         source,
-        "If the objective gives the KL a weight above 1, use objectives.ELBO(). If the likelihood has a "
-        "fixed scale, learn it: a scale that is too large makes every code too expensive. Otherwise use "
-        "objectives.FreeBits(...), or increase the weight of the KL slowly: "
+        "If the objective gives the KL a weight above 1, use objectives.ELBO(). If the likelihood has "
+        "a fixed scale, learn it: a scale that is too large makes every code too expensive. Otherwise "
+        "use objectives.FreeBits(...), or increase the weight of the KL slowly: "
         "objectives.ELBO(beta=optax.linear_schedule(0.0, 1.0, steps)). You can also use "
         "priors.AutoregressiveNormal(delta), which keeps the KL above a minimum, or a weaker decoder. "
         f"{cite('posterior-collapse')}",
