@@ -16,7 +16,8 @@ from probvae.data import list_datasets
 FOLDER = Path(__file__).parent.parent / "docs" / "tutorials"
 PAGES = sorted(path for path in FOLDER.glob("*.md") if path.name != "index.md")
 CELL = re.compile(r"^```\{code-cell\} ipython3\n(.*?)^```$", flags=re.DOTALL | re.MULTILINE)
-TIME = re.compile(r"about (a|\d+) (second|minute)s?( and a half)? on two (?:CPU )?cores")
+TIME = re.compile(r"(?:about|under) (a|two|\d+) (second|minute)s?( and a half)? on two (?:CPU )?cores")
+WORDS = {"a": 1.0, "two": 2.0}
 PAGE_IDS = [page.stem for page in PAGES]
 SLACK = 3.0  # CPU time over the stated time; two cores at full use take twice the stated time
 LONGEST = 120  # seconds
@@ -31,7 +32,7 @@ def cells_of(text):
 def stated_seconds(text):
     """Return the time that a page states, in seconds."""
     number, unit, half = TIME.search(" ".join(text.replace("**", "").split())).groups()
-    count = 1.0 if number == "a" else float(number)
+    count = WORDS[number] if number in WORDS else float(number)
     return (count + 0.5 * bool(half)) * (60 if unit == "minute" else 1)
 
 
