@@ -12,6 +12,7 @@ import numpy as np
 from probvae import data as observations
 from probvae.checks import format_value
 from probvae.faq import cite
+from probvae.short_repr import short_repr
 from probvae.typing import ArrayLike, Observation, Shape
 
 MOST_COLUMNS = 1000  # longer vectors, and arrays of several axes, have one range for all entries
@@ -38,6 +39,7 @@ class Ranges(NamedTuple):
         return float(np.nanmin(self.low)), float(np.nanmax(self.high))
 
 
+@short_repr
 @dataclass(frozen=True)
 class DataDescription:
     """A description of the training data, ``Fitted.data``, which is saved with a fit.

@@ -10,17 +10,20 @@ import jax.numpy as jnp
 import numpy as np
 from jax.scipy.special import logsumexp
 
+from probvae import html
 from probvae.batching import Progress, Rows, fold_particles, map_blocks, power_of_two
 from probvae.compilation import compile_program
 from probvae.faq import cite
 from probvae.interfaces import AbstractVAE
 from probvae.nets import BayesianNet
 from probvae.objectives.terms import Terms, terms
+from probvae.short_repr import short_repr
 from probvae.typing import ArrayLike, Observation, Params, RngKey
 
 BLOCK = 400_000  # decoder rows between two reports of progress
 
 
+@short_repr
 class Batch(NamedTuple):
     """Data with their context and mask: ``x`` ``(n, *event)``, ``context``, ``mask``.
 
@@ -38,6 +41,7 @@ class Batch(NamedTuple):
     mask: Any = None
 
 
+@short_repr
 class BoundEstimate(NamedTuple):
     """A lower bound on log p(x) per datum, in nats, with its Monte Carlo standard error.
 
@@ -69,6 +73,20 @@ class BoundEstimate(NamedTuple):
             f"{self.mean:.3f} nats +- {self.mean_standard_error:.3f} "
             f"({len(self.value)} data, {self.num_particles} particles{noise})"
         )
+
+    def _repr_html_(self) -> str:
+        monte_carlo = f"{self.standard_error.mean():.3g} nats per datum, on average"
+        levels = [0.05, 0.5, 0.95]
+        low, middle, high = np.quantile(self.value, levels) if len(self.value) else [np.nan] * 3
+        rows = {
+            "mean over data": f"{self.mean:.3f} \u00b1 {self.mean_standard_error:.3f} nats",
+            "data": f"{len(self.value):,}",
+            "particles": f"{self.num_particles:,}",
+            **({"noise draws": f"{self.num_noise_draws:,}"} if self.num_noise_draws else {}),
+            "Monte Carlo error": monte_carlo,
+            "spread over data": f"5 %: {low:.2f}, median {middle:.2f}, 95 %: {high:.2f} nats",
+        }
+        return html.block(html.lines(["Lower bound on log p(x)"]), html.table(rows))
 
 
 def datum_terms(

@@ -35,10 +35,14 @@ STYLE = (
   border: 0; border-bottom: 1px solid rgba(128, 128, 128, .35); overflow-wrap: anywhere;
   max-width: 45rem;
 }
-.probvae table th { font-weight: 600; }
-.probvae table .probvae-number { text-align: right; font-variant-numeric: tabular-nums; }
+.probvae table th { font-weight: 600; overflow-wrap: break-word; }
+.probvae table .probvae-number {
+  text-align: right; white-space: nowrap; font-variant-numeric: tabular-nums;
+}
 .probvae details > summary { cursor: pointer; }
-.probvae math { font-size: 1.1em; }
+.probvae table.probvae-equations { font-size: 1.1em; }
+.probvae table.probvae-equations td { border: 0; padding: .15em .2em; vertical-align: baseline; }
+.probvae table.probvae-equations td:first-child { text-align: right; white-space: nowrap; }
 """
 )
 
@@ -75,6 +79,18 @@ def columns(names: Iterable[str], rows: Iterable[Iterable[str]]) -> Markup:
     return Markup("<table><thead><tr>{}</tr></thead><tbody>{}</tbody></table>").format(heads, body)
 
 
+def equations(sides: Iterable[tuple[str, str]]) -> Markup:
+    """Return equations below each other, each with its left and right side, aligned at the relation."""
+    return Markup('<table class="probvae-equations">{}</table>').format(
+        Markup("").join(Markup("<tr><td>{}</td><td>{}</td></tr>").format(*pair) for pair in sides)
+    )
+
+
+def lines(texts: Iterable[str]) -> Markup:
+    """Return a paragraph for each line of text."""
+    return Markup("").join(Markup("<p>{}</p>").format(text.strip()) for text in texts)
+
+
 def details(summary: str, *content: str) -> Markup:
     """Return content that opens with a click on its summary, without a script."""
     return Markup("<details><summary>{}</summary>{}</details>").format(
@@ -86,3 +102,8 @@ def block(*content: str) -> str:
     """Return a whole output: the pieces in one ``<div>`` with their style."""
     div = Markup('<div class="probvae"><style>{}</style>{}</div>')
     return str(div.format(Markup(STYLE), Markup("").join(content)))
+
+
+def format_shape(shape: Iterable[int]) -> str:
+    """Return a shape as ``28x28``, or ``()``."""
+    return "x".join(map(str, shape)) or "()"

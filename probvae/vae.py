@@ -1,6 +1,7 @@
 """``VAE``: a prior, a guide, a likelihood and two nets as two NumPyro programs, model and guide."""
 
 import copy
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,8 +13,10 @@ from numpyro import handlers
 from numpyro.distributions import Distribution
 from numpyro.infer.util import compute_log_probs
 
-from probvae import compatibility, guides, inputs, likelihoods, nets, priors
+from probvae import compatibility, guides, html, inputs, likelihoods, nets, priors
 from probvae.checks import check_key, format_value
+from probvae.equations import equation
+from probvae.html import format_shape
 from probvae.interfaces import (
     AbstractDistributionGuide,
     AbstractDistributionPrior,
@@ -24,9 +27,11 @@ from probvae.interfaces import (
     Scope,
 )
 from probvae.nets.input_transform import transforms_input
+from probvae.short_repr import short_repr
 from probvae.typing import ArrayLike, RngKey, Shape
 
 
+@short_repr
 @dataclass(frozen=True, kw_only=True)
 class VAE(AbstractVAE):
     """A variational autoencoder: a model p(z) p(x|z) and a guide q(z|x).
@@ -293,19 +298,34 @@ class VAE(AbstractVAE):
 
         return log_joint
 
-    def __str__(self) -> str:
-        shape, context = "x".join(map(str, self.event_shape)), ", context" * self._has_context
-        view, prior = self._encoder_view, str(self.prior)
-        # A hierarchy names its own codes: "z2 ~ Normal(0, I), z1 | z2 ~ ...".
-        is_hierarchy = prior.startswith("z")
-        lines = [
-            prior if is_hierarchy else f"z ~ {prior}",
+    @property
+    def equations(self) -> tuple[str, str, str]:
+        """The statements of p(z), p(x|z) and q(z|x), as ``print(vae)`` shows them."""
+        context, prior = ", context" * self._has_context, str(self.prior)
+        return (
+            prior if re.match(r"z\S* ~ ", prior) else f"z ~ {prior}",  # a hierarchy names its codes
             f"x | z{context} ~ {self.likelihood}",
             f"q(z | x{context}) = {self.posterior}",
-            f"{'each code' if is_hierarchy else 'z'} in R^{self.latent_dim}, x of shape {shape}",
-            f"encoder {self.encoder}{'' if view is None else f' of {view}'}\ndecoder {self.decoder}",
-        ]
-        return "\n".join(lines)
+        )
+
+    def _describe_nets(self) -> dict[str, str]:
+        view = self._encoder_view
+        of = "" if view is None else f" of {view}"
+        return {"encoder": f"{self.encoder}{of}", "decoder": str(self.decoder)}
+
+    def __str__(self) -> str:
+        code = "z" if self.equations[0].startswith("z ~ ") else "each code"
+        shapes = f"{code} in R^{self.latent_dim}, x of shape {format_shape(self.event_shape)}"
+        nets = [f"{role} {net}" for role, net in self._describe_nets().items()]
+        return "\n".join([*self.equations, shapes, *nets])
+
+    def _repr_html_(self) -> str:
+        shapes = {
+            "code z": f"{self.latent_dim} dimensions",
+            "data x": f"shape {format_shape(self.event_shape)}",
+        }
+        details = html.table(shapes | self._describe_nets())
+        return html.block(html.equations(map(equation, self.equations)), details)
 
 
 def _register(part: Any, distribution_kind: Any, *args: Any) -> Callable[[], Any]:

@@ -4,10 +4,12 @@ from typing import Any, NamedTuple
 
 import optax
 
+from probvae.short_repr import short_repr
 from probvae.typing import Params
 from probvae.vae import VAE
 
 
+@short_repr
 class Variant(NamedTuple):
     """A VAE with recommended settings. None means the default of ``fit``.
 

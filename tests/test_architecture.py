@@ -8,7 +8,18 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 FAMILIES = {"priors", "guides", "likelihoods", "objectives", "nets"}
-LOW = {"typing", "faq", "checks", "interfaces", "compilation", "precision", "containers", "html"}
+LOW = {
+    "typing",
+    "faq",
+    "checks",
+    "interfaces",
+    "compilation",
+    "precision",
+    "containers",
+    "html",
+    "equations",
+    "short_repr",
+}
 PARTS = LOW | {"nets", "distributions", "flows"}
 CORE = PARTS | FAMILIES | {"inputs", "compatibility", "tracing"}
 SHARED = CORE | {
@@ -35,6 +46,7 @@ MAY = {
     "containers": {"typing", "faq", "checks", "precision"},
     "distributions": LOW,
     "data": {"typing", "faq", "checks", "precision", "containers", "html"},
+    "data": {"typing", "checks", "precision", "containers", "html", "short_repr"},
     "nets": LOW,
     "flows": LOW | {"nets", "distributions"},
     "priors": PARTS,
@@ -53,6 +65,8 @@ MAY = {
     "column_checks": SHARED - {"data_checks"},
     "progress": set(),
     "html": set(),
+    "equations": set(),
+    "short_repr": set(),
     "fitted": SHARED,
     "training": SHARED | {"fitted"},
     "variant_comparison": SHARED | {"fitted", "training"},

@@ -11,12 +11,12 @@ import numpy as np
 
 from probvae.criticism.datatree_variables import DataTree, import_xarray
 from probvae.criticism.posterior.pareto import ParetoShape, pareto_shape
-from probvae.criticism.short_repr import short_repr
 from probvae.evidence import BoundEstimate, check_density
 from probvae.faq import cite
 from probvae.fitted import Fitted
 from probvae.fitted.fitted import check_fitted
 from probvae.inputs import to_numbers
+from probvae.short_repr import short_repr
 from probvae.typing import ArrayLike, DataLike, RngKey
 from probvae.vae import VAE
 

@@ -5,14 +5,19 @@ from dataclasses import KW_ONLY, dataclass, field
 
 import numpy as np
 from jaxtyping import Shaped
+from markupsafe import Markup
 
+from probvae import html
 from probvae.data.observations import AbstractObservation, Cast
 from probvae.data.read_errors import DataError
+from probvae.short_repr import short_repr
 from probvae.typing import Shape
 
+MAX_BYTES = 2**29  # of data whose range `print` computes
 SPLITS = ("train", "valid", "test")
 
 
+@short_repr
 @dataclass(frozen=True, eq=False)
 class Data:
     """Training, validation and test data of one event shape.
@@ -74,17 +79,28 @@ class Data:
         bounds += [(float(array.min()), float(array.max())) for array in held_out]
         return min(low for low, _ in bounds), max(high for _, high in bounds)
 
-    def __str__(self) -> str:
-        low, high = self.range
-        sizes = [f"{split} {len(array):,}" for split, array in self.splits.items()]
+    def describe(self) -> dict[str, str]:
+        """Return the properties of the data, in words. The range of very large data is not computed."""
         labels = self.labels.get("train")
-        rows = {
+        sizes = [f"{split} {len(array):,}" for split, array in self.splits.items()]
+        nbytes = sum(array.nbytes for array in self.splits.values())
+        return {
             "event shape": str(self.event_shape),
             "sizes": ", ".join(sizes),
-            "range": f"{low:.4g} to {high:.4g}",
+            "range": (
+                "{:.4g} to {:.4g}".format(*self.range)
+                if nbytes <= MAX_BYTES
+                else f"in data.range ({nbytes / 1e9:.1f} GB)"
+            ),
             "observation": f"{self.observation} of {self.train.dtype}",
             "labels": "none" if labels is None else f"{len(np.unique(labels)):,} classes",
             "context": ", ".join(f"{k} {v.shape}" for k, v in self.context.items()) or "none",
         }
-        lines = [f"  {word:<12} {value}" for word, value in rows.items()]
+
+    def __str__(self) -> str:
+        lines = [f"  {word:<12} {value}" for word, value in self.describe().items()]
         return "\n".join([f"{self.name}: {self.description}", *lines])
+
+    def _repr_html_(self) -> str:
+        head = Markup("<p><b>{}</b>: {}</p>").format(self.name, self.description)
+        return html.block(head, html.table(self.describe()))

@@ -12,9 +12,11 @@ import numpy as np
 from probvae.checks import PATH, check_kind, check_positive_integer
 from probvae.data.encoded_images import ImageRules, read_squares
 from probvae.data.read_errors import DataError
+from probvae.short_repr import short_repr
 from probvae.typing import Shape
 
 
+@short_repr
 class Prepared(NamedTuple):
     """The file ``path`` that `prepare_images` wrote, its ``shape``, and the ``skipped`` images."""
 

@@ -14,12 +14,14 @@ from probvae.data.protocol import apply_protocol
 from probvae.data.read_errors import DataError
 from probvae.data.source_arrays import Source
 from probvae.faq import cite
+from probvae.short_repr import short_repr
 
 PROTOCOLS = (None, "static", "dynamic", "default")
 
 NameOrPath = str | os.PathLike[str]
 
 
+@short_repr
 class DatasetInfo(NamedTuple):
     """A known data set: a `summary`, the `paths` of its files, and whether they are `available`."""
 

@@ -11,10 +11,12 @@ from probvae import inputs
 from probvae.checks import check_positive_integer
 from probvae.data_checks import check_context
 from probvae.fitted.queries import posterior_programs
+from probvae.short_repr import short_repr
 from probvae.typing import ArrayLike, Params
 from probvae.vae import VAE
 
 
+@short_repr
 @dataclass(frozen=True, eq=False)
 class DecoderPrior:
     r"""$x = E[x | z]$ with $z \sim p(z)$ inside your own program: a fitted VAE as a prior on x.

@@ -27,18 +27,19 @@ from probvae.data_description import DataComparison, DataDescription
 from probvae.data_remedies import list_blocks
 from probvae.distributions import find_centre, probabilities
 from probvae.evidence import Batch, BoundEstimate
-from probvae.fitted import queries, serialization
+from probvae.fitted import queries, serialization, summary
 from probvae.fitted.decoder_prior import DecoderPrior
 from probvae.fitted.history import History
 from probvae.fitted.latent_paths import straight
 from probvae.fitted.queries import Imputed, Samples, check_codes, check_row, check_sites
-from probvae.fitted.summary import summarize
 from probvae.interfaces import AbstractDistributionGuide
 from probvae.nets import BayesianNet
+from probvae.short_repr import short_repr
 from probvae.typing import ArrayLike, DataLike, Params, Program, PyTree, RngKey
 from probvae.vae import VAE, check_vae
 
 
+@short_repr
 @dataclass(frozen=True, eq=False)
 class Fitted(Checked):
     """A VAE with its parameters, running state and history.
@@ -73,7 +74,10 @@ class Fitted(Checked):
     data: DataDescription | None = None
 
     def __str__(self) -> str:
-        return summarize(self.vae, self.params, self.history, self.seconds)
+        return summary.summarize(self.vae, self.params, self.history, self.seconds)
+
+    def _repr_html_(self) -> str:
+        return summary.render(self.vae, self.params, self.history, self.seconds)
 
     @property
     def params(self) -> dict[str, Any]:

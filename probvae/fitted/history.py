@@ -6,13 +6,17 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from probvae import html
+from probvae.short_repr import short_repr
 from probvae.typing import Metrics
 
 CONTINUED = "training continued"
 
+SHOWN_INCIDENTS = 3
 NOT_RECORDED = ("kept", "usable")  # series of the training loop that no history holds
 
 
+@short_repr
 class Incident(NamedTuple):
     """A training step that failed, and the action that followed.
 
@@ -37,6 +41,7 @@ class Incident(NamedTuple):
         return f"step {self.step} (epoch {self.epoch + 1}): {self.term}; {self.action} (rows {rows})"
 
 
+@short_repr
 class History(NamedTuple):
     """The record of a training run, in nats per datum except ``loss``.
 
@@ -74,6 +79,14 @@ class History(NamedTuple):
     best_epoch: int | None = None
     incidents: tuple[Incident, ...] = ()
 
+    def __str__(self) -> str:
+        rows = [f"  {name:<16} {text}" for name, text in self.describe().items()]
+        return "\n".join([self.describe_length(), *rows, *self.describe_incidents()])
+
+    def _repr_html_(self) -> str:
+        incidents = [html.lines(self.describe_incidents())] if self.incidents else []
+        return html.block(html.lines([self.describe_length()]), html.table(self.describe()), *incidents)
+
     @property
     def num_epochs(self) -> int:
         """The number of epochs recorded."""
@@ -91,6 +104,24 @@ class History(NamedTuple):
         best = find_best_epoch(elbo)
         return float("nan") if best is None else float(elbo[best] - elbo[-1])
 
+    def describe_length(self, seconds: float | None = None) -> str:
+        """Return the number of epochs, their time and the kept epoch, in words."""
+        time = "" if seconds is None else f" in {seconds:.1f} s"
+        kept = self.describe_kept_epoch()
+        return f"{format_count(self.num_epochs, 'epoch')}{time}{'; ' if kept else ''}{kept}"
+
+    def describe(self) -> dict[str, str]:
+        """Return the first, the best and the last ELBO of each split, or else of what it has."""
+        splits = {split: getattr(self, split) for split in ("train", "validation")}
+        return dict(_describe_series(*item) for item in splits.items() if item[1])
+
+    def describe_incidents(self) -> list[str]:
+        """Return the number of incidents and the first few, as lines of text."""
+        lines = [f"  {format_count(len(self.incidents), 'incident')}:"] if self.incidents else []
+        lines += [f"    {incident}" for incident in self.incidents[:SHOWN_INCIDENTS]]
+        more = len(self.incidents) - SHOWN_INCIDENTS
+        return lines + ([f"    and {more} more"] if more > 0 else [])
+
     def describe_kept_epoch(self) -> str:
         """Return which epoch was kept and the loss since, in words. "" without a validation ELBO."""
         best, lost = find_best_epoch(self.validation.get("elbo", ())), self.drop_since_best
@@ -104,6 +135,22 @@ class History(NamedTuple):
         return f"epoch {self.num_epochs}, the last, is kept (it had lost {nats} since epoch {best + 1})"
 
 
+def _describe_series(split: str, series: dict[str, np.ndarray]) -> tuple[str, str]:
+    name = next(name for name in ("elbo", "log_likelihood", "loss") if name in series)
+    values = series[name]
+    best = values.argmin() if name == "loss" else values.argmax()
+    unit = "" if name == "loss" else " nats"
+    best_text = f"best {values[best]:.2f} (epoch {best + 1})"
+    text = f"first {values[0]:.2f}, {best_text}, last {values[-1]:.2f}{unit}"
+    return f"{split} {'ELBO' if name == 'elbo' else name}", text
+
+
+def format_count(n: int, noun: str) -> str:
+    """Return a number with its noun, such as ``"3 incidents"``."""
+    return f"{n} {noun}{'' if n == 1 else 's'}"
+
+
+@short_repr
 class EpochRecord(NamedTuple):
     """The record of one epoch: values of each step, their means, and the validation means."""
 

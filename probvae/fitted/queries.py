@@ -10,7 +10,7 @@ import numpy as np
 from numpyro import handlers
 from numpyro.distributions import Distribution, MixtureSameFamily
 
-from probvae import inputs
+from probvae import html, inputs
 from probvae.batching import (
     Rows,
     all_rows,
@@ -28,12 +28,15 @@ from probvae.distributions.support import name_support
 from probvae.evidence import Batch, BoundEstimate, average_over_noise, check_density
 from probvae.fitted.guide_density_check import check_guide_draws
 from probvae.fitted.row_distributions import can_return_distribution, compute_distribution
+from probvae.html import format_shape
 from probvae.objectives.terms import latent_sites, terms, trace_programs, unwrap_expanded
 from probvae.progress import progress_bar
+from probvae.short_repr import short_repr
 from probvae.typing import ArrayLike, DataLike, Params, Program, PyTree, RngKey, Shape, Trace
 from probvae.vae import VAE
 
 
+@short_repr
 class Samples(NamedTuple):
     """Draws from the model.
 
@@ -48,6 +51,7 @@ class Samples(NamedTuple):
     z: Any
 
 
+@short_repr
 class Imputed(NamedTuple):
     r"""Draws of data with their missing entries filled.
 
@@ -58,6 +62,22 @@ class Imputed(NamedTuple):
 
     x: jax.Array
     effective_particles: jax.Array
+
+    def describe(self) -> dict[str, str]:
+        """Return the size of the draws and the effective particles, in words."""
+        num_samples, n, *event_shape = self.x.shape
+        rows = {"draws": f"{num_samples:,} of {n:,} data of shape {format_shape(event_shape)}"}
+        if n and not isinstance(self.effective_particles, jax.core.Tracer):
+            particles = np.asarray(self.effective_particles)
+            row = f"least {particles.min():.3g} (row {particles.argmin()})"
+            rows["effective particles"] = f"median {np.median(particles):.3g}, {row}"
+        return rows
+
+    def __str__(self) -> str:
+        return "Imputed: " + "; ".join(f"{name} {text}" for name, text in self.describe().items())
+
+    def _repr_html_(self) -> str:
+        return html.block(html.table(self.describe()))
 
 
 def posterior_programs(program: Program, values: Params) -> Program:

@@ -17,7 +17,12 @@ from probvae.checks import PATH, check_kind
 from probvae.data_description import DataDescription
 from probvae.faq import cite
 from probvae.fitted.history import CONTINUED, History, Incident
-from probvae.fitted.vae_description import describe_vae, find_differences, find_other_parts
+from probvae.fitted.vae_description import (
+    describe_vae,
+    find_differences,
+    find_other_parts,
+    format_constructor,
+)
 from probvae.tracing import trace_structure
 from probvae.typing import Params, PyTree
 from probvae.vae import VAE
@@ -56,7 +61,7 @@ def save(
     arrays = {name: np.asarray(leaf, order="C") for name, leaf in arrays.items()}
     metadata = {
         "format": FORMAT,
-        "vae": repr(vae),
+        "vae": format_constructor(vae),
         "parts": json.dumps(describe_vae(vae)),
         "incidents": incidents_to_json(history),
         "versions": json.dumps({"probvae": __version__, "jax": jax.__version__}),

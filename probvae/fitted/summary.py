@@ -1,52 +1,37 @@
-"""``print(fitted)``: a training run on one screen."""
+"""``print(fitted)`` and a notebook's view of it: a training run on one screen."""
 
 import jax
 
+from probvae import html
+from probvae.equations import equation
 from probvae.fitted.history import History
 from probvae.typing import Params
 from probvae.vae import VAE
 
-SHOWN_INCIDENTS = 3
-
 
 def summarize(vae: VAE, params: Params, history: History, seconds: float | None) -> str:
     """Return a run as text: epochs, ELBO, incidents and numbers of parameters."""
-    parts = ", ".join(type(part).__name__ for part in (vae.prior, vae.posterior, vae.likelihood))
-    time = "" if seconds is None else f" in {seconds:.1f} s"
-    epoch = history.describe_kept_epoch()
-    lines = [
-        f"VAE of {vae.latent_dim} latent dimensions ({parts}), fitted {history.num_epochs} epochs{time}"
-        f"{'; ' if epoch else ''}{epoch}"
-    ]
-    lines += [_format_series(s, history) for s in ("train", "validation") if getattr(history, s)]
-    return "\n".join([*lines, *_format_incidents(history), _format_sizes(params)])
+    rows = [f"  {name:<16} {text}" for name, text in history.describe().items()]
+    head = f"{_name_parts(vae)}, fitted {history.describe_length(seconds)}"
+    return "\n".join([head, *rows, *history.describe_incidents(), f"  {_format_sizes(params)}"])
 
 
-def _format_series(split: str, history: History) -> str:
-    """Return the first, the best and the last ELBO of a split, or else of what it has."""
-    series = getattr(history, split)
-    name = next(name for name in ("elbo", "log_likelihood", "loss") if name in series)
-    values = series[name]
-    best = values.argmin() if name == "loss" else values.argmax()
-    unit = "" if name == "loss" else " nats"
-    label = f"{split} {'ELBO' if name == 'elbo' else name}"
-    return (
-        f"  {label:<16} first {values[0]:.2f}, best {values[best]:.2f} (epoch {best + 1}), "
-        f"last {values[-1]:.2f}{unit}"
+def render(vae: VAE, params: Params, history: History, seconds: float | None) -> str:
+    """Return a run as HTML, with the equations of its VAE."""
+    head = html.lines([f"{_name_parts(vae)}, fitted {history.describe_length(seconds)}"])
+    incidents = [html.lines(history.describe_incidents())] if history.incidents else []
+    total, by_part = _format_sizes(params).split(": ", 1)
+    return html.block(
+        head,
+        html.table(history.describe() | {total: by_part}),
+        *incidents,
+        html.details("The model", html.equations(map(equation, vae.equations))),
     )
 
 
-def format_count(n: int, noun: str) -> str:
-    """Return a number with its noun, such as ``"3 incidents"``."""
-    return f"{n} {noun}{'' if n == 1 else 's'}"
-
-
-def _format_incidents(history: History) -> list[str]:
-    incidents = history.incidents
-    lines = [f"  {format_count(len(incidents), 'incident')}:"] if incidents else []
-    lines += [f"    {incident}" for incident in incidents[:SHOWN_INCIDENTS]]
-    more = len(incidents) - SHOWN_INCIDENTS
-    return lines + ([f"    and {more} more"] if more > 0 else [])
+def _name_parts(vae: VAE) -> str:
+    parts = ", ".join(type(part).__name__ for part in (vae.prior, vae.posterior, vae.likelihood))
+    return f"VAE of {vae.latent_dim} latent dimensions ({parts})"
 
 
 def _format_sizes(params: Params) -> str:
@@ -56,4 +41,4 @@ def _format_sizes(params: Params) -> str:
         part = name.split("$")[0]
         sizes[part] = sizes.get(part, 0) + sum(leaf.size for leaf in jax.tree.leaves(tree))
     by_part = ", ".join(f"{part} {size:,}" for part, size in sizes.items())
-    return f"  {sum(sizes.values()):,} parameters: {by_part}"
+    return f"{sum(sizes.values()):,} parameters: {by_part}"

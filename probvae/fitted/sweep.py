@@ -1,15 +1,21 @@
 """The result of a sweep: a fitted VAE for each key and setting, by name and as a table."""
 
+from itertools import product
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from probvae import html
 from probvae.faq import cite
 from probvae.fitted.fitted import Fitted
+from probvae.fitted.history import format_count
+from probvae.short_repr import short_repr
 
 COLUMNS = ("elbo", "log_likelihood", "kl")
+SHOWN_ROWS = 20
 
 
+@short_repr
 class Sweep(NamedTuple):
     """Fitted VAEs over keys and numbers.
 
@@ -24,6 +30,42 @@ class Sweep(NamedTuple):
     num_keys: int
     fitted: tuple[Fitted, ...]
     interrupted: bool = False
+
+    def __str__(self) -> str:
+        names, rows = self._table()
+        widths = [max(map(len, column)) for column in zip(names, *rows, strict=True)]
+        lines = [
+            "  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True))
+            for row in (names, *rows)
+        ]
+        return "\n".join([self._describe(), *(f"  {line}" for line in lines), *self._hidden()])
+
+    def _repr_html_(self) -> str:
+        return html.block(
+            html.lines([self._describe()]), html.columns(*self._table()), html.lines(self._hidden())
+        )
+
+    def _describe(self) -> str:
+        swept = ", ".join(f"{len(values)} values of {name}" for name, values in self.over.items())
+        text = f"Sweep of {len(self.fitted)} fitted VAEs: {format_count(self.num_keys, 'key')}"
+        interrupted = " Interrupted: some have fewer epochs than requested." if self.interrupted else ""
+        means = "Validation means at the kept epoch, in nats."
+        return f"{text}{' x ' if swept else ''}{swept}. {means}{interrupted}"
+
+    def _table(self) -> tuple[list[str], list[list[str]]]:
+        """Return the names of the columns, and the first rows as text."""
+        columns = {name: values.ravel() for name, values in self.columns().items()}
+        names = ["key", *self.over, *COLUMNS, "epochs"]
+        rows = []
+        for index, (key, *values) in enumerate(product(range(self.num_keys), *self.over.values())):
+            means = [f"{columns[name][index]:.2f}" for name in COLUMNS]
+            numbers = [f"{value:g}" for value in values]
+            rows.append([str(key), *numbers, *means, f"{columns['epochs'][index]:.0f}"])
+        return names, rows[:SHOWN_ROWS]
+
+    def _hidden(self) -> list[str]:
+        more = len(self.fitted) - SHOWN_ROWS
+        return [f"and {more} more: see Sweep.columns()"] if more > 0 else []
 
     @property
     def shape(self) -> tuple[int, ...]:

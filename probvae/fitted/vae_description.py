@@ -45,6 +45,11 @@ def describe_vae(vae: Any) -> dict[str, str]:
     return texts
 
 
+def format_constructor(vae: VAE) -> str:
+    """Return the call that builds a VAE, for the error of a file that does not fit."""
+    return f"VAE({', '.join(f'{field.name}={getattr(vae, field.name)!r}' for field in fields(vae))})"
+
+
 def _describe(path: str, value: object, texts: dict[str, str], above: tuple[int, ...]) -> None:
     texts[path] = _text(value)
     if id(value) not in above:  # a function may enclose itself

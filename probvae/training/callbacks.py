@@ -11,8 +11,10 @@ from typing import Any, NamedTuple
 
 from probvae.checks import Checked
 from probvae.faq import cite
+from probvae.short_repr import short_repr
 
 
+@short_repr
 class Epoch(NamedTuple):
     """The numbers of one epoch, the argument of a callback.
 

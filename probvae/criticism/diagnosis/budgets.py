@@ -2,7 +2,10 @@
 
 from typing import NamedTuple
 
+from probvae.short_repr import short_repr
 
+
+@short_repr
 class Budget(NamedTuple):
     """The numbers of rows and draws in a diagnosis. Larger numbers cost more time.
 

@@ -5,9 +5,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from probvae.criticism.short_repr import short_repr
 from probvae.fitted import Fitted
 from probvae.fitted.fitted import check_fitted
+from probvae.short_repr import short_repr
 
 TAIL_SHARE, MIN_EPOCHS = 0.2, 5  # the trend is that of a fifth of the epochs, at least 5
 

@@ -14,12 +14,12 @@ from probvae.criticism.diagnosis.budgets import USUAL, Budget
 from probvae.criticism.diagnosis.diagnosis_tree import build_diagnosis_tree, check_arviz
 from probvae.criticism.diagnosis.measurements import Measurements, first_rows, measure
 from probvae.criticism.diagnosis.verdict import Finding, Kind, Verdict, sort_findings
-from probvae.criticism.short_repr import short_repr
 from probvae.data_description import DataComparison
 from probvae.evidence import Batch, check_density
 from probvae.faq import cite
 from probvae.fitted import Fitted
 from probvae.fitted.fitted import check_fitted
+from probvae.short_repr import short_repr
 from probvae.typing import DataLike, RngKey
 
 MIN_DATA = 50  # held-out rows
@@ -57,6 +57,9 @@ class Diagnosis(NamedTuple):
 
     def __str__(self) -> str:
         return str(self.verdict)
+
+    def _repr_html_(self) -> str:
+        return self.verdict._repr_html_()
 
 
 def diagnose(

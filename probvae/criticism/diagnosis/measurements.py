@@ -19,10 +19,10 @@ from probvae.criticism.posterior.calibration import Calibration, sbc
 from probvae.criticism.posterior.inference_gap import InferenceGap, inference_gap
 from probvae.criticism.posterior.pareto import ParetoShape, pareto_shape
 from probvae.criticism.samples.predictive import PredictiveChecks, predictive_checks
-from probvae.criticism.short_repr import short_repr
 from probvae.data_description import RangeDeparture
 from probvae.evidence import Batch, BoundEstimate
 from probvae.fitted import Fitted
+from probvae.short_repr import short_repr
 from probvae.typing import RngKey
 
 REQUIRED = ("elbo", "log_prob")  # without these no rule has a meaning

@@ -138,7 +138,7 @@ def find_scale_at_bound(m: Measurements) -> Finding | None:
     return Finding(
         Kind.FAULT,
         "scale at its bound",
-        f"{worst} {effect}",
+        f"{worst.describe()} {effect}",
         gain,
         threshold,
         NATS,

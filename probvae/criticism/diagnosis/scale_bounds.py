@@ -11,11 +11,11 @@ import numpy as np
 from probvae.checks import LOOSER, check_positive_integer
 from probvae.criticism.latents.decoder_response import entry_scales, estimate_outputs
 from probvae.criticism.observed import observe
-from probvae.criticism.short_repr import short_repr
 from probvae.evidence import Batch, elbo
 from probvae.fitted import Fitted
 from probvae.fitted.fitted import check_fitted
 from probvae.interfaces import AbstractLikelihood
+from probvae.short_repr import short_repr
 from probvae.typing import DataLike, RngKey
 from probvae.vae import VAE
 
@@ -59,7 +59,8 @@ class BoundGain(NamedTuple):
     loss: float
     can_rescale: bool
 
-    def __str__(self) -> str:
+    def describe(self) -> str:
+        """Return the argument that holds the bound, such as ``Gaussian(min_log=-5)``."""
         block = f' of block "{self.block}"' if self.block else ""
         return f"{self.part}({self.field}={self.bound:g}){block}"
 

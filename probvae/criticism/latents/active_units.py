@@ -11,11 +11,11 @@ from probvae.batching import Rows, data_per_block, map_blocks, map_rows
 from probvae.checks import check_positive_integer
 from probvae.compilation import compile_program
 from probvae.criticism.observed import observe
-from probvae.criticism.short_repr import short_repr
 from probvae.evidence import Batch, datum_terms
 from probvae.fitted import Fitted
 from probvae.fitted.fitted import check_fitted
 from probvae.objectives.terms import latent_sites
+from probvae.short_repr import short_repr
 from probvae.typing import DataLike, Params, RngKey
 from probvae.vae import VAE
 

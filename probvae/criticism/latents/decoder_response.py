@@ -13,11 +13,11 @@ from numpyro.distributions.constraints import Constraint
 from probvae.batching import ROWS, Rows, map_blocks, map_rows
 from probvae.compilation import compile_program
 from probvae.criticism.observed import observe
-from probvae.criticism.short_repr import short_repr
 from probvae.evidence import Batch
 from probvae.fitted import Fitted
 from probvae.fitted.fitted import check_fitted
 from probvae.objectives.terms import trace_guide, trace_model
+from probvae.short_repr import short_repr
 from probvae.typing import ArrayLike, DataLike, Params, RngKey
 from probvae.vae import VAE
 

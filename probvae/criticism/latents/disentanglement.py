@@ -6,8 +6,8 @@ import jax
 import numpy as np
 
 from probvae.checks import check_draw_arguments, check_positive_integer
-from probvae.criticism.short_repr import short_repr
 from probvae.inputs import to_numbers
+from probvae.short_repr import short_repr
 from probvae.typing import ArrayLike, RngKey
 
 

@@ -13,11 +13,11 @@ from jax.scipy.special import logsumexp
 from probvae.checks import OpenUnitInterval, check_kind, check_positive_integer
 from probvae.compilation import compile_program
 from probvae.criticism.observed import observe
-from probvae.criticism.short_repr import short_repr
 from probvae.evidence import Batch
 from probvae.fitted import Fitted
 from probvae.fitted.fitted import check_fitted
 from probvae.objectives.terms import latent_sites, site_log_prob, trace_guide, trace_model
+from probvae.short_repr import short_repr
 from probvae.typing import DataLike, Params, RngKey
 from probvae.vae import VAE
 

@@ -10,11 +10,11 @@ from probvae.batching import ROWS, Rows, map_blocks, map_rows
 from probvae.compilation import compile_program
 from probvae.criticism.observed import observe
 from probvae.criticism.samples.two_sample import two_sample_test
-from probvae.criticism.short_repr import short_repr
 from probvae.evidence import Batch
 from probvae.fitted import Fitted
 from probvae.fitted.fitted import check_fitted
 from probvae.objectives.terms import latent_sites, trace_guide, trace_model
+from probvae.short_repr import short_repr
 from probvae.typing import DataLike, Params, RngKey
 from probvae.vae import VAE
 

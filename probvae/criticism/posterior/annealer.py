@@ -10,9 +10,9 @@ import numpy as np
 from probvae.batching import fold_keys
 from probvae.criticism.posterior.hmc import PathRun, move_along_path
 from probvae.criticism.posterior.unconstrained import Codes, Start, draw_codes
-from probvae.criticism.short_repr import short_repr
 from probvae.evidence import Batch, log_mean_exp, mean_error
 from probvae.fitted import Fitted
+from probvae.short_repr import short_repr
 from probvae.typing import RngKey
 
 FIRST_STEP = 0.5  # of the run that adapts the steps

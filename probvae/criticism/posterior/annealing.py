@@ -12,10 +12,10 @@ from probvae.criticism.observed import observe
 from probvae.criticism.posterior.annealer import AnnealedBound, Annealer, Options
 from probvae.criticism.posterior.simulation import simulate
 from probvae.criticism.posterior.unconstrained import Start, check_sites, to_unconstrained
-from probvae.criticism.short_repr import short_repr
 from probvae.evidence import check_density, check_one_decoder
 from probvae.fitted import Fitted
 from probvae.fitted.fitted import check_fitted
+from probvae.short_repr import short_repr
 from probvae.typing import ArrayLike, DataLike, Program, RngKey
 from probvae.vae import VAE
 

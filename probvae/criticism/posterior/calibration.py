@@ -14,11 +14,11 @@ from probvae.compilation import compile_program
 from probvae.criticism.datatree_variables import import_xarray, unit_names
 from probvae.criticism.posterior.simulation import simulate
 from probvae.criticism.posterior.uniformity import measure_symmetry, measure_uniformity
-from probvae.criticism.short_repr import short_repr
 from probvae.evidence import Batch, check_density
 from probvae.fitted import Fitted
 from probvae.fitted.fitted import check_fitted
 from probvae.objectives.terms import latent_sites, trace_guide
+from probvae.short_repr import short_repr
 from probvae.typing import ArrayLike, Params, RngKey
 from probvae.vae import VAE
 

@@ -21,10 +21,10 @@ from probvae.criticism.posterior.local_guide import (
     with_local_encoder,
 )
 from probvae.criticism.posterior.unconstrained import draw_code
-from probvae.criticism.short_repr import short_repr
 from probvae.evidence import Batch, BoundEstimate, check_density, check_one_decoder, log_mean_exp
 from probvae.fitted import Fitted
 from probvae.fitted.fitted import check_fitted
+from probvae.short_repr import short_repr
 from probvae.tracing import trace_structure
 from probvae.typing import DataLike, Params, RngKey
 from probvae.vae import VAE

@@ -14,11 +14,11 @@ from probvae.criticism.datatree_variables import import_xarray, unit_names
 from probvae.criticism.observed import observe
 from probvae.criticism.posterior.pareto import import_array_stats
 from probvae.criticism.posterior.unconstrained import draw_posterior_codes, join_sites
-from probvae.criticism.short_repr import short_repr
 from probvae.evidence import Batch, check_density, check_one_decoder
 from probvae.fitted import Fitted
 from probvae.fitted.fitted import check_fitted
 from probvae.fitted.queries import posterior_programs
+from probvae.short_repr import short_repr
 from probvae.tracing import Site, trace_structure
 from probvae.typing import DataLike, Params, RngKey
 from probvae.vae import VAE

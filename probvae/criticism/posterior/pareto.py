@@ -21,11 +21,11 @@ from probvae.batching import (
 from probvae.checks import check_positive_integer
 from probvae.compilation import compile_program
 from probvae.criticism.observed import observe
-from probvae.criticism.short_repr import short_repr
 from probvae.evidence import Batch, datum_terms
 from probvae.faq import cite
 from probvae.fitted import Fitted
 from probvae.fitted.fitted import check_fitted
+from probvae.short_repr import short_repr
 from probvae.typing import ArrayLike, DataLike, Params, RngKey
 from probvae.vae import VAE
 

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from probvae.criticism.short_repr import short_repr
+from probvae.short_repr import short_repr
 
 
 @short_repr

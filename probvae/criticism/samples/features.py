@@ -10,6 +10,7 @@ import numpy as np
 
 from probvae.checks import check_draw_arguments, check_positive_integer
 from probvae.inputs import to_numbers
+from probvae.short_repr import short_repr
 from probvae.typing import ArrayLike, RngKey
 
 TEST_SHARE = 0.2  # of the labelled data, for the classifier's accuracy
@@ -40,6 +41,7 @@ def principal_components(x: ArrayLike, num_features: int) -> PrincipalComponents
     return PrincipalComponents(flat.mean(0), vectors[:, ::-1][:, :num_features])
 
 
+@short_repr
 @dataclass(frozen=True, eq=False)
 class ClassifierFeatures:
     """The last hidden layer of a classifier: ``(n, *event) -> (n, k)``.

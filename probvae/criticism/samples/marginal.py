@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from probvae.criticism.short_repr import short_repr
+from probvae.short_repr import short_repr
 
 MAX_POINTS = 4096  # distinct values of a sample, beyond which neighbours are grouped
 CURVE_POINTS = 200

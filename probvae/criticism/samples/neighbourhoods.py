@@ -6,7 +6,7 @@ import numpy as np
 
 from probvae.checks import check_positive_integer
 from probvae.criticism.samples.features import check_features, check_pair
-from probvae.criticism.short_repr import short_repr
+from probvae.short_repr import short_repr
 from probvae.typing import ArrayLike
 
 ROWS = 1_000  # rows of the matrix of distances in memory at a time

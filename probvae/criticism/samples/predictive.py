@@ -18,11 +18,11 @@ from probvae.criticism.samples.statistics import (
     select_observed,
     usual_statistics,
 )
-from probvae.criticism.short_repr import short_repr
 from probvae.evidence import Batch
 from probvae.fitted import Fitted
 from probvae.fitted.fitted import check_fitted
 from probvae.interfaces import AbstractLikelihood, Block
+from probvae.short_repr import short_repr
 from probvae.typing import DataLike, RngKey
 
 MIN_REPLICATES = 20  # with fewer, no tail share is below 0.1

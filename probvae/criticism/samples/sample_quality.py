@@ -11,10 +11,10 @@ from probvae.criticism.samples.features import check_features, principal_compone
 from probvae.criticism.samples.frechet import frechet_distance
 from probvae.criticism.samples.neighbourhoods import Neighbourhoods, neighbourhoods
 from probvae.criticism.samples.two_sample import TwoSample, linear_classifier, two_sample_test
-from probvae.criticism.short_repr import short_repr
 from probvae.evidence import Batch, check_density
 from probvae.fitted import Fitted
 from probvae.fitted.fitted import check_fitted
+from probvae.short_repr import short_repr
 from probvae.typing import ArrayLike, DataLike, RngKey
 
 MAX_COMPONENTS = 32

@@ -8,7 +8,7 @@ import numpy as np
 
 from probvae.checks import check_key
 from probvae.criticism.samples.features import check_features, check_pair
-from probvae.criticism.short_repr import short_repr
+from probvae.short_repr import short_repr
 from probvae.typing import ArrayLike, RngKey
 
 MIN_POINTS = 20  # of each sample

@@ -8,11 +8,11 @@ import numpy as np
 
 from probvae.checks import check_draw_arguments
 from probvae.criticism.observed import observe
-from probvae.criticism.short_repr import short_repr
 from probvae.data_checks import fill_missing
 from probvae.evidence import Batch, BoundEstimate, log_prob
 from probvae.fitted import Fitted
 from probvae.fitted.fitted import check_fitted
+from probvae.short_repr import short_repr
 from probvae.typing import DataLike, RngKey
 
 
