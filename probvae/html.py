@@ -29,9 +29,12 @@ STYLE = (
 .probvae { line-height: 1.5; max-width: 60rem; overflow-x: auto; }
 .probvae p { margin: .3em 0; }
 .probvae .probvae-quiet { opacity: .75; }
-.probvae table { border-collapse: collapse; margin: .4em 0; font-size: 1em; }
+.probvae table {
+  border-collapse: collapse; margin: .4em 0; width: auto; font-size: 1em; color: inherit; border: 0;
+}
 .probvae table th, .probvae table td {
   text-align: left; vertical-align: top; padding: .25em .9em .25em 0; white-space: normal;
+  color: inherit; background: none;
   border: 0; border-bottom: 1px solid rgba(128, 128, 128, .35); overflow-wrap: anywhere;
   max-width: 45rem;
 }
