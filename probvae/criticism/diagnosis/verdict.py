@@ -112,7 +112,6 @@ class Verdict(tuple[Finding, ...]):
 def _render_row(finding: Finding) -> tuple[Markup, Markup]:
     """Return a finding as a row of a table: badge and name, and evidence with the remedy folded."""
     head = Markup("{}<br>{}").format(html.badge(finding.kind), finding.name)
-    # A note is information. Its remedy is "none" unless there is something to do.
     remedy = Markup('<p>{}</p><p class="probvae-quiet">Threshold: {}</p>').format(
         finding.remedy, finding.source
     )
