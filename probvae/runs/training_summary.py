@@ -4,7 +4,7 @@ import csv
 import io
 
 from probvae.fitted import History
-from probvae.fitted.summary import format_count
+from probvae.fitted.history import format_count
 from probvae.runs.run import Run
 
 # The first of these in the history, from the most to the least informative.
