@@ -1,9 +1,13 @@
 """ProbVAE: variational autoencoders as NumPyro programs made of swappable parts."""
 
+import warnings
 from typing import TYPE_CHECKING
 
 from probvae._version import __version__ as __version__
 from probvae.lazy_names import lazy_names
+
+# In a notebook without ipywidgets, NumPyro's import of tqdm would warn. No progress here is a widget.
+warnings.filterwarnings("ignore", message="IProgress not found")
 
 # JAX, NumPyro and Flax take two seconds to import. So a name is imported at its first use, and
 # `probvae --help` needs none of them. Both lists below have the same names: the first is for mypy and
