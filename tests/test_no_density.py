@@ -97,7 +97,7 @@ def test_bounds_are_refused_by_name(part, request):
     assert np.isfinite(fitted.history.steps["loss"]).all()
     assert fitted.reconstruct(X).shape == X.shape
     assert fitted.sample(3, rng_key=KEY).x.shape == (3, 4)
-    assert part in str(fitted.vae.posterior) + repr(fitted.vae)
+    assert part in repr(fitted.vae.posterior) + repr(fitted.vae.likelihood)
     for bound in (fitted.log_prob, fitted.elbo):
         with pytest.raises(ValueError, match=f"needs a density .*{part} has none"):
             bound(X, rng_key=KEY, num_particles=2)
