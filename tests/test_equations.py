@@ -16,7 +16,7 @@ def plain(html):
     """The words and marks of typeset text, without spaces, indices and powers as written."""
     tree = ElementTree.fromstring(f"<p>{html}</p>")
     text = "".join(tree.itertext())
-    return re.sub(r"\s", "", "".join(BACK.get(mark, mark) for mark in text))
+    return re.sub(r"[\s^_]", "", "".join(BACK.get(mark, mark) for mark in text))
 
 
 def content(text):
