@@ -149,6 +149,15 @@ def test_a_picture_without_a_drawing_is_a_sentence(text):
     assert "One unit." in text
 
 
+def test_a_panel_that_is_much_wider_than_the_others_has_a_row_of_its_own():
+    panels = [Panel(SVG, width) for width in (500.0, 130.0, 131.0, 132.0)]
+    page = rendered(pictures=[Picture("samples", "Read.", Drawing("title", panels))])
+    classes = [a[2] for a in Reader(page).attributes if a[1] == "class" and "panel" in a[2]]
+    assert classes == ["panels", "panel wide", "panel", "panel", "panel"]
+    assert 'style="--width: 132"' in page
+    assert 'class="panel wide" style="--width: 500"' in page
+
+
 def test_a_figure_can_be_enlarged_by_keyboard(text):
     buttons = [a for a in Reader(text).attributes if a[0] == "button" and a[1] == "aria-label"]
     assert [value for _, _, value in buttons] == ["Enlarge: Training", "Enlarge: my own"]
