@@ -7,11 +7,13 @@ import numpy as np
 
 from probvae import html
 from probvae.fitted import Fitted
+from probvae.short_repr import short_repr
 from probvae.training.sweeps.vmapped import ENDED
 
 HEAD = ("log p(x)", "ELBO", "difference", "keys that agree", "error over data")
 
 
+@short_repr
 class VariantComparison(NamedTuple):
     """Held-out log p(x) of m variants, each trained with the same k keys, on the same n rows, in nats.
 
@@ -124,9 +126,6 @@ class VariantComparison(NamedTuple):
             for cells in rows
         ]
         return "\n".join([self._title(), *lines, *self.notes()])
-
-    def __repr__(self) -> str:
-        return str(self)
 
     def _repr_html_(self) -> str:
         title = html.Markup("<p>{}</p>").format(self._title())

@@ -101,7 +101,7 @@ def test_a_figure_shows_once(outputs, name):
     content, metadata = shown(outputs, name)
     assert content.keys() == {"image/png", "text/plain"}
     assert len(outputs[name]) == 1
-    assert 600 < metadata["image/png"]["width"] < 900
+    assert 400 < metadata["image/png"]["width"] < 900
 
 
 def test_a_figure_has_two_pixels_for_each_on_the_page(outputs):

@@ -58,6 +58,9 @@ EXAMPLES = {
     ),
     "Comparison": lambda: compare_values({f"model {i}": np.arange(N) * i / N for i in range(9)}),
 }
+EXAMPLES["VariantComparison"] = lambda: probvae.VariantComparison(
+    ("a", "b"), "a", np.ones((2, 3, N)), np.ones((2, 3, N)), 10, ((fit_of(2),) * 3,) * 2
+)
 # set by the user, and shown by the call that makes them
 SETTINGS = {"Checkpoints", "DataParallel", "EarlyStopping", "MovingAverage"}
 
