@@ -32,6 +32,25 @@ WIDE = (  # pages with what is widest: tables, signatures, formulas, code
 )
 
 
+MEASURE = """
+// The right edge of what reaches farthest, but for what scrolls in a box of its own.
+const scrolls = (e) => ["auto", "scroll"].includes(getComputedStyle(e).overflowX);
+function edge(page) {
+  let farthest = page.documentElement.scrollWidth;
+  for (const e of page.querySelectorAll("article.bd-article *")) {
+    let box = e.parentElement;
+    while (box && box.tagName != "ARTICLE" && !scrolls(box)) box = box.parentElement;
+    if (box.tagName == "ARTICLE") farthest = Math.max(farthest, e.getBoundingClientRect().right);
+  }
+  return farthest;
+}
+addEventListener("load", () => {
+  const frames = [...document.querySelectorAll("iframe")];
+  document.title = JSON.stringify(frames.map((frame) => edge(frame.contentDocument)));
+});
+"""
+
+
 class Page(HTMLParser):
     """The anchors, links and loaded files of a page."""
 
@@ -147,9 +166,8 @@ def test_four_questions_are_two_clicks_from_home(site, pages):
 def test_no_page_scrolls_sideways_on_a_phone(site):
     chosen = [name.replace(".md", ".html") for name in WIDE]
     frames = "".join(f'<iframe src="{name}" width="{PHONE}" height="800"></iframe>' for name in chosen)
-    script = """<script>addEventListener("load", () => { document.title = JSON.stringify(
-        [...document.querySelectorAll("iframe")].map(f => f.contentDocument.documentElement.scrollWidth)); });
-        </script>"""
+    (site / "phone.js").write_text(MEASURE)
+    script = '<script src="phone.js"></script>'
     (site / "phone.html").write_text(f"<title></title>{frames}{script}")
     flags = [
         "--headless",
@@ -160,7 +178,7 @@ def test_no_page_scrolls_sideways_on_a_phone(site):
     command = [CHROMIUM, *flags, "--dump-dom", (site / "phone.html").as_uri()]
     shown = subprocess.run(command, capture_output=True, text=True, timeout=300, check=True).stdout
     widths = json.loads(unescape(re.search(r"<title>(.*?)</title>", shown)[1]))
-    assert dict(zip(chosen, widths, strict=True)) == dict.fromkeys(chosen, PHONE)
+    assert not {name: width for name, width in zip(chosen, widths, strict=True) if width > PHONE}
 
 
 def test_llms_txt_lists_every_page_with_its_title():
