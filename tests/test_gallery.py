@@ -4,7 +4,6 @@ import functools
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import gallery_table
 import jax
 import numpy as np
 import optax
@@ -155,12 +154,6 @@ def test_model_file_is_a_few_lines_and_names_its_paper(path):
     assert "arXiv:" in file.function.__globals__["__doc__"]
     assert "The idea:" in file.function.__globals__["__doc__"]
     assert all(option.kind in (int, float, tuple[int, ...]) for option in file.options)
-
-
-def test_the_table_is_that_of_the_files():
-    assert (MODELS / "README.md").read_text() == gallery_table.table(), (
-        "models/README.md is made from the docstrings: run `python tests/gallery_table.py`"
-    )
 
 
 def test_vae_is_the_papers():

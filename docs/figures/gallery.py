@@ -2,7 +2,7 @@
 
 Each model is trained by the command that its card states. Its numbers go to docs/gallery/gallery.json,
 and its picture beside that file. A model whose command has not changed keeps its numbers, so you can
-continue an interrupted call. The data sets freyfaces and pbmc3k are read from ``$PROBVAE_DATA``.
+continue an interrupted call. The data set pbmc3k is read from ``$PROBVAE_DATA``.
 
     python docs/figures/gallery.py --only vampprior mixture   # train these again
     python docs/figures/gallery.py --draw-only                # new pictures of the runs in --runs
@@ -31,7 +31,6 @@ from probvae.runs import open_run
 ROOT = Path(__file__).parents[2]
 RUNS = ROOT / "runs" / "gallery"
 GALLERY = ROOT / "docs" / "gallery"
-QUICK = ["--epochs", "2", "--particles", "10"]
 DRAWING_SEED = 1
 
 
@@ -40,11 +39,11 @@ def command_of(name: str) -> list[str]:
     return ["probvae", "train", f"models/{name}.py", *shlex.split(ENTRIES[name].options)]
 
 
-def train(name: str, folder: Path, *, quick: bool = False) -> None:
+def train(name: str, folder: Path) -> None:
     """Train a model by its command into a new folder."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.parent.mkdir(parents=True, exist_ok=True)
-    words = [*command_of(name)[1:], *(QUICK if quick else []), "--out", str(folder)]
+    words = [*command_of(name)[1:], "--out", str(folder)]
     subprocess.run([sys.executable, "-m", "probvae.cli", *words], cwd=ROOT, check=True)
 
 
@@ -89,7 +88,6 @@ def main(argv: list[str] | None = None) -> None:
     add("--only", nargs="+", metavar="NAME", choices=list(ENTRIES), help="train these models again")
     add("--draw-only", action="store_true", help="draw runs that exist, without training")
     add("--page-only", action="store_true", help="write the page and the table from gallery.json")
-    add("--quick", action="store_true", help="two epochs, to try the script")
     add("--out", type=Path, default=GALLERY, help="folder of the pictures and gallery.json")
     add("--runs", type=Path, default=RUNS, help="folder of the runs")
     arguments = parser.parse_args(argv)
@@ -102,7 +100,7 @@ def main(argv: list[str] | None = None) -> None:
                 command_of(name)
             )
             if is_new and not arguments.draw_only:
-                train(name, folder, quick=arguments.quick)
+                train(name, folder)
             if not (folder / "metrics.json").exists():
                 continue
             draw(name, folder, arguments.out)

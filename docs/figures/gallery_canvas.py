@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
-from PIL import Image
+from PIL import Image, ImageChops
 
 from probvae.runs import Run
 
@@ -39,10 +39,12 @@ def draw_card(panels: Sequence[Panel], run: Run, rng_key: jax.Array) -> Figure:
 
 
 def save(figure: Figure, path: Path, *, colours: int = COLOURS) -> None:
-    """Write a figure as a PNG file with a palette."""
+    """Write a figure as a PNG file with a palette, without the white below its last panel."""
     buffer = io.BytesIO()
     figure.savefig(buffer, dpi=figure.dpi, format="png")
     image = Image.open(buffer).convert("RGB")
+    _, _, _, bottom = ImageChops.invert(image).getbbox()
+    image = image.crop((0, 0, image.width, min(bottom + image.width // 80, image.height)))
     # This method keeps rare colours, such as those of single digits in a map.
     method, dither = Image.Quantize.MAXCOVERAGE, Image.Dither.NONE
     image.quantize(colours, method=method, kmeans=2, dither=dither).save(path, optimize=True)

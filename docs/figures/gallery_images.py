@@ -4,7 +4,6 @@ from itertools import product
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from gallery_canvas import Panel, draw_tiles
 from gallery_queries import event_shape, kl_of_units, normal_code, select_test
@@ -115,24 +114,17 @@ def denoised(axes: Axes, run: Run, key: jax.Array) -> None:
     )
 
 
-def same_code(axes: Axes, run: Run, key: jax.Array) -> None:
-    """Draws of x, with one code for each row."""
-    code_key, draw_key = jax.random.split(key)
-    z = jax.random.normal(code_key, (ROWS, run.fitted.vae.latent_dim))
-    draws = run.fitted.decode(z).sample(draw_key, (COLUMNS,))
-    draw_tiles(axes, jnp.swapaxes(draws, 0, 1), "draws of x, one z per row", limits=run.limits)
+def held_out(axes: Axes, run: Run, key: jax.Array) -> None:
+    """Test rows."""
+    x = select_test(run).x[: ROWS * COLUMNS]
+    draw_tiles(axes, _grid(x), "test data x", limits=run.limits)
 
 
-def faces(axes: Axes, run: Run, key: jax.Array) -> None:
-    """Means of p(x|z) at draws of the prior: no row of the data."""
-    draw_tiles(axes, _grid(run.fitted.sample(16, rng_key=key).mean, 8), "E[x | z], z ~ p(z)", height=84)
-
-
-def face_scales(axes: Axes, run: Run, key: jax.Array) -> None:
+def pixel_scales(axes: Axes, run: Run, key: jax.Array) -> None:
     """The scale of each pixel at draws of the prior."""
-    z = run.fitted.sample(8, rng_key=key).z[:, 0]
-    scale = np.asarray(run.fitted.decode(z).base_dist.scale)[None]
-    draw_tiles(axes, scale, "sigma of each pixel", limits=(0.0, float(scale.max())), height=84)
+    z = run.fitted.sample(ROWS * COLUMNS, rng_key=jax.random.fold_in(key, 0)).z
+    scale = np.asarray(run.fitted.decode(z).base_dist.scale)
+    draw_tiles(axes, _grid(scale), "sigma of each pixel", limits=(0.0, float(scale.max())))
 
 
 def traversals(axes: Axes, run: Run, key: jax.Array) -> None:

@@ -31,8 +31,7 @@ Compare numbers only within one kind of data:
   were drawn once.
 - *Grey digits*: the same digits as grey levels in [0, 1], for likelihoods of real numbers. Their
   p(x) is a density, so log p(x) can be above 0. Different noise on the grey levels changes it too.
-- *Counts of cells* (pbmc3k) and *faces* (freyfaces): files in `$PROBVAE_DATA`. `probvae data` lists
-  them.
+- *Counts of cells* (pbmc3k): a file in `$PROBVAE_DATA`. `probvae data pbmc3k` describes it.
 
 [All numbers](#all-numbers) are in one table at the end. `python docs/figures/gallery.py` makes this
 page.
@@ -49,7 +48,7 @@ of all of them are on one page.
 | file | paper | idea |
 | --- | --- | --- |
 """
-KINDS = {"digits": "digits", "pbmc3k": "counts of cells", "freyfaces": "faces"}
+KINDS = {"digits": "digits", "pbmc3k": "counts of cells"}
 
 
 def read_docstring(name: str) -> tuple[str, str]:
@@ -128,7 +127,7 @@ def describe_data(entry: dict[str, Any]) -> str:
 
 def _numbers(entries: dict[str, dict[str, Any]]) -> Iterator[str]:
     yield "## All numbers\n\nSorted within each kind of data. Each is one training, so small "
-    yield "differences are ties. The largest number is not the best model, since some models have another "
+    yield "differences are ties.\nThe largest number is not the best model: some models have another "
     yield "aim.\n\n"
     yield "| data | model | test log p(x) ≥ | standard error | training |\n"
     yield "| --- | --- | --: | --: | --: |\n"

@@ -12,6 +12,7 @@ from scipy import stats
 from scipy.ndimage import gaussian_filter
 
 from probvae import guides
+from probvae.criticism import active_units
 from probvae.evidence import Batch
 from probvae.runs import Run
 
@@ -278,3 +279,11 @@ def rate_distortion(axes: Axes, run: Run, key: jax.Array) -> None:
         )
     axes.margins(x=0.18, y=0.12)
     tidy(axes, "one fit, every beta", "rate: KL (nats)", "distortion (nats)")
+
+
+def kl_of_levels(axes: Axes, run: Run, key: jax.Array) -> None:
+    """The mean KL of each level of a hierarchy, the top first."""
+    kl = active_units(run.fitted, select_test(run), rng_key=key).kl
+    sites = sorted(kl, reverse=True)
+    axes.bar(sites, [kl[site].mean(0).sum() for site in sites], color=BLUE, width=0.6)
+    tidy(axes, "KL of each level, top first", "", "nats")

@@ -19,10 +19,6 @@ def _samples(run: Run, key: jax.Array) -> Any:
     return run.fitted.sample(COUNT, rng_key=key).mean
 
 
-def _draws(run: Run, key: jax.Array) -> Any:
-    return run.fitted.sample(COUNT, rng_key=key).x
-
-
 def _classes(run: Run, key: jax.Array) -> Any:
     z = jax.random.normal(key, (1, run.fitted.vae.latent_dim))
     return run.fitted.decode(np.tile(z, (10, 1)), np.eye(10, dtype=np.float32)).mean
@@ -37,10 +33,10 @@ STRIP: dict[str, Callable[[Run, jax.Array], Any]] = {
     "mixture": _clusters,
     "conditional": _classes,
     "hierarchical": _samples,
-    "autoregressive_vae": _draws,
+    "flow_prior": _samples,
     "gaussian_vae": _samples,
-    "iwae": _samples,
-    "transformer_vae": _samples,
+    "spread": _samples,
+    "ladder": _samples,
 }
 
 

@@ -18,7 +18,7 @@ from probvae.data import load
 FOLDER = Path(__file__).parent
 COLUMNS, ROWS = 6, 5
 SIZE, DPI = (5.0, 4.35), 270  # inches, dots per inch: 1350 x 1174 pixels
-WIDTH = 76  # characters of a line of the verdict
+WIDTH = 82  # characters of a line of the verdict
 # Okabe and Ito's colours. A badge also has a symbol and a word.
 BADGES = {
     "fault": ("#d55e00", "\u2715"),
@@ -107,20 +107,20 @@ def _draw_finding(axes: Axes, finding: Finding, height: float) -> float:
     colour, symbol = BADGES[finding.kind]
     axes.text(0.0, height, symbol, fontsize=9, color=colour, va="top", family="DejaVu Sans")
     axes.text(0.03, height, finding.name, fontsize=9, color=TEXT, va="top", weight="bold")
-    evidence = _first_sentence(finding.evidence, "0123456789")
-    lines = textwrap.wrap(evidence, WIDTH)
-    lines += textwrap.wrap(f"\u2192 {_first_sentence(finding.remedy, '(')}", WIDTH)
+    evidence = _sentences(finding.evidence, tuple("0123456789"))[-1]
+    remedy = " ".join(_sentences(finding.remedy, ("guides.",)))
+    lines = textwrap.wrap(evidence, WIDTH) + textwrap.wrap(f"\u2192 {remedy}", WIDTH)
     axes.text(
         0.03, height - 0.095, "\n".join(lines), fontsize=7.8, color=TEXT, va="top", linespacing=1.3
     )
-    return height - 0.13 - 0.088 * len(lines)
+    return height - 0.135 - 0.076 * len(lines)
 
 
-def _first_sentence(words: str, marks: str) -> str:
-    """Return the first sentence with one of these characters, or else the first one."""
-    sentences = words.rstrip(".").split(". ")
-    marked = (each for each in sentences if set(marks) & set(each))
-    return f"{next(marked, sentences[0])}."
+def _sentences(words: str, marks: tuple[str, ...]) -> list[str]:
+    """Return the sentences up to the first one with one of these marks."""
+    sentences = [f"{each}." for each in words.rstrip(".").split(". ")]
+    marked = [any(mark in each for mark in marks) for each in sentences]
+    return sentences[: marked.index(True) + 1 if any(marked) else 1]
 
 
 def _badge(axes: Axes, place: tuple[float, float], kind: str, words: str) -> float:
