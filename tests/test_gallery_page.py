@@ -20,7 +20,7 @@ import gallery_page  # noqa: E402
 GALLERY = ROOT / "docs" / "gallery"
 ENTRIES = json.loads((GALLERY / "gallery.json").read_text())
 NAMES = sorted(path.stem for path in (ROOT / "models").glob("*.py"))
-OPEN_DATA = {"digits", "pbmc3k"}  # their terms allow to show rows
+OPEN_DATA = {"digits", "mnist", "pbmc3k"}  # their terms allow to show rows
 LIMIT = 3_000_000  # bytes
 
 

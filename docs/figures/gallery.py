@@ -2,7 +2,7 @@
 
 Each model is trained by the command that its card states. Its numbers go to docs/gallery/gallery.json,
 and its picture beside that file. A model whose command has not changed keeps its numbers, so you can
-continue an interrupted call. The data set pbmc3k is read from ``$PROBVAE_DATA``.
+continue an interrupted call. MNIST and pbmc3k are read from ``$PROBVAE_DATA``.
 
     python docs/figures/gallery.py --only vampprior mixture   # train these again
     python docs/figures/gallery.py --draw-only                # new pictures of the runs in --runs

@@ -87,9 +87,9 @@ ENTRIES: dict[str, Entry] = {
     ),
     "spherical": Entry(
         "Priors",
-        _digits("--latent-dim 3 --learning-rate 3e-3 --epochs 200"),
+        "--data mnist --latent-dim 3 --epochs 6 --particles 200",
         (plots.hemisphere("front"), plots.hemisphere("back")),
-        "Codes on a sphere in three dimensions, seen from both sides. No place is the centre.",
+        "Codes of MNIST test digits on a sphere, seen from both sides. No place is the centre.",
     ),
     "student_t": Entry(
         "Priors",
@@ -273,15 +273,15 @@ ENTRIES: dict[str, Entry] = {
     ),
     "transformer": Entry(
         "Nets",
-        _digits("--learning-rate 3e-3 --epochs 60 --particles 500"),
+        _digits("--patch 4 --depth 1 --binarize static --epochs 80 --particles 200"),
         (images.reconstructions, images.samples),
-        "Sixteen patches of 2x2 pixels that attend to each other.",
+        "Four patches of 4x4 pixels that attend to each other.",
         rows=True,
     ),
     "transformer_vae": Entry(
         "Nets",
         _digits(
-            "--patch 2 --hidden 32 --depth 2 --latent-dim 16 --learning-rate 3e-3"
+            "--patch 4 --hidden 32 --depth 1 --latent-dim 16 --learning-rate 3e-3"
             " --epochs 80 --particles 200"
         ),
         (images.samples, images.pixel_scales),

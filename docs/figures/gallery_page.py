@@ -27,11 +27,12 @@ How to read a card:
 Compare numbers only within one kind of data:
 
 - *Binary digits*: 1,197 training, 300 validation and 300 test digits of 8x8 pixels. They need no
-  download. Each training step draws new binary pixels from the grey levels. Validation and test rows
-  were drawn once.
+  download. Each training step draws new binary pixels from the grey levels, or only the first one
+  does (`--binarize static`). Validation and test rows were drawn once, and are the same for all.
 - *Grey digits*: the same digits as grey levels in [0, 1], for likelihoods of real numbers. Their
-  p(x) is a density, so log p(x) can be above 0. Different noise on the grey levels changes it too.
-- *Counts of cells* (pbmc3k): a file in `$PROBVAE_DATA`. `probvae data pbmc3k` describes it.
+  p(x) is a density, so log p(x) can be above 0.
+- *MNIST* (28x28 pixels, binary) and *counts of cells* (pbmc3k): files in `$PROBVAE_DATA`. The command
+  `probvae data` lists them.
 
 [All numbers](#all-numbers) are in one table at the end. `python docs/figures/gallery.py` makes this
 page.
@@ -48,7 +49,7 @@ of all of them are on one page.
 | file | paper | idea |
 | --- | --- | --- |
 """
-KINDS = {"digits": "digits", "pbmc3k": "counts of cells"}
+KINDS = {"digits": "digits", "mnist": "MNIST", "pbmc3k": "counts of cells"}
 
 
 def read_docstring(name: str) -> tuple[str, str]:
@@ -112,7 +113,7 @@ def describe_number(entry: dict[str, Any]) -> str:
 
 def _describe_training(entry: dict[str, Any]) -> str:
     return (
-        f"{describe_data(entry).capitalize()}, {entry['epochs']} epochs, {entry['seconds']:.0f} s, "
+        f"Data: {describe_data(entry)}. {entry['epochs']} epochs, {entry['seconds']:.0f} s, "
         f"{entry['date']}."
     )
 
