@@ -275,7 +275,7 @@ ENTRIES: dict[str, Entry] = {
         "Nets",
         _digits("--patch 4 --depth 1 --binarize static --epochs 80 --particles 200"),
         (images.reconstructions, images.samples),
-        "Four patches of 4x4 pixels that attend to each other.",
+        "Four patches of 4x4 pixels that attend to each other. It needs longer training than this.",
         rows=True,
     ),
     "transformer_vae": Entry(
@@ -285,6 +285,6 @@ ENTRIES: dict[str, Entry] = {
             " --epochs 80 --particles 200"
         ),
         (images.samples, images.pixel_scales),
-        "Samples, and the scale of each of their pixels, both from one decoder.",
+        "The mean and the scale of each pixel. This training is too short for its transformers.",
     ),
 }

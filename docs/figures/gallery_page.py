@@ -88,7 +88,7 @@ def _contents(entries: dict[str, dict[str, Any]]) -> Iterator[str]:
 
 
 def _card(name: str, entry: dict[str, Any]) -> str:
-    paper = re.sub(r"arXiv:(\d{4}\.\d{5})", r"[arXiv:\1](https://arxiv.org/abs/\1)", entry["paper"])
+    paper = re.sub(r"arXiv:(\d{4}\.\d{4,5})", r"[arXiv:\1](https://arxiv.org/abs/\1)", entry["paper"])
     source = f"[models/{name}.py](../../models/{name}.py)"
     return (
         f"### {name}\n\n{entry['idea']}\n\n"

@@ -128,10 +128,11 @@ def _posterior_panel(row: int) -> Panel:
 
 
 def relaxed_bits(axes: Axes, run: Run, key: jax.Array) -> None:
-    """The entries of draws of q(z|x), nearly bits."""
-    codes = np.asarray(run.fitted.encode(select_test(run).x).sample(key, (5,))).ravel()
+    """What the decoder receives for draws of q(z|x): nearly bits."""
+    z = run.fitted.encode(select_test(run).x).sample(key, (5,))
+    codes = np.asarray(run.fitted.vae.prior.code(z)).ravel()
     axes.hist(codes, bins=50, range=(0, 1), color=BLUE, alpha=0.85, density=True)
-    tidy(axes, "entries of z: nearly bits", "z", "density")
+    tidy(axes, "entries of the code", "", "density")
 
 
 def inner_steps(axes: Axes, run: Run, key: jax.Array) -> None:
@@ -236,7 +237,7 @@ def kl_by_epoch(axes: Axes, run: Run, key: jax.Array) -> None:
     else:
         axes.plot(epochs, target * rising, color=ORANGE, lw=1.5, ls="--", label="C")
     axes.set_ylim(0, None)
-    axes.legend(fontsize=7, frameon=False, loc="lower right")
+    axes.legend(fontsize=7, frameon=False, loc="upper right" if target is None else "lower right")
     tidy(axes, "KL in training", "epoch", "nats")
 
 
@@ -247,7 +248,9 @@ def unit_kl(axes: Axes, run: Run, key: jax.Array) -> None:
     free = getattr(run.fitted.vae, "free", None) or defaults(run).get("lam")
     if free is not None and "lam" in defaults(run):
         axes.axhline(free, color=ORANGE, lw=1.6)
-        axes.text(len(kl), free, "lambda", color=ORANGE, ha="right", va="bottom", fontsize=8.5)
+        axes.text(
+            len(kl), free + 0.06 * kl[0], "lambda", color=ORANGE, ha="right", va="bottom", fontsize=8.5
+        )
     tidy(axes, "KL of each unit, sorted", "unit", "nats")
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import jax
 import numpy as np
-from gallery_canvas import DPI, TEXT, draw_tiles
+from gallery_canvas import TEXT, draw_tiles
 from matplotlib.figure import Figure
 
 from probvae.runs import Run, open_run
@@ -51,7 +51,7 @@ def read_tiles(name: str, folder: Path) -> dict[str, Any]:
 
 def draw(entries: dict[str, dict[str, Any]]) -> Figure:
     """Return the strip, from what gallery.json keeps."""
-    figure = Figure(figsize=(6, 2.75), dpi=DPI, layout="constrained", facecolor="white")
+    figure = Figure(figsize=(6, 1.62), dpi=200, layout="constrained", facecolor="white")
     figure.get_layout_engine().set(w_pad=0.06, h_pad=0.05, wspace=0.03, hspace=0.05)
     names = [name for name in STRIP if "tiles" in entries.get(name, {})]
     for axes, name in zip(figure.subplots(2, 4).ravel(), names, strict=False):
