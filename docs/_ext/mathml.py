@@ -18,9 +18,9 @@ logger = logging.getLogger(__name__)
 def to_mathml(latex: str, display: str, node: nodes.Node) -> str:
     """Return a formula as a <math> element. What is no LaTeX is a warning, thus an error with -W."""
     try:
-        # the converter knows the lines of align* alone
-        aligned = latex.strip().replace("{aligned}", "{align*}")
-        return space_words(convert(aligned, display=display))
+        # The converter knows the lines of align* alone, and sets || as two bars with a gap.
+        known = latex.strip().replace("{aligned}", "{align*}").replace("||", r"\|")
+        return space_words(convert(known, display=display))
     except Exception as error:  # the converter raises errors of many kinds
         logger.warning("formula %r: %r", latex, error, location=node)
         return f"<code>{latex}</code>"
