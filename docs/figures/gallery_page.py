@@ -12,7 +12,7 @@ MODELS = Path(__file__).parents[2] / "models"
 
 HEAD = """# Gallery
 
-The {count} models of [models/](../../models/README.md), each from a paper and in one short file. The
+The {count} models of `models/`, each from a paper and in one short file. The
 command on a card trains the model and writes a report. It is the command that made the card.
 
 How to read a card:
