@@ -3,6 +3,8 @@
 import re
 from pathlib import Path
 
+import pytest
+
 from probvae.cli.parser import parse_arguments
 
 ROOT = Path(__file__).parent.parent
@@ -15,14 +17,39 @@ def blocks(language, text=README):
     return re.findall(rf"```{language}\n(.*?)```", text, flags=re.DOTALL)
 
 
-def test_the_example_runs_and_prints_the_model(capsys):
+def run_example(capsys, **changes):
+    """Run the README's example with some texts replaced, and return what it prints."""
     (example,) = blocks("python")
-    quick = example.replace("epochs=100", "epochs=2, progress=False").replace("5000", "20")
-    assert quick.count("epochs=2") == 1
-    exec(compile(quick, "README.md", "exec"), {})
-    printed = capsys.readouterr().out
-    assert "x | z ~ Bernoulli" in printed
+    for before, after in changes.values():
+        assert example.count(before) == 1
+        example = example.replace(before, after)
+    exec(compile(example, "README.md", "exec"), {})
+    return capsys.readouterr().out
+
+
+def test_the_example_runs_and_prints_the_model(capsys):
+    printed = run_example(
+        capsys,
+        epochs=("epochs=60", "epochs=2, progress=False"),
+        particles=("5000", "20"),
+        diagnosis=("print(diagnose(fitted, data.test, train=data.train, rng_key=jax.random.key(2)))", ""),
+    )
+    model, _, rest = blocks("text")[0].partition("-23.")
+    assert printed.startswith(model)
     assert re.search(r"-\d+\.\d+ nats \+- \d\.\d+ \(300 data, 20 particles\)", printed)
+    assert "Verdict: " in rest
+
+
+@pytest.mark.slow
+def test_the_example_prints_what_the_readme_shows(capsys):
+    printed = run_example(capsys).splitlines()
+    shown = blocks("text")[0].splitlines()
+    for line, expected in zip(printed, shown, strict=False):
+        if match := re.match(r"(-\d+\.\d+) nats", expected):
+            value = re.match(r"(-\d+\.\d+) nats", line).group(1)
+            assert float(value) == pytest.approx(float(match.group(1)), abs=0.05)
+        elif not expected.startswith("  For"):  # the number of rows differs between processors
+            assert line.startswith(expected.removesuffix(" ..."))
 
 
 def test_there_are_two_commands_of_one_line_each_and_ci_runs_the_second():
@@ -83,3 +110,12 @@ def test_readme_is_short_and_shows_a_picture():
     prose = [line for line in README.splitlines() if not line.startswith("python3 -m venv")]
     assert max(map(len, prose)) <= 100
     assert "![" in README
+
+
+def test_the_badges_are_those_of_pyproject(monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT / "docs" / "figures"))
+    import badges
+
+    for name, svg in badges.badges().items():
+        assert (ROOT / "docs" / "figures" / name).read_text() == svg, "run python docs/figures/badges.py"
+        assert f"docs/figures/{name}" in README
