@@ -32,7 +32,10 @@ def test_the_example_runs_and_prints_the_model(capsys):
         capsys,
         epochs=("epochs=60", "epochs=2, progress=False"),
         particles=("5000", "20"),
-        diagnosis=("print(diagnose(fitted, data.test, train=data.train, rng_key=jax.random.key(2)))", ""),
+        diagnosis=(
+            "print(diagnose(fitted, data.test, train=data.train, rng_key=jax.random.key(2)))",
+            "",
+        ),
     )
     model, _, rest = blocks("text")[0].partition("-23.")
     assert printed.startswith(model)
@@ -117,5 +120,7 @@ def test_the_badges_are_those_of_pyproject(monkeypatch):
     import badges
 
     for name, svg in badges.badges().items():
-        assert (ROOT / "docs" / "figures" / name).read_text() == svg, "run python docs/figures/badges.py"
+        assert (ROOT / "docs" / "figures" / name).read_text() == svg, (
+            "run python docs/figures/badges.py"
+        )
         assert f"docs/figures/{name}" in README

@@ -23,7 +23,12 @@ def draw_badge(label: str, value: str) -> str:
     """Return a badge as SVG: a label on grey, its value on blue."""
     grey, blue = (round(7.2 * len(text)) + 14 for text in (label, value))
     return TEMPLATE.format(
-        label=label, value=value, width=grey + blue, split=grey - 4, left=grey / 2, right=grey + blue / 2
+        label=label,
+        value=value,
+        width=grey + blue,
+        split=grey - 4,
+        left=grey / 2,
+        right=grey + blue / 2,
     )
 
 

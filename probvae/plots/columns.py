@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from probvae.plots.canvas import Axes, Figure, new_figure, tidy
-from probvae.plots.palette import BLUE, GREY, VERMILLION
+from probvae.plots.palette import BLUE, GREY, VERMILLION, Style
 
 MAX_COLUMNS = 12  # in one figure
 PER_ROW = 4
@@ -127,7 +127,7 @@ def compare_paths(paths: dict[str, np.ndarray], names: list[str], *, title: str)
     chosen = _choose(np.ptp(stacked, axis=1).max(0))
     figure = _titled(title, chosen, len(names), "that change most")
     panels = _panels(figure, len(chosen))
-    styles = ({"color": GREY, "ls": "--"}, {"color": BLUE, "ls": "-"})
+    styles: tuple[Style, ...] = ({"color": GREY, "ls": "--"}, {"color": BLUE, "ls": "-"})
     for axes, column in zip(panels, chosen, strict=True):
         for (label, path), style in zip(paths.items(), styles, strict=False):
             axes.plot(np.linspace(0, 1, len(path)), path[:, column], lw=1.5, label=label, **style)

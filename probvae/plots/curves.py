@@ -6,7 +6,7 @@ import numpy as np
 
 from probvae.fitted import History
 from probvae.plots.canvas import Axes, Figure, new_figure, tidy
-from probvae.plots.palette import BLUE, VERMILLION
+from probvae.plots.palette import BLUE, VERMILLION, Style
 
 
 class Panel(NamedTuple):
@@ -54,7 +54,7 @@ def curves(history: History) -> Figure:
 
 def _panel(axes: Axes, panel: Panel, history: History) -> None:
     tidy(axes, title=panel.title, x="epoch", y=panel.unit)
-    records = (
+    records: tuple[tuple[str, dict[str, np.ndarray], Style], ...] = (
         ("training", history.train, {"color": BLUE, "ls": "-"}),
         ("validation", history.validation, {"color": VERMILLION, "ls": "--"}),
     )

@@ -51,8 +51,8 @@ def reconstructions(
     if _is_series(fitted):
         return series.compare_series(_arrays(groups), column_names, title=title)
     if not is_image(fitted.vae.event_shape):
-        rows, means = _as_rows(x), _as_rows(means)
-        return columns.compare_rows(rows, means, _names(fitted, column_names), title=title)
+        rows = _as_rows(x)
+        return columns.compare_rows(rows, _as_rows(means), _names(fitted, column_names), title=title)
     return side_by_side(
         groups,
         title=title,
@@ -200,7 +200,7 @@ def _arrays(groups: dict[str, ArrayLike]) -> dict[str, np.ndarray]:
 
 def _as_rows(x: ArrayLike) -> np.ndarray:
     """Return data as ``(n, entries)``. A masked array has nan where an entry is missing."""
-    rows = np.ma.filled(np.ma.asarray(x, float), np.nan)
+    rows: np.ndarray = np.ma.filled(np.ma.asarray(x, float), np.nan)
     return rows.reshape(len(rows), -1)
 
 

@@ -11,15 +11,15 @@ from probvae.criticism.diagnosis.guide_rules import NARROW, UnitCalibration, jud
 from probvae.criticism.diagnosis.rules import COVERAGE, MARGINAL, bound_coverage, select_blocks
 from probvae.criticism.latents.active_units import ACTIVE
 from probvae.plots.canvas import Axes, Figure, new_figure, tidy
-from probvae.plots.palette import BLUE, GREEN, GREY, VERMILLION
+from probvae.plots.palette import BLUE, GREEN, GREY, VERMILLION, Style
 from probvae.typing import ArrayLike
 
 MAX_STATISTICS = 18  # in one figure, for a Joint with many blocks
 MAX_UNITS = 80  # in one figure
 MAX_NAMES = 8  # next to lines or dots
 FAR = 20.0  # standard deviations, the end of the scale
-BAND = {"color": GREY, "alpha": 0.25, "lw": 0, "zorder": 0}
-LEGEND = {"fontsize": 8, "facecolor": "white", "edgecolor": "none", "framealpha": 0.8}
+BAND: Style = {"color": GREY, "alpha": 0.25, "lw": 0, "zorder": 0}
+LEGEND: Style = {"fontsize": 8, "facecolor": "white", "edgecolor": "none", "framealpha": 0.8}
 WIDE, SINGLE = 7.2, 5.0  # inches: figures with two panels, and with one
 
 

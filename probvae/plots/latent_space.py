@@ -95,5 +95,14 @@ def _write_name(axes: Axes, middle: np.ndarray, name: str) -> None:
     """Write the name of a class in the middle of its dots, with a light edge around the letters."""
     from matplotlib.patheffects import withStroke
 
-    text = axes.text(*middle, name, ha="center", va="center", weight="bold", fontsize=10, zorder=3)
+    text = axes.text(
+        float(middle[0]),
+        float(middle[1]),
+        name,
+        ha="center",
+        va="center",
+        weight="bold",
+        fontsize=10,
+        zorder=3,
+    )
     text.set_path_effects([withStroke(linewidth=2.5, foreground="white")])

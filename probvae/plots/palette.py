@@ -3,7 +3,9 @@
 Reference: Okabe and Ito 2008, "Color universal design".
 """
 
-from typing import Any
+from typing import Any, TypeAlias
+
+Style: TypeAlias = dict[str, Any]  # keyword arguments of matplotlib
 
 BLUE, VERMILLION, GREEN = "#0072b2", "#d55e00", "#009e73"
 PURPLE, SKY, ORANGE = "#cc79a7", "#56b4e9", "#e69f00"
@@ -33,14 +35,14 @@ LIGHT_VARIABLES = "".join(f"--figure-{colour[1:]}: {colour}; " for colour in ON_
 DARK_VARIABLES = "".join(f"--figure-{colour[1:]}: {dark}; " for colour, dark in ON_DARK.items())
 
 
-def line_style(index: int) -> dict[str, Any]:
+def line_style(index: int) -> Style:
     """Return the colour and the style of a line, for ``axes.plot``."""
     # With 7 colours and 4 styles, the first 28 lines differ. The first seven differ in colour, and
     # neighbours differ in style.
     return {"color": CYCLE[index % len(CYCLE)], "ls": LINE_STYLES[index % len(LINE_STYLES)]}
 
 
-def marker_style(index: int) -> dict[str, Any]:
+def marker_style(index: int) -> Style:
     """Return the colour and the marker of a class, for ``axes.scatter``. The first 49 differ."""
     turn = index // len(CYCLE)
     return {

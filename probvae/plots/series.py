@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from probvae.plots.canvas import Axes, Figure, new_figure, tidy
-from probvae.plots.palette import BLUE, GREY, LINE_STYLES, VERMILLION
+from probvae.plots.palette import BLUE, GREY, LINE_STYLES, VERMILLION, Style
 
 Names = Sequence[str] | None
 MAX_VARIABLES = 4
@@ -35,7 +35,11 @@ def compare_series(groups: dict[str, np.ndarray], names: Names = None, *, title:
     figure = new_figure(height=1.5 * len(variables) + 0.6)
     _set_title(figure, title, variables, first)
     panels = figure.subplots(len(variables), count, sharex=True, sharey="row", squeeze=False)
-    styles = ({"color": GREY, "lw": 2.2}, {"color": BLUE, "ls": "--", "lw": 1.3}, {"color": VERMILLION})
+    styles: tuple[Style, ...] = (
+        {"color": GREY, "lw": 2.2},
+        {"color": BLUE, "ls": "--", "lw": 1.3},
+        {"color": VERMILLION},
+    )
     for row, variable in zip(panels, variables, strict=True):
         for index, axes in enumerate(row):
             for (name, group), style in zip(groups.items(), styles, strict=False):
@@ -73,8 +77,8 @@ def summarize_series(
         axes.plot(steps, low, "--", color=BLUE, lw=1.4, label="draws, central 90 %", zorder=3)
         axes.plot(steps, high, "--", color=BLUE, lw=1.4, zorder=3)
         for index, path in enumerate(draws[:MAX_DRAWS, :, variable]):
-            label = "single draws" if not index else None
-            axes.plot(steps, path, color=VERMILLION, lw=0.9, alpha=0.8, label=label, zorder=2)
+            name = "single draws" if not index else None
+            axes.plot(steps, path, color=VERMILLION, lw=0.9, alpha=0.8, label=name, zorder=2)
         tidy(axes, title=names[variable], x="step")
     for axes in panels[len(variables) :]:
         axes.set_visible(False)
