@@ -7,7 +7,8 @@ from pathlib import Path
 HERE = Path(__file__).parent
 PROJECT = tomllib.loads((HERE.parents[1] / "pyproject.toml").read_text())["project"]
 TEMPLATE = """\
-<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="22" role="img" aria-label="{label}: {value}">
+<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="22" role="img"
+ aria-label="{label}: {value}">
 <title>{label}: {value}</title>
 <rect width="{width}" height="22" rx="4" fill="#005a8c"/>
 <path d="M4 0h{split}v22H4a4 4 0 0 1-4-4V4a4 4 0 0 1 4-4z" fill="#3d444d"/>
