@@ -26,6 +26,10 @@ class VampPrior(AbstractDistributionPrior):
     pseudo-context. Pseudo-inputs start at draws of Normal(start_mean, start_scale^2), clipped into the
     range of the data. Use ``start_at`` to start them at data instead.
 
+    Give the prior a higher learning rate than the nets, such as 1e-2 beside 1e-3. At the nets' rate,
+    a few thousand steps hardly move the pseudo-inputs, and the prior may be worse than N(0, I).
+    ``models/vampprior.py`` shows the optimizer.
+
     Args:
         components: K, the number of pseudo-inputs.
         learned_weights: learn $w_k$. Otherwise $w_k = 1/K$, as in the paper.
