@@ -50,9 +50,10 @@ def _describe_columns(ranges: Ranges) -> str:
     mean, sd = np.asarray(ranges.mean), np.asarray(ranges.sd)
     return (
         f"the columns of x have means from {mean.min():.3g} to {mean.max():.3g} and standard "
-        f"deviations from {sd.min():.3g} to {sd.max():.3g}; nets learn best near 0 and 1. Standardise: "
-        "use (x - mean) / sd of each column instead. Then log p(x) is the reported value "
-        f"{-np.log(sd).sum():+.2f} nats (minus the sum of log sd). {cite('columns-on-other-scales')}"
+        f"deviations from {sd.min():.3g} to {sd.max():.3g}; nets learn best near 0 and 1. Standardize: "
+        "use (x - mean) / sd of each column instead. Then log p(x) of the raw data = log p of the "
+        f"standardized data - sum of log sd. Here the sum is {np.log(sd).sum():.2f} nats. "
+        f"{cite('columns-on-other-scales')}"
     )
 
 

@@ -16,8 +16,9 @@ from probvae.precision import to_jax_dtype
 from probvae.typing import DataLike
 
 ONE_HOT = (
-    "Encode categories as one-hot columns: np.eye(levels)[codes], or pandas.get_dummies(frame). "
-    f"{cite('text-columns')}"
+    "Encode categories as one-hot columns: np.eye(levels)[codes], or pandas.get_dummies(frame, "
+    "columns=[...]) with the text columns alone. Missing text becomes zeros unless you drop these rows "
+    f"first or set dummy_na=True. {cite('text-columns')}"
 )
 
 

@@ -56,8 +56,8 @@ def check_data(
             ``Batch`` of these with their context and mask.
         name: the name of the data in errors.
         context: ``(n, *context_shape)``, unless it is in the ``Batch``.
-        mask: True where x is observed, unless it is in the ``Batch``. It is combined with the mask of a
-            masked array.
+        mask: True where x is observed, unless it is in the ``Batch``. If x is a masked array or a frame
+            with ``pandas.NA``, an entry is observed where both say so.
         observation: applied to x before it is scored.
         record: gets all values, to summarise training data or to compare other data with them.
         keep_streamed: True to return streamed data as ``StreamedData``, False to read them into memory.
@@ -69,8 +69,9 @@ def check_data(
 
     Raises:
         TypeError: for containers and dtypes without numbers.
-        ValueError: for a wrong shape, for values that are not finite or outside the support, and for
-            training data with values that are equal in float32 (other data give a warning).
+        ValueError: for a wrong shape, for values that are not finite or outside the support, for a mask
+            that is True only where x is missing, and for training data with values that are equal in
+            float32 (other data give a warning).
     """
     batch = _as_batch(data, name, context, mask)
     if any(isinstance(part, jax.core.Tracer) for part in batch):
@@ -134,6 +135,9 @@ _MISSING_CONTEXT = (
     "A context must be complete, as a mask applies to x alone. Fill these entries with 0 or a mean and "
     f"add a column that is 1 where they are missing, or drop these rows. {cite('context-incomplete')}"
 )
+
+
+_MASK_INVERTED = "The mask is True only where x is missing. It seems inverted: Batch(x, mask=~mask)."
 
 
 def _as_batch(data: DataLike, name: str, context: DataLike | None, mask: DataLike | None) -> Batch:
@@ -201,6 +205,13 @@ def _check_mask(
                     "Use np.isfinite(x), or mask > 0."
                 )
             array = array.astype(bool)
+        # a combined mask would hide the mistake: it is False everywhere, and impute redraws all entries
+        if observed is not None and observed.any() and array.any() and not (observed & array).any():
+            raise ValueError(
+                f"{name} hides all observed entries; x has {int((~observed).sum())} missing entries. "
+                f"{_MASK_INVERTED} Or give x alone, as it marks its missing entries itself. "
+                f"{cite('mask-inverted')}"
+            )
         observed = array if observed is None else observed & array
     if observed is not None:
         inputs.check_can_mask(vae)
@@ -277,10 +288,12 @@ def _finite_remedy(raw: np.ndarray, finite: np.ndarray, mask: np.ndarray | None)
     if np.isfinite(raw).all():
         remedy = "They are above the largest float32, 3.4e38. Divide by a unit first."
     elif mask is None:
-        remedy = "Drop or fill them, or mark them as missing: Batch(x, mask=np.isfinite(x))."
+        remedy = (
+            "Drop or fill them, or mark them as missing: frame.convert_dtypes() for a pandas frame, "
+            "Batch(x, mask=np.isfinite(x)) for an array."
+        )
     elif not (finite & mask).any():
-        remedy = "The mask is True exactly where x is NaN. It seems inverted: Batch(x, mask=~mask)."
-        return f"{remedy} {cite('mask-inverted')}"
+        return f"{_MASK_INVERTED} {cite('mask-inverted')}"
     else:
         remedy = "The mask is True there. Make it False where x is missing: mask & np.isfinite(x)."
     return f"{remedy} {cite('nan-in-the-data')}"

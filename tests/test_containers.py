@@ -241,3 +241,19 @@ def test_values_beside_zeros_merge_too_unless_the_zeros_are_unobserved():
 
 def test_nothing_merges_in_double_precision(float64):
     warn_of_merged_values("x", SECONDS)
+
+
+TEXT = FRAME.assign(c=["x", None, "y", "x", "y", "x"], b=HIDDEN[:, 1])
+
+
+@pytest.mark.parametrize(
+    "frame", [TEXT, TEXT.convert_dtypes()], ids=["objects", "after convert_dtypes"]
+)
+def test_the_advice_for_text_columns_keeps_other_columns_and_missing_text(frame):
+    with pytest.raises(TypeError, match=r'column "c".*get_dummies\(frame, columns=.*dummy_na=True'):
+        read_values("x", frame)
+    encoded = pd.get_dummies(frame, columns=["c"], dummy_na=True)
+    values = read_values("x", encoded)
+    assert values.array.shape == (6, 5)  # a, b, and x, y, missing
+    np.testing.assert_array_equal(values.array[:, 2:].sum(axis=1), 1)
+    assert pd.get_dummies(frame, columns=["c"]).iloc[1, 2:].sum() == 0  # what the error warns of

@@ -92,6 +92,45 @@ def test_every_query_keeps_the_mask(fitted, right, form):
         np.testing.assert_array_equal(query(fitted, FORMS[form]), right[name], err_msg=name)
 
 
+MISSING = {
+    "a masked array": MASKED,
+    "a list of masked arrays": list(MASKED),
+    "masked rows of a source": Rows(MASKED),
+    "pandas.NA": pd.DataFrame(X).astype("Float32").mask(~SEEN),
+    "NaN after convert_dtypes": pd.DataFrame(np.where(SEEN, X, np.nan)).convert_dtypes(),
+    "None": np.where(SEEN, X.astype(object), None),
+    "NaN": np.where(SEEN, X, np.nan),
+}
+
+
+@pytest.mark.parametrize("x", MISSING.values(), ids=MISSING)
+def test_an_inverted_mask_raises_for_every_container_that_knows_what_is_missing(fitted, x):
+    """Otherwise impute would redraw the observed entries."""
+    for ask in (
+        lambda: fitted.impute(x, ~SEEN, rng_key=KEY, num_particles=5),
+        lambda: fitted.impute(x, pd.DataFrame(~SEEN), rng_key=KEY, num_particles=5),
+        lambda: fitted.encode(x, mask=~SEEN),
+        lambda: fitted.log_prob(Batch(x, mask=~SEEN), rng_key=KEY, num_particles=5),
+        lambda: trained(Batch(x, mask=~SEEN)),
+        lambda: trained(PLAIN, validation=Batch(x, mask=~SEEN)),
+    ):
+        refused(
+            ask,
+            r"True only where x is missing. It seems inverted: Batch\(x, mask=~mask\).*#mask-inverted",
+        )
+    np.testing.assert_array_equal(fitted.check_data(x, mask=SEEN).mask, SEEN)
+
+
+def test_rows_without_any_observed_entry_are_no_sign_of_an_inverted_mask(fitted):
+    nothing = np.ma.masked_all((3, D))
+    assert not fitted.check_data(nothing, mask=np.ones((3, D), bool)).mask.any()
+
+
+def test_a_mask_may_hide_more_than_the_container_does(fitted):
+    for mask in (np.ones_like(SEEN), SEEN | (np.arange(D) > 0), np.zeros_like(SEEN)):
+        np.testing.assert_array_equal(fitted.check_data(MASKED, mask=mask).mask, SEEN & mask)
+
+
 def test_encode_takes_mask_and_context_beside_x_or_in_a_batch(fitted, right):
     np.testing.assert_array_equal(fitted.encode(X, mask=SEEN).mean, right["encode"])
     with pytest.raises(ValueError, match="x is a Batch with a mask, and mask is given too"):

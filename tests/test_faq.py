@@ -164,6 +164,12 @@ CASES = [
     ),
     ("nan-in-the-data", lambda: check(with_nan()), lambda: check_masked(np.isfinite(with_nan()))),
     (
+        "nan-in-the-data",
+        lambda: check(pd.DataFrame(with_nan())),
+        lambda: check(pd.DataFrame(with_nan()).convert_dtypes()),
+    ),
+    ("nan-in-the-data", lambda: check(with_nan()), lambda: check(np.ma.masked_invalid(with_nan()))),
+    (
         "fill-values",
         lambda: check(np.where(X > 2, 9.97e36, X)),
         lambda: check(Batch(np.where(X > 2, 9.97e36, X), mask=X <= 2)),
@@ -172,6 +178,11 @@ CASES = [
         "mask-inverted",
         lambda: check_masked(np.isnan(with_nan())),
         lambda: check_masked(~np.isnan(with_nan())),
+    ),
+    (
+        "mask-inverted",
+        lambda: check(Batch(pd.DataFrame(with_nan()).convert_dtypes(), mask=np.isnan(with_nan()))),
+        lambda: check(Batch(pd.DataFrame(with_nan()).convert_dtypes(), mask=~np.isnan(with_nan()))),
     ),
     ("mask-inverted", lambda: train(Batch(X, mask=np.zeros(X.shape, bool))), lambda: None),
     (
@@ -190,7 +201,11 @@ CASES = [
     (
         "text-columns",
         lambda: check(FRAME, event_shape=(1,)),
-        lambda: check(pd.get_dummies(FRAME), likelihoods.Bernoulli(), event_shape=(2,)),
+        lambda: check(
+            pd.get_dummies(FRAME, columns=["a"], dummy_na=True),
+            likelihoods.Bernoulli(),
+            event_shape=(3,),
+        ),
     ),
     ("not-one-array", lambda: check({"a": X}), lambda: check(np.column_stack([X]))),
     (

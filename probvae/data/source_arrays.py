@@ -7,6 +7,7 @@ from typing import Literal
 import numpy as np
 
 from probvae.data.read_errors import DataError
+from probvae.faq import cite
 from probvae.precision import may_merge, sample_rows, warn_of_merged_values
 
 Kind = Literal["binary", "grey", "counts", "real"]
@@ -99,5 +100,11 @@ def _to_finite_float32(array: np.ndarray, *, what: str) -> np.ndarray:
         row = int(np.flatnonzero(~is_finite)[0])
         value = array[row][~np.isfinite(array[row])].flat[0]
         got = f"{value} in row {row} ({int((~is_finite).sum()):,} such rows)"
-        raise DataError(f"{what}: expected finite float32 values; got {got}. Drop or fill those rows.")
+        fix = "Drop or fill those rows."
+        if np.isnan(value):
+            fix = (
+                f"{fix} If NaN means missing, give the array itself to fit: Batch(x, "
+                f"mask=np.isfinite(x)). {cite('nan-in-the-data')}"
+            )
+        raise DataError(f"{what}: expected finite float32 values; got {got}. {fix}")
     return array

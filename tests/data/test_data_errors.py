@@ -2,16 +2,19 @@
 
 import gzip
 import io
+import re
 import struct
 import zipfile
 
 import miniatures
 import numpy as np
+import pandas
 import pytest
 from miniatures import grey, idx_bytes, write_idx, write_npz
 
+from probvae.containers import read_values
 from probvae.data import known_datasets as known_sources
-from probvae.data import load
+from probvae.data import load, tables
 
 FLOATS = np.ones((10, 2), np.float32)
 
@@ -218,7 +221,7 @@ FORMATS = [
     (
         "csv gap",
         lambda t: load(text(t / "x.csv", "1,2\n3,\n")),
-        r"line 2, column 2: .*got ''. Drop rows .*Batch\(x, mask=mask\)",
+        r"line 2, column 2: .*got ''. The cell seems missing.*header=None.*convert_dtypes.*Batch\(x, mask",
     ),
     (
         "csv semicolons",
@@ -233,11 +236,43 @@ FORMATS = [
     ),
     ("csv empty", lambda t: load(text(t / "x.csv", "")), "at least one row of numbers; got none"),
     ("csv header alone", lambda t: load(text(t / "x.csv", "a,b\n")), "at least one row"),
-    ("csv nan", lambda t: load(text(t / "x.csv", "1,2\n3,nan\n5,6\n")), "nan in row 1"),
+    (
+        "csv nan",
+        lambda t: load(text(t / "x.csv", "1,2\n3,nan\n5,6\n")),
+        "line 2.*'nan'. The cell seems",
+    ),
     ("csv binary", lambda t: load(raw(t / "x.csv", b"\xff\xfe\x00")), "UnicodeDecodeError"),
     ("csv NUL", lambda t: load(raw(t / "x.csv", b"1,2\n3,\x00\n5,6\n")), "x.csv"),
     ("csv underscore", lambda t: load(text(t / "x.csv", "1,2\n3,1_0\n")), "column 2: .*'1_0'"),
 ]
+
+
+@pytest.mark.parametrize("cell", [*sorted(tables.MISSING_CELLS), " NA", "  "])
+@pytest.mark.parametrize("head", ["", "a,b\n"], ids=["no header", "a header"])
+def test_a_missing_cell_of_a_csv_gets_the_advice_of_a_missing_entry_and_it_works(
+    cell, head, tmp_path, monkeypatch
+):
+    path = text(tmp_path / "x.csv", f"{head}1,2\n3,{cell}\n5,6\n")
+    with pytest.raises(ValueError, match="seems missing.*nan-in-the-data") as caught:
+        load(path)
+    assert "Drop" not in str(caught.value)
+    monkeypatch.chdir(tmp_path)
+    frame = eval(re.search(r"frame = (.*), then fit", str(caught.value))[1], {"pandas": pandas})
+    np.testing.assert_array_equal(
+        read_values("x", frame).observed, [[True, True], [True, False], [True, True]]
+    )
+
+
+def test_a_first_row_of_missing_cells_is_no_header(tmp_path):
+    with pytest.raises(ValueError, match="line 1, column 1: .*seems missing"):
+        load(text(tmp_path / "x.csv", "NA,NA\n1,2\n3,4\n"))
+
+
+def test_nan_in_an_array_file_gets_the_advice_of_a_missing_entry(tmp_path):
+    np.save(tmp_path / "x.npy", np.array([[1.0, 2.0], [3.0, np.nan]]))
+    with pytest.raises(ValueError, match=r"nan in row 1.*mask=np\.isfinite\(x\).*nan-in-the-data"):
+        load(tmp_path / "x.npy")
+
 
 FOLDERS = [
     (

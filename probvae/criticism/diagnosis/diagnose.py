@@ -116,8 +116,10 @@ def diagnose(
     data = _spread_data(fitted.check_data(x, comparer=comparer), budget.num_data)
     if len(data.x) < MIN_DATA:
         raise ValueError(
-            f"diagnose expects at least {MIN_DATA} held-out data; got {len(data.x)}. Hold out more "
-            "rows. For a run, use an .npz file with the arrays train, valid and test. "
+            f"diagnose expects at least {MIN_DATA} held-out data; got {len(data.x)}. Shuffle your "
+            f"rows, and keep n >= {MIN_DATA} of them out of fit: train, test = x[:-n], x[-n:]. Rows "
+            "with missing entries count. For a run, use an .npz file with the arrays train, valid and "
+            "test. "
             f"{cite('too-few-rows')}"
         )
     if train is not None:
