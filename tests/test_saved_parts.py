@@ -13,7 +13,7 @@ from safetensors import safe_open
 from safetensors.numpy import save_file
 from test_threads import X, fitted_to, small
 
-from probvae import flows, guides, likelihoods, load, nets, priors
+from probvae import fit, flows, guides, likelihoods, load, nets, priors, transfer_params
 from probvae.fitted.vae_description import describe_vae, find_differences
 
 NET = nets.MLP((4,), norm=nnx.LayerNorm)
@@ -80,6 +80,40 @@ def test_the_numbers_go_into_other_parts_on_purpose(fitted, tmp_path):
     other = ours(likelihood=likelihoods.Gaussian(likelihoods.FixedScale(0.04)))
     moved = replace(load(tmp_path / "fit", fitted.vae), vae=other)
     np.testing.assert_array_equal(moved.reconstruct(X), fitted.reconstruct(X))
+
+
+def test_the_error_of_load_gives_advice_that_works(fitted, tmp_path):
+    fitted.save(tmp_path / "fit")
+    other = ours(encoder=replace(NET, hidden=(7,)))
+    with pytest.raises(ValueError, match=r"init_params=transfer_params\(fitted, vae\)"):
+        load(tmp_path / "fit", other)
+    init_params = transfer_params(load(tmp_path / "fit", fitted.vae), other)
+    options = {"rng_key": jax.random.key(0), "epochs": 1, "batch_size": 6, "progress": False}
+    assert fit(other, X, init_params=init_params, **options).history.num_epochs == 1
+
+
+WIDER = replace(NET, hidden=(7,))
+
+
+@pytest.mark.parametrize("changes", [{"encoder": WIDER}, {"decoder": WIDER}, {"latent_dim": 3}])
+def test_a_vae_of_other_sizes_does_not_take_the_values(fitted, changes):
+    part = next(iter(changes)) if "latent_dim" not in changes else "(en|de)coder"
+    with pytest.raises(ValueError, match=f"do not fit the {part} of this VAE.*the VAE expects"):
+        replace(fitted, vae=replace(fitted.vae, **changes))
+
+
+def test_values_of_other_shapes_or_without_a_site_are_refused(fitted):
+    values = dict(fitted.values)
+    values["encoder$params"] = jax.tree.map(lambda leaf: leaf[:1], values["encoder$params"])
+    with pytest.raises(ValueError, match="do not fit the encoder"):
+        fitted.with_values(values)
+    del values["encoder$params"]
+    with pytest.raises(ValueError, match="has shape none"):
+        replace(fitted, values=values)
+
+
+def test_evaluation_mode_and_frozen_parts_leave_the_values_in_place(fitted):
+    replace(fitted, vae=replace(fitted.vae, frozen=("decoder",)).eval())
 
 
 def test_how_a_vae_is_trained_is_not_compared(fitted, tmp_path):

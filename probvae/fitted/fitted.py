@@ -32,6 +32,7 @@ from probvae.fitted.decoder_prior import DecoderPrior
 from probvae.fitted.history import History
 from probvae.fitted.latent_paths import straight
 from probvae.fitted.queries import Imputed, Samples, check_codes, check_row, check_sites
+from probvae.fitted.value_checks import check_values
 from probvae.interfaces import AbstractDistributionGuide
 from probvae.nets import BayesianNet
 from probvae.short_repr import short_repr
@@ -72,6 +73,10 @@ class Fitted(Checked):
     history: History
     seconds: float | None = None
     data: DataDescription | None = None
+
+    def __post_init__(self) -> None:
+        check_vae("Fitted", self.vae)
+        check_values(self.vae, self.values)
 
     def __str__(self) -> str:
         return summary.summarize(self.vae, self.params, self.history, self.seconds)

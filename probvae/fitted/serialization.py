@@ -155,7 +155,8 @@ def _check_parts(path: Path, metadata: dict[str, str], vae: VAE) -> None:
         more = f" (and {len(different) - SHOWN} more)" if len(different) > SHOWN else ""
         raise ValueError(
             f"{path} was saved from another VAE: {', '.join(different[:SHOWN])}{more}. Load it with "
-            "that VAE. To use its values in yours, then call dataclasses.replace(fitted, vae=...). "
+            "that VAE. To start yours from its values, then call "
+            "fit(vae, x, init_params=transfer_params(fitted, vae)). "
             f"{cite('saved-from-another-vae')}"
         )
 

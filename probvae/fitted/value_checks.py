@@ -1,0 +1,43 @@
+"""The check that parameters and running state fit a VAE: their sites and shapes."""
+
+from dataclasses import replace
+
+import jax
+import numpy as np
+
+from probvae.tracing import trace_structure
+from probvae.typing import Params, PyTree, Shape
+from probvae.vae import VAE
+
+
+def check_values(vae: VAE, values: Params) -> None:
+    """Raise ``ValueError`` unless ``values`` has each site of a VAE, with the VAE's shapes.
+
+    Without this check a net would run with the weights of another one, since NumPyro takes the
+    parameters by name. Further sites are allowed, as queries ignore them. No values at all are allowed,
+    too: such a ``Fitted`` has a history only.
+    """
+    if not values:
+        return
+    # `fit` has traced the same VAE by now, so the structure comes from the cache. Evaluation mode and
+    # frozen parts change no site or shape.
+    if vae.frozen or not vae.training:
+        vae = replace(vae, frozen=(), training=True)
+    structure = trace_structure(vae)
+    for name, expected in {**structure.params, **structure.state}.items():
+        part = name.split("$")[0]
+        got, want = _list_shapes(values.get(name)), _list_shapes(expected)
+        if got == want:
+            continue
+        where = min(path for path in got.keys() | want.keys() if got.get(path) != want.get(path))
+        raise ValueError(
+            f"the values do not fit the {part} of this VAE: {name}{where} has shape "
+            f"{got.get(where, 'none')}, and the VAE expects {want.get(where, 'none')}. Use the VAE "
+            "that the values belong to. To start another one from them, call "
+            "fit(vae, x, init_params=transfer_params(fitted, vae))."
+        )
+
+
+def _list_shapes(tree: PyTree) -> dict[str, Shape]:
+    leaves = jax.tree_util.tree_flatten_with_path(tree)[0]
+    return {jax.tree_util.keystr(path): np.shape(leaf) for path, leaf in leaves}
