@@ -12,6 +12,7 @@ from probvae.interfaces import AbstractLikelihood
 FAR = 3.0  # of a column's mean from 0, in its standard deviations
 WIDE = 5.0  # of a column's standard deviation from 1, as a factor
 APART = 100.0  # of two columns' standard deviations, as a factor
+ABSURD = -1e6  # nats per row
 RARE = 20.0  # standard deviations: a column with a wider range is constant but for a few rows
 
 
@@ -24,14 +25,37 @@ def describe_unscaled_columns(likelihood: AbstractLikelihood, x: np.ndarray) -> 
         likelihood: its support tells which columns are real-valued.
         x: vectors ``(n, columns)``. Images and other arrays give no note.
     """
+    ranges = _measure_columns(likelihood, x)
+    if ranges is None or not _are_far(ranges) or _are_apart(ranges):
+        return None
+    return f"note: {_describe_columns(ranges)}"
+
+
+def describe_useless_fit(likelihood: AbstractLikelihood, x: np.ndarray, elbo: float) -> str | None:
+    """Return a note on a fit whose ELBO per row is absurdly low for unscaled columns, or None."""
+    if elbo > ABSURD:
+        return None
+    ranges = _measure_columns(likelihood, x)
+    if ranges is None or not (_are_far(ranges) or _are_apart(ranges)):
+        return None
+    return (
+        f"note: an ELBO of {elbo:.3g} nats per row is absurd. The columns of x were not standardised, "
+        "so this fit is probably useless. Use (x - mean) / sd of each column, and train again. "
+        f"{cite('columns-on-other-scales')}"
+    )
+
+
+def _measure_columns(likelihood: AbstractLikelihood, x: np.ndarray) -> Ranges | None:
     if x.ndim != 2:
         return None
     data_summary = DataSummary(x.shape[1:], Cast())
     data_summary.add(x, x, None)
-    ranges = _real_columns(likelihood, data_summary.description().x)
+    return _real_columns(likelihood, data_summary.description().x)
+
+
+def _are_far(ranges: Ranges) -> bool:
     mean, sd = np.asarray(ranges.mean), np.asarray(ranges.sd)
-    far = (np.abs(mean) > FAR * sd).any() or (np.abs(np.log(sd)) > np.log(WIDE)).any()
-    return f"note: {_describe_columns(ranges)}" if far and not _are_apart(ranges) else None
+    return bool((np.abs(mean) > FAR * sd).any() or (np.abs(np.log(sd)) > np.log(WIDE)).any())
 
 
 def warn_of_column_scales(likelihood: AbstractLikelihood, ranges: Ranges) -> None:

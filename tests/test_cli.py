@@ -180,9 +180,9 @@ def test_interrupted_and_without_matplotlib_a_run_is_finished(data, tmp_path, mo
     monkeypatch.setattr("probvae.runs.figures.can_draw", lambda: False)
     assert train(data, tmp_path / "run") == 130
     told, report = capsys.readouterr().out, (tmp_path / "run" / "report.html").read_text()
-    assert "fitted 1 epochs of 2, interrupted" in told
+    assert "fitted 1 epoch of 2, interrupted" in told
     assert "1 of 2" in report
-    assert told.index("pip install 'probvae[plots]'") < told.index("fitted 1 epochs")
+    assert told.index("pip install 'probvae[plots]'") < told.index("fitted 1 epoch")
     assert "No figures were drawn" in report
     assert not (tmp_path / "run" / "figures").exists()
 

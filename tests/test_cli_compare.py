@@ -113,8 +113,6 @@ ERRORS = [
     ),
     (["first", "none"], [], "none: expected the folder of a run .* no such folder"),
     (["first", "plain"], [], r"PointMass has none: .* \(the model 'plain'\)"),
-    (["first", "second"], ["--particles", "0"], "num_particles expects a positive integer"),
-    (["first", "second"], ["--seed", "-1"], "seed expects an integer"),
     (["first", "second"], ["--out", "there.png"], "--out there.png: .* the file exists"),
     (["first", "second"], ["--out", "no/new.png"], "--out no/new.png: .* there is no folder no"),
 ]
@@ -130,6 +128,20 @@ def test_runs_that_do_not_compare(finished, here, capsys, names, more, message):
     assert told.out == ""
     assert [path.name for path in here.iterdir()] == ["there.png"]
     assert (here / "there.png").read_text() == "mine"
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (["--particles", "0"], "argument --particles: expected a positive integer; got '0'"),
+        (["--seed", "-1"], "argument --seed: expected an integer from 0"),
+    ],
+)
+def test_numbers_that_no_command_can_use_are_usage_errors(capsys, more, message):
+    with pytest.raises(SystemExit) as stop:
+        main(["compare", "first", "second", *more])
+    assert stop.value.code == 2
+    assert message in capsys.readouterr().err
 
 
 def test_no_folder_at_all(capsys):

@@ -5,6 +5,7 @@ import re
 import shlex
 import shutil
 import signal
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from test_cli import write_grey
 
 from probvae.cli import main
 from probvae.runs import training
+from probvae.runs.resuming import LONGER
 
 TINY = """
 from probvae import VAE, nets
@@ -109,7 +111,10 @@ def test_ctrl_c_finishes_a_run_which_goes_on_later(base, whole, tmp_path, monkey
     assert train(base, run) == 1
     assert "--resume" not in capsys.readouterr().err
     assert main(["train", "--resume", str(run)]) == 0
-    assert "is already complete. Nothing to do." in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert "is already complete. Nothing to do. For more than 4 epochs, train again" in told
+    assert Path(__file__).parent.parent.joinpath(LONGER).is_file()
+    assert LONGER in told
     assert held(run) == before
 
 

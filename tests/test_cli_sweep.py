@@ -219,10 +219,10 @@ ERRORS = [
     (["--over", "beta=1", "--over", "beta=2"], 2, "got beta twice"),
     (["--overs", "beta=1"], 2, "unknown: --overs; did you mean --over"),
     (["--skip-batches", "1"], 2, "unknown: --skip-batches"),
-    (["--seeds", "0"], 1, "seeds expects a positive integer; got 0"),
-    (["--at-once", "0"], 1, "at_once expects a positive integer; got 0"),
+    (["--seeds", "0"], 2, "argument --seeds: expected a positive integer"),
+    (["--at-once", "0"], 2, "argument --at-once: expected a positive integer"),
     (["--seed", "4294967295"], 1, "seed expects an integer from 0 to"),
-    (["--epochs", "0"], 1, "epochs expects a positive integer"),
+    (["--epochs", "0"], 2, "argument --epochs: expected a positive integer"),
     (["--data", "two.npz"], 1, "compares trainings by validation data; two.npz has none"),
 ]  # fmt: skip
 

@@ -98,7 +98,7 @@ def test_a_variant_is_a_file_with_its_options(here, monkeypatch):
         (["tiny.py", ""], 2, "expects a name or a path; got an empty text"),
         (["tiny.py", "plain.py"], 1, r"has none: .* \(the model 'plain'\)"),
         (["tiny.py", "grey.py"], 1, "'tiny': probabilities; 'grey': densities"),
-        (["tiny.py", "tiny.py", "--seeds", "0"], 1, "seeds expects a positive integer; got 0"),
+        (["tiny.py", "tiny.py", "--seeds", "0"], 2, "argument --seeds: expected a positive integer"),
         (["tiny.py", "tiny.py", "--seed", "4294967295"], 1, "seed expects an integer from 0 to"),
         (["tiny.py", "tiny.py", "--data", "two.npz"], 1, "needs validation data; two.npz has none"),
     ],

@@ -22,6 +22,10 @@ from probvae.runs.settings_checks import check_seed
 from probvae.training import DataParallel
 
 MAX_RECONSTRUCTIONS, MAX_POINTS = 40, 12  # in a picture
+BINARIZED = (
+    "so does load in Python. `probvae train` draws new binary pixels at each step instead, if the "
+    "likelihood expects 0 and 1 (--binarize)"
+)
 
 
 def train(arguments: Namespace) -> int:
@@ -195,7 +199,10 @@ def data(arguments: Namespace) -> None:
     if arguments.prepare is not None:
         _prepare(arguments)
     elif arguments.name is not None:
-        _say(str(sources.load(arguments.name, data_dir=arguments.data_dir)))
+        described = sources.load(arguments.name, data_dir=arguments.data_dir)
+        _say(str(described))
+        if "static binarisation" in str(described.description):
+            _say(BINARIZED)
     else:
         for name, entry in sources.list_datasets(data_dir=arguments.data_dir).items():
             status = "found" if entry.available else f"not found: {entry.paths[0]}"

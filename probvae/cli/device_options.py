@@ -3,6 +3,8 @@
 import argparse
 from argparse import Namespace
 
+from probvae.cli.argument_types import positive_integer
+
 PLATFORMS = ("cpu", "gpu", "cuda", "rocm", "tpu")
 TOGETHER = ("coordinator", "processes", "process")
 PLACE = ("device", "devices", *TOGETHER)
@@ -20,7 +22,7 @@ def add_processes(parser: argparse.ArgumentParser) -> None:
     add("--devices", metavar="N|all", help="split each batch over N devices, or all (default: 1)")
     words = "train in several processes: address of process 0, the same in all processes"
     add("--coordinator", metavar="HOST:PORT", help=words)
-    add("--processes", type=int, metavar="N", help="number of processes, with this one")
+    add("--processes", type=positive_integer, metavar="N", help="number of processes, with this one")
     add("--process", type=int, metavar="I", help="number of this process; process 0 writes the run")
 
 

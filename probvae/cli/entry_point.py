@@ -1,11 +1,14 @@
 """The program `probvae`: it runs a command, and turns errors into a message and an exit code."""
 
+import os
 import signal
 import sys
 import threading
 import traceback
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 from probvae.cli import exit_codes
 from probvae.cli.parser import parse_arguments
@@ -37,13 +40,35 @@ def main(argv: Sequence[str] | None = None) -> int:
     Raises:
         SystemExit: 2 for a usage error or a missing device, 0 after ``--help``.
     """
+    is_program = argv is None
     argv = list(sys.argv[1:] if argv is None else argv)
-    with lenient_output() as output:
+    with lenient_output() as output, _own_warnings():
         code = _run(argv)
         if output is not None and not code:
             output.flush()
             code = _report_lost(output.error)
+    if is_program and code in (exit_codes.INTERRUPTED, exit_codes.TERMINATED):
+        # An interrupted epoch still computes in XLA's threads. Python's own exit would free what they
+        # use, and the program would crash (segmentation fault, code 139). All files are closed by now.
+        _end_process(code)
     return code
+
+
+def _end_process(code: int) -> None:
+    """End the process without Python's own exit."""
+    os._exit(code)
+
+
+@contextmanager
+def _own_warnings() -> Iterator[None]:
+    """Print a warning as one line without the place in the source, which says nothing to a user."""
+
+    def show(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:
+        print(f"probvae: warning: {' '.join(str(message).split())}", file=sys.stderr)
+
+    with warnings.catch_warnings():
+        warnings.showwarning = show
+        yield
 
 
 def _report_lost(error: OSError | None) -> int:
@@ -68,7 +93,8 @@ def _run(argv: list[str]) -> int:
             with configure_jax(arguments):
                 return getattr(commands, arguments.command.replace("-", "_"))(arguments) or 0
     except KeyboardInterrupt as stop:
-        print(f"\nprobvae: interrupted {stop}".rstrip(), file=sys.stderr)
+        words = " ".join([f"interrupted {stop}".rstrip(), *getattr(stop, "__notes__", [])])
+        print(f"\nprobvae: {words}", file=sys.stderr)
         return getattr(stop, "code", exit_codes.INTERRUPTED)
     except FAILURES as error:
         if "--debug" in argv:

@@ -7,11 +7,17 @@ import argparse
 import difflib
 import math
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import probvae
+from probvae.cli.argument_types import (
+    non_negative_integer,
+    positive_integer,
+    positive_number,
+    seed,
+)
 from probvae.cli.device_options import PLACE, add_device, add_processes, check_processes
-from probvae.runs.settings import BINARIZE, KEEP, Settings
+from probvae.runs.settings import BATCH_SIZE, BINARIZE, EPOCHS, KEEP, Settings
 
 if TYPE_CHECKING:  # at run time only where there is a model file, since it needs JAX
     from probvae.runs import ModelFile
@@ -38,6 +44,15 @@ OVER = (
 )
 
 
+class ShortParser(argparse.ArgumentParser):
+    """A parser whose errors have one line of usage, so that the message stays in view."""
+
+    def error(self, message: str) -> NoReturn:
+        """End the program with code 2, one line of usage and the message."""
+        usage = f"usage: {self.prog} ... (see {self.prog} --help)"
+        self.exit(2, f"{usage}\n{self.prog}: error: {message}\n")
+
+
 def parse_arguments(argv: Sequence[str]) -> argparse.Namespace:
     """Return the parsed arguments.
 
@@ -49,6 +64,10 @@ def parse_arguments(argv: Sequence[str]) -> argparse.Namespace:
     if any("\0" in word for word in argv):
         _make_parser([], None)[0].error("an argument contains a null byte, which no file name may have")
     parser, subparsers = _make_parser(dashed[:1], _find_model(dashed))
+    if dashed and not dashed[0].startswith("-") and dashed[0] not in COMMANDS:
+        similar = difflib.get_close_matches(dashed[0], COMMANDS, n=1)
+        hint = f"did you mean {similar[0]}?" if similar else f"commands: {', '.join(COMMANDS)}"
+        parser.error(f"unknown command: {argv[0]}; {hint}")
     arguments, unknown = parser.parse_known_args(dashed)
     subparser = subparsers[arguments.command]
     if unknown:
@@ -82,8 +101,8 @@ def _find_model(argv: list[str]) -> "ModelFile | None":
 def _report_unknown(parser: argparse.ArgumentParser, unknown: list[str]) -> None:
     known = [name for action in parser._actions for name in action.option_strings]
     word = next((w for w in unknown if w.startswith("-")), unknown[0])
-    similar = difflib.get_close_matches(word.partition("=")[0], known, n=3, cutoff=0.5)
-    hint = f"did you mean {' or '.join(similar)}?" if similar else f"options: {', '.join(known)}"
+    similar = difflib.get_close_matches(word.partition("=")[0], known, n=1, cutoff=0.5)
+    hint = f"did you mean {similar[0]}?" if similar else f"options: {', '.join(known)}"
     parser.error(f"unknown: {word}; {hint}")
 
 
@@ -121,7 +140,7 @@ def _check_sweep(parser: argparse.ArgumentParser, arguments: argparse.Namespace)
 
 
 def _make_parser(command: list[str], file: "ModelFile | None") -> tuple[argparse.ArgumentParser, dict]:
-    parser = argparse.ArgumentParser("probvae", description=probvae.__doc__, allow_abbrev=False)
+    parser = ShortParser("probvae", description=probvae.__doc__, allow_abbrev=False)
     parser.add_argument("--version", action="version", version=f"probvae {probvae.__version__}")
     subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     parsers: dict[str, argparse.ArgumentParser] = {}
@@ -147,9 +166,9 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
     add("--resume", metavar="DIR", help=words)
     _add_training(parser, "runs/<model>-<data>")
     words = "skip at most N batches whose loss or update is not finite"
-    add("--skip-batches", type=int, metavar="N", help=words)
+    add("--skip-batches", type=positive_integer, metavar="N", help=words)
     words = "halve the learning rate, at most N times, when the loss jumps or is not finite"
-    add("--halve-rate", type=int, metavar="N", help=words)
+    add("--halve-rate", type=positive_integer, metavar="N", help=words)
     _add_evaluation(parser)
     add_processes(parser)
 
@@ -164,9 +183,9 @@ def _add_sweep(parser: argparse.ArgumentParser) -> None:
     words = "numbers for a weight of the objective (beta=0.5,1,2) or for learning_rate; repeatable"
     add("--over", type=_parse_over, action="append", default=[], metavar="NAME=X,X", help=words)
     words = "trainings of each combination, with consecutive seeds (default: 3)"
-    add("--seeds", type=int, default=3, metavar="N", help=words)
+    add("--seeds", type=positive_integer, default=3, metavar="N", help=words)
     words = "trainings that run side by side in one program (default: all; on a CPU 1)"
-    add("--at-once", type=int, metavar="N", help=words)
+    add("--at-once", type=positive_integer, metavar="N", help=words)
     _add_training(parser, "runs/sweep-<model>-<data>")
 
 
@@ -176,19 +195,35 @@ def _add_training(parser: argparse.ArgumentParser, folder: str) -> None:
     _add_data_dir(parser)
     words = _help("how to binarise grey data", "binarize")
     add("--binarize", default="auto", choices=BINARIZE, help=words)
-    add("--epochs", type=int, metavar="N", help="passes through the training data")
-    add("--batch-size", type=int, metavar="N", help="rows per step")
+    add(
+        "--epochs",
+        type=positive_integer,
+        metavar="N",
+        help=f"passes through the training data (default: the model file's, else {EPOCHS})",
+    )
+    add(
+        "--batch-size",
+        type=positive_integer,
+        metavar="N",
+        help=f"rows per step (default: the model file's, else {BATCH_SIZE})",
+    )
     words = "learning rate of Adam, which replaces the model file's optimizer"
-    add("--learning-rate", type=float, metavar="R", help=words)
+    add("--learning-rate", type=positive_number, metavar="R", help=words)
     words = "stop after N epochs without a better validation ELBO, and keep the best epoch"
-    add("--patience", type=int, metavar="N", help=words)
+    add("--patience", type=positive_integer, metavar="N", help=words)
     words = _help("epochs before the patience starts to count", "patience_start")
-    add("--patience-start", type=int, default=DEFAULTS["patience_start"], metavar="N", help=words)
+    add(
+        "--patience-start",
+        type=non_negative_integer,
+        default=DEFAULTS["patience_start"],
+        metavar="N",
+        help=words,
+    )
     words = "epoch whose parameters to keep (default: best by validation, if the objective is the ELBO)"
     add("--keep", choices=KEEP, help=words)
     add("--out", metavar="DIR", help=f"a new folder (default: {folder})")
     words = _help("seed of all random numbers", "seed")
-    add("--seed", type=int, default=0, metavar="S", help=words)
+    add("--seed", type=seed, default=0, metavar="S", help=words)
 
 
 def _add_evaluate(parser: argparse.ArgumentParser) -> None:
@@ -205,9 +240,9 @@ def _add_compare_variants(parser: argparse.ArgumentParser) -> None:
     words = f'{MODEL}, in quotes with its options: "vae.py --latent-dim 2"; the first is the reference'
     add("variants", metavar="MODEL.py", nargs="+", help=words)
     words = "trainings of each variant, with consecutive seeds (default: 5)"
-    add("--seeds", type=int, default=5, metavar="N", help=words)
+    add("--seeds", type=positive_integer, default=5, metavar="N", help=words)
     words = "trainings that run side by side in one program (default: all; on a CPU 1)"
-    add("--at-once", type=int, metavar="N", help=words)
+    add("--at-once", type=positive_integer, metavar="N", help=words)
     _add_training(parser, "runs/variants-<models>-<data>")
     _add_evaluation(parser, num_particles=1000)
 
@@ -215,13 +250,13 @@ def _add_compare_variants(parser: argparse.ArgumentParser) -> None:
 def _add_sample(parser: argparse.ArgumentParser) -> None:
     _add_run_folder(parser)
     words = "number of draws (default: 100)"
-    parser.add_argument("--num", type=int, default=100, metavar="N", help=words)
+    parser.add_argument("--num", type=positive_integer, default=100, metavar="N", help=words)
 
 
 def _add_reconstruct(parser: argparse.ArgumentParser) -> None:
     _add_run_folder(parser)
     words = "number of test data (default: 20)"
-    parser.add_argument("--num", type=int, default=20, metavar="N", help=words)
+    parser.add_argument("--num", type=positive_integer, default=20, metavar="N", help=words)
 
 
 def _add_interpolate(parser: argparse.ArgumentParser) -> None:
@@ -231,7 +266,7 @@ def _add_interpolate(parser: argparse.ArgumentParser) -> None:
     words = "row of the test data at the end (default: the first one with another label)"
     add("--end", type=int, metavar="ROW", help=words)
     words = "number of points, with both ends (default: 10)"
-    add("--num", type=int, default=10, metavar="N", help=words)
+    add("--num", type=positive_integer, default=10, metavar="N", help=words)
 
 
 def _add_compare(parser: argparse.ArgumentParser) -> None:
@@ -239,7 +274,7 @@ def _add_compare(parser: argparse.ArgumentParser) -> None:
     add("run_folders", metavar="DIR", nargs="+", help="folders of runs on the same test data")
     add("--out", metavar="FILE.png", help="a new picture (default: comparison.png, numbered)")
     words = _help("seed of the draws of z", "seed")
-    add("--seed", type=int, default=0, metavar="S", help=words)
+    add("--seed", type=seed, default=0, metavar="S", help=words)
     _add_data_place(parser)
     _add_evaluation(parser)
 
@@ -257,7 +292,7 @@ def _add_data(parser: argparse.ArgumentParser) -> None:
     words = "prepare the images at PATH (folder, .parquet, .npy) and write them here"
     add("--prepare", metavar="OUT.npy", help=words)
     words = "height and width of a prepared image (default: 64)"
-    add("--size", type=int, default=64, metavar="N", help=words)
+    add("--size", type=positive_integer, default=64, metavar="N", help=words)
     add("--mixed-sizes", action="store_true", help="allow images of several sizes")
     add("--skip-corrupt", action="store_true", help="skip corrupt files")
 
@@ -282,7 +317,7 @@ COMMANDS: dict[str, tuple[str, Callable[[argparse.ArgumentParser], None]]] = {
 def _add_run_folder(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run_folder", metavar="DIR", help="the folder of a run")
     words = "seed of the random numbers (default: the run's)"
-    parser.add_argument("--seed", type=int, metavar="S", help=words)
+    parser.add_argument("--seed", type=seed, metavar="S", help=words)
     _add_data_place(parser)
 
 
@@ -301,14 +336,14 @@ def _add_evaluation(
     parser: argparse.ArgumentParser, *, from_run: bool = False, **own_defaults: int
 ) -> None:
     """Add the options of log p(x). With ``from_run``, their defaults are those of the run."""
-    defaults = DEFAULTS | own_defaults
+    defaults, add = DEFAULTS | own_defaults, parser.add_argument
     for name, field, words in (
         ("--particles", "num_particles", "draws of z per test row in log p(x)"),
         ("--max-test", "max_test", "use at most K test rows, drawn at random, in log p(x)"),
     ):
         default = None if from_run else defaults[field]
         words += f" (default: {'as in training' if from_run else default})"
-        parser.add_argument(name, dest=field, type=int, default=default, metavar="K", help=words)
+        add(name, dest=field, type=positive_integer, default=default, metavar="K", help=words)
 
 
 def _help(words: str, field: str) -> str:

@@ -190,7 +190,7 @@ def _unpack_bits(packed: np.ndarray, *, what: str) -> np.ndarray:
 
 
 KNOWN: dict[str, KnownSource] = {
-    "digits": KnownSource("handwritten digits, 8x8, 0..16, binarised once", files=(), read=read_digits),
+    "digits": KnownSource("handwritten digits, 8x8, grey levels 0..16", files=(), read=read_digits),
     "mnist": KnownSource("handwritten digits, 28x28, grey", files=MNIST_FILES, read=read_mnist),
     "binarized-mnist": KnownSource(
         "static binarised MNIST, 28x28", files=(STATIC_FILE,), read=read_binarized_mnist

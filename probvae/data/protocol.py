@@ -43,7 +43,7 @@ def _use_stored_values(source: Source) -> Data:
     dtype = np.uint8 if source.kind == "binary" else np.float32
     arrays = {split: array.astype(dtype) for split, array in _select_held_out(source).items()}
     arrays["train"] = _compact(source.arrays["train"])
-    words = {"binary": "binary as stored"}.get(source.kind, source.kind)
+    words = "binary as stored" if source.kind == "binary" else "as stored"
     return _make_data(source, arrays, Cast(), words)
 
 

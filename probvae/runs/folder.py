@@ -114,13 +114,15 @@ def _can_resume(folder: Path) -> bool:
 def _remove_unless_fitted(folder: Path) -> Iterator[None]:
     try:
         yield
-    except BaseException:
+    except BaseException as error:
         # A run that has a fitted VAE or a checkpoint can be resumed. Anything less is of no use.
         if not (any((folder / name).exists() for name in (FITTED, BEST)) or list_checkpoints(folder)):
             for name in (CONFIG, MODEL, LINES):
                 (folder / name).unlink(missing_ok=True)
             with suppress(OSError):  # it does not exist, or has other content
                 (folder / CHECKPOINTS).rmdir()
+            if isinstance(error, KeyboardInterrupt):
+                error.add_note(f"The files of this run in {folder} are removed.")
         raise
 
 

@@ -16,12 +16,10 @@ from probvae.runs.context import (
 )
 from probvae.runs.evaluation import select_batch
 from probvae.runs.model_file import ModelFile, load_model_file
-from probvae.runs.settings import Settings
+from probvae.runs.settings import BATCH_SIZE, EPOCHS, Settings
 from probvae.runs.settings_checks import check_settings
 from probvae.training import AbstractRecovery, EarlyStopping, HalveRate, SkipBatch
 from probvae.variant import Variant
-
-EPOCHS, BATCH_SIZE = 100, 128
 
 
 @dataclass(frozen=True, eq=False)

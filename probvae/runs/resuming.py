@@ -25,6 +25,8 @@ from probvae.runs.training_summary import epochs_to_csv
 from probvae.training import DataParallel
 from probvae.training.checkpointing.lock import hold_lock
 
+LONGER = "docs/how-to/stop-early-and-resume.md"
+
 
 def resume(
     directory: str | os.PathLike,
@@ -63,7 +65,11 @@ def resume(
             _check_results(run)
             # A run that was killed at its very end has left an empty folder of checkpoints.
             shutil.rmtree(folder / files.CHECKPOINTS, ignore_errors=True)
-            say(f"{folder} is already complete. Nothing to do.")
+            epochs = run.config["training"]["epochs"]
+            say(
+                f"{folder} is already complete. Nothing to do. For more than {epochs} epochs, train "
+                f"again with a larger --epochs: a complete run keeps no checkpoint. See {LONGER}."
+            )
             return run
         try:
             plan = _resolve_copy(folder, config, settings)

@@ -24,6 +24,9 @@ MOVED = (
 )
 
 
+NEW_DATA = "docs/how-to/apply-a-fit-to-new-data.md"
+
+
 @dataclass(frozen=True, eq=False)
 class Run:
     """A run: its ``folder``, ``config`` and ``fitted`` VAE. ``load_data`` is called at most once."""
@@ -91,7 +94,8 @@ def open_run(
     check_digests(directory, config, file.source)
 
     def load_data() -> Data:
-        return add_query_context(variant, _load_data(variant, config["data"], data, data_dir))
+        loaded = _load_data(variant, config["data"], data, data_dir, fix=_explain_new_rows(directory))
+        return add_query_context(variant, loaded)
 
     return Run(directory, config, fitted, load_data)
 
@@ -127,6 +131,11 @@ def read_config(directory: Path, *, needs: tuple[str, ...]) -> dict[str, Any]:
         fix = f"Load its best training in Python: probvae.load({str(best)!r}, vae)."
         raise ValueError(f"{expected}; got that of a sweep. {fix}")
     missing = [name for name in needs if not (directory / name).is_file()]
+    if missing == [files.FITTED] and not files.is_complete(directory):
+        raise FileNotFoundError(
+            f"{directory}: its training has not ended, so it has no {files.FITTED} yet. Wait, or if it "
+            f"was stopped, resume it: {files.resume_command(directory)}."
+        )
     if missing:
         problem = f"no {', '.join(missing)} there" if directory.is_dir() else "no such folder"
         raise FileNotFoundError(f"{expected}; got {problem}.")
@@ -163,7 +172,12 @@ def restore_argument(value: Any) -> Any:
 
 
 def _load_data(
-    variant: Variant, record: dict[str, Any], path: str | os.PathLike | None, data_dir: str | None
+    variant: Variant,
+    record: dict[str, Any],
+    path: str | os.PathLike | None,
+    data_dir: str | None,
+    *,
+    fix: str,
 ) -> Data:
     # The record has the place of the data at training. The digests decide whether these are the same.
     source = record["source"] if path is None else path
@@ -173,16 +187,30 @@ def _load_data(
         error.add_note(MOVED)
         raise
     data = add_label_context(variant, data)
-    check_same_data(data, record, source)
+    check_same_data(data, record, source, fix=fix)
     return data
 
 
-def check_same_data(data: Data, record: dict[str, Any], source: str | os.PathLike) -> None:
+def _explain_new_rows(directory: Path) -> str:
+    return (
+        "To score new rows, use Python: "
+        f"probvae.runs.open_run({str(directory)!r}).fitted.log_prob(x, rng_key=jax.random.key(0)). See "
+        f"{NEW_DATA}. If these were to be the run's own data, restore them."
+    )
+
+
+def check_same_data(
+    data: Data,
+    record: dict[str, Any],
+    source: str | os.PathLike,
+    *,
+    fix: str = "Restore them, or train again.",
+) -> None:
     """Raise ``ValueError`` unless the data from ``source`` have the digests in a run's record."""
     for name, digest in digest_data(data).items():
         if record.get(name, digest) != digest:
             raise ValueError(
                 f"{source}: expected the data that the run was made with; got other data, or data that "
                 f"have changed since the run ({DATA_DIGESTS[name]}: expected digest "
-                f"{record[name][:12]}, got {digest[:12]}). Restore them, or train again."
+                f"{record[name][:12]}, got {digest[:12]}). {fix}"
             )

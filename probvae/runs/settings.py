@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any, NamedTuple
 
+EPOCHS, BATCH_SIZE = 100, 128  # unless the model file recommends others
 BINARIZE = ("auto", "none", "static", "dynamic")
 KEEP = ("best", "last")
 

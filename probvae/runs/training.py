@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from probvae.column_checks import describe_useless_fit
 from probvae.fitted import Fitted, History
 from probvae.runs import figures, report
 from probvae.runs import folder as files
@@ -113,6 +114,11 @@ def complete_run(
         raise
     for line in [*describe_metrics(metrics, len(plan.data.test)), f"report: {path}"]:
         say(line)
+    elbo = (fitted.history.validation or fitted.history.train).get("elbo")
+    if elbo is not None:
+        at_end = elbo[fitted.history.kept_epoch]
+        if note := describe_useless_fit(plan.variant.vae.likelihood, plan.data.train, at_end):
+            say(note)
     if finished:
         shutil.rmtree(folder / files.CHECKPOINTS, ignore_errors=True)
     else:

@@ -26,7 +26,8 @@ def summarize_training(run: Run, seconds: float, *, interrupted: bool = False) -
     early = ", interrupted" if interrupted else ""
     incidents = history.incidents
     trouble = f", {format_count(len(incidents), 'incident')}" if incidents else ""
-    line = f"fitted {history.num_epochs} epochs{total}{early}{trouble} in {seconds:.1f} s, {result}"
+    count = format_count(history.num_epochs, "epoch") + total
+    line = f"fitted {count}{early}{trouble} in {seconds:.1f} s, {result}"
     epoch = history.describe_kept_epoch()
     return f"{line}; {epoch}" if epoch else line
 

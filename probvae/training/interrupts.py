@@ -44,7 +44,7 @@ def record_signals(*, terminate: bool) -> Iterator[StopRequest]:
     def record(number: int, _: FrameType | None) -> None:
         request.signal = number
         signal.signal(number, handlers[number])
-        os.write(2, b"\nending after this epoch. The same signal again ends it at once.\n")
+        os.write(2, b"\nending after this epoch. Press Ctrl-C again to end the epoch at once.\n")
 
     for kind in (signal.SIGINT, *([signal.SIGTERM] if terminate else [])):
         if (handler := signal.getsignal(kind)) not in (None, signal.SIG_IGN):
