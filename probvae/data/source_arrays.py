@@ -99,7 +99,8 @@ def _to_finite_float32(array: np.ndarray, *, what: str) -> np.ndarray:
     if not is_finite.all():
         row = int(np.flatnonzero(~is_finite)[0])
         value = array[row][~np.isfinite(array[row])].flat[0]
-        got = f"{value} in row {row} ({int((~is_finite).sum()):,} such rows)"
+        count = int((~is_finite).sum())
+        got = f"{value} in row {row} ({count:,} such {'row' if count == 1 else 'rows'}, counted from 0)"
         fix = "Drop or fill those rows."
         if np.isnan(value):
             fix = (

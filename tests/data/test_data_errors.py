@@ -145,7 +145,7 @@ ARRAYS = [
     ("two rows", np.ones((2, 3)), "at least 3 rows, for train, valid and test; got 2"),
     ("text", np.array([["a"]]), "expected numbers .*got dtype <U1"),
     ("complex", np.ones((4, 2), complex), "got dtype complex128"),
-    ("nan", with_nan(7), r"x.npy: expected finite float32 values; got nan in row 7 \(1 such"),
+    ("nan", with_nan(7), r"x.npy: expected finite float32 values; got nan in row 7 \(1 such row,"),
     ("too large", np.full((4, 2), 1e300), "got inf in row 0"),
     ("inexact", np.full((4, 2), 2**25), "float32 holds exactly; got 33554432"),
 ]
