@@ -1,5 +1,7 @@
 """Missing entries: drawn from their conditional, which the linear-Gaussian VAE knows."""
 
+import warnings
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -54,6 +56,20 @@ def test_nothing_is_drawn_where_nothing_is_missing(exact):
     drawn = exact.impute(x, np.ones_like(x, bool), rng_key=KEY, num_particles=50)
     np.testing.assert_allclose(drawn.x[0], x, rtol=1e-6)
     np.testing.assert_allclose(drawn.effective_particles, 50, rtol=1e-3)  # q is the posterior
+
+
+def test_rows_with_few_effective_particles_are_warned_of(exact):
+    """A narrow guide in the wrong place: the warning counts the rows, and a right guide is silent."""
+    x, mask = oracle.dataset()[:4], np.broadcast_to(SEEN, (4, 10))
+    narrow = jax.tree.map(jnp.asarray, oracle.params(*oracle.optimum(oracle.dataset()), scale=0.02))
+    options = {"rng_key": KEY, "num_particles": 100}
+    with pytest.warns(UserWarning, match=r"^\d of 4 rows have fewer than 10 effective .* of 100,"):
+        poor = exact.with_values(narrow).impute(x, mask, **options)
+    assert (poor.effective_particles < 10).any()
+    exact.with_values(narrow).impute(x, mask, **{**options, "num_particles": 99})  # few were asked for
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        exact.impute(x, np.ones_like(mask), **options)
 
 
 def test_a_datum_is_imputed_alone_as_in_company(exact):

@@ -261,8 +261,9 @@ class Fitted(Checked):
 
         It resamples $z_k \sim q(z | x_{observed})$ with weights
         $w_k = p(x_{observed}, z_k) / q(z_k | x_{observed})$, which is exact as $K$ grows. If
-        ``effective_particles`` is below ten, use more particles. With ``Spread``, x and the draws are
-        noisy data.
+        ``effective_particles`` of a row is below ten, ``impute`` warns. Use more particles. If their
+        number hardly grows, the guide is too far from the posterior of that row. With ``Spread``, x and
+        the draws are noisy data.
 
         Args:
             x: data ``(n, *event_shape)``, with any values at missing entries.
@@ -283,7 +284,9 @@ class Fitted(Checked):
                 "are NaN, call impute(x, np.isfinite(x), ...)."
             )
         counts = {"num_samples": num_samples, "num_particles": num_particles}
-        return queries.impute(self.vae.eval(), self.values, rng_key, data, **counts)
+        imputed = queries.impute(self.vae.eval(), self.values, rng_key, data, **counts)
+        queries.warn_of_few_particles(imputed, num_particles)
+        return imputed
 
     def responsibilities(self, x: DataLike, *, rng_key: RngKey, num_particles: int = 100) -> jax.Array:
         """Return $E_{q(z|x)}[p(k | z)]$ for the components k of a mixture prior: ``(n, K)``.

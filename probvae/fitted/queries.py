@@ -1,5 +1,6 @@
 """Queries of a fitted VAE as compiled programs: encode, decode, sample, impute and bounds."""
 
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
@@ -26,6 +27,7 @@ from probvae.compilation import compile_program, hold_trace_lock
 from probvae.distributions import find_centre
 from probvae.distributions.support import name_support
 from probvae.evidence import Batch, BoundEstimate, average_over_noise, check_density
+from probvae.faq import cite
 from probvae.fitted.guide_density_check import check_guide_draws
 from probvae.fitted.row_distributions import can_return_distribution, compute_distribution
 from probvae.html import format_shape
@@ -34,6 +36,9 @@ from probvae.progress import progress_bar
 from probvae.short_repr import short_repr
 from probvae.typing import ArrayLike, DataLike, Params, Program, PyTree, RngKey, Shape, Trace
 from probvae.vae import VAE
+
+MANY_PARTICLES = 100  # of ``impute``. With fewer, a user knows that the draws are rough.
+FEW_PARTICLES = 10  # effective ones
 
 
 @short_repr
@@ -242,6 +247,23 @@ def _mixture(vae: VAE, model_trace: Trace) -> tuple[str, MixtureSameFamily]:
         "responsibilities expects a mixture prior, such as priors.GaussianMixture(components=...); got "
         f"{type(vae.prior).__name__}."
     )
+
+
+def warn_of_few_particles(imputed: Imputed, num_particles: int) -> None:
+    """Warn of rows whose draws are copies of a few particles, unless few particles were asked for."""
+    effective = imputed.effective_particles
+    if num_particles < MANY_PARTICLES or isinstance(effective, jax.core.Tracer):
+        return
+    num_few = int((np.asarray(effective) < FEW_PARTICLES).sum())
+    if num_few:
+        warnings.warn(
+            f"{num_few} of {len(effective)} rows have fewer than {FEW_PARTICLES} effective particles "
+            f"of {num_particles}, so their draws are too alike: use a larger num_particles, and if "
+            "effective_particles does not grow with it, a guide that is closer to the posterior. "
+            f"{cite('few-effective-particles')}",
+            UserWarning,
+            stacklevel=3,
+        )
 
 
 def impute(

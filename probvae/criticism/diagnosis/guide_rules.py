@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from probvae.criticism.diagnosis.guide_advice import ENCODER, GuideAdvice
 from probvae.criticism.diagnosis.measurements import Measurements
 from probvae.criticism.diagnosis.verdict import Finding, Kind
 from probvae.criticism.posterior.calibration import Calibration
@@ -64,8 +65,8 @@ def find_lagging_encoder(m: Measurements) -> Finding | None:
         threshold if is_fault else GAP,
         "a fault at a fifth of the KL, at least 1 nat; a limit at 1 nat (conventions); "
         f"{CREMER}, report a few nats on digits",
-        f"Use a larger encoder or guides.SemiAmortized(...), or train the encoder for longer with the "
-        f"model fixed: {REFIT_GUIDE}.",
+        f"Use {' or '.join(filter(None, ('a larger encoder', m.advice.refined)))}, or train the "
+        f"encoder for longer with the model fixed: {REFIT_GUIDE}.",
     )
 
 
@@ -102,26 +103,36 @@ def find_unreliable_weights(m: Measurements) -> Finding | None:
     doubtful = m.pareto.doubtful
     if not doubtful.any():
         return None
-    k_hat, effect = (
-        float(np.median(np.nan_to_num(each[doubtful], nan=np.inf)))
-        for each in (m.pareto.k_hat, m.pareto.effect)
-    )
+    k_hat = float(np.median(np.nan_to_num(m.pareto.k_hat[doubtful], nan=np.inf)))
+    gain = m.pareto.gain[doubtful]
+    of_these = f"{np.median(gain[np.isfinite(gain)]):.3g}" if np.isfinite(gain).any() else "nan"
     return Finding(
         Kind.LIMIT,
         "k-hat above its threshold",
         f"For {doubtful.sum()} of {len(doubtful)} rows, the estimate of log p(x) may be too low by an "
-        "unknown amount. The importance weights of these rows have a tail that is too heavy (median "
-        f"k-hat {k_hat:.2f}, {m.pareto.num_particles} particles), and change log p(x) by {effect:.3g} "
-        "nats (median). Over all rows, log p(x) exceeds the ELBO by "
-        f"{m.log_prob.mean - m.elbo.mean:.3g} nats.",
+        "unknown amount. The importance weights of these rows have a tail that is too heavy: median "
+        f"k-hat {k_hat:.2f} over these rows, with the {m.pareto.num_particles} particles per row of "
+        f"diagnose's budget. Known: the estimate lies {of_these} nats above the ELBO (median over "
+        f"these rows) and {m.log_prob.mean - m.elbo.mean:.3g} nats above it (mean over all rows). "
+        "Unknown: how far log p(x) lies above the estimate. This matters if you compare log p(x) "
+        "between models. Samples, codes and reconstructions do not depend on it.",
         k_hat,
         m.pareto.threshold,
         "The limit of k-hat is min(1 - 1/log10 S, 0.7) for S particles (Vehtari et al. 2024, "
         f"arXiv:1507.02646). A row counts if its weights change log p(x) by {EFFECT} nats or more.",
-        "Compare models with criticism.annealed_log_prob(...), or use a guide that is closer to the "
-        "posterior: guides.FullRank(), guides.Flow(...), or training with objectives.IWAE(...). "
-        f"{cite('k-hat-high')}",
+        f"{_advise_on_weights(m.advice)} {cite('k-hat-high')}",
     )
+
+
+def _advise_on_weights(advice: GuideAdvice) -> str:
+    """Return what makes log p(x) comparable: a bound without the guide, or a better guide."""
+    guide = f"use a guide that is closer to the posterior: {advice.richer}" if advice.richer else ""
+    compare = f"compare models with {advice.annealing}" if advice.annealing else ""
+    first = ", or ".join(filter(None, (compare, guide)))
+    sentences = [f"{first[0].upper()}{first[1:]}."] if first else []
+    if advice.objective:
+        sentences.append(f"Training with {advice.objective} and many particles can help.")
+    return " ".join([*sentences, f"So can {ENCODER}." if sentences else f"Use {ENCODER}."])
 
 
 def find_approximation_gap(m: Measurements) -> Finding | None:
@@ -139,7 +150,9 @@ def find_approximation_gap(m: Measurements) -> Finding | None:
         nats,
         GAP,
         f"1 nat (a convention); the decomposition: {CREMER}",
-        "Use a richer guide: guides.FullRank(), guides.LowRank(...) or guides.Flow(...).",
+        f"If the ELBO matters to you, use a richer guide: {m.advice.richer}."
+        if m.advice.richer
+        else "Report fitted.log_prob(...), which is closer to log p(x) than the ELBO.",
     )
 
 
@@ -195,8 +208,18 @@ def find_miscalibration(m: Measurements) -> Finding | None:
         1 + CALIBRATED,
         "0.2 standard deviations, and 0.2 in the logarithm of the spread (conventions); ranks: Talts "
         "et al. 2018, arXiv:1804.06788",
-        "Do not use q(z|x) as the posterior. guides.FullRank() or guides.Flow(...) come closer to it. "
-        "For a few rows, draw from the posterior itself by NUTS on fitted.model.",
+        _advise_on_calibration(m.advice),
+    )
+
+
+def _advise_on_calibration(advice: GuideAdvice) -> str:
+    closer = (
+        f"{advice.richer}, {ENCODER} can" if advice.richer else f"{ENCODER[0].upper()}{ENCODER[1:]} can"
+    )
+    exact = f" For a few rows, draw from the posterior itself by {advice.posterior}."
+    return (
+        f"If you need the posterior, do not use q(z|x) in its place. {closer} bring it closer."
+        f"{exact if advice.posterior else ''}"
     )
 
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from probvae.criticism.diagnosis.budgets import Budget
 from probvae.criticism.diagnosis.convergence import Convergence, convergence
+from probvae.criticism.diagnosis.guide_advice import GuideAdvice, advise_on_guide, first_datum
 from probvae.criticism.diagnosis.scale_bounds import ScaleBounds, scale_bounds
 from probvae.criticism.latents.active_units import ActiveUnits, active_units
 from probvae.criticism.latents.decoder_response import DecoderResponse, decoder_response
@@ -33,6 +34,7 @@ class Measurements(NamedTuple):
     """The results of all measures. A measure that failed is None, and ``missing`` has the reason.
 
     ``departure`` compares the rows with the training range. ``seconds`` is the run time per measure.
+    ``advice`` names parts that the remedies can recommend to this VAE.
     """
 
     num_data: int
@@ -52,6 +54,7 @@ class Measurements(NamedTuple):
     departure: RangeDeparture | None = None
     missing: dict[str, str] = {}  # noqa: RUF012
     seconds: dict[str, float] = {}  # noqa: RUF012
+    advice: GuideAdvice = GuideAdvice()
 
 
 def measure(
@@ -76,7 +79,8 @@ def measure(
         seconds[name] = time.perf_counter() - start
         if say:
             say(f"{name.replace('_', ' ')}: {seconds[name]:.1f} s")
-    return Measurements(len(data.x), **results, missing=missing, seconds=seconds)
+    advice = advise_on_guide(fitted, first_datum(data))
+    return Measurements(len(data.x), **results, missing=missing, seconds=seconds, advice=advice)
 
 
 def _measures(
