@@ -11,6 +11,8 @@ from pathlib import Path
 DOCS = Path(__file__).parent
 sys.path[:0] = [str(DOCS / "_ext"), str(DOCS.parent)]
 
+from sphinx.application import Sphinx  # noqa: E402
+
 from probvae import __version__  # noqa: E402
 from probvae.data import list_datasets  # noqa: E402
 
@@ -72,6 +74,8 @@ html_extra_path = ["llms.txt"]
 html_css_files = ["site.css"]
 html_show_sourcelink = False
 html_copy_source = False
+# The left bar lists the pages of a section. A section of one page needs none.
+html_sidebars = {name: [] for name in ("gallery/index", "faq", "search", "genindex")}
 html_theme_options = {
     "navbar_align": "left",
     "header_links_before_dropdown": 8,
@@ -80,3 +84,13 @@ html_theme_options = {
     "footer_start": ["copyright"],
     "footer_end": [],
 }
+
+
+def setup(app: Sphinx) -> None:
+    """Let MyST-NB write its notebooks inside the output, not beside it."""
+    app.connect("builder-inited", _move_notebooks, priority=900)  # after MyST-NB's own
+
+
+def _move_notebooks(app: Sphinx) -> None:
+    folder = str(app.doctreedir / "jupyter_execute")
+    app.env.mystnb_config = app.env.mystnb_config.copy(output_folder=folder)

@@ -1,7 +1,8 @@
 """The linear VAE: probabilistic PCA, Tipping and Bishop 1999, and Lucas et al. 2019, arXiv:1911.02469.
 
-The idea: with affine nets and one learned scale, log p(x) has a closed form and the ELBO no
-spurious maxima. You can therefore separate errors of inference from limits of the model.
+The idea: without hidden layers, a VAE is principal component analysis (PCA) with noise, whose best
+solution is known exactly. With affine nets and one learned scale, log p(x) has a closed form and the
+ELBO no spurious maxima. You can therefore separate errors of inference from limits of the model.
 """
 
 import optax

@@ -1,7 +1,9 @@
 """The variational autoencoder of Kingma and Welling 2014, arXiv:1312.6114.
 
-The idea: an encoder net returns the parameters of q(z|x) for any datum, and both nets maximise one
-bound on log p(x) with the gradient of a reparametrised draw of z.
+The idea: one net, the encoder, turns each x into a range of likely codes z, and a second net, the
+decoder, turns a code back into x. Both learn together to make log p(x), the score of the data under
+the model, as large as they can. Technically, both maximise one bound on log p(x) with the gradient of
+a reparametrised draw of z.
 """
 
 from probvae import VAE, Variant, likelihoods, nets

@@ -158,10 +158,19 @@ def _for_bits(data: UnsupportedValues) -> str:
     if data.are_integers and (low, high) == (1, 2):
         return f"To recode 1 and 2 as 0 and 1, use {x} - 1."
     if data.are_integers and 0 <= low and high < FEW_LEVELS:
-        return f"For levels, use likelihoods.Categorical({int(high) + 1})."
+        levels = f"For levels, use likelihoods.Categorical({int(high) + 1})."
+        return levels if high <= 2 else f"{levels} If they are grey levels: {_scale_grey(data)}"
     if 0 <= low and high <= MOST_GREY:
         return _binarise(data, 1 if high <= 1 else MOST_GREY)
     return _OTHER_LIKELIHOOD
+
+
+def _scale_grey(data: UnsupportedValues) -> str:
+    top = int(data.high)
+    if data.columns is None and data.on_fit:
+        scaled, bits = f"fit(..., observation=data.Rescale({top}))", f"data.Binarize(high={top})"
+        return f"scale them, {scaled} with likelihoods.ContinuousBernoulli(), or give bits, {bits}."
+    return f"scale them, {data.x} / {top}, and use likelihoods.ContinuousBernoulli()."
 
 
 def _binarise(data: UnsupportedValues, top: int) -> str:

@@ -109,6 +109,10 @@ def main(argv: list[str] | None = None) -> None:
             path.write_text(text + "\n")
             print(f"{name}: {arguments.out / entries[name]['picture']}", flush=True)
     if arguments.out == GALLERY:
+        for name, entry in entries.items():
+            paper, idea = gallery_page.read_docstring(name)
+            entry |= {"paper": paper, "idea": idea, "caption": ENTRIES[name].caption}
+        path.write_text(json.dumps(entries, indent=1) + "\n")
         (GALLERY / "index.md").write_text(gallery_page.write_page(entries))
         (ROOT / "models" / "README.md").write_text(gallery_page.write_table())
         save(gallery_strip.draw(entries), ROOT / "docs" / "figures" / "gallery-strip.png")

@@ -16,6 +16,7 @@ GROUPS = {
     "Labels": "Classes as a condition, or as a code.",
     "Nets": "Encoders and decoders for images.",
 }
+LOG_PROB = "log p(x)"
 
 
 class Entry(NamedTuple):
@@ -27,6 +28,8 @@ class Entry(NamedTuple):
         panels: the panels of its picture, from left to right.
         caption: what the picture shows.
         rows: whether the picture shows rows of the data. Only digits may.
+        score: what the number of the card is the log probability or the log density of.
+        note: what the reader must know to compare that number, in one or two sentences.
     """
 
     group: str
@@ -34,6 +37,8 @@ class Entry(NamedTuple):
     panels: tuple[Panel, ...]
     caption: str
     rows: bool = False
+    score: str = LOG_PROB
+    note: str = ""
 
     @property
     def data(self) -> str:
@@ -150,6 +155,8 @@ ENTRIES: dict[str, Entry] = {
         _digits("--epochs 150"),
         (plots.pixel_densities, images.samples),
         "A density on [0, 1] for each pixel, and samples in grey.",
+        note="This is a density on [0, 1] at grey levels without noise: half of the pixels are exactly 0,"
+        " where such a density can be very high. It does not make this the best model.",
     ),
     "negative_binomial": Entry(
         "Likelihoods",
@@ -170,6 +177,8 @@ ENTRIES: dict[str, Entry] = {
         (images.denoised, images.samples),
         "The same noise on data and model. The decoder itself has none, so it removes it.",
         rows=True,
+        score="log p(noisy x)",
+        note="The noisy digits are scored, so it does not compare with a log p(x).",
     ),
     "perceptual": Entry(
         "Likelihoods",
@@ -263,6 +272,9 @@ ENTRIES: dict[str, Entry] = {
         _digits(),
         (images.classes,),
         "You choose the class. The code is the style.",
+        score="log p(x | label)",
+        note="The model is told the label. That is worth up to log 10 = 2.3 nats, so it does not compare"
+        " with a log p(x).",
     ),
     "semi_supervised": Entry(
         "Labels",
@@ -270,6 +282,8 @@ ENTRIES: dict[str, Entry] = {
         (images.style_transfer,),
         "The style of a test digit, written in all ten classes.",
         rows=True,
+        score="log p(x, label)",
+        note="The model predicts the label, too, so the number is below its log p(x).",
     ),
     "transformer": Entry(
         "Nets",

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from gallery_entries import GROUPS
+from gallery_entries import ENTRIES, GROUPS, LOG_PROB
 
 MODELS = Path(__file__).parents[2] / "models"
 
@@ -15,7 +15,8 @@ HEAD = """# Gallery
 The {count} models of `models/`, each from a paper and in one short file. The
 command on a card trains the model and writes a report. It is the command that made the card.
 
-How to read a card:
+"""
+KEY = """## How to read a card
 
 - **Picture**: what the model does after training. It shows images that the model draws, codes, or
   curves. Images of 8x8 digits are enlarged smoothly. E[x | z] is the mean of p(x | z).
@@ -24,17 +25,19 @@ How to read a card:
   seed 0.
 - **Time**: that of the training, on two CPU cores shared with other work.
 
-Compare numbers only within one kind of data:
+Compare numbers only within one kind of data, and only if the same thing is scored. A card says so if
+that is not log p(x), for example log p(x | label).
 
 - *Binary digits*: 1,197 training, 300 validation and 300 test digits of 8x8 pixels. They need no
   download. Each training step draws new binary pixels from the grey levels, or only the first one
   does (`--binarize static`). Validation and test rows were drawn once, and are the same for all.
-- *Grey digits*: the same digits as grey levels in [0, 1], for likelihoods of real numbers. Their
-  p(x) is a density, so log p(x) can be above 0.
+- *Grey digits*: the same digits as 17 grey levels in [0, 1], without dequantization noise, for
+  likelihoods of real numbers. Their p(x) is a density, so log p(x) can be above 0. At exact levels a
+  density can grow without end, so a large number alone does not make a good model.
 - *MNIST* (28x28 pixels, binary) and *counts of cells* (pbmc3k): files in `$PROBVAE_DATA`. The command
   `probvae data` lists them.
 
-[All numbers](#all-numbers) are in one table at the end. `python docs/figures/gallery.py` makes this
+[All numbers](#all-numbers) are in tables at the end. `python docs/figures/gallery.py` makes this
 page.
 
 """
@@ -72,7 +75,7 @@ def write_table() -> str:
 
 def write_page(entries: dict[str, dict[str, Any]]) -> str:
     """Return the text of the gallery's page."""
-    parts = [HEAD.format(count=len(entries)), *_contents(entries)]
+    parts = [HEAD.format(count=len(entries)), *_contents(entries), KEY]
     for group, words in GROUPS.items():
         parts.append(f"## {group}\n\n{words}\n\n")
         parts += [_card(name, entry) for name, entry in entries.items() if entry["group"] == group]
@@ -80,11 +83,13 @@ def write_page(entries: dict[str, dict[str, Any]]) -> str:
 
 
 def _contents(entries: dict[str, dict[str, Any]]) -> Iterator[str]:
-    yield "| idea | models |\n| --- | --- |\n"
     for group in GROUPS:
-        names = [name for name, entry in entries.items() if entry["group"] == group]
-        yield f"| {group} | {', '.join(f'[{name}](#{name})' for name in names)} |\n"
-    yield "\n"
+        members = {name: entry for name, entry in entries.items() if entry["group"] == group}
+        yield f"**{group}**\n\n"
+        for name, entry in members.items():
+            image = f'<img src="{entry["picture"]}" width="150" alt="">'
+            yield f"[{image}<br>{name}](#{name})\n"
+        yield "\n"
 
 
 def _card(name: str, entry: dict[str, Any]) -> str:
@@ -94,20 +99,21 @@ def _card(name: str, entry: dict[str, Any]) -> str:
         f"### {name}\n\n{entry['idea']}\n\n"
         f'<img src="{entry["picture"]}" width="520" alt="{name}: {entry["caption"]}">\n\n'
         f"*{entry['caption']}*\n\n"
-        f"{describe_number(entry)} {_describe_training(entry)}\n\n"
+        f"{describe_number(name, entry)} {_describe_training(entry)}\n\n"
         f"```sh\n{entry['command']}\n```\n\n{paper} {source}\n\n"
     )
 
 
-def describe_number(entry: dict[str, Any]) -> str:
-    """Return the test log p(x) of an entry in words, or why there is none."""
+def describe_number(name: str, entry: dict[str, Any]) -> str:
+    """Return the test log p(x) of an entry, and how it compares, in words. Or why there is none."""
     if "no_log_prob" in entry:
         reason = entry["no_log_prob"].split(". ")[0].rstrip(".")
         return f"**No log p(x)**: {reason}."
     bound = entry["log_prob"]
+    note = f" {ENTRIES[name].note}" if ENTRIES[name].note else ""
     return (
-        f"**log p(x) ≥ {_format(bound['mean'])} ± {bound['standard_error']:.2f} nats** "
-        f"({bound['num_data']} test rows, {bound['num_particles']:,} particles)."
+        f"**{ENTRIES[name].score} ≥ {_format(bound['mean'])} ± {bound['standard_error']:.2f} nats** "
+        f"({bound['num_data']} test rows, {bound['num_particles']:,} particles).{note}"
     )
 
 
@@ -127,24 +133,35 @@ def describe_data(entry: dict[str, Any]) -> str:
 
 
 def _numbers(entries: dict[str, dict[str, Any]]) -> Iterator[str]:
-    yield "## All numbers\n\nSorted within each kind of data. Each is one training, so small "
-    yield "differences are ties.\nThe largest number is not the best model: some models have another "
-    yield "aim.\n\n"
-    yield "| data | model | test log p(x) ≥ | standard error | training |\n"
-    yield "| --- | --- | --: | --: | --: |\n"
-    numbers = [(name, e) for name, e in entries.items() if "log_prob" in e]
-    kinds = list(dict.fromkeys(describe_data(e) for _, e in numbers))
-    numbers.sort(key=lambda each: (kinds.index(describe_data(each[1])), -each[1]["log_prob"]["mean"]))
-    for name, entry in numbers:
-        bound = entry["log_prob"]
-        cells = (
-            describe_data(entry),
-            f"[{name}](#{name})",
-            _format(bound["mean"]),
-            f"{bound['standard_error']:.2f}",
-            f"{entry['seconds']:.0f} s",
-        )
-        yield f"| {' | '.join(cells)} |\n"
+    yield "## All numbers\n\nEach table has one kind of data, and one thing that is scored. Compare only "
+    yield "within a table. Each\nnumber is one training, so small differences are ties. The largest "
+    yield "number is not the best model: some\nmodels have another aim.\n\n"
+    tables: dict[str, list[str]] = {}
+    for name, entry in entries.items():
+        if "log_prob" in entry:
+            tables.setdefault(_describe_table(name, entry), []).append(name)
+    for title, names in sorted(tables.items(), key=lambda each: -len(each[1])):
+        names.sort(key=lambda name: -entries[name]["log_prob"]["mean"])
+        score = ENTRIES[names[0]].score.replace("|", "\\|")
+        yield f"**{title}**\n\n"
+        if len(names) == 1 and ENTRIES[names[0]].note:
+            yield f"{ENTRIES[names[0]].note}\n\n"
+        yield f"| model | test {score} ≥ | standard error | training |\n| --- | --: | --: | --: |\n"
+        for name in names:
+            bound, seconds = entries[name]["log_prob"], entries[name]["seconds"]
+            cells = f"{_format(bound['mean'])} | {bound['standard_error']:.2f} | {seconds:.0f} s"
+            yield f"| [{name}](#{name}) | {cells} |\n"
+        yield "\n"
+
+
+def _describe_table(name: str, entry: dict[str, Any]) -> str:
+    """Return what the numbers of a table share: the data, what is scored, and a density's domain."""
+    kind = describe_data(entry)
+    title = f"{kind[0].upper()}{kind[1:]}, {ENTRIES[name].score}"
+    if kind != "grey digits" or ENTRIES[name].score != LOG_PROB:
+        return title
+    domain = "[0, 1]" if name == "continuous_bernoulli" else "the real line"
+    return f"{title}: a density on {domain}, at 17 levels without noise"
 
 
 def _format(nats: float) -> str:
