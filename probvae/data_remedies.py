@@ -159,7 +159,7 @@ def _for_bits(data: UnsupportedValues) -> str:
         return f"To recode 1 and 2 as 0 and 1, use {x} - 1."
     if data.are_integers and 0 <= low and high < FEW_LEVELS:
         levels = f"For levels, use likelihoods.Categorical({int(high) + 1})."
-        return levels if high <= 2 else f"{levels} If they are grey levels: {_scale_grey(data)}"
+        return levels if high <= 2 else f"{levels} If they are grey levels, {_scale_grey(data)}"
     if 0 <= low and high <= MOST_GREY:
         return _binarise(data, 1 if high <= 1 else MOST_GREY)
     return _OTHER_LIKELIHOOD
@@ -168,9 +168,9 @@ def _for_bits(data: UnsupportedValues) -> str:
 def _scale_grey(data: UnsupportedValues) -> str:
     top = int(data.high)
     if data.columns is None and data.on_fit:
-        scaled, bits = f"fit(..., observation=data.Rescale({top}))", f"data.Binarize(high={top})"
-        return f"scale them, {scaled} with likelihoods.ContinuousBernoulli(), or give bits, {bits}."
-    return f"scale them, {data.x} / {top}, and use likelihoods.ContinuousBernoulli()."
+        grey, bits = f"observation=data.Rescale({top})", f"observation=data.Binarize(high={top})"
+        return f"scale them: fit(..., {grey}) with likelihoods.ContinuousBernoulli(), or {bits} for bits."
+    return f"scale them: {data.x} / {top}, with likelihoods.ContinuousBernoulli()."
 
 
 def _binarise(data: UnsupportedValues, top: int) -> str:

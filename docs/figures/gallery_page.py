@@ -133,9 +133,10 @@ def describe_data(entry: dict[str, Any]) -> str:
 
 
 def _numbers(entries: dict[str, dict[str, Any]]) -> Iterator[str]:
-    yield "## All numbers\n\nEach table has one kind of data, and one thing that is scored. Compare only "
-    yield "within a table. Each\nnumber is one training, so small differences are ties. The largest "
-    yield "number is not the best model: some\nmodels have another aim.\n\n"
+    yield "## All numbers\n\nEach table has one kind of data, and one thing that is scored on the test "
+    yield "rows. Compare only within a\ntable. The ± is the standard error over the test rows. Each number "
+    yield "is one training, so small differences\nare ties. The largest number is not the best model: "
+    yield "some models have another aim.\n\n"
     tables: dict[str, list[str]] = {}
     for name, entry in entries.items():
         if "log_prob" in entry:
@@ -146,7 +147,7 @@ def _numbers(entries: dict[str, dict[str, Any]]) -> Iterator[str]:
         yield f"**{title}**\n\n"
         if len(names) == 1 and ENTRIES[names[0]].note:
             yield f"{ENTRIES[names[0]].note}\n\n"
-        yield f"| model | test {score} ≥ | standard error | training |\n| --- | --: | --: | --: |\n"
+        yield f"| model | {score} ≥ | ± | time |\n| --- | --: | --: | --: |\n"
         for name in names:
             bound, seconds = entries[name]["log_prob"], entries[name]["seconds"]
             cells = f"{_format(bound['mean'])} | {bound['standard_error']:.2f} | {seconds:.0f} s"
