@@ -10,7 +10,7 @@ from probvae import likelihoods
 FOLDER = Path(__file__).parent.parent / "docs" / "how-to"
 LONG = {"arviz.md", "compare-variants.md", "write-your-own-part.md"}
 PAGES = sorted(path for path in FOLDER.glob("*.md") if path.name not in LONG | {"index.md"})
-MOST = 80  # lines
+MOST = 88  # lines, with code of at most 100 characters
 
 
 def ids(path):
