@@ -169,7 +169,9 @@ def _scale_grey(data: UnsupportedValues) -> str:
     top = int(data.high)
     if data.columns is None and data.on_fit:
         grey, bits = f"observation=data.Rescale({top})", f"observation=data.Binarize(high={top})"
-        return f"scale them: fit(..., {grey}) with likelihoods.ContinuousBernoulli(), or {bits} for bits."
+        return (
+            f"scale them: fit(..., {grey}) with likelihoods.ContinuousBernoulli(), or {bits} for bits."
+        )
     return f"scale them: {data.x} / {top}, with likelihoods.ContinuousBernoulli()."
 
 

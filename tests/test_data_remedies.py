@@ -115,8 +115,12 @@ def test_the_other_likelihood_in_an_error_takes_the_data(likelihood, x, other):
 def test_digits_with_17_grey_levels_are_scaled_as_the_error_says():
     x = np.arange(17.0).repeat(4).reshape(17, 4)
     text = refusal(BERNOULLI, x)
-    assert "likelihoods.Categorical(17)" in text and "grey levels" in text
-    for code, likelihood in (("data.Rescale(16)", likelihoods.ContinuousBernoulli()), ("data.Binarize(high=16)", BERNOULLI)):
+    assert "likelihoods.Categorical(17)" in text
+    assert "grey levels" in text
+    for code, likelihood in (
+        ("data.Rescale(16)", likelihoods.ContinuousBernoulli()),
+        ("data.Binarize(high=16)", BERNOULLI),
+    ):
         assert f"observation={code}" in text
         check(likelihood, x, observation=eval(code, ENVIRONMENT))  # noqa: S307
 

@@ -155,8 +155,8 @@ ENTRIES: dict[str, Entry] = {
         _digits("--epochs 150"),
         (plots.pixel_densities, images.samples),
         "A density on [0, 1] for each pixel, and samples in grey.",
-        note="This is a density on [0, 1] at grey levels without noise: half of the pixels are exactly 0,"
-        " where such a density can be very high. It does not make this the best model.",
+        note="This is a density on [0, 1] at grey levels without noise: half of the pixels are exactly"
+        " 0, where such a density can be very high. It does not make this the best model.",
     ),
     "negative_binomial": Entry(
         "Likelihoods",
@@ -273,8 +273,8 @@ ENTRIES: dict[str, Entry] = {
         (images.classes,),
         "You choose the class. The code is the style.",
         score="log p(x | label)",
-        note="The model is told the label. That is worth up to log 10 = 2.3 nats, so it does not compare"
-        " with a log p(x).",
+        note="The model is told the label. That is worth up to log 10 = 2.3 nats, so it does not"
+        " compare with a log p(x).",
     ),
     "semi_supervised": Entry(
         "Labels",
