@@ -135,8 +135,8 @@ def describe_data(entry: dict[str, Any]) -> str:
 def _numbers(entries: dict[str, dict[str, Any]]) -> Iterator[str]:
     yield "## All numbers\n\nEach table has one kind of data, and one thing that is scored on the test "
     yield "rows. Compare only within a\ntable. The ± is the standard error over the test rows. Each "
-    yield "number is one training, so small differences\nare ties. The largest number is not the best model: "
-    yield "some models have another aim.\n\n"
+    yield "number is one training, so small differences\nare ties. The largest number is not "
+    yield "the best model: some models have another aim.\n\n"
     tables: dict[str, list[str]] = {}
     for name, entry in entries.items():
         if "log_prob" in entry:
