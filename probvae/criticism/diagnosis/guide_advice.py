@@ -3,7 +3,7 @@
 import warnings
 from collections.abc import Callable
 from dataclasses import replace
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import jax
 
@@ -23,7 +23,8 @@ ENCODER = "a larger encoder, or longer training"
 # Guides of a real code, from the narrowest family to the richest. No family is known to contain a
 # guide of another kind, or one of your own.
 DIAGONAL = (guides.MeanField, guides.SemiAmortized)
-FAMILIES = (DIAGONAL, guides.LowRank, guides.FullRank, guides.Flow)
+Kinds: TypeAlias = type[AbstractGuide] | tuple[type[AbstractGuide], ...]
+FAMILIES: tuple[Kinds, ...] = (DIAGONAL, guides.LowRank, guides.FullRank, guides.Flow)
 
 
 @short_repr
@@ -78,8 +79,9 @@ def list_richer_guides(vae: VAE) -> list[AbstractGuide]:
 
 def name_guide(guide: AbstractGuide) -> str:
     """Return the call that makes a guide, with its depth if it is a deeper flow."""
-    is_deeper = isinstance(guide, guides.Flow) and guide.depth != guides.Flow().depth
-    return f"guides.Flow(depth={guide.depth})" if is_deeper else f"guides.{type(guide).__name__}()"
+    if isinstance(guide, guides.Flow) and guide.depth != guides.Flow().depth:
+        return f"guides.Flow(depth={guide.depth})"
+    return f"guides.{type(guide).__name__}()"
 
 
 def _is_possible(check: Callable[[], object]) -> bool:
