@@ -9,6 +9,7 @@ from scipy import stats
 from probvae import plots
 from probvae.criticism import ParetoShape
 from probvae.criticism.diagnosis import guide_rules, rules
+from probvae.criticism.diagnosis.guide_advice import GuideAdvice
 from probvae.criticism.posterior.calibration import Calibration, SiteCalibration
 from probvae.criticism.samples.coverage import Coverage
 from probvae.criticism.samples.marginal import (
@@ -104,7 +105,7 @@ def calibration_of(scales, shifts, n=400):
 def test_units_outside_of_the_box_are_those_that_the_verdict_counts():
     result = calibration_of([1.0, 0.5, 1.0, 2.0, 1.2], [0.0, 0.0, 0.6, 0.0, 0.1])
     ranks, box = plots.calibration(result).axes
-    evidence = guide_rules.find_miscalibration(Fake(calibration=result)).evidence
+    evidence = guide_rules.find_miscalibration(Fake(calibration=result, advice=GuideAdvice())).evidence
     assert "3 of 5 latent units are miscalibrated" in evidence
     assert sorted(texts(box)) == ["z[1]", "z[2]", "z[3]"]
     x, y = box.collections[0].get_paths()[0].vertices.T

@@ -11,7 +11,7 @@ from probvae.vae import VAE
 
 
 def check_values(vae: VAE, values: Params) -> None:
-    """Raise ``ValueError`` unless ``values`` has each site of a VAE, with the VAE's shapes.
+    """Raise ``ValueError`` unless ``values`` has the weights of each net, and the VAE's shapes.
 
     Without this check a net would run with the weights of another one, since NumPyro takes the
     parameters by name. Further sites are allowed, as queries ignore them. No values at all are allowed,
@@ -25,6 +25,8 @@ def check_values(vae: VAE, values: Params) -> None:
         vae = replace(vae, frozen=(), training=True)
     structure = trace_structure(vae)
     for name, expected in {**structure.params, **structure.state}.items():
+        if name not in values and not name.endswith("$params"):
+            continue  # not a net's weights: NumPyro takes the initial value that the part declares
         part = name.split("$")[0]
         got, want = _list_shapes(values.get(name)), _list_shapes(expected)
         if got == want:
