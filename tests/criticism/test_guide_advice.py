@@ -11,6 +11,7 @@ import registry
 from probvae import VAE, Batch, Fitted, flows, guides, nets, objectives
 from probvae.criticism import annealed_log_prob
 from probvae.criticism.diagnosis.guide_advice import advise_on_guide, list_richer_guides, name_guide
+from probvae.data import Cast
 from probvae.evidence import check_density
 from probvae.fitted import History
 from probvae.objectives.compatibility import check_terms
@@ -43,7 +44,7 @@ def build(guide, prior="StandardNormal", **parts):
 
 def advise(vae):
     data = Batch(X, CONTEXT if vae.context_shape else None)
-    fitted = Fitted(vae, initial_values(vae, data, None), History({}, {}, {}))
+    fitted = Fitted(vae, initial_values(vae, data, Cast()), History({}, {}, {}))
     return fitted, advise_on_guide(fitted, jax.tree.map(lambda a: a[0], data))
 
 
