@@ -7,6 +7,7 @@ import numpy as np
 
 from probvae import html
 from probvae.fitted import Fitted
+from probvae.fitted.dataset import build_dataset
 from probvae.short_repr import short_repr
 from probvae.training.sweeps.vmapped import ENDED
 
@@ -106,17 +107,8 @@ class VariantComparison(NamedTuple):
         Raises:
             ImportError: without xarray. Install it by ``pip install "probvae[arviz]"``.
         """
-        try:
-            import xarray
-        except ImportError as error:
-            raise ImportError(
-                'VariantComparison.table needs xarray: pip install "probvae[arviz]". '
-                "Or use VariantComparison.columns()."
-            ) from error
-        columns = {name: (("variant", "key"), values) for name, values in self.columns().items()}
-        return xarray.Dataset(
-            columns, coords={"variant": list(self.names), "key": range(self.num_keys)}
-        )
+        coords = {"variant": list(self.names), "key": range(self.num_keys)}
+        return build_dataset("VariantComparison", self.columns(), coords)
 
     def __str__(self) -> str:
         rows = [("variant", *HEAD), *self._rows()]

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from probvae import html
-from probvae.faq import cite
+from probvae.fitted.dataset import build_dataset
 from probvae.fitted.fitted import Fitted
 from probvae.fitted.history import format_count
 from probvae.short_repr import short_repr
@@ -114,17 +114,8 @@ class Sweep(NamedTuple):
         Raises:
             ImportError: without xarray. Install it by ``pip install "probvae[arviz]"``.
         """
-        try:
-            import xarray
-        except ImportError as error:
-            raise ImportError(
-                'Sweep.table needs xarray: pip install "probvae[arviz]". Or use Sweep.columns(). '
-                f"{cite('missing-extra')}"
-            ) from error
-        dims = ("key", *self.over)
-        columns = {name: (dims, values) for name, values in self.columns().items()}
         coords = {"key": range(self.num_keys), **{name: list(v) for name, v in self.over.items()}}
-        return xarray.Dataset(columns, coords=coords)
+        return build_dataset("Sweep", self.columns(), coords)
 
 
 def _row(fitted: Fitted) -> dict[str, float]:

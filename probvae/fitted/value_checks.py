@@ -1,6 +1,7 @@
 """The check that parameters and running state fit a VAE: their sites and shapes."""
 
 from dataclasses import replace
+from typing import NamedTuple
 
 import jax
 import numpy as np
@@ -28,16 +29,32 @@ def check_values(vae: VAE, values: Params) -> None:
         if name not in values and not name.endswith("$params"):
             continue  # not a net's weights: NumPyro takes the initial value that the part declares
         part = name.split("$")[0]
-        got, want = _list_shapes(values.get(name)), _list_shapes(expected)
-        if got == want:
+        mismatch = find_mismatch(values.get(name), expected)
+        if mismatch is None:
             continue
-        where = min(path for path in got.keys() | want.keys() if got.get(path) != want.get(path))
         raise ValueError(
-            f"the values do not fit the {part} of this VAE: {name}{where} has shape "
-            f"{got.get(where, 'none')}, and the VAE expects {want.get(where, 'none')}. Use the VAE "
+            f"the values do not fit the {part} of this VAE: {name}{mismatch.path} has shape "
+            f"{mismatch.shape}, and the VAE expects {mismatch.expected}. Use the VAE "
             "that the values belong to. To start another one from them, call "
             "fit(vae, x, init_params=transfer_params(fitted, vae))."
         )
+
+
+class Mismatch(NamedTuple):
+    """The first leaf of a tree whose shape differs: its path, and both shapes. "none": no such leaf."""
+
+    path: str
+    shape: Shape | str
+    expected: Shape | str
+
+
+def find_mismatch(tree: PyTree, expected: PyTree) -> Mismatch | None:
+    """Return the first difference in shape between a tree of arrays and the expected one."""
+    got, want = _list_shapes(tree), _list_shapes(expected)
+    paths = [path for path in got.keys() | want.keys() if got.get(path) != want.get(path)]
+    if not paths:
+        return None
+    return Mismatch(min(paths), got.get(min(paths), "none"), want.get(min(paths), "none"))
 
 
 def _list_shapes(tree: PyTree) -> dict[str, Shape]:

@@ -16,8 +16,9 @@ from probvae.data.streamed import StreamedData
 from probvae.evidence import Batch
 from probvae.faq import cite
 from probvae.fitted.fitted import Fitted, check_fitted
+from probvae.fitted.value_checks import find_mismatch
 from probvae.tracing import trace_structure
-from probvae.typing import Observation, Params, PyTree, Shape
+from probvae.typing import Observation, Params, PyTree
 from probvae.vae import VAE, check_vae
 
 PASS_STATE = "likelihood$state"  # computed in a pass over the training set, again in each epoch
@@ -89,19 +90,12 @@ def _check_tree(name: str, value: PyTree, expected: PyTree) -> None:
     for path, leaf in jax.tree_util.tree_flatten_with_path(value)[0]:
         if not (isinstance(leaf, jax.Array) and jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)):
             inputs.to_numbers(f"the value given for {name}{jax.tree_util.keystr(path)}", leaf)
-    got, want = _list_shapes(value), _list_shapes(expected)
-    if got == want:
-        return
-    odd = min(k for k in got.keys() | want.keys() if got.get(k) != want.get(k))
-    raise ValueError(
-        f"init_params has shape {got.get(odd, 'none')} for {name}{odd}; this VAE expects "
-        f"{want.get(odd, 'no such value')}. Pass values of a VAE with the same parts and sizes."
-    )
-
-
-def _list_shapes(tree: PyTree) -> dict[str, Shape]:
-    leaves = jax.tree_util.tree_flatten_with_path(tree)[0]
-    return {jax.tree_util.keystr(path): np.shape(leaf) for path, leaf in leaves}
+    if mismatch := find_mismatch(value, expected):
+        wanted = "no such value" if mismatch.expected == "none" else mismatch.expected
+        raise ValueError(
+            f"init_params has shape {mismatch.shape} for {name}{mismatch.path}; this VAE expects "
+            f"{wanted}. Pass values of a VAE with the same parts and sizes."
+        )
 
 
 def transfer_params(fitted: Fitted, vae: VAE) -> Params:
@@ -142,7 +136,7 @@ def transfer_params(fitted: Fitted, vae: VAE) -> Params:
     shared = {
         name: value
         for name, value in fitted.values.items()
-        if name in expected and _list_shapes(value) == _list_shapes(expected[name])
+        if name in expected and find_mismatch(value, expected[name]) is None
     }
     if not shared:
         raise ValueError(
