@@ -34,7 +34,7 @@ FIGURES_HEADING = "<h2>Figures</h2>"
 EXPLANATION = (
     "All numbers are in nats per datum, and higher is better. The standard error (\u00b1) is that of "
     "the mean over test data. The ELBO and the importance-weighted bound are both at most log p(x) in "
-    "expectation. With more particles, the second comes closer to it."
+    "expectation. With more particles, the importance-weighted one comes closer."
 )
 
 
