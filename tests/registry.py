@@ -58,6 +58,7 @@ LIKELIHOODS = {
     "Gaussian": lambda: likelihoods.Gaussian(),
     "Gaussian(FixedScale)": lambda: likelihoods.Gaussian(scale=likelihoods.FixedScale(0.5)),
     "Gaussian(LearnedScale)": lambda: likelihoods.Gaussian(scale=likelihoods.LearnedScale(start=0.5)),
+    "Gaussian(ColumnScale)": lambda: likelihoods.Gaussian(scale=likelihoods.ColumnScale()),
     "Gaussian(PixelScale)": lambda: likelihoods.Gaussian(scale=likelihoods.PixelScale()),
     "Gaussian(OptimalScale)": lambda: likelihoods.Gaussian(scale=likelihoods.OptimalScale()),
     "Laplace": lambda: likelihoods.Laplace(),

@@ -38,6 +38,7 @@ def test_every_public_part_is_registered():
         helpers = {
             "Terms",
             "AbstractObjective",
+            "ColumnScale",
             "FixedScale",
             "LearnedScale",
             "PixelScale",
@@ -58,7 +59,7 @@ def test_every_public_part_is_registered():
     scales = {
         type(make().scale).__name__ for name, make in registry.LIKELIHOODS.items() if "Scale" in name
     }
-    assert scales == {"FixedScale", "LearnedScale", "PixelScale", "OptimalScale"}
+    assert scales == {"ColumnScale", "FixedScale", "LearnedScale", "PixelScale", "OptimalScale"}
     masked = {
         type(make().net).__name__ for name, make in registry.LIKELIHOODS.items() if "Autoreg" in name
     }

@@ -17,7 +17,7 @@ from probvae.likelihoods.laplace import Laplace
 from probvae.likelihoods.negative_binomial import NegativeBinomial
 from probvae.likelihoods.perceptual import PerceptualDistance
 from probvae.likelihoods.poisson import Poisson
-from probvae.likelihoods.scales import FixedScale, LearnedScale, OptimalScale, PixelScale
+from probvae.likelihoods.scales import ColumnScale, FixedScale, LearnedScale, OptimalScale, PixelScale
 from probvae.likelihoods.spread import Spread
 from probvae.likelihoods.student_t import StudentT
 from probvae.likelihoods.zero_inflated import ZeroInflatedNegativeBinomial
@@ -27,6 +27,7 @@ __all__ = [
     "Bernoulli",
     "Beta",
     "Categorical",
+    "ColumnScale",
     "ContinuousBernoulli",
     "Delta",
     "DiscretizedLogistic",

@@ -1,4 +1,4 @@
-"""Components for the scale sigma of a likelihood: fixed, learned, per pixel, or optimal."""
+"""Components for the scale sigma of a likelihood: fixed, learned, per column, per pixel, or optimal."""
 
 import abc
 import math
@@ -13,6 +13,7 @@ from numpyro.primitives import mutable
 from probvae.checks import Checked, PositiveFloat, Requirement, scale_bound
 from probvae.distributions import soft_clip
 from probvae.interfaces import Scope
+from probvae.typing import Shape
 
 MAX_LOG = 40.0  # of a log scale, in the data's units: its square is still finite in float32
 
@@ -78,22 +79,67 @@ class LearnedScale(AbstractScale):
     min_log: float = scale_bound(-6.0, looser=-1.0)
 
     def __post_init__(self) -> None:
-        if math.log(self.start) <= self.min_log:
-            raise ValueError(
-                f"LearnedScale(start=...) expects a number above exp(min_log) = "
-                f"{math.exp(self.min_log):.3g}; got {self.start!r}."
-            )
+        _check_start(self)
 
     def __call__(self, loc: jax.Array, raw: jax.Array, scope: Scope) -> jax.Array:
-        # The parameter that `bound_log_scale` maps to log(start): the inverse of its softplus, or
-        # log(start) itself where the softplus is the identity in floating point.
-        excess = math.log(self.start) - self.min_log
-        unbounded = self.min_log + math.log(math.expm1(excess)) if excess < 30 else math.log(self.start)
-        log_scale = numpyro.param("likelihood$log_scale", jnp.full((), unbounded))
-        return jnp.exp(bound_log_scale(log_scale, self.min_log))
+        return _learn_scale(self, ())
 
     def __str__(self) -> str:
         return "sigma learned"
+
+
+@dataclass(frozen=True)
+class ColumnScale(AbstractScale):
+    r"""A learned sigma for each entry of a row, the same for all rows: $\sigma_d$ in column d.
+
+    Use it for tables, whose columns differ in how well the code explains them. With an affine decoder
+    and a standard normal prior, p(x) is that of factor analysis (Rubin and Thayer 1982). With
+    ``LearnedScale`` it is that of probabilistic PCA (Tipping and Bishop 1999).
+
+    Args:
+        start: initial value of every sigma, in the data's units.
+        min_log: the lower bound on log sigma. The upper bound is 40.
+
+    Raises:
+        ValueError: for a start at or below exp(min_log).
+
+    Reference: Rubin and Thayer 1982, EM algorithms for ML factor analysis, Psychometrika 47.
+
+    Examples:
+        >>> from probvae import likelihoods
+        >>> print(likelihoods.Gaussian(scale=likelihoods.ColumnScale()))
+        Normal(f(z), sigma^2), sigma_d learned per entry
+    """
+
+    start: PositiveFloat = 1.0
+    min_log: float = scale_bound(-6.0, looser=-1.0)
+
+    def __post_init__(self) -> None:
+        _check_start(self)
+
+    def __call__(self, loc: jax.Array, raw: jax.Array, scope: Scope) -> jax.Array:
+        return _learn_scale(self, loc.shape[1:])
+
+    def __str__(self) -> str:
+        return "sigma_d learned per entry"
+
+
+def _check_start(scale: LearnedScale | ColumnScale) -> None:
+    if math.log(scale.start) <= scale.min_log:
+        raise ValueError(
+            f"{type(scale).__name__}(start=...) expects a number above exp(min_log) = "
+            f"{math.exp(scale.min_log):.3g}; got {scale.start!r}."
+        )
+
+
+def _learn_scale(scale: LearnedScale | ColumnScale, shape: Shape) -> jax.Array:
+    """Register the parameter of a learned scale, and return sigma."""
+    # The parameter that `bound_log_scale` maps to log(start): the inverse of its softplus, or
+    # log(start) itself where the softplus is the identity in floating point.
+    start, low = math.log(scale.start), scale.min_log
+    unbounded = low + math.log(math.expm1(start - low)) if start - low < 30 else start
+    log_scale = numpyro.param("likelihood$log_scale", jnp.full(shape, unbounded))
+    return jnp.exp(bound_log_scale(log_scale, low))
 
 
 @dataclass(frozen=True)
