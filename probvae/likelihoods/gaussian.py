@@ -17,7 +17,8 @@ class Gaussian(AbstractLikelihood):
     $p(x|z) = \prod_d \mathrm{Normal}(x_d; f_d(z), \sigma_d^2)$.
 
     Args:
-        scale: one of ``FixedScale``, ``LearnedScale``, ``ColumnScale``, ``PixelScale``, ``OptimalScale``.
+        scale: one of ``FixedScale``, ``LearnedScale``, ``ColumnScale``, ``PixelScale`` or
+            ``OptimalScale``.
 
     Reference: Kingma and Welling 2014, arXiv:1312.6114. For sigma: Rybkin, Daniilidis and Levine 2021,
     arXiv:2006.13202.

@@ -20,7 +20,8 @@ class Laplace(AbstractLikelihood):
     is 0.
 
     Args:
-        scale: b in the data's units: ``FixedScale``, ``LearnedScale``, ``ColumnScale`` or ``PixelScale``.
+        scale: b in the data's units: ``FixedScale``, ``LearnedScale``, ``ColumnScale`` or
+            ``PixelScale``.
 
     Reference: Kingma and Welling 2014, arXiv:1312.6114, section 2.4.
     """

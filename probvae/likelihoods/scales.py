@@ -108,7 +108,7 @@ class ColumnScale(AbstractScale):
     Examples:
         >>> from probvae import likelihoods
         >>> print(likelihoods.Gaussian(scale=likelihoods.ColumnScale()))
-        Normal(f(z), sigma^2), sigma_d learned per entry
+        Normal(f(z), sigma^2), sigma learned per entry
     """
 
     start: PositiveFloat = 1.0
@@ -121,7 +121,7 @@ class ColumnScale(AbstractScale):
         return _learn_scale(self, loc.shape[1:])
 
     def __str__(self) -> str:
-        return "sigma_d learned per entry"
+        return "sigma learned per entry"
 
 
 def _check_start(scale: LearnedScale | ColumnScale) -> None:

@@ -23,7 +23,8 @@ class StudentT(AbstractLikelihood):
 
     Args:
         df: degrees of freedom. 1 is the Cauchy distribution, and the limit of infinity the Gaussian.
-        scale: sigma in the data's units: ``FixedScale``, ``LearnedScale``, ``ColumnScale`` or ``PixelScale``.
+        scale: sigma in the data's units: ``FixedScale``, ``LearnedScale``, ``ColumnScale`` or
+            ``PixelScale``.
 
     Reference: Takahashi et al. 2018, Student-t variational autoencoder for robust density estimation,
     IJCAI. There the decoder also returns df.
