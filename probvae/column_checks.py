@@ -8,6 +8,7 @@ from probvae.data_description import DataSummary, Ranges, warn_user
 from probvae.data_remedies import list_blocks
 from probvae.faq import cite
 from probvae.interfaces import AbstractLikelihood
+from probvae.likelihoods import Standardized
 
 FAR = 3.0  # of a column's mean from 0, in its standard deviations
 WIDE = 5.0  # of a column's standard deviation from 1, as a factor
@@ -74,9 +75,11 @@ def _describe_columns(ranges: Ranges) -> str:
     mean, sd = np.asarray(ranges.mean), np.asarray(ranges.sd)
     return (
         f"the columns of x have means from {mean.min():.3g} to {mean.max():.3g} and standard "
-        f"deviations from {sd.min():.3g} to {sd.max():.3g}; nets learn best near 0 and 1. Standardize: "
-        "use (x - mean) / sd of each column instead. Then log p(x) of the raw data = log p of the "
-        f"standardized data - sum of log sd. Here the sum is {np.log(sd).sum():.2f} nats. "
+        f"deviations from {sd.min():.3g} to {sd.max():.3g}; nets learn best near 0 and 1. Use "
+        "likelihoods.Standardized(...) around the likelihood: the nets then work with (x - mean) / sd, "
+        "and log p(x) stays in the units of x. If you standardize x yourself, log p(x) of the raw data "
+        "= log p of the standardized data - sum of log sd. Here the sum is "
+        f"{np.log(sd).sum():.2f} nats. "
         f"{cite('columns-on-other-scales')}"
     )
 
@@ -84,8 +87,11 @@ def _describe_columns(ranges: Ranges) -> str:
 def _real_columns(likelihood: AbstractLikelihood, ranges: Ranges) -> Ranges:
     """Return the ranges of the real-valued columns that vary: none if x is not a vector."""
     varies = np.zeros(len(ranges.sd), bool)
+    if isinstance(likelihood, Standardized):
+        return Ranges((), (), (), ())
     for block in list_blocks(likelihood):
-        varies[block.columns] = block.likelihood.support is constraints.real
+        is_raw = not isinstance(block.likelihood, Standardized)
+        varies[block.columns] = is_raw and block.likelihood.support is constraints.real
     with np.errstate(invalid="ignore"):
         varies &= np.asarray(ranges.sd) > 0
     return Ranges(*(tuple(np.asarray(each)[varies].tolist()) for each in ranges))

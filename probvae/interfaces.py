@@ -189,7 +189,9 @@ class AbstractLikelihood(Checked, abc.ABC):
     def encoder_view(self) -> Callable[[jax.Array], jax.Array] | None:
         """The function of x that the encoder sees, with the same shape, or None for x itself.
 
-        It is a part whose ``str`` is its formula. An encoder ``nets.InputTransform`` sees x.
+        It is a part whose ``str`` is its formula. An encoder ``nets.InputTransform`` sees x. At a
+        missing entry the encoder sees the view of ``fill``, or what a method ``hide(view, mask)`` of
+        the view returns.
         """
         return None
 
@@ -211,6 +213,12 @@ class AbstractLikelihood(Checked, abc.ABC):
     @abc.abstractmethod
     def distribution(self, outputs: jax.Array, scope: Scope) -> Distribution:
         """Return p(x|z), elementwise over ``(batch, *event_shape)`` if it factorises."""
+
+
+def hide_missing(part: Any, view: jax.Array, mask: jax.Array | None) -> jax.Array:
+    """Return the encoder's view of x with missing entries as the view wants them."""
+    hide = getattr(part, "hide", None)
+    return view if hide is None or mask is None else hide(view, mask)
 
 
 class AbstractVAE(abc.ABC):

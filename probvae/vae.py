@@ -25,6 +25,7 @@ from probvae.interfaces import (
     AbstractPrior,
     AbstractVAE,
     Scope,
+    hide_missing,
 )
 from probvae.nets.input_transform import transforms_input
 from probvae.short_repr import short_repr
@@ -221,7 +222,7 @@ class VAE(AbstractVAE):
         view = self._encoder_view
 
         def encode(x: jax.Array, context: jax.Array | None, mask: jax.Array | None) -> jax.Array:
-            parts = [x if view is None else view(x)]
+            parts = [hide_missing(view, x if view is None else view(x), mask)]
             if self.encode_mask:
                 parts.append(jnp.ones_like(x) if mask is None else mask.astype(x.dtype))
             if self._has_context and context is not None:
@@ -299,12 +300,17 @@ class VAE(AbstractVAE):
         return log_joint
 
     @property
-    def equations(self) -> tuple[str, str, str]:
-        """The statements of p(z), p(x|z) and q(z|x), as ``print(vae)`` shows them."""
+    def equations(self) -> tuple[str, ...]:
+        """The statements of p(z), p(x|z) and q(z|x), as ``print(vae)`` shows them.
+
+        A likelihood with blocks of columns (``Joint``) has a statement for each block.
+        """
         context, prior = ", context" * self._has_context, str(self.prior)
+        blocks = self.likelihood.named_blocks
+        parts = {name: block.likelihood for name, block in blocks.items()} or {"x": self.likelihood}
         return (
             prior if re.match(r"z\S* ~ ", prior) else f"z ~ {prior}",  # a hierarchy names its codes
-            f"x | z{context} ~ {self.likelihood}",
+            *(f"{name} | z{context} ~ {part}" for name, part in parts.items()),
             f"q(z | x{context}) = {self.posterior}",
         )
 

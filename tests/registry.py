@@ -66,6 +66,8 @@ LIKELIHOODS = {
         likelihoods.Gaussian(), noise=data.GaussianNoise(0.2)
     ),
     "Spread(Delta)": lambda: likelihoods.Spread(likelihoods.Delta(), noise=data.LaplaceNoise(0.3)),
+    "Standardized(Gaussian)": lambda: likelihoods.Standardized(likelihoods.Gaussian()),
+    "Standardized(Poisson)": lambda: likelihoods.Standardized(likelihoods.Poisson()),
     "StudentT": lambda: likelihoods.StudentT(4.0),
     "Poisson": lambda: likelihoods.Poisson(),
     "NegativeBinomial": lambda: likelihoods.NegativeBinomial(),

@@ -65,7 +65,7 @@ JOINT = likelihoods.Joint(
 @pytest.mark.parametrize("x", [X * [1, 1, 1e-4], X * [1, 1, 500] + 7, X * [0, 1e3, 1e-3]])
 def test_fit_warns_of_columns_on_very_different_scales_and_the_note_is_left_to_it(x):
     (text,) = warned_of(x)
-    assert "Standardize" in text
+    assert "likelihoods.Standardized(...)" in text
     assert "standard deviations from" in text
     assert note(x) is None
     varying = x[:, x.std(0) > 0]

@@ -19,6 +19,7 @@ from probvae.likelihoods.perceptual import PerceptualDistance
 from probvae.likelihoods.poisson import Poisson
 from probvae.likelihoods.scales import ColumnScale, FixedScale, LearnedScale, OptimalScale, PixelScale
 from probvae.likelihoods.spread import Spread
+from probvae.likelihoods.standardized import Standardized
 from probvae.likelihoods.student_t import StudentT
 from probvae.likelihoods.zero_inflated import ZeroInflatedNegativeBinomial
 
@@ -45,6 +46,7 @@ __all__ = [
     "PixelScale",
     "Poisson",
     "Spread",
+    "Standardized",
     "StudentT",
     "ZeroInflatedNegativeBinomial",
 ]

@@ -14,7 +14,7 @@ from numpyro import handlers
 from probvae.checks import format_value
 from probvae.distributions import Blocks
 from probvae.distributions.column_blocks import column_blocks, split_columns
-from probvae.interfaces import AbstractLikelihood, Block, InitialValues, Scope
+from probvae.interfaces import AbstractLikelihood, Block, InitialValues, Scope, hide_missing
 from probvae.likelihoods.scales import OptimalScale
 from probvae.typing import Shape
 
@@ -165,8 +165,18 @@ class _BlockViews:
     views: tuple[Callable[[jax.Array], jax.Array] | None, ...]
 
     def __call__(self, x: jax.Array) -> jax.Array:
-        columns = zip(split_columns(x, self.sizes), self.views, strict=True)
-        return jnp.concatenate([x_b if view is None else view(x_b) for x_b, view in columns], axis=-1)
+        blocks = zip(self.names, split_columns(x, self.sizes), self.views, strict=True)
+        parts = []
+        for name, x_b, view in blocks:
+            # The parameters of a view have the names that the block gives them in `distribution`.
+            with handlers.scope(prefix=f"likelihood${name}", divider="$", hide_types=["plate"]):
+                parts.append(x_b if view is None else view(x_b))
+        return jnp.concatenate(parts, axis=-1)
+
+    def hide(self, view: jax.Array, mask: jax.Array) -> jax.Array:
+        columns = (split_columns(a, self.sizes) for a in (view, mask))
+        blocks = zip(self.views, *columns, strict=True)
+        return jnp.concatenate([hide_missing(part, v, m) for part, v, m in blocks], axis=-1)
 
     def __str__(self) -> str:
         named = zip(self.names, self.views, strict=True)

@@ -2,6 +2,7 @@
 
 from probvae.nets.bayesian import BayesianNet
 from probvae.nets.bfloat16 import BFloat16
+from probvae.nets.column_inputs import ColumnInputs
 from probvae.nets.conv import Conv, ConvDecoder
 from probvae.nets.dense import MLP, GatedMLP, Linear
 from probvae.nets.equinox import Equinox
@@ -21,6 +22,7 @@ from probvae.typing import Recipe
 __all__ = [
     "BFloat16",
     "BayesianNet",
+    "ColumnInputs",
     "Conv",
     "ConvDecoder",
     "Equinox",

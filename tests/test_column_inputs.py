@@ -1,0 +1,86 @@
+"""``nets.ColumnInputs``: what the encoder of a table sees."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+
+from probvae import VAE, Batch, fit, likelihoods, nets, priors
+
+
+class Identity(nnx.Module):
+    def __init__(self, in_shape, out_shape, *, rngs):
+        self.in_shape = in_shape
+
+    def __call__(self, x):
+        return x
+
+
+def inputs_of(columns, values, mask, context=()):
+    row = np.concatenate([values, mask, context], axis=-1).astype(np.float32)
+    return np.asarray(columns(row.shape[1:], (1,), rngs=nnx.Rngs(0))(jnp.asarray(row)))
+
+
+def test_levels_become_one_hot_codes():
+    columns = nets.ColumnInputs(Identity, levels=(0, 3))
+    seen = inputs_of(columns, [[1.5, 0], [2.5, 2]], [[1, 1], [1, 1]], np.zeros((2, 0)))
+    np.testing.assert_array_equal(seen, [[1.5, 1, 0, 0], [2.5, 0, 0, 1]])
+
+
+def test_missing_cells_are_zero_and_gaps_are_seen():
+    columns = nets.ColumnInputs(Identity, levels=(0, 3), gaps=(True, False))
+    seen = inputs_of(columns, [[1.5, 0], [2.5, 2]], [[0, 1], [1, 0]], np.ones((2, 1)))
+    np.testing.assert_array_equal(seen, [[0, 1, 0, 0, 0, 1], [2.5, 0, 0, 0, 1, 1]])
+
+
+def test_many_levels_are_embedded():
+    columns = nets.ColumnInputs(Identity, levels=(100, 0), largest_one_hot=32)
+    seen = inputs_of(columns, [[7, 1.0], [99, 1.0]], [[1, 1], [0, 1]], np.zeros((2, 0)))
+    assert seen.shape == (2, 11)
+    assert np.any(seen[0, :10] != 0)
+    assert np.all(seen[1, :10] == 0)
+
+
+def test_codes_have_a_gradient_between_levels():
+    columns = nets.ColumnInputs(Identity, levels=(3,))
+    net = columns((2,), (1,), rngs=nnx.Rngs(0))
+    gradient = jax.jacobian(lambda v: net(jnp.array([[v, 1.0]]))[0])(0.25)
+    np.testing.assert_allclose(gradient, [-1, 1, 0])
+
+
+def test_a_vae_trains_with_gaps_levels_and_pseudo_inputs():
+    rng = np.random.default_rng(0)
+    x = np.column_stack([rng.normal(size=60), rng.integers(0, 3, 60)])
+    mask = rng.random(x.shape) < 0.8
+    joint = likelihoods.Joint(
+        a=(1, likelihoods.Standardized(likelihoods.Gaussian())), b=(1, likelihoods.Categorical(3))
+    )
+    vae = VAE(
+        event_shape=(2,),
+        latent_dim=2,
+        likelihood=joint,
+        prior=priors.VampPrior(3),
+        encoder=nets.ColumnInputs(nets.MLP((8,)), levels=(0, 3), gaps=(True, True)),
+        decoder=nets.MLP((8,)),
+        encode_mask=True,
+    )
+    fitted = fit(vae, Batch(x, mask=mask), rng_key=jax.random.key(0), epochs=3, batch_size=20, progress=False)
+    hidden = [fitted.encode(np.where(mask, x, f), mask=mask).mean for f in (0.0, 1.0)]
+    np.testing.assert_array_equal(*hidden)
+
+
+def test_an_input_without_a_mask_is_refused():
+    with pytest.raises(ValueError, match="encode_mask=True"):
+        VAE(event_shape=(2,), latent_dim=1, encoder=nets.ColumnInputs(nets.MLP((4,)), levels=(0, 0)))
+
+
+@pytest.mark.parametrize(("levels", "gaps"), [((1,), ()), ((0, 3), (True,))])
+def test_impossible_columns_are_refused(levels, gaps):
+    with pytest.raises(ValueError, match="expects levels"):
+        nets.ColumnInputs(nets.MLP((4,)), levels=levels, gaps=gaps)
+
+
+def test_the_repr_counts_the_columns():
+    text = repr(nets.ColumnInputs(nets.MLP((4,)), levels=(0, 0, 3), gaps=(True, False, False)))
+    assert text.endswith("columns: 2 numbers, 1 with levels, 1 with gaps)")
