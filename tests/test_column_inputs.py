@@ -65,7 +65,9 @@ def test_a_vae_trains_with_gaps_levels_and_pseudo_inputs():
         decoder=nets.MLP((8,)),
         encode_mask=True,
     )
-    fitted = fit(vae, Batch(x, mask=mask), rng_key=jax.random.key(0), epochs=3, batch_size=20, progress=False)
+    fitted = fit(
+        vae, Batch(x, mask=mask), rng_key=jax.random.key(0), epochs=3, batch_size=20, progress=False
+    )
     hidden = [fitted.encode(np.where(mask, x, f), mask=mask).mean for f in (0.0, 1.0)]
     np.testing.assert_array_equal(*hidden)
 
