@@ -4,11 +4,12 @@ import numpy as np
 from numpyro.distributions import constraints
 
 from probvae.data import Cast
-from probvae.data_description import DataSummary, Ranges, warn_user
+from probvae.data_description import DataSummary, Ranges
 from probvae.data_remedies import list_blocks
 from probvae.faq import cite
 from probvae.interfaces import AbstractLikelihood
 from probvae.likelihoods import Standardized
+from probvae.user_warnings import warn_user
 
 FAR = 3.0  # of a column's mean from 0, in its standard deviations
 WIDE = 5.0  # of a column's standard deviation from 1, as a factor

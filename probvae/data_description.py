@@ -2,8 +2,6 @@
 
 import json
 import re
-import sys
-import warnings
 from dataclasses import asdict, dataclass
 from typing import NamedTuple
 
@@ -14,6 +12,7 @@ from probvae.checks import format_value
 from probvae.faq import cite
 from probvae.short_repr import short_repr
 from probvae.typing import ArrayLike, Observation, Shape
+from probvae.user_warnings import warn_user
 
 MOST_COLUMNS = 1000  # longer vectors, and arrays of several axes, have one range for all entries
 FAR = 3.0  # distance outside the training range, in widths of it
@@ -22,7 +21,6 @@ FEWEST_ROWS = 3
 ABSURD = 1e4  # widths, for a single entry of validation data
 CODES = (99, 999, 9999, 99999, 999999, 32767, 32768)  # usual fill values, of either sign
 FAR_FOR_A_CODE = 30.0  # widths
-INSIDE = ("probvae", "jaxtyping", "beartype")  # the last two wrap functions to check types in tests
 
 
 class Ranges(NamedTuple):
@@ -358,14 +356,6 @@ class _Moments:
         sd = np.sqrt(self._square / np.maximum(self._count, 1))
         columns = (np.where(has_values, a, np.nan) for a in (self._low, self._high, self._mean, sd))
         return Ranges(*(tuple(map(float, a)) for a in columns))
-
-
-def warn_user(message: str) -> None:
-    """Warn at the line of the user's code that called this package."""
-    level, frame = 2, sys._getframe(1)  # noqa: SLF001
-    while frame.f_back is not None and frame.f_globals.get("__name__", "").split(".")[0] in INSIDE:
-        level, frame = level + 1, frame.f_back
-    warnings.warn(message, stacklevel=level)
 
 
 def _widen(span: tuple[float, float], x: np.ndarray, mask: np.ndarray | None) -> tuple[float, float]:

@@ -19,6 +19,7 @@ LOW = {
     "html",
     "equations",
     "short_repr",
+    "user_warnings",
 }
 PARTS = LOW | {"nets", "distributions", "flows"}
 CORE = PARTS | FAMILIES | {"inputs", "compatibility", "tracing"}
@@ -45,7 +46,16 @@ MAY = {
     "precision": {"typing", "faq"},
     "containers": {"typing", "faq", "checks", "precision"},
     "distributions": LOW,
-    "data": {"typing", "faq", "checks", "precision", "containers", "html", "short_repr"},
+    "data": {
+        "typing",
+        "faq",
+        "checks",
+        "precision",
+        "containers",
+        "html",
+        "short_repr",
+        "user_warnings",
+    },
     "nets": LOW,
     "flows": LOW | {"nets", "distributions"},
     "priors": PARTS,
@@ -66,6 +76,7 @@ MAY = {
     "html": set(),
     "equations": set(),
     "short_repr": set(),
+    "user_warnings": set(),
     "fitted": SHARED,
     "training": SHARED | {"fitted"},
     "variant_comparison": SHARED | {"fitted", "training"},

@@ -9,12 +9,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from probvae.compilation import compile_program
-from probvae.data_description import warn_user
 from probvae.evidence import Batch
 from probvae.faq import cite
 from probvae.objectives.terms import terms
 from probvae.training.parallel.devices import DeviceBatch, constrain_replicated, gather_rows, num_rows
 from probvae.typing import ArrayLike, Params, RngKey
+from probvae.user_warnings import warn_user
 from probvae.vae import VAE
 
 if TYPE_CHECKING:
