@@ -62,6 +62,10 @@ EXAMPLES = {
     "ClassifierFeatures": lambda: criticism.ClassifierFeatures(
         ((np.ones((N, 3)), np.ones(3)),), 0.9, 0.1
     ),
+    "Imputed": lambda: fitted.Imputed(
+        *(np.ones((N, 2)),) * 4, {i / N: np.ones((N, 2)) for i in range(1, 9)}
+    ),
+    "Pooled": lambda: fitted.Pooled(*(np.ones(N),) * 6, 5),
     "Comparison": lambda: compare_values({f"model {i}": np.arange(N) * i / N for i in range(9)}),
 }
 EXAMPLES["VariantComparison"] = lambda: probvae.VariantComparison(
@@ -143,7 +147,9 @@ def test_results_show_inside_a_compiled_program():
 
     @jax.jit
     def program(x):
-        texts.append(repr(fitted.Imputed(x, x[0, :, 0])) + repr(fitted.Samples(x, x, x)))
+        texts.append(
+            repr(fitted.Imputed(x, x[0, :, 0], x[0], x[0, :, 0])) + repr(fitted.Samples(x, x, x))
+        )
         return x
 
     program(np.ones((5, 3, 2)))

@@ -14,8 +14,14 @@ from probvae.distributions.features import FeatureDistance
 from probvae.distributions.log_bounds import bound_scale, soft_clip
 from probvae.distributions.mixture import NormalMixture, mixture
 from probvae.distributions.normal import diagonal_normal
+from probvae.distributions.pareto_tail import pareto_tail_shape
 from probvae.distributions.partly_observed import PartlyObserved, partly_observed
-from probvae.distributions.point_estimates import find_centre, probabilities
+from probvae.distributions.point_estimates import (
+    find_averages,
+    find_centre,
+    merge_averages,
+    probabilities,
+)
 from probvae.distributions.sphere import PowerSpherical, SphericalUniform
 
 __all__ = [
@@ -37,8 +43,11 @@ __all__ = [
     "SphericalUniform",
     "bound_scale",
     "diagonal_normal",
+    "find_averages",
     "find_centre",
+    "merge_averages",
     "mixture",
+    "pareto_tail_shape",
     "partly_observed",
     "probabilities",
     "soft_clip",

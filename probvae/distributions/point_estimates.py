@@ -47,3 +47,27 @@ def probabilities(p: dist.Distribution) -> Any:
         return tuple(probabilities(part) for part in p.parts)
     few = dist.CategoricalLogits, dist.CategoricalProbs, dist.BernoulliLogits, dist.BernoulliProbs
     return p.probs if isinstance(p, few) else None
+
+
+def find_averages(p: dist.Distribution) -> tuple[jax.Array, ...]:
+    """Return the properties of p(x|z) that may be averaged over codes, an array by block of columns.
+
+    It is the centre of each entry, or for unordered levels the probabilities ``(..., K)``: their modes
+    have no mean. ``merge_averages`` turns the averages of these arrays into a point estimate.
+
+    Args:
+        p: any NumPyro distribution, whose batch shape is that of the entries.
+    """
+    if isinstance(p, dist.Independent | dist.MaskedDistribution | dist.ExpandedDistribution):
+        return find_averages(p.base_dist)
+    if hasattr(p, "parts"):
+        return tuple(average for part in p.parts for average in find_averages(part))
+    if isinstance(p, dist.CategoricalLogits | dist.CategoricalProbs):
+        return (p.probs,)
+    return (find_centre(p),)
+
+
+def merge_averages(averages: tuple[jax.Array, ...], ndim: int) -> jax.Array:
+    """Return the point estimate of entries with ``ndim`` axes: means, or the likeliest levels."""
+    values = [a.argmax(-1) if a.ndim > ndim else a for a in averages]
+    return values[0] if len(values) == 1 else jnp.concatenate([v.astype(float) for v in values], -1)

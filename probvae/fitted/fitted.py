@@ -1,7 +1,7 @@
 """``Fitted``, a VAE with its parameters, and ``load``."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -30,8 +30,9 @@ from probvae.evidence import Batch, BoundEstimate
 from probvae.fitted import queries, serialization, summary
 from probvae.fitted.decoder_prior import DecoderPrior
 from probvae.fitted.history import History
+from probvae.fitted.imputation import Imputed, impute
 from probvae.fitted.latent_paths import straight
-from probvae.fitted.queries import Imputed, Samples, check_codes, check_row, check_sites
+from probvae.fitted.queries import Samples, check_codes, check_row, check_sites
 from probvae.fitted.value_checks import check_values
 from probvae.interfaces import AbstractDistributionGuide
 from probvae.nets import BayesianNet
@@ -255,6 +256,7 @@ class Fitted(Checked):
         rng_key: RngKey,
         num_samples: int = 1,
         num_particles: int = 1000,
+        quantiles: Sequence[float] = (),
         context: ArrayLike | None = None,
     ) -> Imputed:
         r"""Draw the missing entries of each datum from $p(x_{missing} | x_{observed})$.
@@ -271,6 +273,7 @@ class Fitted(Checked):
             rng_key: a typed key.
             num_samples: draws for each datum.
             num_particles: $K$, for each datum.
+            quantiles: probabilities, such as ``(0.05, 0.95)`` for ``imputed.interval(0.9)``.
             context: ``(n, *context_shape)``.
 
         Reference: Mattei and Frellsen 2019, arXiv:1812.02633 (MIWAE), section 3.
@@ -283,10 +286,10 @@ class Fitted(Checked):
                 "impute expects a mask that is True where x is observed; got None. If missing entries "
                 "are NaN, call impute(x, np.isfinite(x), ...)."
             )
-        counts = {"num_samples": num_samples, "num_particles": num_particles}
-        imputed = queries.impute(self.vae.eval(), self.values, rng_key, data, **counts)
-        queries.warn_of_few_particles(imputed, num_particles)
-        return imputed
+        return impute(
+            self.vae.eval(), self.values, rng_key, data, num_samples=num_samples,
+            num_particles=num_particles, quantiles=quantiles,
+        )  # fmt: skip
 
     def responsibilities(self, x: DataLike, *, rng_key: RngKey, num_particles: int = 100) -> jax.Array:
         """Return $E_{q(z|x)}[p(k | z)]$ for the components k of a mixture prior: ``(n, K)``.

@@ -1,6 +1,5 @@
-"""Queries of a fitted VAE as compiled programs: encode, decode, sample, impute and bounds."""
+"""Queries of a fitted VAE as compiled programs: encode, decode, sample and bounds."""
 
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
@@ -11,7 +10,7 @@ import numpy as np
 from numpyro import handlers
 from numpyro.distributions import Distribution, MixtureSameFamily
 
-from probvae import html, inputs
+from probvae import inputs
 from probvae.batching import (
     Rows,
     all_rows,
@@ -27,18 +26,13 @@ from probvae.compilation import compile_program, hold_trace_lock
 from probvae.distributions import find_centre
 from probvae.distributions.support import name_support
 from probvae.evidence import Batch, BoundEstimate, average_over_noise, check_density
-from probvae.faq import cite
 from probvae.fitted.guide_density_check import check_guide_draws
 from probvae.fitted.row_distributions import can_return_distribution, compute_distribution
-from probvae.html import format_shape
-from probvae.objectives.terms import latent_sites, terms, trace_programs, unwrap_expanded
+from probvae.objectives.terms import latent_sites, trace_programs, unwrap_expanded
 from probvae.progress import progress_bar
 from probvae.short_repr import short_repr
 from probvae.typing import ArrayLike, DataLike, Params, Program, PyTree, RngKey, Shape, Trace
 from probvae.vae import VAE
-
-MANY_PARTICLES = 100  # of ``impute``. With fewer, a user knows that the draws are rough.
-FEW_PARTICLES = 10  # effective ones
 
 
 @short_repr
@@ -54,35 +48,6 @@ class Samples(NamedTuple):
     x: jax.Array
     mean: jax.Array
     z: Any
-
-
-@short_repr
-class Imputed(NamedTuple):
-    r"""Draws of data with their missing entries filled.
-
-    Attributes:
-        x: ``(num_samples, n, *event_shape)``.
-        effective_particles: $(\sum_k w_k)^2 / \sum_k w_k^2$ of the weighted particles, ``(n,)``.
-    """
-
-    x: jax.Array
-    effective_particles: jax.Array
-
-    def describe(self) -> dict[str, str]:
-        """Return the size of the draws and the effective particles, in words."""
-        num_samples, n, *event_shape = self.x.shape
-        rows = {"draws": f"{num_samples:,} of {n:,} data of shape {format_shape(event_shape)}"}
-        if n and not isinstance(self.effective_particles, jax.core.Tracer):
-            particles = np.asarray(self.effective_particles)
-            row = f"least {particles.min():.3g} (row {particles.argmin()})"
-            rows["effective particles"] = f"median {np.median(particles):.3g}, {row}"
-        return rows
-
-    def __str__(self) -> str:
-        return "Imputed: " + "; ".join(f"{name} {text}" for name, text in self.describe().items())
-
-    def _repr_html_(self) -> str:
-        return html.block(html.table(self.describe()))
 
 
 def posterior_programs(program: Program, values: Params) -> Program:
@@ -247,59 +212,6 @@ def _mixture(vae: VAE, model_trace: Trace) -> tuple[str, MixtureSameFamily]:
         "responsibilities expects a mixture prior, such as priors.GaussianMixture(components=...); got "
         f"{type(vae.prior).__name__}."
     )
-
-
-def warn_of_few_particles(imputed: Imputed, num_particles: int) -> None:
-    """Warn of rows whose draws are copies of a few particles, unless few particles were asked for."""
-    effective = imputed.effective_particles
-    if num_particles < MANY_PARTICLES or isinstance(effective, jax.core.Tracer):
-        return
-    num_few = int((np.asarray(effective) < FEW_PARTICLES).sum())
-    if num_few:
-        warnings.warn(
-            f"{num_few} of {len(effective)} rows have fewer than {FEW_PARTICLES} effective particles "
-            f"of {num_particles}, so their draws are too alike: use a larger num_particles, and if "
-            "effective_particles does not grow with it, a guide that is closer to the posterior. "
-            f"{cite('few-effective-particles')}",
-            UserWarning,
-            stacklevel=3,
-        )
-
-
-def impute(
-    vae: VAE, values: Params, rng_key: RngKey, data: Batch, *, num_samples: int, num_particles: int
-) -> Imputed:
-    """Draw (z, x) for all particles, and resample ``num_samples`` of them in proportion to w."""
-    check_guide_draws(vae, values, data)
-    counts: dict[str, Any] = {"num_samples": num_samples, "num_particles": num_particles}
-    x, effective = map_blocks(partial(_impute, vae, values, **counts), data, rng_key)
-    return Imputed(*jax.device_put((np.moveaxis(x, 1, 0), effective)))
-
-
-@partial(compile_program, static_argnames=("vae", "num_samples", "num_particles"))
-def _impute(
-    vae: VAE, values: Params, rows: Rows, *, num_samples: int, num_particles: int
-) -> tuple[jax.Array, jax.Array]:
-    def particle(key: RngKey, datum: Batch) -> tuple[jax.Array, jax.Array]:
-        batch = jax.tree.map(lambda a: a[None], datum)
-        particle_terms = terms(key, values, vae.model, vae.guide, *batch, look=_draw_x)
-        return particle_terms.log_weight[0], particle_terms.extra[0]
-
-    def one_datum(key: RngKey, datum: Batch) -> tuple[jax.Array, jax.Array]:
-        # x is drawn for all particles, and then resampled: a draw of x after resampling z would need a
-        # second pass through the decoder.
-        index_key, particle_key = jax.random.split(key)
-        particle_keys = jax.random.split(particle_key, num_particles)
-        log_w, x = jax.vmap(particle, in_axes=(0, None))(particle_keys, datum)
-        indices = jax.random.categorical(index_key, log_w, shape=(num_samples,))
-        w = jax.nn.softmax(log_w)
-        return jnp.where(datum.mask, datum.x, x[indices]), 1 / jnp.square(w).sum()
-
-    return map_rows(one_datum, rows, batch_size=data_per_block(num_particles))
-
-
-def _draw_x(guide_trace: Trace, model_trace: Trace, rng_key: RngKey) -> jax.Array:
-    return model_trace["x"]["fn"].sample(jax.random.fold_in(rng_key, 2))
 
 
 def estimate_bound(
