@@ -76,6 +76,8 @@ LIKELIHOODS = {
     "DiscretizedLogisticMixture": lambda: likelihoods.DiscretizedLogisticMixture(components=2),
     "Categorical": lambda: likelihoods.Categorical(4),
     "Beta": lambda: likelihoods.Beta(),
+    "LogNormal": lambda: likelihoods.LogNormal(),
+    "Gamma": lambda: likelihoods.Gamma(),
     "Joint": lambda: likelihoods.Joint(a=(1, likelihoods.Gaussian()), b=(1, likelihoods.Bernoulli())),
     "ContinuousBernoulli": lambda: likelihoods.ContinuousBernoulli(),
     "PerceptualDistance": lambda: likelihoods.PerceptualDistance(jnp.tanh, scale=0.5),

@@ -81,6 +81,7 @@ BOUNDED = {
     "Beta": (likelihoods.Beta(), (0.3, 0.999)),
     "Gaussian": (likelihoods.Gaussian(scale=likelihoods.PixelScale()), (0.0, 3.0)),
     "Laplace": (likelihoods.Laplace(scale=likelihoods.PixelScale()), (0.0, 3.0)),
+    "LogNormal": (likelihoods.LogNormal(scale=likelihoods.PixelScale()), (1e-6, 3.0)),
     "StudentT": (likelihoods.StudentT(scale=likelihoods.PixelScale()), (0.0, 3.0)),
     "DiscretizedLogistic": (likelihoods.DiscretizedLogistic(), (0.0, 1.0, 128 / 255)),
 }
@@ -190,6 +191,7 @@ def test_counts_beyond_the_bound_are_scored_as_at_the_bound():
 
 OUTSIDE = {
     "PoissonLogMean": (lambda: own.PoissonLogMean(0.0), 2.5, 2.0),
+    "GammaLogMean": (lambda: own.GammaLogMean(0.0, 0.0), -1.0, 1.0),
     "NegativeBinomialLogMean": (lambda: own.NegativeBinomialLogMean(0.0, 0.0), -1.0, 1.0),
     "BernoulliLogits": (lambda: own.BernoulliLogits(0.3), 0.5, 1.0),
     "Bits": (lambda: own.Bits(0.3), 2.0, 0.0),
@@ -247,6 +249,7 @@ EMPTY = {
     "BernoulliLogits": lambda: own.BernoulliLogits(NONE),
     "PoissonLogMean": lambda: own.PoissonLogMean(NONE),
     "NegativeBinomialLogMean": lambda: own.NegativeBinomialLogMean(NONE, NONE),
+    "GammaLogMean": lambda: own.GammaLogMean(NONE, NONE),
     "ContinuousBernoulli": lambda: own.ContinuousBernoulli(NONE),
     "DiscretizedLogistic": lambda: own.DiscretizedLogistic(NONE, NONE),
     "Blocks": lambda: own.Blocks((own.PoissonLogMean(NONE[..., :5]), dist.Normal(NONE[..., 5:]))),

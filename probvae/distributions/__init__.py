@@ -11,6 +11,7 @@ from probvae.distributions.counts import NegativeBinomialLogMean, PoissonLogMean
 from probvae.distributions.discrete_codes import Bits, OneHotCategorical
 from probvae.distributions.discretized_logistic import DiscretizedLogistic
 from probvae.distributions.features import FeatureDistance
+from probvae.distributions.gamma import GammaLogMean
 from probvae.distributions.log_bounds import bound_scale, soft_clip
 from probvae.distributions.mixture import NormalMixture, mixture
 from probvae.distributions.normal import diagonal_normal
@@ -34,6 +35,7 @@ __all__ = [
     "DiscretizedLogistic",
     "ExpConcrete",
     "FeatureDistance",
+    "GammaLogMean",
     "NegativeBinomialLogMean",
     "NormalMixture",
     "OneHotCategorical",

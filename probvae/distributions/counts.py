@@ -52,7 +52,7 @@ class PoissonLogMean(dist.Distribution):
             -deviance(many, log_mean, many - mean)
             - 0.5 * jnp.log(many)
             - HALF_LOG_2_PI
-            - _stirling(many),
+            - stirling(many),
             few * log_mean - mean - gammaln(few + 1.0),
         )
 
@@ -161,7 +161,7 @@ def _by_deviances(x: jax.Array, r: jax.Array, log_mean: jax.Array, log_odds: jax
     of_r = deviance(r, log_n + jax.nn.log_sigmoid(-log_odds), -off)
     of_x = deviance(x, log_n + jax.nn.log_sigmoid(log_odds), off)
     curvature = 0.5 * (jnp.log(r) - log_n - jnp.log(x)) - HALF_LOG_2_PI
-    return curvature + _stirling(n) - _stirling(r) - _stirling(x) - of_r - of_x
+    return curvature + stirling(n) - stirling(r) - stirling(x) - of_r - of_x
 
 
 @jax.custom_jvp
@@ -214,11 +214,11 @@ def log_rising(r: jax.Array, x: jax.typing.ArrayLike) -> jax.Array:
     big, small = jnp.where(is_large, r, LARGE), jnp.where(is_large, LARGE, r)
     grows = (big - 0.5) * jnp.log1p(x / big) + x * jnp.log(big + x) - x
     return jnp.where(
-        is_large, grows + _stirling(big + x) - _stirling(big), gammaln(small + x) - gammaln(small)
+        is_large, grows + stirling(big + x) - stirling(big), gammaln(small + x) - gammaln(small)
     )
 
 
-def _stirling(y: jax.Array) -> jax.Array:
+def stirling(y: jax.Array) -> jax.Array:
     """Return log Gamma(y) - ((y - 1/2) log y - y + log(2 pi) / 2), Stirling's series for large y."""
     inverse = 1 / y
     square = inverse**2

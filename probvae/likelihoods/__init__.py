@@ -11,9 +11,11 @@ from probvae.likelihoods.discretized_logistic import (
     DiscretizedLogistic,
     DiscretizedLogisticMixture,
 )
+from probvae.likelihoods.gamma import Gamma
 from probvae.likelihoods.gaussian import Gaussian
 from probvae.likelihoods.joint import Joint
 from probvae.likelihoods.laplace import Laplace
+from probvae.likelihoods.log_normal import LogNormal
 from probvae.likelihoods.negative_binomial import NegativeBinomial
 from probvae.likelihoods.perceptual import PerceptualDistance
 from probvae.likelihoods.poisson import Poisson
@@ -35,11 +37,13 @@ __all__ = [
     "DiscretizedLogisticMixture",
     "FixedScale",
     "FreeMean",
+    "Gamma",
     "Gaussian",
     "Joint",
     "Laplace",
     "LearnedScale",
     "LibrarySize",
+    "LogNormal",
     "NegativeBinomial",
     "OptimalScale",
     "PerceptualDistance",

@@ -6,17 +6,12 @@ from typing import Annotated
 import jax
 import jax.numpy as jnp
 import numpy as np
-import numpyro
 from numpyro.distributions import constraints
 
 from probvae.checks import Requirement
-from probvae.distributions import soft_clip
 from probvae.interfaces import AbstractLikelihood, InitialValues, Scope
 from probvae.likelihoods.count_means import AbstractMean, FreeMean
-
-MIN_F, MAX_F = -15.0, 15.0  # of f without training data: rates from e^-15 to e^15 times e^m
-MARGIN = 1.0  # of log mu above the log of the largest count of the training data
-LOG_MEAN, LARGEST = "likelihood$log_mean", "likelihood$largest"
+from probvae.likelihoods.log_means import register_log_mean, start_log_mean
 
 Mean = Annotated[AbstractMean, Requirement("a component such as FreeMean() or LibrarySize()")]
 
@@ -55,11 +50,7 @@ class AbstractCounts(AbstractLikelihood):
 
     def log_mean(self, f: jax.Array, scope: Scope) -> jax.Array:
         """Return log mu from the decoder's outputs f, ``(batch, *event_shape)``."""
-        # `largest` is a parameter so that it is saved with the others. No gradient moves it.
-        m = numpyro.param(LOG_MEAN, jnp.zeros(scope.event_shape))
-        largest = numpyro.param(LARGEST, jnp.full(scope.event_shape, MAX_F))
-        f = soft_clip(f, MIN_F, jax.lax.stop_gradient(largest))
-        return self.mean(m + f, scope)
+        return self.mean(register_log_mean(f, scope), scope)
 
     @property
     def initial_values(self) -> InitialValues:
@@ -77,6 +68,4 @@ class AbstractCounts(AbstractLikelihood):
         exposed = np.where(mask, exposure, 0.0).sum(0)
         m = np.log(total) - np.log(np.where(exposed > 0, exposed, 1.0))
         log_largest = np.log(np.where(mask, (x + 0.5) / exposure, 0.5).max(0))
-        dtype = jnp.zeros(()).dtype
-        bound = np.clip(log_largest - m, 0.0, MAX_F - MARGIN) + MARGIN
-        return {LOG_MEAN: m.astype(dtype), LARGEST: bound.astype(dtype)}
+        return start_log_mean(m, log_largest)
