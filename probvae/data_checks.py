@@ -368,7 +368,7 @@ def check_values(
         if mask is not None:
             is_supported = is_supported | ~mask[rows]
         if not is_supported.all():
-            raise ValueError(_support_error(vae, x, mask, name, observation))
+            raise ValueError(_support_error(vae, x, mask, name, observation, first_row))
 
 
 def check_magnitude(name: str, x: np.ndarray, first_row: int = 0) -> None:
@@ -395,7 +395,12 @@ def _bytes_remedy(name: str) -> str:
 
 
 def _support_error(
-    vae: VAE, x: np.ndarray, mask: np.ndarray | None, name: str, observation: Observation
+    vae: VAE,
+    x: np.ndarray,
+    mask: np.ndarray | None,
+    name: str,
+    observation: Observation,
+    first_row: int,
 ) -> str:
     """Return the error for the first block of columns with values outside its support."""
     # The check stopped at its first block of rows. The error describes all of the data.
@@ -418,6 +423,7 @@ def _support_error(
         likelihood=block.likelihood,
         values=values[is_observed],
         bad=values[bad],
+        first=_find_first(bad, first_row, block.columns),
         place=place,
         num_rows=len(x),
         columns=None if block.name is None else f"{block.columns.start}:{block.columns.stop}",
@@ -425,6 +431,12 @@ def _support_error(
         can_mask=vae.likelihood.factorises,
     )
     return support_error(unsupported)
+
+
+def _find_first(bad: np.ndarray, first_row: int, columns: slice) -> tuple[int, ...]:
+    """Return the indices in x of the first bad value of a block of columns."""
+    row, *outer, column = (int(i) for i in np.argwhere(bad)[0])
+    return (first_row + row, *outer, column + (columns.start or 0))
 
 
 def _observe_once(observation: Observation, x: np.ndarray) -> np.ndarray:

@@ -28,6 +28,7 @@ class UnsupportedValues(NamedTuple):
         likelihood: of the block.
         values: all observed values.
         bad: the values outside the support.
+        first: the indices in x of the first of them, row first.
         place: the name of the data in the error.
         num_rows: of x.
         columns: the block's columns as an index, such as ``"0:3"``. None for all of x.
@@ -38,6 +39,7 @@ class UnsupportedValues(NamedTuple):
     likelihood: AbstractLikelihood
     values: np.ndarray
     bad: np.ndarray
+    first: tuple[int, ...]
     place: str
     num_rows: int
     columns: str | None
@@ -102,6 +104,8 @@ def describe_support(likelihood: AbstractLikelihood) -> str:
         return "boolean values (0 or 1)"
     if support is constraints.nonnegative_integer:
         return "counts 0, 1, 2, ..."
+    if support is constraints.positive:
+        return "numbers above 0"
     if _is_integer_interval(support):
         return f"levels {support.lower_bound}, ..., {support.upper_bound}"
     if hasattr(support, "count"):
@@ -124,6 +128,8 @@ def remedy(data: UnsupportedValues) -> str:
         return _mask_remedy(data)
     if support is constraints.nonnegative_integer:
         return _for_counts(data)
+    if support is constraints.positive:
+        return _for_positive(data)
     if _is_integer_interval(support):
         return _for_levels(data, int(support.upper_bound))
     if hasattr(support, "count"):
@@ -141,12 +147,14 @@ def _mask_remedy(data: UnsupportedValues) -> str:
     code = f"{data.sentinel:g}"
     if not data.can_mask:
         return f"If {code} means a missing value, drop these rows: this likelihood allows no mask."
+    return f"If {code} means a missing value, give a mask: {_mask_code(data, f'!= {code}')}."
+
+
+def _mask_code(data: UnsupportedValues, condition: str) -> str:
     if data.columns is None:
-        mask = f"Batch(x, mask=x != {code})"
-    else:
-        index = f"[..., {data.columns}]"
-        mask = f"mask = np.ones(x.shape, bool); mask{index} = x{index} != {code}; Batch(x, mask=mask)"
-    return f"If {code} means a missing value, give a mask: {mask}."
+        return f"Batch(x, mask=x {condition})"
+    observed = f"mask[..., {data.columns}] = {data.x} {condition}"
+    return f"mask = np.ones(x.shape, bool); {observed}; Batch(x, mask=mask)"
 
 
 def _for_bits(data: UnsupportedValues) -> str:
@@ -194,6 +202,25 @@ def _for_counts(data: UnsupportedValues) -> str:
     return (
         "Give the raw counts, before normalisation or a log transform. If they have rounding noise, "
         f"use np.round({data.x}). For other values, use {_REAL}."
+    )
+
+
+def _for_positive(data: UnsupportedValues) -> str:
+    row, *entry = data.first
+    where = f"column {entry[0]}" if len(entry) == 1 else f"entry {tuple(entry)}"
+    first = f"The first is in row {row}, {where}."
+    if data.low < 0:
+        return f"{first} For numbers of both signs, use {_REAL}."
+    above = data.values[data.values > 0]
+    offset = f"{0.5 * above.min() if above.size else 1.0:.3g}"
+    if data.can_mask:
+        missing = f"drop these rows, or give a mask: {_mask_code(data, '> 0')}."
+    else:
+        missing = "drop these rows: this likelihood allows no mask."
+    return (
+        f"{first} 0 has no logarithm. If 0 means a value too small to measure, add an offset, such as "
+        f"half of the smallest value above 0: {data.x} + {offset}. For exact zeros, use {_REAL}. If 0 "
+        f"means a missing value, {missing}"
     )
 
 

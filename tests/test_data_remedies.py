@@ -74,6 +74,24 @@ REMEDIES = {
         "missing",
         "mask: (.*)\\.",
     ),
+    "0 for a missing amount": (
+        likelihoods.LogNormal(),
+        np.where(GAP, 0.0, SHARES),
+        "0 means a missing",
+        r"mask: (.*)\.$",
+    ),
+    "0 for a small amount": (
+        likelihoods.Gamma(),
+        np.where(GAP, 0.0, SHARES),
+        "too small to measure",
+        r"above 0: (.*?)\. For",
+    ),
+    "-9 for a missing amount": (
+        likelihoods.LogNormal(),
+        np.where(GAP, -9.0, SHARES),
+        "means a missing",
+        "mask: (.*)\\.",
+    ),
     "integers under grey levels": (GREY, 5 * CODES, "divide by 15", r"by 15: (.*)\.$"),
     "numbers off the levels": (GREY, SHARES, "Round them to the levels", r"levels, (.*), or"),
 }
@@ -105,6 +123,8 @@ def test_training_data_are_mended_by_the_observation_that_the_error_names(likeli
      (CATEGORICAL, CODES + 0.5, "likelihoods.Gaussian()"), (BERNOULLI, SHARES - 9, "likelihoods.Gaussian()"),
      (likelihoods.Poisson(), SHARES - 0.5, "likelihoods.Gaussian()"),
      (likelihoods.Poisson(), CODES - 2, "likelihoods.Gaussian()"),
+     (likelihoods.LogNormal(), SHARES - 0.5, "likelihoods.Gaussian()"),
+     (likelihoods.Gamma(), CODES, "likelihoods.StudentT()"),
      (BETA, SHARES * 999, "likelihoods.Gaussian()"), (GREY, SHARES * 999, "likelihoods.Gaussian()")],
 )  # fmt: skip
 def test_the_other_likelihood_in_an_error_takes_the_data(likelihood, x, other):
@@ -152,6 +172,23 @@ def test_a_joint_names_the_block_and_its_columns(column, change, block, remedy):
     assert remedy in text
     x[:, columns] = eval(remedy.removeprefix("subtract 1, "), {**ENVIRONMENT, "x": x})  # noqa: S307
     check(JOINT, x)
+
+
+def test_an_amount_of_zero_is_named_by_its_row_and_column():
+    table = likelihoods.Joint(size=(1, likelihoods.Gaussian()), pay=(2, likelihoods.LogNormal()))
+    x = np.concatenate([np.zeros((N, 1)), SHARES], 1)
+    x[[7, 9], [2, 1]] = 0.0
+    text = refusal(table, x)
+    assert "the likelihood LogNormal expects numbers above 0; block 'pay' of train holds 2" in text
+    assert "The first is in row 7, column 2." in text
+    told = {**ENVIRONMENT, "x": x}
+    exec(re.search("give a mask: (.*); Batch", text).group(1), told)  # noqa: S102
+    assert (~told["mask"]).sum() == 2
+    check(table, Batch(x, mask=told["mask"]))
+    x[:, 1:] = eval(re.search(r"above 0: (.*?)\. For", text).group(1), told)  # noqa: S307
+    check(table, x)
+    images = refusal(likelihoods.LogNormal(), np.zeros((9, 2, 3)))
+    assert "The first is in row 0, entry (0, 0)." in images
 
 
 def test_a_missing_code_in_a_joint_is_masked_in_its_block_alone():

@@ -167,7 +167,8 @@ def find_wrong_likelihood(m: Measurements) -> Finding | None:
         "a Kolmogorov-Smirnov distance of 0.1 (a convention)",
         "Choose the likelihood by the kind of data. Counts: likelihoods.NegativeBinomial(). Discrete "
         "levels: DiscretizedLogistic() or Categorical(...). Shares in (0, 1): Beta() or "
-        "ContinuousBernoulli(). Values 0 and 1: Bernoulli(). Real numbers with outliers: StudentT(). "
+        "ContinuousBernoulli(). Values 0 and 1: Bernoulli(). Positive numbers: LogNormal() or Gamma(). "
+        "Real numbers with outliers: StudentT(). "
         "See docs/explanation/compatibility.md.",
     )
 
