@@ -7,6 +7,7 @@ diagnostic. A context without data passes through ``check_context``.
 import warnings
 from collections.abc import Callable, Iterator
 from functools import partial
+from os import PathLike
 from typing import Any, TypeAlias
 
 import jax
@@ -16,8 +17,10 @@ import numpy as np
 from probvae import containers, inputs
 from probvae.checks import format_value
 from probvae.containers import read_values, split_mask
-from probvae.data import Cast, Data, StreamedData
+from probvae.data import Cast, Data, StreamedData, Table
+from probvae.data.frames import is_frame
 from probvae.data.read_errors import DataError
+from probvae.data.schema import EncodedTable
 from probvae.data.streamed import as_streamed, find_mapped_array, free_memory
 from probvae.data_description import DataComparison, DataSummary
 from probvae.data_remedies import UnsupportedValues, list_blocks, support_error
@@ -52,8 +55,9 @@ def check_data(
 
     Args:
         vae: the VAE.
-        data: an array, a list, a masked array, a frame, a sparse matrix, a source of rows, or a
-            ``Batch`` of these with their context and mask.
+        data: an array, a list, a masked array, a frame, a `data.Table`, a sparse matrix, a source of
+            rows, or a ``Batch`` of these with their context and mask. After training on a table, also
+            the path of a file.
         name: the name of the data in errors.
         context: ``(n, *context_shape)``, unless it is in the ``Batch``.
         mask: True where x is observed, unless it is in the ``Batch``. If x is a masked array or a frame
@@ -73,7 +77,7 @@ def check_data(
             that is True only where x is missing, and for training data with values that are equal in
             float32 (other data give a warning).
     """
-    batch = _as_batch(data, name, context, mask)
+    batch = _encode_table(_as_batch(data, name, context, mask), name, record)
     if any(isinstance(part, jax.core.Tracer) for part in batch):
         return Batch(*inputs.check_inputs(vae, *batch))
     x, observed = _read_x(name, batch.x)
@@ -152,6 +156,29 @@ def _as_batch(data: DataLike, name: str, context: DataLike | None, mask: DataLik
     return data._replace(
         context=data.context if context is None else context, mask=data.mask if mask is None else mask
     )
+
+
+def _encode_table(batch: Batch, name: str, record: DataRecord | None) -> Batch:
+    """Return a table as its numbers and its mask. Other data stay as they are.
+
+    Training data give their schema to ``record``. Other data are read by the schema of the training
+    data, whose levels and columns they share.
+    """
+    x, schema = batch.x, None if record is None else record.schema
+    if isinstance(x, Table) and (schema is None or x.schema == schema):
+        if isinstance(record, DataSummary):
+            record.schema = x.schema
+        encoded = EncodedTable(x.x, x.mask)
+    elif schema is not None and (isinstance(x, Table) or is_frame(x) or isinstance(x, str | PathLike)):
+        encoded = schema.encode(x, name)
+    else:
+        return batch
+    values = np.where(encoded.mask, encoded.x, 0.0)
+    if encoded.mask.all():
+        return batch._replace(x=values)
+    if batch.mask is None:
+        return batch._replace(x=values, mask=encoded.mask)
+    return batch._replace(x=np.ma.array(values, mask=~encoded.mask))
 
 
 def _part_name(name: str, part: str) -> str:

@@ -2,13 +2,14 @@
 
 import json
 import re
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from typing import NamedTuple
 
 import numpy as np
 
 from probvae import data as observations
 from probvae.checks import format_value
+from probvae.data import Schema
 from probvae.faq import cite
 from probvae.short_repr import short_repr
 from probvae.typing import ArrayLike, Observation, Shape
@@ -51,6 +52,7 @@ class DataDescription:
         x: ranges after the observation. There is one range per column for vectors of at most 1000
             entries, and otherwise one for all entries.
         context: ranges of the context. None without a context.
+        schema: the columns of the table that was trained on. None for an array.
     """
 
     event_shape: Shape
@@ -60,10 +62,13 @@ class DataDescription:
     given_range: tuple[float, float]
     x: Ranges
     context: Ranges | None = None
+    schema: Schema | None = None
 
     def to_json(self) -> str:
         """Return the description as JSON."""
-        return json.dumps(asdict(self) | {"x": self.x, "context": self.context})
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        schema = None if self.schema is None else self.schema.to_json()
+        return json.dumps(values | {"schema": schema})
 
     @classmethod
     def from_json(cls, text: str) -> "DataDescription":
@@ -73,13 +78,15 @@ class DataDescription:
             ValueError: for other text.
         """
         try:
-            fields = json.loads(text)
+            values = json.loads(text)
             x, context = (
-                each and Ranges(*map(tuple, each)) for each in (fields["x"], fields["context"])
+                each and Ranges(*map(tuple, each)) for each in (values["x"], values["context"])
             )
-            shape, span = tuple(fields["event_shape"]), tuple(fields["given_range"])
+            shape, span = tuple(values["event_shape"]), tuple(values["given_range"])
             changes = {"x": x, "context": context, "event_shape": shape, "given_range": span}
-            return cls(**{**fields, **changes})
+            if values.get("schema") is not None:  # files of earlier versions have none
+                changes["schema"] = Schema.from_json(values["schema"])
+            return cls(**{**values, **changes})
         except (TypeError, KeyError, ValueError) as error:
             raise ValueError(
                 f"the file's description of its training data is corrupt ({error}). Restore a copy of "
@@ -104,6 +111,7 @@ class DataSummary:
         self._context: _Moments | None = None
         self._raw_range = np.inf, -np.inf
         self._dtype, self._num_rows = "", 0
+        self.schema: Schema | None = None  # of a table
 
     def add(self, raw: np.ndarray, scored: np.ndarray, mask: np.ndarray | None) -> None:
         """Add rows, before and after the observation."""
@@ -130,6 +138,7 @@ class DataSummary:
             given_range=self._raw_range,
             x=self._x.ranges(),
             context=None if self._context is None else self._context.ranges(),
+            schema=self.schema,
         )
 
 
@@ -183,6 +192,11 @@ class DataComparison:
             if len(ranges.low) in (1, int(np.prod(context.shape[1:], dtype=int))):
                 self._context = RangeDeparture(ranges, names_cells=self._names_cells)
                 self._context.add(np.asarray(context), None)
+
+    @property
+    def schema(self) -> Schema | None:
+        """The columns of the table that was trained on, or None."""
+        return self._description.schema
 
     @property
     def departure(self) -> "RangeDeparture | None":

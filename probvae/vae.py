@@ -2,7 +2,7 @@
 
 import copy
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,6 +15,7 @@ from numpyro.infer.util import compute_log_probs
 
 from probvae import compatibility, guides, html, inputs, likelihoods, nets, priors
 from probvae.checks import check_key, format_value
+from probvae.data import Table
 from probvae.equations import equation
 from probvae.html import format_shape
 from probvae.interfaces import (
@@ -29,6 +30,7 @@ from probvae.interfaces import (
 )
 from probvae.nets.input_transform import transforms_input
 from probvae.short_repr import short_repr
+from probvae.table_vae import table_parts
 from probvae.typing import ArrayLike, RngKey, Shape
 
 
@@ -87,6 +89,44 @@ class VAE(AbstractVAE):
     def __post_init__(self) -> None:
         compatibility.check_fields(self)
         compatibility.check_programs(self)
+
+    @classmethod
+    def for_table(
+        cls,
+        table: Table,
+        *,
+        latent_dim: int | None = None,
+        likelihoods: Mapping[str, AbstractLikelihood] | None = None,
+        **parts: Any,
+    ) -> "VAE":
+        """Return a VAE for a table: each column has a likelihood of its type.
+
+        ``print`` shows the composition. Real numbers and dates are Gaussian, positive numbers
+        lognormal, counts negative binomial, and levels Bernoulli, categorical or cumulative logit
+        (``Ordinal``). The prior is a mixture, one component for each cluster of rows. Numbers are ``Standardized`` and have a scale for each column, so that log p(x)
+        is per row in the units of the file. The encoder sees standardized numbers, one-hot codes (or
+        embeddings), and the mask of columns with gaps (``nets.ColumnInputs``).
+
+        Args:
+            table: the table to train on. ``fit`` stores its schema.
+            latent_dim: length of the code z. By default one less than the columns, and at most 16.
+            likelihoods: another likelihood for some columns, by name, such as
+                ``{"income": likelihoods.Standardized(likelihoods.StudentT())}``.
+            parts: any argument of ``VAE``, to swap a part.
+
+        Raises:
+            TypeError, ValueError: for another object than a table, an unknown column, or incompatible
+                parts.
+
+        Examples:
+            >>> from probvae import VAE, data
+            >>> table = data.Table({"height": [1.6, 1.7, None, 1.8], "smokes": ["yes", "no", "no", None]})
+            >>> vae = VAE.for_table(table, latent_dim=1)
+            >>> vae.likelihood.sizes
+            (1, 1)
+        """
+        chosen = table_parts(table, latent_dim=latent_dim, likelihoods=likelihoods, **parts)
+        return cls(**chosen)
 
     def model(
         self,

@@ -33,6 +33,7 @@ from probvae.fitted.history import History
 from probvae.fitted.imputation import Imputed, impute
 from probvae.fitted.latent_paths import straight
 from probvae.fitted.queries import Samples, check_codes, check_row, check_sites
+from probvae.fitted.table_results import TableSamples, find_index, is_table, read_schema
 from probvae.fitted.value_checks import check_values
 from probvae.interfaces import AbstractDistributionGuide
 from probvae.nets import BayesianNet
@@ -135,6 +136,21 @@ class Fitted(Checked):
             comparer = DataComparison(self.data, name)
         return check_data(self.vae, x, name, context=context, mask=mask, record=comparer)
 
+    def to_frame(self, x: ArrayLike, *, index: Any = None) -> Any:
+        """Return numbers ``(n, columns)`` as a frame, with the names, types and levels of the table.
+
+        The frame is of the library that the training table came from: pandas, polars, or a dict of
+        arrays. Numbers of a whole column are rounded. Columns that name rows are left out.
+
+        Args:
+            x: data in the units of the VAE, such as draws. NaN becomes a missing cell.
+            index: the index of a pandas frame.
+
+        Raises:
+            ValueError: if the VAE was not trained on a ``data.Table``.
+        """
+        return read_schema(self.data).decode(x, index=index)
+
     def _check_context(self, context: DataLike | None, rows: int | None = None) -> ArrayLike | None:
         """Return a context without data as a checked array, compared with the training data."""
         context = check_context(self.vae, context, rows=rows)
@@ -188,12 +204,15 @@ class Fitted(Checked):
             noisy: True to add the noise of ``Spread``, as at the model's site ``"x"``.
 
         Returns:
-            samples with leading shape ``(num_samples,)``, or ``(num_samples, rows)`` with context.
+            samples with leading shape ``(num_samples,)``, or ``(num_samples, rows)`` with context. After
+            training on a table, ``samples.frame`` has them as a frame.
         """
         check_draw_arguments(rng_key, num_samples=num_samples)
         context = self._check_context(context)
         vae = self.vae.eval() if noisy else self.vae.eval().without_noise()
-        return queries.sample(vae, self.values, rng_key, num_samples, context)
+        draws = queries.sample(vae, self.values, rng_key, num_samples, context)
+        schema = None if self.data is None else self.data.schema
+        return draws if schema is None else TableSamples.of(draws, schema)
 
     def reconstruct(
         self,
@@ -202,12 +221,16 @@ class Fitted(Checked):
         rng_key: RngKey | None = None,
         context: ArrayLike | None = None,
         mask: ArrayLike | None = None,
-    ) -> jax.Array:
+    ) -> Any:
         """Return the mean of p(x|z) at the mean of q(z|x), or with ``rng_key`` at a draw of it.
 
         For unordered levels (``likelihoods.Categorical``) it is the mode. See also ``probabilities``.
+
+        Returns:
+            ``(n, *event_shape)``. For a ``data.Table`` or a frame, a frame of the same columns.
         """
-        return self._reconstruct(find_centre, rng_key, x, context, mask)
+        centre = self._reconstruct(find_centre, rng_key, x, context, mask)
+        return self.to_frame(centre, index=find_index(x)) if is_table(x, self.data) else centre
 
     def probabilities(
         self,
@@ -276,20 +299,29 @@ class Fitted(Checked):
             quantiles: probabilities, such as ``(0.05, 0.95)`` for ``imputed.interval(0.9)``.
             context: ``(n, *context_shape)``.
 
+        Returns:
+            draws, means, quantiles and the quality of the weights. For a ``data.Table`` or a frame,
+            ``imputed.frame`` and ``imputed.frames`` have them as frames.
+
         Reference: Mattei and Frellsen 2019, arXiv:1812.02633 (MIWAE), section 3.
         """
         check_draw_arguments(rng_key, num_samples=num_samples, num_particles=num_particles)
         evidence.check_density(self.vae)
         data = self.check_data(x, context, mask)
+        came_as_table = is_table(x, self.data)
+        if data.mask is None and came_as_table:
+            raise ValueError("impute expects missing cells; every cell of x is observed.")
         if data.mask is None:
             raise ValueError(
                 "impute expects a mask that is True where x is observed; got None. If missing entries "
                 "are NaN, call impute(x, np.isfinite(x), ...)."
             )
-        return impute(
+        imputed = impute(
             self.vae.eval(), self.values, rng_key, data, num_samples=num_samples,
             num_particles=num_particles, quantiles=quantiles,
         )  # fmt: skip
+        to_frame = partial(self.to_frame, index=find_index(x)) if came_as_table else None
+        return imputed._replace(to_frame=to_frame)
 
     def responsibilities(self, x: DataLike, *, rng_key: RngKey, num_particles: int = 100) -> jax.Array:
         """Return $E_{q(z|x)}[p(k | z)]$ for the components k of a mixture prior: ``(n, K)``.

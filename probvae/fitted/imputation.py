@@ -66,6 +66,28 @@ class Imputed(NamedTuple):
     quantiles: dict[float, jax.Array] = {}  # noqa: RUF012
     to_frame: Callable[[np.ndarray], Any] | None = None
 
+    @property
+    def frame(self) -> Any:
+        """The table with its missing cells filled by ``mean``: means of numbers, modes of levels.
+
+        For medians, ask ``impute`` for ``quantiles=(0.5,)`` and use
+        ``imputed.to_frame(imputed.quantiles[0.5])``.
+        """
+        return self._to_frame(self.mean)
+
+    @property
+    def frames(self) -> list[Any]:
+        """The table with its missing cells filled by draws: a frame for each of ``num_samples``."""
+        return [self._to_frame(x) for x in self.x]
+
+    def _to_frame(self, x: jax.Array) -> Any:
+        if self.to_frame is None:
+            raise ValueError(
+                "a frame needs a table: give impute a frame or a data.Table, and a VAE that was trained "
+                "on a data.Table. Here x was an array, so use imputed.x and imputed.mean."
+            )
+        return self.to_frame(np.asarray(x))
+
     def interval(self, level: float = 0.9) -> Interval:
         """Return the central interval of each entry that contains it with this probability.
 
