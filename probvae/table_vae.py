@@ -4,8 +4,6 @@ from collections.abc import Mapping
 from itertools import groupby
 from typing import Any
 
-import numpy as np
-
 from probvae.checks import check_positive_integer, format_value
 from probvae.data import Table, column_types
 from probvae.data.column_types import AbstractColumn, AbstractLevels
@@ -19,7 +17,6 @@ from probvae.likelihoods import (
     Joint,
     LogNormal,
     NegativeBinomial,
-    Ordinal,
     Standardized,
 )
 from probvae.nets import MLP, ColumnInputs
@@ -48,7 +45,7 @@ def table_parts(
     defaults = {
         "event_shape": (len(columns),),
         "latent_dim": latent_dim or choose_latent_dim(len(columns)),
-        # A normal prior puts mass between clusters, and its draws mix levels there: rows with (1, a) and
+        # A normal prior puts mass between clusters, and its draws mix levels there: rows (1, a) and
         # (2, b) would give (1, b) too. A mixture has a component for each cluster.
         "prior": GaussianMixture(NUM_COMPONENTS),
         "posterior": FullRank(),
@@ -56,7 +53,7 @@ def table_parts(
         "encoder": ColumnInputs(
             MLP((64,)),
             levels=tuple(len(getattr(column, "levels", ())) for column in columns),
-            gaps=tuple(bool(each) for each in ~table.mask.all(axis=0)),
+            gaps=tuple((~table.mask).any(axis=0).tolist()),
         ),
         "decoder": MLP((64,)),
         "encode_mask": True,
@@ -82,9 +79,7 @@ def column_likelihood(column: AbstractColumn) -> AbstractLikelihood:
             return Standardized(NegativeBinomial())
         case column_types.YesNo():
             return Bernoulli()
-        case column_types.Ordinal():
-            return Ordinal(len(column.levels))
-        case column_types.Categorical():
+        case column_types.Categorical() | column_types.Ordinal():
             return Categorical(len(column.levels))
     return Standardized(Gaussian(ColumnScale()))
 

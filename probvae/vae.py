@@ -103,9 +103,10 @@ class VAE(AbstractVAE):
 
         ``print`` shows the composition. Real numbers and dates are Gaussian, positive numbers
         lognormal, counts negative binomial, and levels Bernoulli, categorical or cumulative logit
-        (``Ordinal``). The prior is a mixture, one component for each cluster of rows. Numbers are ``Standardized`` and have a scale for each column, so that log p(x)
-        is per row in the units of the file. The encoder sees standardized numbers, one-hot codes (or
-        embeddings), and the mask of columns with gaps (``nets.ColumnInputs``).
+        (``Ordinal``). Numbers are ``Standardized`` and have a scale for each column, so that log p(x)
+        is per row in the units of the file. The prior is a mixture, with components for clusters of
+        rows. The encoder sees standardized numbers, one-hot codes (or embeddings), and the mask of
+        columns with gaps (``nets.ColumnInputs``).
 
         Args:
             table: the table to train on. ``fit`` stores its schema.
@@ -120,7 +121,8 @@ class VAE(AbstractVAE):
 
         Examples:
             >>> from probvae import VAE, data
-            >>> table = data.Table({"height": [1.6, 1.7, None, 1.8], "smokes": ["yes", "no", "no", None]})
+            >>> columns = {"height": [1.6, 1.7, None, 1.8], "smokes": ["yes", "no", "no", None]}
+            >>> table = data.Table(columns)
             >>> vae = VAE.for_table(table, latent_dim=1)
             >>> vae.likelihood.sizes
             (1, 1)

@@ -168,9 +168,10 @@ def test_the_schema_is_saved_with_the_fit(fitted, tmp_path):
 def test_levels_and_moments_come_from_the_training_rows():
     frame = make_frame(200)
     frame.loc[199, "region"] = "east"
+    seed = next(s for s in range(9) if 199 not in np.random.default_rng(s).permutation(200)[:160])
     with pytest.warns(UserWarning, match="east"):
-        train_table, valid, test = data.Table(frame).split(seed=1)
-        assert sum("east" in t.schema["region"].levels for t in (train_table, valid, test)) == 0
+        train_table, valid, test = data.Table(frame).split(seed=seed)
+    assert not any("east" in t.schema["region"].levels for t in (train_table, valid, test))
     model = train(train_table)
     observed = np.where(train_table.mask, train_table.x, np.nan)[:, 0]
     site = "likelihood$temperature$likelihood$column_mean"

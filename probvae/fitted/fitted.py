@@ -30,15 +30,15 @@ from probvae.evidence import Batch, BoundEstimate
 from probvae.fitted import queries, serialization, summary
 from probvae.fitted.decoder_prior import DecoderPrior
 from probvae.fitted.history import History
-from probvae.fitted.imputation import Imputed, impute
+from probvae.fitted.imputation import Imputed, impute, no_missing_error
 from probvae.fitted.latent_paths import straight
 from probvae.fitted.queries import Samples, check_codes, check_row, check_sites
+from probvae.fitted.random_weights import fix_weights
 from probvae.fitted.table_results import TableSamples, find_index, is_table, read_schema
 from probvae.fitted.value_checks import check_values
 from probvae.interfaces import AbstractDistributionGuide
-from probvae.nets import BayesianNet
 from probvae.short_repr import short_repr
-from probvae.typing import ArrayLike, DataLike, Params, Program, PyTree, RngKey
+from probvae.typing import ArrayLike, DataLike, Params, Program, RngKey
 from probvae.vae import VAE, check_vae
 
 
@@ -204,8 +204,8 @@ class Fitted(Checked):
             noisy: True to add the noise of ``Spread``, as at the model's site ``"x"``.
 
         Returns:
-            samples with leading shape ``(num_samples,)``, or ``(num_samples, rows)`` with context. After
-            training on a table, ``samples.frame`` has them as a frame.
+            samples with leading shape ``(num_samples,)``, or ``(num_samples, rows)`` with context. A
+            VAE of a table has them as a frame, too: ``samples.frame``.
         """
         check_draw_arguments(rng_key, num_samples=num_samples)
         context = self._check_context(context)
@@ -253,12 +253,7 @@ class Fitted(Checked):
         if isinstance(p, tuple):
             blocks = zip(list_blocks(self.vae.likelihood), p, strict=True)
             p = {block.name: p_block for block, p_block in blocks if p_block is not None}
-        if p is None or (isinstance(p, dict) and not p):
-            raise TypeError(
-                f"the likelihood {self.vae.likelihood} has no probabilities of single values. For its "
-                "variance or log_prob, use p(x|z) itself: fitted.decode(fitted.encode(x).mean)."
-            )
-        return p
+        return queries.check_probabilities(self.vae, p)
 
     def _reconstruct(
         self, read: Callable[[Distribution], Any], rng_key: RngKey | None, *inputs: DataLike | None
@@ -309,13 +304,8 @@ class Fitted(Checked):
         evidence.check_density(self.vae)
         data = self.check_data(x, context, mask)
         came_as_table = is_table(x, self.data)
-        if data.mask is None and came_as_table:
-            raise ValueError("impute expects missing cells; every cell of x is observed.")
         if data.mask is None:
-            raise ValueError(
-                "impute expects a mask that is True where x is observed; got None. If missing entries "
-                "are NaN, call impute(x, np.isfinite(x), ...)."
-            )
+            raise no_missing_error(came_as_table=came_as_table)
         imputed = impute(
             self.vae.eval(), self.values, rng_key, data, num_samples=num_samples,
             num_particles=num_particles, quantiles=quantiles,
@@ -504,21 +494,5 @@ def point_weights(fitted: Fitted, *, rng_key: RngKey | None = None) -> Fitted:
     check_fitted(fitted)
     if rng_key is not None:
         check_key(rng_key)
-    if not isinstance(fitted.vae.decoder, BayesianNet):
-        return fitted
-    values = dict(fitted.values)
-    loc, log_scale = values.pop("decoder$loc"), values.pop("decoder$log_scale")
-    weights = loc if rng_key is None else _draw_weights(rng_key, loc, log_scale)
-    vae = replace(fitted.vae, decoder=fitted.vae.decoder.net)
-    return replace(fitted, vae=vae, values={**values, "decoder$params": weights})
-
-
-def _draw_weights(rng_key: RngKey, loc: PyTree, log_scale: PyTree) -> PyTree:
-    leaves, form = jax.tree.flatten(loc)
-    keys = jax.tree.unflatten(form, list(jax.random.split(rng_key, len(leaves))))
-    return jax.tree.map(
-        lambda key, m, log_s: m + jnp.exp(log_s) * jax.random.normal(key, m.shape, m.dtype),
-        keys,
-        loc,
-        log_scale,
-    )
+    vae, values = fix_weights(fitted.vae, fitted.values, rng_key)
+    return fitted if vae is fitted.vae else replace(fitted, vae=vae, values=values)

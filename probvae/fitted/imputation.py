@@ -83,8 +83,8 @@ class Imputed(NamedTuple):
     def _to_frame(self, x: jax.Array) -> Any:
         if self.to_frame is None:
             raise ValueError(
-                "a frame needs a table: give impute a frame or a data.Table, and a VAE that was trained "
-                "on a data.Table. Here x was an array, so use imputed.x and imputed.mean."
+                "a frame needs a table: give impute a frame or a data.Table, and a VAE that was "
+                "trained on a data.Table. Here x was an array, so use imputed.x and imputed.mean."
             )
         return self.to_frame(np.asarray(x))
 
@@ -180,6 +180,16 @@ def impute(
     imputed = Imputed(x, effective, mean, pareto_k, dict(zip(levels, ends, strict=True)))
     warn_of_few_particles(imputed, num_particles)
     return imputed
+
+
+def no_missing_error(*, came_as_table: bool) -> ValueError:
+    """Return the error for data without a missing entry."""
+    if came_as_table:
+        return ValueError("impute expects missing cells; every cell of x is observed.")
+    return ValueError(
+        "impute expects a mask that is True where x is observed; got None. If missing entries "
+        "are NaN, call impute(x, np.isfinite(x), ...)."
+    )
 
 
 def _check_quantiles(quantiles: object) -> tuple[float, ...]:

@@ -158,6 +158,16 @@ def _at_draw(vae: VAE, values: Params, rows: Rows, read: Callable) -> Any:
     return jax.vmap(one_datum)(rows.keys, rows.data)
 
 
+def check_probabilities(vae: VAE, p: Any) -> Any:
+    """Return probabilities of single values. Raise TypeError if the likelihood has none."""
+    if p is None or (isinstance(p, dict) and not p):
+        raise TypeError(
+            f"the likelihood {vae.likelihood} has no probabilities of single values. For its "
+            "variance or log_prob, use p(x|z) itself: fitted.decode(fitted.encode(x).mean)."
+        )
+    return p
+
+
 def interpolate(
     vae: VAE, values: Params, codes: Sequence[ArrayLike], context: ArrayLike | None
 ) -> jax.Array:
