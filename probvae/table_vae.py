@@ -53,7 +53,7 @@ def table_parts(
         "encoder": ColumnInputs(
             MLP((64,)),
             levels=tuple(len(getattr(column, "levels", ())) for column in columns),
-            gaps=tuple((~table.mask).any(axis=0).tolist()),
+            gaps=tuple(bool(each.any()) for each in ~table.mask.T),
         ),
         "decoder": MLP((64,)),
         "encode_mask": True,

@@ -73,6 +73,7 @@ EXAMPLES["VariantComparison"] = lambda: probvae.VariantComparison(
 )
 # set by the user, and shown by the call that makes them
 SETTINGS = {"Checkpoints", "DataParallel", "EarlyStopping", "MovingAverage"}
+LISTS_COLUMNS = {"Table"}  # print(table) has a line for each column, repr(table) one line
 
 
 def example(kind):
@@ -106,7 +107,8 @@ def public_results():
     kinds = {
         c
         for c in kinds
-        if c.__name__ not in SETTINGS and (c in (Fitted, VAE) or not issubclass(c, Checked))
+        if c.__name__ not in SETTINGS | LISTS_COLUMNS
+        and (c in (Fitted, VAE) or not issubclass(c, Checked))
     }
     return sorted(kinds | {Verdict, Epoch, EpochRecord, DataDescription}, key=lambda c: c.__name__)
 

@@ -19,7 +19,7 @@ def make_frame(n=120, seed=0):
     size = rng.normal(size=n)
     frame = pd.DataFrame(
         {
-            "temperature": 20 + 5 * size + rng.normal(size=n),
+            "temperature": 2 + 5 * size + rng.normal(size=n),
             "price": np.exp(3 + 0.5 * size + 0.2 * rng.normal(size=n)),
             "visits": rng.poisson(np.exp(1 + 0.5 * size)),
             "member": np.where(size + rng.normal(size=n) > 0, "yes", "no"),

@@ -47,6 +47,9 @@ class Cells(NamedTuple):
         return self.values[~self.missing]
 
 
+NO_VALUE = ("NAType", "NaTType")  # of pandas
+
+
 def read_cells(values: np.ndarray, missing: np.ndarray, dtype: str) -> Cells:
     """Return the cells of an array of NumPy.
 
@@ -71,9 +74,9 @@ def read_cells(values: np.ndarray, missing: np.ndarray, dtype: str) -> Cells:
 
 def _read_objects(values: np.ndarray, missing: np.ndarray, dtype: str) -> Cells:
     kinds = set(map(type, values[~missing]))
-    if any(issubclass(kind, float | Decimal) or kind.__name__ == "NAType" for kind in kinds):
-        # NaN, and pandas.NA, which cannot be compared
-        blank = [type(v).__name__ == "NAType" or (not isinstance(v, str) and v != v) for v in values]
+    if any(issubclass(kind, float | Decimal) or kind.__name__ in NO_VALUE for kind in kinds):
+        # NaN, and pandas.NA and pandas.NaT, which cannot be compared
+        blank = [type(v).__name__ in NO_VALUE or (not isinstance(v, str) and v != v) for v in values]
         missing = missing | np.array(blank, bool)
         kinds = set(map(type, values[~missing]))
     if kinds and all(issubclass(kind, str) for kind in kinds):

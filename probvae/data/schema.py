@@ -13,12 +13,14 @@ from probvae.data.column_types import AbstractColumn, AbstractLevels, column_fro
 from probvae.data.frames import Columns, write_frame
 from probvae.data.read_errors import DataError
 from probvae.data.table_sources import read_source
+from probvae.short_repr import short_repr
 from probvae.user_warnings import warn_user
 
 SHOWN_NAMES = 8
 LIBRARIES = ("pandas", "polars", "none")
 
 
+@short_repr
 class EncodedTable(NamedTuple):
     """A table as numbers.
 

@@ -12,10 +12,12 @@ from probvae.data.frames import Columns, write_frame
 from probvae.data.read_errors import DataError
 from probvae.data.schema import Schema, join_problems
 from probvae.data.table_sources import read_source
+from probvae.short_repr import short_repr
 
 WIDTH = 44  # of the levels in print(table)
 
 
+@short_repr
 class TableSplit(NamedTuple):
     """Rows for training, validation and testing. The schema comes from the training rows only."""
 
