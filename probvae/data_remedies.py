@@ -225,7 +225,7 @@ def _for_positive(data: UnsupportedValues) -> str:
 
 
 def _for_levels(data: UnsupportedValues, top: int) -> str:
-    x = data.x
+    x, family = data.x, type(data.likelihood).__name__
     if not data.are_integers or data.low < 0:
         return (
             f"Number the levels of each column from 0, np.unique(column, return_inverse=True)[1], or "
@@ -235,7 +235,7 @@ def _for_levels(data: UnsupportedValues, top: int) -> str:
         return f"Levels start at 0: subtract 1, {x} - 1."
     return (
         f"Levels start at 0, so a highest level of {data.high:.0f} needs {int(data.high) + 1} levels. "
-        f"Use likelihoods.Categorical({int(data.high) + 1}), or number the levels of each column from "
+        f"Use likelihoods.{family}({int(data.high) + 1}), or number the levels of each column from "
         "0, np.unique(column, return_inverse=True)[1]."
     )
 

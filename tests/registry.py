@@ -75,6 +75,7 @@ LIKELIHOODS = {
     "DiscretizedLogistic": lambda: likelihoods.DiscretizedLogistic(),
     "DiscretizedLogisticMixture": lambda: likelihoods.DiscretizedLogisticMixture(components=2),
     "Categorical": lambda: likelihoods.Categorical(4),
+    "Ordinal": lambda: likelihoods.Ordinal(4),
     "Beta": lambda: likelihoods.Beta(),
     "LogNormal": lambda: likelihoods.LogNormal(),
     "Gamma": lambda: likelihoods.Gamma(),

@@ -119,7 +119,8 @@ def test_training_data_are_mended_by_the_observation_that_the_error_names(likeli
 
 @pytest.mark.parametrize(
     ("likelihood", "x", "other"),
-    [(CATEGORICAL, CODES + 3, "likelihoods.Categorical(6)"), (BERNOULLI, CODES, "likelihoods.Categorical(3)"),
+    [(CATEGORICAL, CODES + 3, "likelihoods.Categorical(6)"),
+     (likelihoods.Ordinal(3), CODES + 3, "likelihoods.Ordinal(6)"), (BERNOULLI, CODES, "likelihoods.Categorical(3)"),
      (CATEGORICAL, CODES + 0.5, "likelihoods.Gaussian()"), (BERNOULLI, SHARES - 9, "likelihoods.Gaussian()"),
      (likelihoods.Poisson(), SHARES - 0.5, "likelihoods.Gaussian()"),
      (likelihoods.Poisson(), CODES - 2, "likelihoods.Gaussian()"),

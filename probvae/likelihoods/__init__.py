@@ -17,6 +17,7 @@ from probvae.likelihoods.joint import Joint
 from probvae.likelihoods.laplace import Laplace
 from probvae.likelihoods.log_normal import LogNormal
 from probvae.likelihoods.negative_binomial import NegativeBinomial
+from probvae.likelihoods.ordinal import Ordinal
 from probvae.likelihoods.perceptual import PerceptualDistance
 from probvae.likelihoods.poisson import Poisson
 from probvae.likelihoods.scales import ColumnScale, FixedScale, LearnedScale, OptimalScale, PixelScale
@@ -46,6 +47,7 @@ __all__ = [
     "LogNormal",
     "NegativeBinomial",
     "OptimalScale",
+    "Ordinal",
     "PerceptualDistance",
     "PixelScale",
     "Poisson",
