@@ -224,7 +224,7 @@ class Fitted(Checked):
     ) -> Any:
         """Return the mean of p(x|z) at the mean of q(z|x), or with ``rng_key`` at a draw of it.
 
-        For unordered levels (``likelihoods.Categorical``) it is the mode. See also ``probabilities``.
+        For levels (``Categorical``, ``Ordinal``) it is the mode. See also ``probabilities``.
 
         Returns:
             ``(n, *event_shape)``. For a ``data.Table`` or a frame, a frame of the same columns.
@@ -243,7 +243,7 @@ class Fitted(Checked):
         """Return the probabilities of each entry's values under p(x|z), for z as in ``reconstruct``.
 
         Returns:
-            ``(n, *event_shape, K)`` for ``Categorical(K)``, and P(x = 1) ``(n, *event_shape)`` for
+            ``(n, *event_shape, K)`` for K levels, and P(x = 1) ``(n, *event_shape)`` for
             ``Bernoulli``. For a ``Joint``, a dictionary of these by the name of the block.
 
         Raises:
