@@ -12,6 +12,7 @@ QUICK = [
     probvae.Batch,
     probvae.VAE,
     data.load,
+    data.Table,
     guides.MeanField,
     likelihoods.Bernoulli,
     likelihoods.Gaussian,

@@ -62,7 +62,7 @@ def infer_column(name: str, cells: Cells, choice: TypeChoice | None = None) -> A
        - `Count` if all are >= 0 and at most 100,000, their variance is not clearly below their mean
          (a Poisson sample has so small a variance once in 1,000 times), and their mean is below 3
          standard deviations;
-       - else `Ordinal` if there are at most 10 levels with 5 rows each on average;
+       - else `Ordinal` if there are at most 10 levels with 5 rows each on average (`YesNo` if two);
        - else `Positive` if all are above 0 and one is above 100,000;
        - else `Real`. ``decode`` rounds.
     7. Other numbers are `Positive` if all are above 0, else `Real`.
@@ -189,24 +189,28 @@ def _check_text(name: str, cells: Cells) -> None:
     """Raise `DataError` if a column holds numbers and text, decimal commas, or other objects."""
     rows = np.flatnonzero(~cells.missing)
     values = cells.values
-    other = [row for row in rows if not isinstance(values[row], str)]
-    numeric = [row for row in rows if is_number(values[row])]
-    if len(other) == len(rows):
+    is_text = np.array([isinstance(values[row], str) for row in rows])
+    if not is_text.any():
         raise _refuse(
             name,
-            f"has cells that no column type reads: {list_cells(cells, other)}. Convert them to "
-            f'numbers, text or dates, or leave the column out: types={{"{name}": "identifier"}}.',
+            f"has cells that no column type reads: {list_cells(cells, rows)}. Convert them to numbers, "
+            f'text or dates, or leave the column out: types={{"{name}": "identifier"}}.',
         )
-    words = [row for row in rows if isinstance(values[row], str) and not is_number(values[row])]
+    # Levels repeat, so each is looked at once: a column of 30,000 cells often has 10
+    levels = {level: is_number(level) for level in set(values[rows[is_text]])}
+    if is_text.all() and not any(levels.values()) and not any("," in level for level in levels):
+        return
+    is_word = np.array([isinstance(values[row], str) and not levels[values[row]] for row in rows])
+    words, numeric = rows[is_word], rows[~is_word]
     commas = [row for row in words if is_number(values[row].replace(",", ".", 1))]
-    if words and len(commas) == len(words):
+    if len(words) and len(commas) == len(words):
         raise _refuse(
             name,
             f'has decimal commas: {list_cells(cells, commas)}. For a file, say decimal=",". For a '
             f'frame, use frame["{name}"].str.replace(",", ".").astype(float).',
         )
-    if words and (numeric or other):
-        few, many = sorted((words, sorted({*numeric, *other})), key=len)
+    if len(words) and len(numeric):
+        few, many = sorted((words, numeric), key=len)
         raise _refuse(
             name,
             f"mixes numbers and text. Most cells are like {list_cells(cells, many[:1])}; others are "
@@ -265,7 +269,7 @@ def _infer_whole(observed: np.ndarray, *, is_integer: bool) -> AbstractColumn:
     if low >= 0 and high <= LARGEST_COUNT and chance > RARE and mean < 3 * np.sqrt(variance):
         return _measure(Count, observed)
     if len(levels) <= FEW_LEVELS and n >= ROWS_PER_LEVEL * len(levels):
-        return Ordinal(_list_levels(levels, is_integer=is_integer))
+        return (YesNo if len(levels) == 2 else Ordinal)(_list_levels(levels, is_integer=is_integer))
     return _measure(Positive if low > 0 and high > LARGEST_COUNT else Real, observed)
 
 

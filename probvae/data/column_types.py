@@ -182,10 +182,10 @@ class AbstractLevels(AbstractColumn):
             observed = np.datetime_as_string(observed)
         if observed.dtype.kind == "O" or not self.levels or isinstance(self.levels[0], str):
             index = {level: i for i, level in enumerate(self.levels)}
-            if self.levels and all(isinstance(level, str) for level in self.levels):
-                x[~cells.missing] = [index.get(_to_text(cell), np.nan) for cell in observed]
-            else:
-                x[~cells.missing] = [index.get(cell, np.nan) for cell in observed]
+            texts = bool(self.levels) and all(isinstance(level, str) for level in self.levels)
+            if texts and not all(kind is str for kind in set(map(type, observed))):
+                observed = np.array([_to_text(cell) for cell in observed], object)
+            x[~cells.missing] = [index.get(cell, np.nan) for cell in observed]
         else:
             order = np.argsort(np.array(self.levels, np.float64))
             ordered = np.array(self.levels, np.float64)[order]

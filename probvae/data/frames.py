@@ -22,12 +22,14 @@ class Columns(NamedTuple):
     Fields:
         cells: the cells of each column, by name, in the frame's order.
         library: ``"pandas"``, ``"polars"`` or ``"none"`` (a dict of arrays).
-        numbered: True if the frame's names are the integers 0, 1, 2 and so on.
+        numbered: True if the frame's names are integers.
+        notes: what the reader of a file decided.
     """
 
     cells: dict[str, Cells]
     library: str
     numbered: bool = False
+    notes: tuple[str, ...] = ()
 
     @property
     def num_rows(self) -> int:
@@ -49,6 +51,8 @@ def read_frame(frame: Any) -> Columns:
     """
     if isinstance(frame, Mapping):
         return _read_dict(frame)
+    if hasattr(type(frame), "collect_schema") and hasattr(type(frame), "collect"):
+        raise TypeError("expected a frame; got a lazy one. Collect it first: frame.collect().")
     if not is_frame(frame):
         raise TypeError(
             "expected a pandas or polars frame, a dict of columns, or the path of a CSV or parquet "
@@ -71,7 +75,7 @@ def read_frame(frame: Any) -> Columns:
     except TypeError:
         raise TypeError(
             f"expected a pandas or polars frame; got {type(frame).__module__}.{type(frame).__name__}. "
-            "Convert it first: frame.to_pandas(), or frame.collect() for a lazy frame."
+            "Convert it first: frame.to_pandas()."
         ) from None
     library = "polars" if rows.implementation.is_polars() else "pandas"
     cells = {name: _read_series(rows[name]) for name in rows.columns}

@@ -11,7 +11,7 @@ from probvae.data.column_inference import TypeChoice, check_choices, infer_colum
 from probvae.data.frames import Columns, write_frame
 from probvae.data.read_errors import DataError
 from probvae.data.schema import Schema, join_problems
-from probvae.data.table_sources import read_source
+from probvae.data.table_sources import is_path, read_source
 from probvae.short_repr import short_repr
 
 WIDTH = 44  # of the levels in print(table)
@@ -54,6 +54,16 @@ class Table:
 
     Raises:
         DataError: columns are bad. The message names each, with its rows and the remedy.
+
+    Examples:
+        >>> from probvae import data
+        >>> people = {"height": [1.62, 1.8, None], "grade": ["low", "high", "mid"]}
+        >>> table = data.Table(people, types={"grade": data.Ordinal(("low", "mid", "high"))})
+        >>> print(table)
+        Table(3 rows, 2 columns, 16.7% missing)
+        column  type      range or levels  missing
+        height  Positive  1.62 to 1.8        33.3%
+        grade   Ordinal   low, mid, high      0.0%
     """
 
     x: np.ndarray = field(init=False)
@@ -80,8 +90,7 @@ class Table:
             columns = read_source(
                 source, sep=sep, decimal=decimal, encoding=encoding, header=header, skip_rows=skip_rows
             )
-            is_file = isinstance(source, str) or hasattr(source, "__fspath__")
-            frame = None if is_file else source
+            frame = None if is_path(source) else source
         kept = types if isinstance(types, Schema) else dict(types or {})
         schema = kept if isinstance(kept, Schema) else infer_schema(columns, kept)
         _fill(self, columns, frame, schema, kept)
@@ -255,7 +264,7 @@ def _list_messages(columns: Columns, schema: Schema) -> list[str]:
         kind: [column.name for column in schema.columns if type(column).__name__ == kind]
         for kind in ("Constant", "Identifier")
     }
-    messages = []
+    messages = list(columns.notes)
     if dropped["Constant"]:
         messages.append(
             f"{_quote(dropped['Constant'])}: one value in all rows, so x leaves it out. Frames of "

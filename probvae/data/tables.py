@@ -98,7 +98,10 @@ def _find_error(path: Path, *, header: list[str]) -> DataError:
 
 def _suggest_fix(cell: str, path: Path, *, header: list[str]) -> str:
     if cell.strip() not in MISSING_CELLS and not _is_number(cell):
-        return "Drop that column, or encode it as numbers."
+        return (
+            "Read the file as a table, which has columns of any type: "
+            f"probvae.data.Table({path.name!r}). Or drop that column."
+        )
     options = "" if header else ", header=None"
     if cell[:1].isspace():
         options += ", skipinitialspace=True"
