@@ -72,6 +72,7 @@ LIKELIHOODS = {
     "Poisson": lambda: likelihoods.Poisson(),
     "NegativeBinomial": lambda: likelihoods.NegativeBinomial(),
     "ZeroInflatedNegativeBinomial": lambda: likelihoods.ZeroInflatedNegativeBinomial(),
+    "Multinomial": lambda: likelihoods.Multinomial(total=20),
     "DiscretizedLogistic": lambda: likelihoods.DiscretizedLogistic(),
     "DiscretizedLogisticMixture": lambda: likelihoods.DiscretizedLogisticMixture(components=2),
     "Categorical": lambda: likelihoods.Categorical(4),

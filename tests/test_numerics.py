@@ -191,6 +191,7 @@ def test_counts_beyond_the_bound_are_scored_as_at_the_bound():
 
 OUTSIDE = {
     "PoissonLogMean": (lambda: own.PoissonLogMean(0.0), 2.5, 2.0),
+    "MultinomialLogShares": (lambda: own.MultinomialLogShares(jnp.full(2, -np.log(2)), 3), [0.5, 1.5], [1.0, 2.0]),
     "GammaLogMean": (lambda: own.GammaLogMean(0.0, 0.0), -1.0, 1.0),
     "NegativeBinomialLogMean": (lambda: own.NegativeBinomialLogMean(0.0, 0.0), -1.0, 1.0),
     "BernoulliLogits": (lambda: own.BernoulliLogits(0.3), 0.5, 1.0),

@@ -14,6 +14,7 @@ from probvae.distributions.features import FeatureDistance
 from probvae.distributions.gamma import GammaLogMean
 from probvae.distributions.log_bounds import bound_scale, soft_clip
 from probvae.distributions.mixture import NormalMixture, mixture
+from probvae.distributions.multinomial import MultinomialLogShares
 from probvae.distributions.normal import diagonal_normal
 from probvae.distributions.pareto_tail import pareto_tail_shape
 from probvae.distributions.partly_observed import PartlyObserved, partly_observed
@@ -36,6 +37,7 @@ __all__ = [
     "ExpConcrete",
     "FeatureDistance",
     "GammaLogMean",
+    "MultinomialLogShares",
     "NegativeBinomialLogMean",
     "NormalMixture",
     "OneHotCategorical",

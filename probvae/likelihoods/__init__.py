@@ -16,6 +16,7 @@ from probvae.likelihoods.gaussian import Gaussian
 from probvae.likelihoods.joint import Joint
 from probvae.likelihoods.laplace import Laplace
 from probvae.likelihoods.log_normal import LogNormal
+from probvae.likelihoods.multinomial import Multinomial
 from probvae.likelihoods.negative_binomial import NegativeBinomial
 from probvae.likelihoods.ordinal import Ordinal
 from probvae.likelihoods.perceptual import PerceptualDistance
@@ -45,6 +46,7 @@ __all__ = [
     "LearnedScale",
     "LibrarySize",
     "LogNormal",
+    "Multinomial",
     "NegativeBinomial",
     "OptimalScale",
     "Ordinal",

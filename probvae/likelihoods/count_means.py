@@ -52,6 +52,12 @@ class LibrarySize(AbstractMean):
     column: int = 0
 
     def __call__(self, raw: jax.Array, scope: Scope) -> jax.Array:
+        # The shares sum to 1, and so mu sums to l.
+        log_size = self.read_log_size(scope)
+        return log_shares(raw) + log_size.reshape(-1, *[1] * (raw.ndim - 1))
+
+    def read_log_size(self, scope: Scope) -> jax.Array:
+        """Return log l from the context, ``(batch,)``."""
         context, shape = scope.context, scope.context_shape
         if context is None or len(shape) != 1 or not 0 <= self.column < shape[0]:
             raise ValueError(
@@ -59,14 +65,15 @@ class LibrarySize(AbstractMean):
                 f"context; got context_shape={shape}. Build VAE(..., context_shape=(1,)), and use "
                 "log(sum of counts) as the context."
             )
-        log_size = context[:, self.column]
-        entries = tuple(range(1, raw.ndim))
-        # log_softmax over all entries of a datum: the shares sum to 1, and so mu sums to l.
-        share = jax.nn.log_softmax(raw, axis=entries)
-        return share + log_size.reshape(-1, *[1] * (raw.ndim - 1))
+        return context[:, self.column]
 
     def exposure(self, context: np.ndarray | None) -> np.ndarray | float:
         return 1.0 if context is None else np.exp(context[:, self.column].astype(np.float64))
 
     def __str__(self) -> str:
         return "mu = library size * softmax(m + f(z))"
+
+
+def log_shares(raw: jax.Array) -> jax.Array:
+    """Return the log softmax over all entries of each datum, ``(batch, *event)``."""
+    return jax.nn.log_softmax(raw, axis=tuple(range(1, raw.ndim)))

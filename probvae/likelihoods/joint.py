@@ -195,5 +195,6 @@ def _check_block(name: str, block: Any) -> None:
     if has_optimal_scale or not (part.factorises and part.is_density and part.observation is None):
         raise ValueError(
             f"Joint({name}=...) expects a density that factorises, without noise and without "
-            f"OptimalScale; got {part!r}. For a Gaussian, use scale=LearnedScale()."
+            f"OptimalScale; got {part!r}. For a Gaussian, use scale=LearnedScale(). For counts, use "
+            "Poisson() or NegativeBinomial()."
         )
