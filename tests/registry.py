@@ -98,6 +98,7 @@ NETS = {  # encoder and decoder
         nets.Transformer(1, 8, 1, heads=2),
         nets.TransformerDecoder(1, 8, 1, heads=2, dropout=0.1),
     ),
+    "LinearSkip": lambda: (nets.LinearSkip(nets.MLP((8,))), nets.LinearSkip(nets.Linear())),
     "BFloat16": lambda: (nets.BFloat16(nets.MLP((8,))), nets.BFloat16(nets.MLP((8,)))),
     "Transformed": lambda: (nets.InputTransform(nets.MLP((8,)), jnp.tanh), nets.MLP((8,))),
     "Bayesian": lambda: (nets.MLP((8,)), nets.BayesianNet(nets.MLP((8,)))),

@@ -37,6 +37,15 @@ def test_a_convolution_sees_every_pixel_and_a_transposed_one_writes_each():
     assert (np.abs(written) > 0).mean() > 0.95
 
 
+def test_a_linear_skip_adds_an_affine_map_to_the_net():
+    skip = build(nets.LinearSkip(nets.MLP((4,))), (2, 3), (3, 2), KEY)
+    x = jax.random.normal(KEY, (5, 2, 3))
+    affine = run(lambda x: skip(x) - skip.net(x), x).reshape(5, 6)
+    weights, bias = skip.linear.kernel[...], skip.linear.bias[...]
+    np.testing.assert_allclose(affine, x.reshape(5, 6) @ weights + bias, atol=1e-5)
+    assert np.abs(affine).max() > 0.1
+
+
 def test_gated_convolutions_are_those_of_the_paper():
     """Tomczak and Welling: 28 halved twice, 6 channels at the end; a decoder that keeps 28 x 28."""
     down, up = nets.GatedConv(), nets.GatedConvDecoder()

@@ -9,6 +9,7 @@ from probvae.nets.equinox import Equinox
 from probvae.nets.fast_convolution import convolve
 from probvae.nets.gated_conv import GatedConv, GatedConvDecoder
 from probvae.nets.input_transform import InputTransform
+from probvae.nets.linear_skip import LinearSkip
 from probvae.nets.linen import Linen
 from probvae.nets.made import MADE
 from probvae.nets.masked_conv import MaskedConv
@@ -31,6 +32,7 @@ __all__ = [
     "GatedMLP",
     "InputTransform",
     "Linear",
+    "LinearSkip",
     "Linen",
     "MADE",
     "MLP",
