@@ -17,6 +17,8 @@ from probvae.likelihoods import (
     Joint,
     LogNormal,
     NegativeBinomial,
+    Ordinal,
+    Rounded,
     Standardized,
 )
 from probvae.nets import MLP, ColumnInputs
@@ -70,18 +72,27 @@ def column_likelihood(column: AbstractColumn) -> AbstractLikelihood:
     """Return the default likelihood of a column's type.
 
     Real numbers and dates are Gaussian, positive numbers lognormal, both standardized and with a scale
-    of their own. Counts are negative binomial. Levels are Bernoulli, categorical or cumulative logit.
+    of their own. Whole ones are ``Rounded``, so that they have a probability. Counts are negative
+    binomial. Levels are Bernoulli, categorical or cumulative logit.
     """
     match column:
         case column_types.Positive():
-            return Standardized(LogNormal(ColumnScale()))
+            return _round_whole(column, Standardized(LogNormal(ColumnScale())))
         case column_types.Count():
             return Standardized(NegativeBinomial())
         case column_types.YesNo():
             return Bernoulli()
-        case column_types.Categorical() | column_types.Ordinal():
+        case column_types.Ordinal():
+            return Ordinal(len(column.levels))
+        case column_types.Categorical():
             return Categorical(len(column.levels))
-    return Standardized(Gaussian(ColumnScale()))
+    return _round_whole(column, Standardized(Gaussian(ColumnScale())))
+
+
+def _round_whole(column: AbstractColumn, likelihood: AbstractLikelihood) -> AbstractLikelihood:
+    """Return a likelihood of whole numbers or whole days for a column of these."""
+    is_whole = getattr(column, "whole", False) or getattr(column, "unit", "") == "D"
+    return Rounded(likelihood) if is_whole else likelihood
 
 
 def join_columns(

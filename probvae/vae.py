@@ -103,10 +103,10 @@ class VAE(AbstractVAE):
 
         ``print`` shows the composition. Real numbers and dates are Gaussian, positive numbers
         lognormal, counts negative binomial, and levels Bernoulli, categorical or cumulative logit
-        (``Ordinal``). Numbers are ``Standardized`` and have a scale for each column, so that log p(x)
-        is per row in the units of the file. The prior is a mixture, with components for clusters of
-        rows. The encoder sees standardized numbers, one-hot codes (or embeddings), and the mask of
-        columns with gaps (``nets.ColumnInputs``).
+        (``Ordinal``). Whole numbers have a probability (``Rounded``). Numbers are ``Standardized`` and
+        have a scale for each column, so that log p(x) is per row in the units of the file. The prior is
+        a mixture, with components for clusters of rows. The encoder sees standardized numbers, one-hot
+        codes (or embeddings), and the mask of columns with gaps (``nets.ColumnInputs``).
 
         Args:
             table: the table to train on. ``fit`` stores its schema.

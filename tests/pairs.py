@@ -42,7 +42,7 @@ def rows(likelihood, n=12):
         jax.random.key(8), (n, *SHAPE)
     )
     grey = np.clip(x, 0.02, 0.98)
-    kinds = (x, grey, np.round(255 * grey) / 255, np.floor(4 * grey), x > 0.5)
+    kinds = (x, grey, np.round(255 * grey) / 255, np.floor(4 * grey), x > 0.5, 1 + np.floor(4 * grey))
     kinds = [np.asarray(kind, np.float32) for kind in kinds]
     return next(kind for kind in kinds if np.all(likelihood.support(kind)))
 

@@ -66,6 +66,10 @@ LIKELIHOODS = {
         likelihoods.Gaussian(), noise=data.GaussianNoise(0.2)
     ),
     "Spread(Delta)": lambda: likelihoods.Spread(likelihoods.Delta(), noise=data.LaplaceNoise(0.3)),
+    "Rounded(Gaussian)": lambda: likelihoods.Rounded(likelihoods.Gaussian()),
+    "Rounded(LogNormal)": lambda: likelihoods.Rounded(
+        likelihoods.Standardized(likelihoods.LogNormal())
+    ),
     "Standardized(Gaussian)": lambda: likelihoods.Standardized(likelihoods.Gaussian()),
     "Standardized(Poisson)": lambda: likelihoods.Standardized(likelihoods.Poisson()),
     "StudentT": lambda: likelihoods.StudentT(4.0),

@@ -24,6 +24,7 @@ from probvae.distributions.point_estimates import (
     merge_averages,
     probabilities,
 )
+from probvae.distributions.rounded import RoundedLogNormal, RoundedNormal
 from probvae.distributions.sphere import PowerSpherical, SphericalUniform
 
 __all__ = [
@@ -44,6 +45,8 @@ __all__ = [
     "PartlyObserved",
     "PoissonLogMean",
     "PowerSpherical",
+    "RoundedLogNormal",
+    "RoundedNormal",
     "SphericalUniform",
     "bound_scale",
     "diagonal_normal",

@@ -21,6 +21,7 @@ from probvae.likelihoods.negative_binomial import NegativeBinomial
 from probvae.likelihoods.ordinal import Ordinal
 from probvae.likelihoods.perceptual import PerceptualDistance
 from probvae.likelihoods.poisson import Poisson
+from probvae.likelihoods.rounded import Rounded
 from probvae.likelihoods.scales import ColumnScale, FixedScale, LearnedScale, OptimalScale, PixelScale
 from probvae.likelihoods.spread import Spread
 from probvae.likelihoods.standardized import Standardized
@@ -53,6 +54,7 @@ __all__ = [
     "PerceptualDistance",
     "PixelScale",
     "Poisson",
+    "Rounded",
     "Spread",
     "Standardized",
     "StudentT",

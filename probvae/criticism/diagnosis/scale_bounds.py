@@ -15,6 +15,7 @@ from probvae.evidence import Batch, elbo
 from probvae.fitted import Fitted
 from probvae.fitted.fitted import check_fitted
 from probvae.interfaces import AbstractLikelihood
+from probvae.likelihoods import Standardized
 from probvae.short_repr import short_repr
 from probvae.typing import DataLike, RngKey
 from probvae.vae import VAE
@@ -88,6 +89,7 @@ class _DeclaredBound(NamedTuple):
     looser: float
     likelihood: AbstractLikelihood | None = None  # the likelihood that the scale belongs to
     block: str = ""
+    is_standardized: bool = False  # the bound is in standard deviations of the data
 
     @property
     def field(self) -> str:
@@ -175,7 +177,8 @@ def _bound_gain(
     columns = blocks[bound.block].columns if bound.block else slice(None)
     entry_losses = losses[..., columns] if bound.can_rescale else np.zeros(())
     scales = entry_scales(data)[..., columns]
-    anchor = min(bound.bound, math.log(scales.min())) if bound.can_rescale else bound.bound
+    smallest = 1.0 if bound.is_standardized else scales.min()
+    anchor = min(bound.bound, math.log(smallest)) if bound.can_rescale else bound.bound
     return BoundGain(
         type(bound.part).__name__,
         bound.field,
@@ -188,7 +191,7 @@ def _bound_gain(
         int((entry_losses > 0).sum()),
         scales.size,
         float(entry_losses.sum()),
-        bound.can_rescale,
+        bound.can_rescale and not bound.is_standardized,
     )
 
 
@@ -205,7 +208,12 @@ def _find_bounds(vae: object) -> Iterator[_DeclaredBound]:
 
 
 def _walk_bounds(
-    part: object, path: Path, likelihood: AbstractLikelihood | None = None, block: str = ""
+    part: object,
+    path: Path,
+    likelihood: AbstractLikelihood | None = None,
+    block: str = "",
+    *,
+    is_standardized: bool = False,
 ) -> Iterator[_DeclaredBound]:
     # `likelihood` and `block` are those of the closest enclosing parts: they give a bound its units
     # and its columns.
@@ -213,16 +221,22 @@ def _walk_bounds(
         name = part[0] if part and isinstance(part[0], str) else ""  # a block of a Joint
         inner_block = ".".join(word for word in (block, name) if word)
         for i, item in enumerate(part):
-            yield from _walk_bounds(item, (*path, i), likelihood, inner_block)
+            yield from _walk_bounds(
+                item, (*path, i), likelihood, inner_block, is_standardized=is_standardized
+            )
     if not is_dataclass(part) or isinstance(part, type):
         return
     likelihood = part if isinstance(part, AbstractLikelihood) else likelihood
+    is_standardized = is_standardized or isinstance(part, Standardized)
     for field in fields(part):
         value, inner_path = getattr(part, field.name), (*path, field.name)
         if LOOSER in field.metadata:
-            yield _DeclaredBound(inner_path, part, value + field.metadata[LOOSER], likelihood, block)
+            looser = value + field.metadata[LOOSER]
+            yield _DeclaredBound(inner_path, part, looser, likelihood, block, is_standardized)
         else:
-            yield from _walk_bounds(value, inner_path, likelihood, block)
+            yield from _walk_bounds(
+                value, inner_path, likelihood, block, is_standardized=is_standardized
+            )
 
 
 def _replace_field(part: Any, path: Path, value: float) -> Any:
