@@ -8,7 +8,7 @@ from probvae.data_description import DataSummary, Ranges
 from probvae.data_remedies import list_blocks
 from probvae.faq import cite
 from probvae.interfaces import AbstractLikelihood
-from probvae.likelihoods import Standardized
+from probvae.likelihoods import NotAtRandom, Standardized
 from probvae.user_warnings import warn_user
 
 FAR = 3.0  # of a column's mean from 0, in its standard deviations
@@ -88,10 +88,10 @@ def _describe_columns(ranges: Ranges) -> str:
 def _real_columns(likelihood: AbstractLikelihood, ranges: Ranges) -> Ranges:
     """Return the ranges of the real-valued columns that vary: none if x is not a vector."""
     varies = np.zeros(len(ranges.sd), bool)
-    if isinstance(likelihood, Standardized):
+    if _is_standardized(likelihood):
         return Ranges((), (), (), ())
     for block in list_blocks(likelihood):
-        is_raw = not isinstance(block.likelihood, Standardized)
+        is_raw = not _is_standardized(block.likelihood)
         varies[block.columns] = is_raw and block.likelihood.support is constraints.real
     with np.errstate(invalid="ignore"):
         varies &= np.asarray(ranges.sd) > 0
@@ -107,3 +107,8 @@ def _are_apart(ranges: Ranges) -> bool:
     low, high, _, sd = (np.asarray(each) for each in ranges)
     sd = sd[high - low <= RARE * sd]
     return len(sd) > 1 and bool(sd.max() > APART * sd.min())
+
+
+def _is_standardized(likelihood: AbstractLikelihood) -> bool:
+    base = likelihood.base if isinstance(likelihood, NotAtRandom) else likelihood
+    return isinstance(base, Standardized)

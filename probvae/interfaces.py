@@ -214,6 +214,18 @@ class AbstractLikelihood(Checked, abc.ABC):
     def distribution(self, outputs: jax.Array, scope: Scope) -> Distribution:
         """Return p(x|z), elementwise over ``(batch, *event_shape)`` if it factorises."""
 
+    @property
+    def models_mask(self) -> bool:
+        """Whether p(mask | x) is part of the likelihood, so that log p(x) is of x and its mask."""
+        return False
+
+    def observe_mask(self, p: Distribution, scope: Scope) -> Distribution:
+        """Return p(x|z) with only the observed entries, and with the mask's own probability if any.
+
+        ``NotAtRandom`` adds log p(mask | x). By default the mask carries no information about z.
+        """
+        return p if scope.mask is None else p.mask(scope.mask)
+
 
 def hide_missing(part: Any, view: jax.Array, mask: jax.Array | None) -> jax.Array:
     """Return the encoder's view of x with missing entries as the view wants them."""

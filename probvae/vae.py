@@ -295,9 +295,8 @@ class VAE(AbstractVAE):
         if self._has_context and scope.context is not None:
             parts.append(scope.context)
         code = inputs.join_inputs(parts, spatial=False)
-        p = self.likelihood.distribution(decoder(code), self._freeze("likelihood", scope))
-        if scope.mask is not None:
-            p = p.mask(scope.mask)
+        scope = self._freeze("likelihood", scope)
+        p = self.likelihood.observe_mask(self.likelihood.distribution(decoder(code), scope), scope)
         return p.to_event(len(self.event_shape) - p.event_dim)
 
     def _posterior(self, x: jax.Array, context: jax.Array | None = None) -> Distribution:

@@ -85,6 +85,9 @@ LIKELIHOODS = {
     "LogNormal": lambda: likelihoods.LogNormal(),
     "Gamma": lambda: likelihoods.Gamma(),
     "Joint": lambda: likelihoods.Joint(a=(1, likelihoods.Gaussian()), b=(1, likelihoods.Bernoulli())),
+    "NotAtRandom": lambda: likelihoods.NotAtRandom(
+        likelihoods.Gaussian(), missingness=likelihoods.SelfMasking(sign=1)
+    ),
     "ContinuousBernoulli": lambda: likelihoods.ContinuousBernoulli(),
     "PerceptualDistance": lambda: likelihoods.PerceptualDistance(jnp.tanh, scale=0.5),
     "Autoregressive(MADE)": lambda: likelihoods.Autoregressive(nets.MADE((8,))),

@@ -44,7 +44,13 @@ def test_every_public_part_is_registered():
             "PixelScale",
             "OptimalScale",
         }
-        helpers |= {"Delta", "FreeMean", "LibrarySize"}  # stand in other parts alone
+        helpers |= {
+            "Delta",
+            "FreeMean",
+            "LibrarySize",
+            "SelfMasking",
+            "MaskingNet",
+        }  # stand in other parts alone
         helpers |= {"ColumnInputs"}  # reads columns and their mask: see test_column_inputs.py
         helpers |= {"CosineWarmUp", "CyclicalSchedule", "STL", "DReG", "PerSite", "PerUnit"}
         helpers |= {
@@ -138,7 +144,10 @@ def test_encoding_of_a_datum_is_the_same_alone_and_in_company(net):
     np.testing.assert_allclose(*both(), rtol=1e-5)
 
 
-@pytest.mark.parametrize("likelihood", each(registry.LIKELIHOODS))
+@pytest.mark.parametrize(
+    "likelihood",
+    each({name: make for name, make in registry.LIKELIHOODS.items() if name != "NotAtRandom"}),
+)  # whose mask has a probability of its own: see test_not_at_random.py
 def test_masked_gradients_are_those_of_the_observed_part_alone(likelihood):
     """At hidden entries that are NaN, too."""
     vae = tiny(likelihood=likelihood()).eval()

@@ -13,6 +13,7 @@ from probvae.distributions.discretized_logistic import DiscretizedLogistic
 from probvae.distributions.features import FeatureDistance
 from probvae.distributions.gamma import GammaLogMean
 from probvae.distributions.log_bounds import bound_scale, soft_clip
+from probvae.distributions.missing_entries import MissingEntries, is_reparametrised
 from probvae.distributions.mixture import NormalMixture, mixture
 from probvae.distributions.multinomial import MultinomialLogShares
 from probvae.distributions.normal import diagonal_normal
@@ -39,6 +40,7 @@ __all__ = [
     "FeatureDistance",
     "GammaLogMean",
     "MultinomialLogShares",
+    "MissingEntries",
     "NegativeBinomialLogMean",
     "NormalMixture",
     "OneHotCategorical",
@@ -52,6 +54,7 @@ __all__ = [
     "diagonal_normal",
     "find_averages",
     "find_centre",
+    "is_reparametrised",
     "merge_averages",
     "mixture",
     "pareto_tail_shape",

@@ -60,6 +60,8 @@ def find_averages(p: dist.Distribution) -> tuple[jax.Array, ...]:
     """
     if isinstance(p, dist.Independent | dist.MaskedDistribution | dist.ExpandedDistribution):
         return find_averages(p.base_dist)
+    if hasattr(p, "averages"):
+        return p.averages
     if hasattr(p, "parts"):
         return tuple(average for part in p.parts for average in find_averages(part))
     if isinstance(p, dist.CategoricalLogits | dist.CategoricalProbs):

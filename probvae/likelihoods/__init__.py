@@ -16,8 +16,10 @@ from probvae.likelihoods.gaussian import Gaussian
 from probvae.likelihoods.joint import Joint
 from probvae.likelihoods.laplace import Laplace
 from probvae.likelihoods.log_normal import LogNormal
+from probvae.likelihoods.missingness import MaskingNet, SelfMasking
 from probvae.likelihoods.multinomial import Multinomial
 from probvae.likelihoods.negative_binomial import NegativeBinomial
+from probvae.likelihoods.not_at_random import NotAtRandom
 from probvae.likelihoods.ordinal import Ordinal
 from probvae.likelihoods.perceptual import PerceptualDistance
 from probvae.likelihoods.poisson import Poisson
@@ -48,13 +50,16 @@ __all__ = [
     "LibrarySize",
     "LogNormal",
     "Multinomial",
+    "MaskingNet",
     "NegativeBinomial",
+    "NotAtRandom",
     "OptimalScale",
     "Ordinal",
     "PerceptualDistance",
     "PixelScale",
     "Poisson",
     "Rounded",
+    "SelfMasking",
     "Spread",
     "Standardized",
     "StudentT",

@@ -69,7 +69,11 @@ class Autoregressive(AbstractLikelihood):
             )
         base = self.base
         coupled = isinstance(base, Joint) or isinstance(getattr(base, "mean", None), LibrarySize)
-        if coupled or not (base.factorises and base.is_density and base.observation is None):
+        if (
+            coupled
+            or base.models_mask
+            or not (base.factorises and base.is_density and base.observation is None)
+        ):
             raise ValueError(
                 "Autoregressive(base=...) expects a density of single entries without noise, such as "
                 f"Bernoulli() or Categorical(4); got {base}."

@@ -119,6 +119,19 @@ class Joint(AbstractLikelihood):
         return Blocks(tuple(parts))
 
     @property
+    def models_mask(self) -> bool:
+        return any(part.models_mask for _, _, part in self.blocks)
+
+    def observe_mask(self, p: dist.Distribution, scope: Scope) -> dist.Distribution:
+        if not self.models_mask:
+            return super().observe_mask(p, scope)
+        parts = []
+        for i, (name, _, part) in enumerate(self.blocks):
+            with handlers.scope(prefix=f"likelihood${name}", divider="$", hide_types=["plate"]):
+                parts.append(part.observe_mask(p.parts[i], self._block_scope(scope, i)))
+        return Blocks(tuple(parts))
+
+    @property
     def encoder_view(self) -> "_BlockViews | None":
         views = tuple(part.encoder_view for _, _, part in self.blocks)
         return _BlockViews(self._names, self.sizes, views) if any(views) else None

@@ -48,6 +48,11 @@ class Spread(AbstractLikelihood):
                 "Spread(noise=...) expects a noise component such as data.GaussianNoise(0.5); got "
                 f"{format_value(self.noise)}."
             )
+        if isinstance(self.base, AbstractLikelihood) and self.base.models_mask:
+            raise ValueError(
+                "Spread(base=...) expects a base without a model of the mask; got "
+                f"{format_value(self.base)}. Use Gaussian() or Delta()."
+            )
         if isinstance(getattr(self.base, "scale", None), OptimalScale):
             raise ValueError(
                 "Spread(base=...) expects a base without OptimalScale, whose squared error would "

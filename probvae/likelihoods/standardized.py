@@ -10,7 +10,7 @@ import numpyro
 import numpyro.distributions as dist
 from numpyro.distributions import constraints
 
-from probvae.checks import Requirement
+from probvae.checks import Requirement, format_value
 from probvae.interfaces import AbstractLikelihood, InitialValues, Scope
 from probvae.typing import Shape
 
@@ -66,6 +66,12 @@ class Standardized(AbstractLikelihood):
     ]
 
     def __post_init__(self) -> None:
+        if isinstance(self.base, AbstractLikelihood) and self.base.models_mask:
+            raise ValueError(
+                "Standardized(base=...) expects a likelihood without a model of the mask; got "
+                f"{format_value(self.base)}. Standardize inside: "
+                "NotAtRandom(Standardized(Gaussian()), missingness=...)."
+            )
         for name in ("support", "data_range", "fill"):
             object.__setattr__(self, name, getattr(self.base, name))
 
