@@ -72,13 +72,18 @@ def table(rows: Mapping[str, str] | Iterable[tuple[str, str]]) -> Markup:
     )
 
 
-def columns(names: Iterable[str], rows: Iterable[Iterable[str]]) -> Markup:
-    """Return a table of numbers with a heading for each column."""
-    heads = Markup("").join(Markup('<th class="probvae-number">{}</th>').format(n) for n in names)
-    cell = Markup('<td class="probvae-number">{}</td>')
-    body = Markup("").join(
-        Markup("<tr>{}</tr>").format(Markup("").join(map(cell.format, row))) for row in rows
-    )
+def columns(names: Iterable[str], rows: Iterable[Iterable[str]], *, num_text: int = 0) -> Markup:
+    """Return a table of numbers with a heading for each column. The first ``num_text`` hold text."""
+
+    def join_cells(tag: str, row: Iterable[str]) -> Markup:
+        kinds = (' class="probvae-number"' * (i >= num_text) for i, _ in enumerate(row))
+        return Markup("").join(
+            Markup("<{}{}>{}</{}>").format(tag, Markup(kind), cell, tag)
+            for kind, cell in zip(kinds, row, strict=True)
+        )
+
+    heads = join_cells("th", tuple(names))
+    body = Markup("").join(Markup("<tr>{}</tr>").format(join_cells("td", tuple(row))) for row in rows)
     return Markup("<table><thead><tr>{}</tr></thead><tbody>{}</tbody></table>").format(heads, body)
 
 

@@ -27,6 +27,7 @@ from probvae.data.column_types import (
     Positive,
     Real,
     YesNo,
+    level_text,
     parse_dates,
 )
 from probvae.data.read_errors import DataError
@@ -40,6 +41,7 @@ MANY_ROWS = 50  # fewer rows cannot tell an identifier from a category
 RARE = 1e-3  # of a Poisson sample with so small a variance
 # In float32, a count's log mass has a rounding error of about eps * x log x nats: 0.07 for 100,000.
 LARGEST_COUNT = 100_000
+EXACT = 2**53  # the largest integer up to which float64 has all of them
 
 
 def infer_column(name: str, cells: Cells, choice: TypeChoice | None = None) -> AbstractColumn:
@@ -248,8 +250,16 @@ def _infer_number(name: str, cells: Cells) -> AbstractColumn:
             f"has infinite numbers: {list_cells(cells, infinite)}. {CORRECT}",
         )
     low, high = observed.min(), observed.max()
-    if low == high:
+    if low == high and len(np.unique(cells.observed)) == 1:
         return _constant(cells.observed)
+    if max(-low, high) > EXACT and cells.values.dtype.kind in "iu":
+        if len(np.unique(cells.observed)) == len(observed):
+            return Identifier(levels=len(observed))
+        raise _refuse(
+            name,
+            f"has integers beyond 2**53, which floats merge. For the names of levels, say "
+            f'types={{"{name}": "categorical"}}. To leave the column out, say "identifier".',
+        )
     if not _is_whole(observed):
         return _measure(Positive if low > 0 else Real, observed)
     return _infer_whole(observed, is_integer=cells.values.dtype.kind in "iu")
@@ -345,7 +355,7 @@ def _choose_levels(
             observed = np.datetime_as_string(observed)
         values = {value.item() if isinstance(value, np.generic) else value for value in observed}
         if len({type(value) for value in values}) > 1:
-            values = {str(value) for value in values}
+            values = {level_text(value) for value in values}
         levels = tuple(sorted(values))
     if cls is YesNo and len(levels) != 2:
         raise _refuse(name, f'has {len(levels)} levels; "yes/no" expects two. Say "categorical".')

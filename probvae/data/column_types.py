@@ -87,8 +87,10 @@ class AbstractNumber(AbstractColumn):
         x = self._to_floats(cells)
         outside = np.flatnonzero(~cells.missing & ~(np.isfinite(x) & self._is_inside(x)))
         if len(outside):
+            other = f' Or read the table with types={{"{self.name}": "real"}}.'
             raise self.refuse(
                 f"expected {self.support} in each cell; got {list_cells(cells, outside)}. {CORRECT}"
+                f"{other if np.isfinite(x[outside]).all() else ''}"
             )
         return x
 
@@ -184,11 +186,11 @@ class AbstractLevels(AbstractColumn):
             index = {level: i for i, level in enumerate(self.levels)}
             texts = bool(self.levels) and all(isinstance(level, str) for level in self.levels)
             if texts and not all(kind is str for kind in set(map(type, observed))):
-                observed = np.array([_to_text(cell) for cell in observed], object)
+                observed = np.array([level_text(cell) for cell in observed], object)
             x[~cells.missing] = [index.get(cell, np.nan) for cell in observed]
         else:
-            order = np.argsort(np.array(self.levels, np.float64))
-            ordered = np.array(self.levels, np.float64)[order]
+            order = np.argsort(np.array(self.levels))
+            ordered = np.array(self.levels)[order]
             place = np.searchsorted(ordered, observed).clip(max=len(ordered) - 1)
             x[~cells.missing] = np.where(ordered[place] == observed, order[place], np.nan)
         return x
@@ -358,9 +360,10 @@ def _is_real(cell: object) -> bool:
     return isinstance(cell, int | float | np.number | np.bool_)
 
 
-def _to_text(cell: object) -> str:
-    """Return a cell as the text of a level."""
-    return str(cell.item() if isinstance(cell, np.generic) else cell)
+def level_text(cell: object) -> str:
+    """Return a cell as the text of a level. 1.0 is "1": a gap turns integers of pandas into floats."""
+    cell = cell.item() if isinstance(cell, np.generic) else cell
+    return str(int(cell) if isinstance(cell, float) and cell.is_integer() else cell)
 
 
 def _format(value: float) -> str:

@@ -263,8 +263,8 @@ def _read_column(column: Sequence[str], *, decimal: str) -> Cells:
     cells = read_text(values, np.zeros(len(column), bool), "str")
     if cells.values.dtype.kind != "O":
         return cells._replace(dtype=str(cells.values.dtype))
-    if not cells.missing.any() and set(cells.values) <= set(TRUTH):
-        return Cells(np.array([TRUTH[cell] for cell in cells.values]), cells.missing, "bool")
+    if set(cells.observed) <= set(TRUTH) and not cells.missing.all():
+        return Cells(np.array([TRUTH.get(cell, False) for cell in cells.values]), cells.missing, "bool")
     return cells
 
 

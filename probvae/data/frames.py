@@ -143,6 +143,9 @@ def _read_series(series: Any) -> Cells:
         values = values.astype(np.float64)
     elif kind in (nw.Datetime, nw.Date) and values.dtype.kind != "M":
         values = values.astype("M8[us]")
+    if values.ndim != 1:  # a struct of polars
+        values = np.empty(len(missing), object)
+        values[:] = native.to_list()
     return read_cells(values, missing, dtype)
 
 

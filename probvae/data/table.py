@@ -8,6 +8,7 @@ import numpy as np
 
 from probvae import html
 from probvae.data.column_inference import TypeChoice, check_choices, infer_column
+from probvae.data.column_types import AbstractLevels
 from probvae.data.frames import Columns, write_frame
 from probvae.data.read_errors import DataError
 from probvae.data.schema import Schema, join_problems
@@ -129,8 +130,9 @@ class Table:
     def split(self, fractions: Sequence[float] = (0.8, 0.1, 0.1), seed: int = 0) -> TableSplit:
         """Return rows for training, validation and testing, at random.
 
-        Types, levels, means and scales come from the training rows only. A level that only the other
-        rows have counts as missing there, with a warning.
+        Levels, ranges, means, scales and origins come from the training rows only. A level that only
+        the other rows have counts as missing there, with a warning. Only the kind of a column, such as
+        `Positive`, comes from all rows, because a 0 in other rows would have no density under it.
 
         Args:
             fractions: the shares of the three parts. They sum to 1.
@@ -149,13 +151,24 @@ class Table:
         train = self.take(rows[0])
         schema = self.schema
         if not isinstance(self._types, Schema):
-            schema = infer_schema(train.columns_read, self._types)
+            schema = infer_schema(train.columns_read, self._keep_kinds(train) | self._types)
         parts = []
         for index, name in zip(rows, ("train", "valid", "test"), strict=True):
             part = self.take(index)
             _fill(part, part.columns_read, part.__dict__["_frame"], schema, self._types, name=name)
             parts.append(part)
         return TableSplit(*parts)
+
+    def _keep_kinds(self, train: "Table") -> dict[str, TypeChoice]:
+        """Return the kinds of the columns that training rows can have, too."""
+        kinds: dict[str, TypeChoice] = {}
+        for column in self.schema.columns:
+            cells = train.columns_read.cells[column.name]
+            # With fewer levels, the kind is inferred anew: a category may be constant in these rows
+            levels = cells.levels or set(cells.observed.tolist())
+            if not isinstance(column, AbstractLevels) or len(levels) > 2:
+                kinds[column.name] = type(column)
+        return kinds
 
     def __repr__(self) -> str:
         missing = 0.0 if not self.mask.size else float(1 - self.mask.mean())
@@ -190,7 +203,7 @@ class Table:
         heads = ("column", "type", "range or levels", "missing")
         return html.block(
             html.lines([repr(self)]),
-            html.columns(heads, self._list_columns()),
+            html.columns(heads, self._list_columns(), num_text=3),
             html.lines(self.messages),
         )
 

@@ -195,6 +195,23 @@ class TestTypes:
         assert "only constants and identifiers" in refuse({"a": [1, 1]})
 
 
+def test_integers_that_floats_merge():
+    keys = 2**60 + np.array([1, 0, 2, 2, 4])
+    message = refuse(pd.DataFrame({"n": [1.5, 2, 0, 3, 4], "key": keys}))
+    assert 'Column "key" has integers beyond 2**53' in message
+    table = data.Table(
+        pd.DataFrame({"n": [1.5, 2, 0, 3, 4], "key": keys}), types={"key": "categorical"}
+    )
+    assert table.schema.decode(table.x)["key"].tolist() == keys.tolist()
+
+
+def test_data_types_without_a_column_type():
+    assert "timedelta64" in refuse(frame(t=pd.to_timedelta([1, 2, 3, 4], unit="D")))
+    assert "Period(" in refuse(frame(t=pd.period_range("2020", periods=4, freq="Y")))
+    assert "no column type reads" in refuse(pl.DataFrame(GOOD).with_columns(t=pl.lit([1, 2])))
+    assert "no column type reads" in refuse(pl.DataFrame(GOOD).with_columns(t=pl.struct("n", "g")))
+
+
 class TestQueries:
     schema = data.Table(pd.DataFrame(GOOD | {"k": [7] * 4})).schema
 
@@ -241,6 +258,28 @@ class TestQueries:
             data.DataError, match="Column \"n\": expected a number in each cell; got row 2: 'x'"
         ):
             self.schema.encode(frame(n=[1, 2, "x", 3]))
+
+    def test_numbers_outside_the_support_are_named(self):
+        frame = pd.DataFrame({"p": [0.5, 1.5, 2.0, 0.1], "c": [0, 3, 1, 7]})
+        schema = data.Table(frame).schema
+        with pytest.raises(data.DataError) as caught:
+            schema.encode(pd.DataFrame({"p": [1, 0.0], "c": [-1, 2.5]}))
+        assert 'Column "p": expected a number above 0 in each cell; got row 1: 0.0.' in str(
+            caught.value
+        )
+        assert (
+            'Column "c": expected a whole number >= 0 in each cell; got row 0: -1.0, row 1: 2.5'
+            in str(caught.value)
+        )
+        advice = data.Table(frame, types={"p": "real", "c": "real"}).schema
+        assert advice.encode(pd.DataFrame({"p": [1, 0.0], "c": [-1, 2.5]})).mask.all()
+
+    def test_levels_match_in_other_data_types(self):
+        text = data.Table({"a": ["1", "2", "3+", "1"]}, types={"a": "categorical"}).schema
+        assert text.encode({"a": [2.0, np.nan, 1]}).x[:, 0].tolist()[::2] == [1, 0]
+        integers = data.Table({"a": [5, 7, 5, 7] * 5}).schema
+        assert integers["a"].levels == (5, 7)
+        assert integers.encode({"a": np.array([7.0, 5.0])}).x[:, 0].tolist() == [1, 0]
 
     def test_bad_arrays_are_not_decoded(self):
         with pytest.raises(
@@ -292,6 +331,21 @@ class TestSplit:
         assert train.schema["n"].sd == pytest.approx(train.x[:, 0].std())
         assert not test.mask[0, 1]
         assert test.mask[1:].all()
+
+    def test_kinds_come_from_all_rows(self):
+        frame = self.make()
+        test_rows = data.Table(frame).split().test.frame.index
+        frame["n"] = np.where(frame.index == test_rows[0], 0.0, np.abs(frame["n"]) + 0.1)
+        train, _, test = data.Table(frame).split()
+        assert isinstance(train.schema["n"], data.Real)  # although all training rows are above 0
+        assert train.schema["n"].low > 0
+        assert test.x[0, 0] == 0
+
+    def test_a_level_of_all_training_rows_is_constant(self):
+        frame = self.make()
+        test_rows = data.Table(frame).split().test.frame.index
+        frame["g"] = np.where(frame.index == test_rows[0], "b", "a")
+        assert isinstance(data.Table(frame).split().train.schema["g"], data.Constant)
 
     def test_chosen_types_stay(self):
         train = (

@@ -160,6 +160,14 @@ def test_cells_are_stripped_and_empty_ones_are_missing(tmp_path):
     assert 'Cells with "?" count as missing: "c" (1).' in table.messages
 
 
+def test_truth_is_bool_with_and_without_gaps(tmp_path):
+    path = write(tmp_path, "a,b\nTrue,true\nFalse,\nTrue,false\n")
+    table = data.Table(path)
+    assert [column.levels for column in table.schema.modelled] == [(False, True)] * 2
+    assert table.mask.tolist() == [[True, True], [True, False], [True, True]]
+    assert table.frame["b"].tolist() == [True, None, False]
+
+
 def test_codes_with_leading_zeros_stay_text(tmp_path):
     path = write(tmp_path, "code,n\n01234,1\n00501,2\n01234,5\n98001,2\n")
     assert data.Table(path, types={"code": "categorical"}).schema["code"].levels == (

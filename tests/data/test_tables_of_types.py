@@ -137,6 +137,29 @@ def test_x_has_the_units_of_the_file():
     assert table.schema["d"].origin == "2020-01-01"
 
 
+GAPS = [name for name in COLUMNS if "constant" not in name and name != "float64"]
+
+
+@pytest.mark.parametrize("column", GAPS)
+def test_a_column_with_gaps_comes_back(column):
+    frame = FRAME[["float64", column]].copy()
+    frame[column] = frame[column].where(np.arange(N) % 7 != 0)
+    table = data.Table(frame)
+    assert table.mask[:, 1].tolist() == (np.arange(N) % 7 != 0).tolist()
+    back = table.schema.decode(table.x)
+    gaps = back[column].isna()
+    assert gaps.equals(frame[column].isna())
+    assert back[column].dtype == frame[column].dtype
+    assert_frame_equal(back[~gaps], frame[~gaps])
+
+
+def test_numbered_columns_keep_their_numbers():
+    frame = pd.DataFrame(np.random.default_rng(0).normal(size=(5, 3)))
+    table = data.Table(frame)
+    assert table.schema.names == ("0", "1", "2")
+    assert_frame_equal(table.schema.decode(table.x), frame, check_column_type=False)
+
+
 def test_draws_stay_in_the_support():
     x = np.random.default_rng(0).normal(0, 1e3, (200, 20))
     table = data.Table(FRAME[COLUMNS[:20]])
