@@ -31,7 +31,10 @@ class Gamma(AbstractPositive):
     m and the shape a are learned, with one number per entry (``"likelihood$log_mean"``,
     ``"likelihood$log_shape"``). ``fit`` starts them at the data's moments. a = 1 is the exponential
     distribution, and the limit of a large a is the Gaussian. The encoder sees log x, unless it is
-    ``nets.InputTransform``. f is softly clipped, as for counts: see ``Poisson``.
+    ``nets.InputTransform``. For data far from 1, such as amounts in the thousands, use
+    ``Standardized(Gamma())``: its encoder sees log x with mean 0 and standard deviation 1, and training
+    takes far fewer steps. f is softly clipped to at least -15, and to at most 1 above the largest value
+    of the training data, on the log scale of $\mu$.
 
     Args:
         max_log: the upper bound on log a, softly. At 12 the standard deviation is e^-6 of the mean.

@@ -21,7 +21,9 @@ class LogNormal(AbstractPositive):
 
     Use it for amounts with a relative error, such as incomes and concentrations. The median is
     $\exp(f)$ and the mean is $\exp(f + \sigma^2 / 2)$. A value of 0 has no logarithm and raises an
-    error. The encoder sees log x, unless it is ``nets.InputTransform``. f is softly clipped beyond 40.
+    error. The encoder sees log x, unless it is ``nets.InputTransform``. For data far from 1, such as
+    amounts in the thousands, use ``Standardized(LogNormal())``: nets then see log x with mean 0 and
+    standard deviation 1. f is softly clipped beyond 40.
 
     Args:
         scale: sigma of log x, which has no unit: ``FixedScale``, ``LearnedScale``, ``ColumnScale`` or
