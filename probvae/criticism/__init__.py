@@ -34,6 +34,7 @@ from probvae.criticism.posterior.pareto import ParetoShape, pareto_shape
 from probvae.criticism.posterior.power_scaling import psense_per_row
 from probvae.criticism.samples.features import ClassifierFeatures, classifier_features
 from probvae.criticism.samples.frechet import frechet_distance
+from probvae.criticism.samples.imputation_coverage import ImputationCoverage, imputation_coverage
 from probvae.criticism.samples.neighbourhoods import Neighbourhoods, neighbourhoods
 from probvae.criticism.samples.predictive import PredictiveChecks, predictive_checks
 from probvae.criticism.samples.sample_quality import SampleQuality, sample_quality
@@ -55,6 +56,7 @@ __all__ = [
     "ELBODecomposition",
     "FactorVAEScore",
     "Finding",
+    "ImputationCoverage",
     "InferenceGap",
     "Kind",
     "MutualInformationGap",
@@ -87,6 +89,7 @@ __all__ = [
     "events",
     "factor_vae_score",
     "frechet_distance",
+    "imputation_coverage",
     "inference_gap",
     "mutual_information_gap",
     "neighbourhoods",

@@ -12,6 +12,7 @@ from probvae.criticism import (
     Convergence,
     DecoderResponse,
     Finding,
+    ImputationCoverage,
     Kind,
     ParetoShape,
     ScaleBounds,
@@ -60,6 +61,7 @@ def healthy(**changes):
         "train_gap": gap(),
         "calibration": Fake(num_data=1000, sites={"z": Fake(shift=np.zeros(2), spread=np.ones(2))}),
         "predictive": predictive(),
+        "imputation": imputation(),
         "departure": None,
         "missing": {},
     }
@@ -98,6 +100,11 @@ def predictive(distance=0.02, share=0.9, blocks=None):
     return Fake(posterior=posterior)
 
 
+def imputation(share=0.9):
+    coverage = Coverage(np.array([0.9]), np.array([share]), np.array([0.01]), np.array([[share]]))
+    return ImputationCoverage(coverage, 100, 20, 0.0)
+
+
 DEAD = ActiveUnits({"z": np.zeros((20, 2))}, {"z": np.array([1e-3, -1e-3])})
 WIDE = Fake(accuracy=0.9, total_variation=0.8, standard_error=0.05)
 NEAR = Fake(accuracy=0.65, total_variation=0.3, standard_error=0.05)
@@ -111,6 +118,7 @@ CASES = {
     "scale at its bound": {"scale_bounds": bounds(gain=3.0)},
     "wrong likelihood": {"predictive": predictive(distance=0.3)},
     "predictive intervals too narrow": {"predictive": predictive(share=0.7)},
+    "imputation intervals too narrow": {"imputation": imputation(share=0.7)},
     "not converged": {"convergence": convergence(gain=1.0, gain_error=0.1)},
     "overfitted": {"convergence": convergence(gain=-1.0, drop=3.0)},
     "trained past the best epoch": {

@@ -40,6 +40,7 @@ RULES = (
     guide_rules.find_approximation_gap,
     guide_rules.find_miscalibration,
     rules.find_narrow_predictions,
+    rules.find_narrow_imputations,
 )
 
 
@@ -87,7 +88,8 @@ def diagnose(
         budget: the numbers of rows, draws and steps: ``QUICK``, ``USUAL``, ``THOROUGH`` or your own
             ``Budget``. The cost, in passes through the decoder, is about ``num_data``
             (2 ``num_particles`` + 2 ``num_replicates``) + ``num_local`` (24 ``num_steps`` +
-            4 ``num_particles``). With ``train`` the second term counts twice.
+            4 ``num_particles``). With ``train`` the second term counts twice. A VAE for missing entries
+            costs ``num_data`` x ``num_particles`` more.
         say: called with a line of progress after each measure, such as ``print``.
 
     Raises:

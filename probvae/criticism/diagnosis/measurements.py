@@ -19,6 +19,7 @@ from probvae.criticism.latents.prior_gap import PriorGap, prior_gap
 from probvae.criticism.posterior.calibration import Calibration, sbc
 from probvae.criticism.posterior.inference_gap import InferenceGap, inference_gap
 from probvae.criticism.posterior.pareto import ParetoShape, pareto_shape
+from probvae.criticism.samples.imputation_coverage import ImputationCoverage, imputation_coverage
 from probvae.criticism.samples.predictive import PredictiveChecks, predictive_checks
 from probvae.data_description import RangeDeparture
 from probvae.evidence import Batch, BoundEstimate
@@ -51,6 +52,7 @@ class Measurements(NamedTuple):
     train_gap: InferenceGap | None = None
     calibration: Calibration | None = None
     predictive: PredictiveChecks | None = None
+    imputation: ImputationCoverage | None = None
     departure: RangeDeparture | None = None
     missing: dict[str, str] = {}  # noqa: RUF012
     seconds: dict[str, float] = {}  # noqa: RUF012
@@ -106,10 +108,23 @@ def _measures(
         "calibration": partial(sbc, fitted, num_draws=100, num_data=num_simulations, context=contexts),
         "predictive": partial(predictive_checks, fitted, data, num_replicates=budget.num_replicates),
     }
-    # Keys depend on a measure's position, so the optional measure comes last.
+    # Keys depend on a measure's position, so the optional measures come last.
     if train is not None:
         measures["train_gap"] = partial(gap, train)
+    if _handles_missing_entries(fitted, data):
+        measures["imputation"] = partial(
+            imputation_coverage,
+            fitted,
+            data,
+            num_samples=budget.num_replicates,
+            num_particles=num_particles,
+        )
     return measures
+
+
+def _handles_missing_entries(fitted: Fitted, data: Batch) -> bool:
+    """Tell whether the model was built for missing entries, or the data have some."""
+    return fitted.vae.encode_mask or (data.mask is not None and not np.asarray(data.mask).all())
 
 
 def first_rows(data: Batch, count: int) -> Batch:

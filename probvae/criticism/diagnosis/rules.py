@@ -197,6 +197,30 @@ def find_narrow_predictions(m: Measurements) -> Finding | None:
     )
 
 
+def find_narrow_imputations(m: Measurements) -> Finding | None:
+    """Find intervals of imputed entries that contain fewer hidden values than their nominal level."""
+    if m.imputation is None:
+        return None
+    cover = m.imputation.coverage
+    share, error, level = (float(a[-1]) for a in (cover.share, cover.standard_error, cover.levels))
+    if not bound_coverage(cover) < level - COVERAGE:
+        return None
+    few = m.imputation.share_few
+    return Finding(
+        Kind.LIMIT,
+        "imputation intervals too narrow",
+        f"{m.imputation.num_hidden:,} observed entries of {m.imputation.num_rows:,} rows were hidden "
+        f"at random. Only {share:.0%} +- {error:.0%} of them lie inside their {level:.0%} intervals. "
+        f"{few:.0%} of the rows have fewer than ten effective particles.",
+        share,
+        level - COVERAGE,
+        "10 percentage points below the nominal level (a convention)",
+        "If many rows have few effective particles, call impute with more of them, or use a guide such "
+        "as guides.FullRank(). Otherwise use encode_mask=True, and train with missing entries: the "
+        f"encoder must have seen gaps. {cite('few-effective-particles')}",
+    )
+
+
 def find_unconverged(m: Measurements) -> Finding | None:
     """Find an ELBO that was still rising at the end of training."""
     trend = m.convergence
