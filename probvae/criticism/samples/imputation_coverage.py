@@ -67,8 +67,8 @@ def imputation_coverage(
         reason = "models why entries are missing" if likelihood.factorises else "does not factorise"
         raise ValueError(
             "imputation_coverage hides entries at random, which needs a likelihood that factorises "
-            f"over entries and ignores the mask. {type(likelihood).__name__} {reason}, so its intervals "
-            "of such entries mean nothing. Compare it with values that you find out later."
+            f"over entries and ignores the mask. {type(likelihood).__name__} {reason}, so intervals of "
+            "such entries mean nothing. Compare it with values that you find out later."
         )
     hide_key, noise_key, impute_key = jax.random.split(rng_key, 3)
     data = observe(fitted, x, noise_key)
