@@ -1,10 +1,12 @@
-"""A table of mixed columns: a likelihood for each column by its type, and a mask of missing cells."""
+"""A table of mixed columns: a likelihood for each column by its type, and missing cells (HI-VAE).
 
-import optax
+Nazabal et al. 2020, arXiv:1807.03653. Here the nets have an affine part, which alone is factor
+analysis.
+"""
 
-from probvae import VAE, Variant, data
+from probvae import VAE, Variant, data, recommend_training
 
 
 def table(table: data.Table, *, latent_dim: int = 0) -> Variant:
     """Return a VAE for a table. ``latent_dim=0`` chooses the number of units by the columns."""
-    return Variant(VAE.for_table(table, latent_dim=latent_dim or None), optimizer=optax.adam(1e-3))
+    return recommend_training(VAE.for_table(table, latent_dim=latent_dim or None), table)

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
         load,
         point_weights,
     )
+    from probvae.table_training import fit_table, recommend_training
     from probvae.training import (
         AbstractRecovery,
         Checkpoints,
@@ -88,6 +89,7 @@ else:
                 "sweep",
                 "transfer_params",
             ),
+            "table_training": ("fit_table", "recommend_training"),
             "training.fit": ("fit",),
             "training.refit": ("refit",),
             "vae": ("VAE",),
@@ -142,6 +144,7 @@ __all__ = [
     "data",
     "diagnose",
     "fit",
+    "fit_table",
     "flows",
     "guides",
     "latent_paths",
@@ -151,6 +154,7 @@ __all__ = [
     "objectives",
     "point_weights",
     "priors",
+    "recommend_training",
     "refit",
     "sweep",
     "to_datatree",

@@ -4,10 +4,11 @@ from collections.abc import Mapping
 from itertools import groupby
 from typing import Any
 
+import jax.numpy as jnp
+
 from probvae.checks import check_positive_integer, format_value
 from probvae.data import Table, column_types
 from probvae.data.column_types import AbstractColumn, AbstractLevels
-from probvae.guides import FullRank
 from probvae.interfaces import AbstractLikelihood
 from probvae.likelihoods import (
     Bernoulli,
@@ -21,10 +22,12 @@ from probvae.likelihoods import (
     Rounded,
     Standardized,
 )
-from probvae.nets import MLP, ColumnInputs
+from probvae.nets import MLP, ColumnInputs, LinearSkip
 from probvae.priors import GaussianMixture
 
 NUM_COMPONENTS = 10  # of the prior
+# The affine part alone is factor analysis. Tables are small, and nets without dropout overfit them.
+NET = LinearSkip(MLP((64,), activation=jnp.tanh, dropout=0.2))
 
 
 def table_parts(
@@ -50,14 +53,13 @@ def table_parts(
         # A normal prior puts mass between clusters, and its draws mix levels there: rows (1, a) and
         # (2, b) would give (1, b) too. A mixture has a component for each cluster.
         "prior": GaussianMixture(NUM_COMPONENTS),
-        "posterior": FullRank(),
         "likelihood": join_columns(columns, chosen),
         "encoder": ColumnInputs(
-            MLP((64,)),
+            NET,
             levels=tuple(len(getattr(column, "levels", ())) for column in columns),
             gaps=tuple(bool(each.any()) for each in ~table.mask.T),
         ),
-        "decoder": MLP((64,)),
+        "decoder": NET,
         "encode_mask": True,
     }
     return defaults | parts
@@ -65,7 +67,7 @@ def table_parts(
 
 def choose_latent_dim(num_columns: int) -> int:
     """Return the default number of latent units for a table."""
-    return max(1, min(num_columns - 1, 16))
+    return max(1, min(num_columns - 1, 32))
 
 
 def column_likelihood(column: AbstractColumn) -> AbstractLikelihood:

@@ -110,7 +110,7 @@ class VAE(AbstractVAE):
 
         Args:
             table: the table to train on. ``fit`` stores its schema.
-            latent_dim: length of the code z. By default one less than the columns, and at most 16.
+            latent_dim: length of the code z. By default one less than the columns, and at most 32.
             likelihoods: another likelihood for some columns, by name, such as
                 ``{"income": likelihoods.Standardized(likelihoods.StudentT())}``.
             parts: any argument of ``VAE``, to swap a part.

@@ -80,6 +80,7 @@ MAY = {
     "user_warnings": set(),
     "fitted": SHARED,
     "training": SHARED | {"fitted"},
+    "table_training": SHARED | {"fitted", "training", "variant"},
     "variant_comparison": SHARED | {"fitted", "training"},
     "variant_training": SHARED | {"fitted", "training", "criticism", "variant", "variant_comparison"},
     "criticism": SHARED | {"fitted"},
