@@ -51,7 +51,8 @@ def _measure_columns(likelihood: AbstractLikelihood, x: np.ndarray) -> Ranges | 
     if x.ndim != 2:
         return None
     data_summary = DataSummary(x.shape[1:], Cast())
-    data_summary.add(x, x, None)
+    has_gaps = x.dtype.kind == "f" and bool(np.isnan(x).any())
+    data_summary.add(x, x, ~np.isnan(x) if has_gaps else None)
     return _real_columns(likelihood, data_summary.description().x)
 
 

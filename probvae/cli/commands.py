@@ -15,6 +15,8 @@ from probvae.checks import check_positive_integer
 from probvae.cli.devices import select_devices
 from probvae.cli.exit_codes import INTERRUPTED, SUCCESS
 from probvae.cli.model_options import model_arguments, read_variants
+from probvae.cli.table_options import table_options
+from probvae.data.table_data import is_table_file
 from probvae.runs import Run, Settings, comparing, diagnosing, figures
 from probvae.runs import folder as files
 from probvae.runs.evaluation import derive_keys, describe_metrics, select_batch
@@ -195,9 +197,11 @@ def diagnose(arguments: Namespace) -> None:
 
 
 def data(arguments: Namespace) -> None:
-    """List the known data sets, describe one, or prepare images."""
+    """List the known data sets, describe one or a table, or prepare images."""
     if arguments.prepare is not None:
         _prepare(arguments)
+    elif arguments.name is not None and _is_table(arguments):
+        _say(sources.Table(arguments.name, **table_options(arguments)))
     elif arguments.name is not None:
         described = sources.load(arguments.name, data_dir=arguments.data_dir)
         _say(str(described))
@@ -207,6 +211,10 @@ def data(arguments: Namespace) -> None:
         for name, entry in sources.list_datasets(data_dir=arguments.data_dir).items():
             status = "found" if entry.available else f"not found: {entry.paths[0]}"
             _say(f"{name:<16} {status}; {entry.summary}")
+
+
+def _is_table(arguments: Namespace) -> bool:
+    return is_table_file(arguments.name) or bool(table_options(arguments))
 
 
 def _prepare(arguments: Namespace) -> None:
@@ -230,7 +238,8 @@ def _prepare(arguments: Namespace) -> None:
 def _settings(arguments: Namespace, **changes: Any) -> Settings:
     options = {**vars(arguments), **changes}.items()
     settings = {k: v for k, v in options if k in Settings._fields and v is not None}
-    return Settings(**settings, arguments=model_arguments(arguments))
+    table = table_options(arguments)
+    return Settings(**settings, arguments=model_arguments(arguments), table=table)
 
 
 def _data_options(arguments: Namespace) -> dict[str, Any]:

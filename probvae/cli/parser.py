@@ -17,6 +17,7 @@ from probvae.cli.argument_types import (
     seed,
 )
 from probvae.cli.device_options import PLACE, add_device, add_processes, check_processes
+from probvae.cli.table_options import add_table_options
 from probvae.runs.settings import BATCH_SIZE, BINARIZE, EPOCHS, KEEP, Settings
 
 if TYPE_CHECKING:  # at run time only where there is a model file, since it needs JAX
@@ -193,6 +194,7 @@ def _add_training(parser: argparse.ArgumentParser, folder: str) -> None:
     add = parser.add_argument
     add("--data", metavar="NAME|PATH", help=_help("name or path of the data", "data"))
     _add_data_dir(parser)
+    add_table_options(parser)
     words = _help("how to binarise grey data", "binarize")
     add("--binarize", default="auto", choices=BINARIZE, help=words)
     add(
@@ -287,8 +289,9 @@ def _add_diagnose(parser: argparse.ArgumentParser) -> None:
 
 def _add_data(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("name", nargs="?", metavar="NAME|PATH", help="the data set to describe")
+    add("name", nargs="?", metavar="NAME|PATH", help="the data set, or the file, to describe")
     _add_data_dir(parser)
+    add_table_options(parser)
     words = "prepare the images at PATH (folder, .parquet, .npy) and write them here"
     add("--prepare", metavar="OUT.npy", help=words)
     words = "height and width of a prepared image (default: 64)"
@@ -307,7 +310,7 @@ COMMANDS: dict[str, tuple[str, Callable[[argparse.ArgumentParser], None]]] = {
     "compare": ("Compare runs by their log p(x).", _add_compare),
     "compare-variants": ("Compare model files over seeds by their log p(x).", _add_compare_variants),
     "diagnose": ("Check whether you can trust a run.", _add_diagnose),
-    "data": ("List the known data sets, describe one, or prepare images.", _add_data),
+    "data": ("List the known data sets, describe one or a table, or prepare images.", _add_data),
 }
 
 

@@ -10,6 +10,8 @@ from markupsafe import Markup
 from probvae import html
 from probvae.data.observations import AbstractObservation, Cast
 from probvae.data.read_errors import DataError
+from probvae.data.schema import Schema
+from probvae.data.table import Table
 from probvae.short_repr import short_repr
 from probvae.typing import Shape
 
@@ -25,7 +27,8 @@ class Data:
     `train` keeps its compact dtype. `observation` maps it to the model's space at every step. `valid`
     and `test` are in the model's space already, drawn once: uint8 0 and 1 if binary, else float32.
     `valid` is None if the source has none. `labels` and `context` are keyed by split, or empty. Errors
-    and reports show `name` and `description`.
+    and reports show `name` and `description`. Data of a table (`load_table`) have the `tables` by
+    split, and their arrays have NaN where a cell is missing.
 
     Raises:
         TypeError: a split is not a NumPy array.
@@ -42,6 +45,7 @@ class Data:
     labels: Mapping[str, np.ndarray] = field(default_factory=dict)
     context: Mapping[str, np.ndarray] = field(default_factory=dict)
     description: str = ""
+    tables: Mapping[str, Table] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         place = f"data {self.name!r}"
@@ -72,8 +76,16 @@ class Data:
         return self.train.shape[1:]
 
     @property
+    def schema(self) -> Schema | None:
+        """The columns of a table. None for data that are no table."""
+        return self.tables["train"].schema if self.tables else None
+
+    @property
     def range(self) -> tuple[float, float]:
         """Lowest and highest value in the model's space, over all splits."""
+        if self.tables:
+            cells = np.concatenate([table.x[table.mask] for table in self.tables.values()])
+            return float(cells.min()), float(cells.max())
         bounds = [self.observation.bounds(float(self.train.min()), float(self.train.max()))]
         held_out = [array for split, array in self.splits.items() if split != "train"]
         bounds += [(float(array.min()), float(array.max())) for array in held_out]

@@ -33,9 +33,13 @@ def derive_keys(seed: int) -> RunKeys:
 
 
 def select_batch(vae: VAE, data: Data, split: str, rows: Any = slice(None)) -> Batch:
-    """Return rows of a split. They include the context if the VAE takes one and the data have one."""
+    """Return rows of a split, for data of a table as a table.
+
+    They include the context if the VAE takes one and the data have one.
+    """
     context = data.context[split][rows] if vae.context_shape and data.context else None
-    return Batch(getattr(data, split)[rows], context)
+    source = data.tables.get(split, getattr(data, split))  # a table has its mask and its columns
+    return Batch(source[rows], context)
 
 
 def draw_test_rows(num_rows: int, max_test: int) -> np.ndarray:

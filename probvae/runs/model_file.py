@@ -10,6 +10,7 @@ from types import FunctionType, ModuleType
 from typing import Any, NamedTuple
 
 from probvae.checks import check_positive_integer
+from probvae.data import Table
 from probvae.faq import cite
 from probvae.typing import Shape
 from probvae.vae import VAE
@@ -57,10 +58,24 @@ class ModelFile(NamedTuple):
         options = [Option(p.name, _kind(p), p.default) for p in parameters]
         return tuple(option for option in options if option.kind is not None)
 
-    def build(self, event_shape: Shape, **arguments: Any) -> Variant:
-        """Call the function. Raise ``ModelFileError`` unless it returns a VAE or a Variant."""
+    @property
+    def takes_table(self) -> bool:
+        """Whether the function's first parameter is a ``data.Table`` instead of an event shape."""
+        return _parameters(self.function)[0].annotation is Table
+
+    def build(self, source: Shape | Table, **arguments: Any) -> Variant:
+        """Call the function with an event shape, or with the table of training rows.
+
+        Raises:
+            ModelFileError: if it does not return a VAE or a Variant, or needs a table.
+        """
+        if self.takes_table and not isinstance(source, Table):
+            raise ModelFileError(
+                f"{self.path}: {self.name} expects a table; got data of shape {source}. Use a file "
+                "with columns: --data FILE.csv."
+            )
         with _name_failing_line(self.path):
-            variant = self.function(event_shape, **arguments)
+            variant = self.function(source, **arguments)
         if isinstance(variant, VAE):
             return Variant(variant)
         if isinstance(variant, Variant) and isinstance(variant.vae, VAE):
@@ -128,7 +143,8 @@ def _check_signature(path: Path, function: Callable[..., Any]) -> Callable[..., 
     ):
         return function
     raise ModelFileError(
-        f"{path}: expected {function.__name__}(event_shape, *, name: kind = default, ...), kinds "
+        f"{path}: expected {function.__name__}(event_shape, *, name: kind = default, ...), or "
+        f"{function.__name__}(table: data.Table, *, ...), kinds "
         f"int, float, bool, str, tuple[int, ...]; got {function.__name__}"
         f"{inspect.signature(function)}. Write an asterisk after event_shape, and a default or a kind "
         "for each parameter after it."

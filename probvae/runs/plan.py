@@ -1,5 +1,6 @@
 """The plan of a run: model, data and every option, resolved once from its settings."""
 
+import shlex
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,6 +9,7 @@ from numpyro.distributions import constraints
 
 from probvae.column_checks import describe_unscaled_columns
 from probvae.data import Data, Rescale, load
+from probvae.data.table_data import is_table_file
 from probvae.runs.context import (
     add_label_context,
     add_query_context,
@@ -16,6 +18,7 @@ from probvae.runs.context import (
 )
 from probvae.runs.evaluation import select_batch
 from probvae.runs.model_file import ModelFile, load_model_file
+from probvae.runs.run_tables import describe_columns, load_run_table
 from probvae.runs.settings import BATCH_SIZE, EPOCHS, Settings
 from probvae.runs.settings_checks import check_settings
 from probvae.training import AbstractRecovery, EarlyStopping, HalveRate, SkipBatch
@@ -74,6 +77,8 @@ class RunPlan:
 
     def describe(self) -> list[str]:
         """Return the data, a note on data in odd units, and the model, as lines."""
+        if self.data.schema is not None:
+            return [self.describe_data(), str(self.data.tables["train"]), str(self.variant.vae)]
         note = describe_unscaled_columns(self.variant.vae.likelihood, self.data.train)
         return [self.describe_data(), *([note] if note else []), str(self.variant.vae)]
 
@@ -81,8 +86,11 @@ class RunPlan:
         """Return the data and their preparation, in one line."""
         data, likelihood = self.data, self.variant.vae.likelihood
         sizes = ", ".join(f"{len(array):,} {split}" for split, array in data.splits.items())
+        line = f"data {data.name}: {data.description} ({sizes})"
+        if data.schema is not None:
+            return f"{line}; {describe_columns(data)}"
         low, high = data.range
-        line = f"data {data.name}: {data.description} ({sizes}); values in [{low:.4g}, {high:.4g}]"
+        line += f"; values in [{low:.4g}, {high:.4g}]"
         if self.settings.binarize == "auto" and "dynamic" in str(data.description):
             line += f"; binarised because {type(likelihood).__name__} expects 0 and 1 only"
         if query := describe_query_context(self.variant):
@@ -141,10 +149,27 @@ def make_recovery(settings: Settings) -> AbstractRecovery | None:
 
 
 def _build(file: ModelFile, settings: Settings) -> tuple[Variant, Data, str | None]:
+    if file.takes_table:
+        data = load_run_table(settings.data, settings.table, binarize=settings.binarize)
+        variant = file.build(data.tables["train"], **settings.arguments)
+        return variant, data, None
+    if settings.table:
+        raise ValueError(
+            f"{', '.join(settings.table)}: only for a model file that takes a table, such as "
+            f"models/table.py; {file.path} takes an event_shape."
+        )
     # The model needs the shape of the data, and the data may need the model's likelihood: grey data
     # are binarised only for a likelihood of {0, 1}. So "auto" may load the data a second time.
     binarize = {"auto": None, "none": None}.get(settings.binarize, settings.binarize)
-    data = load(settings.data, binarize=binarize, data_dir=settings.data_dir)
+    try:
+        data = load(settings.data, binarize=binarize, data_dir=settings.data_dir)
+    except ValueError as error:
+        if is_table_file(settings.data):
+            error.add_note(
+                "Text, dates and empty cells need a model file that takes a table: probvae train "
+                f"models/table.py --data {shlex.quote(settings.data)}."
+            )
+        raise
     variant = file.build(data.event_shape, **settings.arguments)
     needs_binary = variant.vae.likelihood.support is constraints.boolean
     if settings.binarize == "auto" and needs_binary and isinstance(data.observation, Rescale):

@@ -15,6 +15,7 @@ from probvae.data import Data
 from probvae.runs import folder as files
 from probvae.runs.context import describe_query_context
 from probvae.runs.plan import RunPlan
+from probvae.runs.run_tables import record_columns
 
 DIGEST = "sha256"
 # The entries of a record that was written before records had digests.
@@ -90,6 +91,7 @@ def _record_data(plan: RunPlan) -> dict[str, Any]:
         "sizes": {split: len(array) for split, array in data.splits.items()},
         "event_shape": list(data.event_shape),
         "range": list(data.range),
+        **({"table": settings.table, "columns": record_columns(data)} if data.tables else {}),
         **digest_data(data),
     }
 

@@ -16,6 +16,7 @@ from probvae.runs import folder as files
 from probvae.runs.context import add_label_context, add_query_context
 from probvae.runs.model_file import ModelFileError, load_model_file
 from probvae.runs.record import DATA_DIGESTS, check_digests, digest_data
+from probvae.runs.run_tables import load_run_table
 from probvae.variant import Variant
 
 MOVED = (
@@ -81,7 +82,12 @@ def open_run(
     with note_version(config):
         file = load_model_file(directory / files.MODEL)
         arguments = {k: restore_argument(v) for k, v in config["model"]["arguments"].items()}
-        variant = file.build(tuple(config["data"]["event_shape"]), **arguments)
+        if file.takes_table:  # the VAE depends on the columns of the training rows
+            loaded = _load_table(config["data"], data, fix=_explain_new_rows(directory))
+            variant = file.build(loaded.tables["train"], **arguments)
+        else:
+            loaded = None
+            variant = file.build(tuple(config["data"]["event_shape"]), **arguments)
     # Before the digests: this error names the part of the VAE that differs, theirs only the file.
     try:
         fitted = load_fitted(directory / files.FITTED, variant.vae)
@@ -94,8 +100,10 @@ def open_run(
     check_digests(directory, config, file.source)
 
     def load_data() -> Data:
-        loaded = _load_data(variant, config["data"], data, data_dir, fix=_explain_new_rows(directory))
-        return add_query_context(variant, loaded)
+        if loaded is not None:
+            return add_query_context(variant, loaded)
+        fix = _explain_new_rows(directory)
+        return add_query_context(variant, _load_data(variant, config["data"], data, data_dir, fix=fix))
 
     return Run(directory, config, fitted, load_data)
 
@@ -187,6 +195,17 @@ def _load_data(
         error.add_note(MOVED)
         raise
     data = add_label_context(variant, data)
+    check_same_data(data, record, source, fix=fix)
+    return data
+
+
+def _load_table(record: dict[str, Any], path: str | os.PathLike | None, *, fix: str) -> Data:
+    source = record["source"] if path is None else path
+    try:
+        data = load_run_table(source, record.get("table", {}), binarize=None)
+    except FileNotFoundError as error:
+        error.add_note(MOVED)
+        raise
     check_same_data(data, record, source, fix=fix)
     return data
 

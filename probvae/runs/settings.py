@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 EPOCHS, BATCH_SIZE = 100, 128  # unless the model file recommends others
 BINARIZE = ("auto", "none", "static", "dynamic")
 KEEP = ("best", "last")
+TABLE_OPTIONS = ("sep", "header", "skip_rows", "decimal", "encoding", "types")
 
 
 class Settings(NamedTuple):
@@ -16,6 +17,8 @@ class Settings(NamedTuple):
         arguments: keyword arguments of its function.
         data: name or path of the data.
         data_dir: folder of the known data sets.
+        table: how to read a file of columns, for a model file that takes a table: arguments of
+            ``data.Table`` by name, such as ``{"sep": ";", "types": {"age": "real"}}``.
         binarize: one of ``BINARIZE``. "auto" binarises grey data for a likelihood of {0, 1}.
         epochs: passes through the training data.
         batch_size: rows per step.
@@ -35,6 +38,7 @@ class Settings(NamedTuple):
     arguments: dict[str, Any] = {}
     data: str = "digits"
     data_dir: str | None = None
+    table: dict[str, Any] = {}
     binarize: str = "auto"
     epochs: int | None = None
     batch_size: int | None = None
