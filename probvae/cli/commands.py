@@ -20,6 +20,7 @@ from probvae.data.table_data import is_table_file
 from probvae.runs import Run, Settings, comparing, diagnosing, figures
 from probvae.runs import folder as files
 from probvae.runs.evaluation import derive_keys, describe_metrics, select_batch
+from probvae.runs.run_tables import frame_to_csv
 from probvae.runs.settings_checks import check_seed
 from probvae.training import DataParallel
 
@@ -108,7 +109,8 @@ def sample(arguments: Namespace) -> None:
         draws = jax.tree.map(lambda array: array[0], draws)
     codes = draws.z if isinstance(draws.z, dict) else {"z": draws.z}
     arrays = {"x": draws.x, "mean": draws.mean, **codes}
-    _write(run, "samples", arrays, lambda: figures.draw_samples(run, arguments.num, key))
+    frame = run.fitted.to_frame(draws.x) if run.data.tables else None
+    _write(run, "samples", arrays, lambda: figures.draw_samples(run, arguments.num, key), frame)
 
 
 def reconstruct(arguments: Namespace) -> None:
@@ -121,7 +123,8 @@ def reconstruct(arguments: Namespace) -> None:
     mean = run.fitted.reconstruct(x, context=context, rng_key=code_key)
     num = min(arguments.num, MAX_RECONSTRUCTIONS)
     picture = lambda: figures.draw_reconstructions(run, num, key)  # noqa: E731
-    _write(run, "reconstructions", {"x": x, "mean": mean}, picture)
+    frame = mean if run.data.tables else None
+    _write(run, "reconstructions", {"x": x, "mean": mean}, picture, frame)
 
 
 def interpolate(arguments: Namespace) -> None:
@@ -129,11 +132,13 @@ def interpolate(arguments: Namespace) -> None:
     run, _ = _open_run(arguments)
     check_positive_integer("num", arguments.num)
     start, end = _endpoints(run, arguments)
+    figures.check_complete(run.data, start, end)
     mean = run.fitted.interpolate(run.data.test[start], run.data.test[end], num_points=arguments.num)
     arrays = {"mean": mean, "rows": np.array([start, end])}
     num = min(arguments.num, MAX_POINTS)
     picture = lambda: figures.draw_interpolation(run, start, end, num_points=num)  # noqa: E731
-    _write(run, "interpolation", arrays, picture)
+    frame = run.fitted.to_frame(mean) if run.data.tables else None
+    _write(run, "interpolation", arrays, picture, frame)
 
 
 def _endpoints(run: Run, arguments: Namespace) -> tuple[int, int]:
@@ -259,11 +264,16 @@ def _open_run(arguments: Namespace) -> tuple[Run, int]:
     return run, seed
 
 
-def _write(run: Run, stem: str, arrays: Mapping[str, Any], draw: Callable[[], Any]) -> None:
-    """Write arrays (.npz) and, with matplotlib, a picture (.png), and print their paths."""
-    path = files.free_stem(run.folder, stem, suffixes=(".npz", ".png"))
-    numpy_arrays: dict[str, Any] = {name: np.asarray(array) for name, array in arrays.items()}
-    _say(files.write(Path(f"{path}.npz"), lambda partial: np.savez(partial, **numpy_arrays)))
+def _write(
+    run: Run, stem: str, arrays: Mapping[str, Any], draw: Callable[[], Any], frame: Any = None
+) -> None:
+    """Write arrays (.npz), or for a table its rows (.csv), and a picture (.png). Print their paths."""
+    path = files.free_stem(run.folder, stem, suffixes=(".csv" if run.data.tables else ".npz", ".png"))
+    if frame is not None:
+        _say(files.write_text(Path(f"{path}.csv"), frame_to_csv(frame)))
+    else:
+        numpy_arrays: dict[str, Any] = {name: np.asarray(array) for name, array in arrays.items()}
+        _say(files.write(Path(f"{path}.npz"), lambda partial: np.savez(partial, **numpy_arrays)))
     if figures.can_draw():
         _say(figures.save_figure(draw(), Path(f"{path}.png")))
     else:

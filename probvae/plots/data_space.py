@@ -12,9 +12,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from probvae.fitted import Fitted, latent_paths
+from probvae.fitted.table_results import is_table
 from probvae.plots import columns, series
 from probvae.plots.canvas import Figure, Limits, is_image, side_by_side
-from probvae.typing import ArrayLike, RngKey
+from probvae.typing import ArrayLike, DataLike, RngKey
 
 PSEUDO_INPUTS = "prior$pseudo_inputs"
 NUM_TILES, NUM_ROWS = 40, 500  # samples in a figure of images, and in another one
@@ -23,7 +24,7 @@ Names = Sequence[str] | None
 
 def reconstructions(
     fitted: Fitted,
-    x: ArrayLike,
+    x: DataLike,
     *,
     context: ArrayLike | None = None,
     rng_key: RngKey | None = None,
@@ -45,6 +46,7 @@ def reconstructions(
         column_names: a name for each entry of a datum, or for each variable of a time series. By
             default those of the blocks of a ``Joint``, or their numbers.
     """
+    x = read_numbers(fitted, x)
     means = fitted.reconstruct(x, rng_key=rng_key, context=context)
     code = "the mean of q(z|x)" if rng_key is None else "a draw of q(z|x)"
     groups, title = {"x": x, "E[x|z]": means}, f"Data x, and the mean of p(x|z) at {code}"
@@ -66,7 +68,7 @@ def samples(
     num_samples: int | None = None,
     *,
     rng_key: RngKey,
-    x: ArrayLike | None = None,
+    x: DataLike | None = None,
     context: ArrayLike | None = None,
     max_items: int = NUM_TILES,
     limits: Limits | None = None,
@@ -89,6 +91,7 @@ def samples(
         limits: the lowest and highest value of the color scale of images.
         column_names: as in ``reconstructions``.
     """
+    x = None if x is None else read_numbers(fitted, x)
     shows_images = is_image(fitted.vae.event_shape) and not _is_series(fitted)
     if num_samples is None:
         num_samples = NUM_TILES if shows_images else NUM_ROWS
@@ -190,6 +193,14 @@ def pseudo_inputs(
     )
 
 
+def read_numbers(fitted: Fitted, x: DataLike) -> ArrayLike:
+    """Return a table as an array of numbers, masked where a cell is missing. Other data stay."""
+    if not is_table(x, fitted.data):
+        return x
+    data = fitted.check_data(x)
+    return data.x if data.mask is None else np.ma.array(data.x, mask=~np.asarray(data.mask))
+
+
 def _is_series(fitted: Fitted) -> bool:
     return series.is_series(fitted.vae.event_shape)
 
@@ -205,8 +216,11 @@ def _as_rows(x: ArrayLike) -> np.ndarray:
 
 
 def _names(fitted: Fitted, names: Names) -> list[str]:
-    """Return the names of all entries: the given ones, those of a ``Joint``'s blocks, or numbers."""
+    """Return the names of all entries: the given ones, those of a table or of a ``Joint``'s blocks."""
     event_shape = fitted.vae.event_shape
+    schema = None if fitted.data is None else fitted.data.schema
+    if names is None and schema is not None:
+        names = schema.names
     blocks = fitted.vae.likelihood.named_blocks
     if names is None and blocks and len(event_shape) == 1:
         of_entry = np.array(columns.name_columns(event_shape), object)

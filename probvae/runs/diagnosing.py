@@ -14,7 +14,7 @@ from probvae.criticism.diagnosis.budgets import QUICK, THOROUGH, USUAL
 from probvae.criticism.diagnosis.diagnose import MIN_DATA, spread_rows
 from probvae.criticism.diagnosis.diagnosis_tree import check_arviz
 from probvae.criticism.latents.active_units import ACTIVE
-from probvae.data import Data
+from probvae.data import Data, Table
 from probvae.evidence import Batch
 from probvae.faq import cite
 from probvae.runs import figures, report
@@ -90,7 +90,8 @@ def diagnose_run(run: Run, *, rng_key: RngKey, budget: Budget, say: Callable[[An
     vae, data = run.fitted.vae, run.data
     test = select_held_out(vae, data, say)
     train = select_batch(vae, data, "train", spread_rows(len(data.train), budget.num_local))
-    train = train._replace(x=np.asarray(data.observation(jax.random.fold_in(rng_key, 0), train.x)))
+    if not data.tables:  # a table has no observation
+        train = train._replace(x=np.asarray(data.observation(jax.random.fold_in(rng_key, 0), train.x)))
     diagnosis = diagnose(run.fitted, test, train=train, rng_key=rng_key, budget=budget, say=say)
     stem = files.free_stem(run.folder, "diagnosis", suffixes=("", *SUFFIXES))
     say(files.write_text(Path(f"{stem}.txt"), f"{diagnosis}\n"))
@@ -117,7 +118,16 @@ def select_held_out(vae: VAE, data: Data, say: Callable[[Any], None]) -> Batch:
         return test
     valid = select_batch(vae, data, "valid")
     say(f"held out: {len(test.x)} test data (fewer than {MIN_DATA}) and {len(valid.x)} validation data")
-    return jax.tree.map(lambda *parts: np.concatenate(parts), test, valid)
+    if data.tables:
+        test, valid = (batch._replace(x=_mask_missing(batch.x)) for batch in (test, valid))
+        join = np.ma.concatenate
+    else:
+        join = np.concatenate
+    return jax.tree.map(lambda *parts: join(parts), test, valid)
+
+
+def _mask_missing(table: Table) -> np.ma.MaskedArray:
+    return np.ma.array(np.where(table.mask, table.x, 0.0), mask=~table.mask)
 
 
 def draw_diagnosis_figures(diagnosis: Diagnosis) -> Iterator[figures.RunFigure]:

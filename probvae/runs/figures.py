@@ -9,7 +9,7 @@ import jax
 import numpy as np
 
 from probvae import plots
-from probvae.data import Data
+from probvae.data import Data, DataError
 from probvae.interfaces import AbstractDistributionGuide
 from probvae.plots import series
 from probvae.plots.canvas import is_image
@@ -90,7 +90,7 @@ def draw_run_figures(run: Run, rng_key: RngKey) -> Iterator[RunFigure]:
     num = 2 * NUM_IMAGES if _shows_images(run) else NUM_ROWS
     yield RunFigure("samples", caption, draw_samples(run, num, sample_key))
     if has_mean_code(run):
-        if not run.fitted.vae.context_shape:
+        if not run.fitted.vae.context_shape and has_endpoints(run.data):
             figure = draw_interpolation(run, *choose_endpoints(run.data))
             yield RunFigure("interpolation", INTERPOLATION, figure)
         yield RunFigure("latent_map", LATENT_MAP, _draw_latent_map(run))
@@ -141,7 +141,7 @@ def draw_reconstructions(run: Run, num: int, rng_key: RngKey) -> Any:
 def draw_samples(run: Run, num: int, rng_key: RngKey) -> Any:
     """Draw samples of the model. With a context, there is one for each of the first test data."""
     context = select_context(run, num)
-    x = None if _shows_images(run) else run.data.test
+    x = None if _shows_images(run) else run.data.tables.get("test", run.data.test)
     return plots.samples(run.fitted, num, rng_key=rng_key, x=x, context=context, limits=run.limits)
 
 
@@ -151,10 +151,43 @@ def select_context(run: Run, num: int) -> np.ndarray | None:
 
 
 def choose_endpoints(data: Data) -> tuple[int, int]:
-    """Return the first test row, and the next one with another label. Without labels, the last one."""
+    """Return the first test row, and the next one with another label. Without labels, the last one.
+
+    Rows of a table are those without missing cells.
+
+    Raises:
+        DataError: fewer than two rows of a table are complete.
+    """
+    if data.tables:
+        complete = np.flatnonzero(data.tables["test"].mask.all(axis=1))
+        if len(complete) < 2:
+            raise DataError(
+                "an interpolation expects two test rows without missing cells; "
+                f"{data.name} has {len(complete)}."
+            )
+        return int(complete[0]), int(complete[-1])
     labels = data.labels.get("test", np.arange(len(data.test)))
     others = np.flatnonzero(labels != labels[0])
     return 0, int(others[0]) if len(others) else len(data.test) - 1
+
+
+def check_complete(data: Data, *rows: int) -> None:
+    """Raise ``DataError`` if test rows of a table have missing cells."""
+    if data.schema is None:
+        return
+    for row in rows:
+        mask = data.tables["test"].mask[row]
+        if not mask.all():
+            missing = [name for name, seen in zip(data.schema.names, mask, strict=True) if not seen]
+            raise DataError(
+                f"an interpolation expects test rows without missing cells; row {row} has no value in "
+                f"{', '.join(missing)}. Choose others with --start and --end."
+            )
+
+
+def has_endpoints(data: Data) -> bool:
+    """Return whether there are two test rows to interpolate between."""
+    return not data.tables or int(data.tables["test"].mask.all(axis=1).sum()) >= 2
 
 
 def draw_interpolation(run: Run, start: int, end: int, *, num_points: int = 10) -> Any:

@@ -1,14 +1,20 @@
 """The table of a run: its file, its options and its columns."""
 
+import csv
+import io
+import os
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from probvae.data import Data
 from probvae.data.table_data import load_table
 
 
-def load_run_table(source: str | Path, options: Mapping[str, Any], *, binarize: str | None) -> Data:
+def load_run_table(
+    source: str | os.PathLike, options: Mapping[str, Any], *, binarize: str | None
+) -> Data:
     """Load the file of a run as tables.
 
     Args:
@@ -49,3 +55,18 @@ def record_columns(data: Data) -> list[dict[str, Any]]:
         }
         for column in table.schema.columns
     ]
+
+
+def frame_to_csv(frame: Any) -> str:
+    """Return a frame of pandas, or a dict of arrays, as CSV. Missing cells are empty.
+
+    Numbers have seven digits, as those of JAX have.
+    """
+    if hasattr(frame, "to_csv"):
+        return str(frame.to_csv(index=False, lineterminator="\n", float_format="%.7g"))
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(frame)
+    for cells in zip(*(np.asarray(column).tolist() for column in frame.values()), strict=True):
+        writer.writerow("" if cell is None or cell != cell else cell for cell in cells)
+    return text.getvalue()
