@@ -49,8 +49,8 @@ def load_table(
     file = Path(path)
     if not file.exists():
         raise FileNotFoundError(
-            f"expected a table at {file.absolute()}; got nothing. Give the path of a CSV, TSV or parquet "
-            "file."
+            f"expected a table at {file.absolute()}; got nothing. Give the path of a CSV, TSV or "
+            "parquet file."
         )
     if file.is_dir() or file.name.lower().endswith(ARRAYS):
         got = "a folder" if file.is_dir() else "a file of arrays"
