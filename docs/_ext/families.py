@@ -34,7 +34,10 @@ TYPES = {
     "Recipe": "Any function ``(in_shape, out_shape, *, rngs) -> nnx.Module``, such as every net here."
 }
 DIRECT: set[int] = set()  # objects with an entry of their own, for modules that are public names, too
-EXTRA = {"probvae.runs": ("probvae.cli.main",)}  # public, without a family of their own
+EXTRA = {  # public, without a family of their own
+    "probvae": ("probvae.fitted.Interval",),
+    "probvae.runs": ("probvae.cli.main",),
+}
 
 
 class Name(NamedTuple):

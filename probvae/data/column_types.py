@@ -130,12 +130,36 @@ class AbstractNumber(AbstractColumn):
 
 @dataclass(frozen=True)
 class Real(AbstractNumber):
-    """Real numbers. Whole ones are rounded again by ``decode``."""
+    """Real numbers, such as temperatures. If all are whole, ``decode`` rounds to whole numbers.
+
+    Args:
+        whole: True if all numbers are whole. ``decode`` then rounds to whole numbers.
+        low: the lowest number of the training rows, in the file's units, as are the next three.
+        high: their highest number.
+        mean: their mean.
+        sd: their standard deviation.
+        name: the name of the column. ``Table`` fills it in.
+        dtype: the data type of the cells in the frame, such as ``"int64"``. ``Table`` fills it in.
+
+    ``Table`` infers them all. You give at most the class, as in ``types={"age": data.Real}``.
+    """
 
 
 @dataclass(frozen=True)
 class Positive(AbstractNumber):
-    """Numbers above 0."""
+    """Numbers above 0, such as amounts. If all are whole, ``decode`` rounds to 1, 2 and so on.
+
+    Args:
+        whole: True if all numbers are whole. ``decode`` then rounds to whole numbers.
+        low: the lowest number of the training rows, in the file's units, as are the next three.
+        high: their highest number.
+        mean: their mean.
+        sd: their standard deviation.
+        name: the name of the column. ``Table`` fills it in.
+        dtype: the data type of the cells in the frame, such as ``"int64"``. ``Table`` fills it in.
+
+    ``Table`` infers them all. You give at most the class, as in ``types={"age": data.Positive}``.
+    """
 
     support: ClassVar[str] = "a number above 0"
 
@@ -148,7 +172,19 @@ class Positive(AbstractNumber):
 
 @dataclass(frozen=True)
 class Count(AbstractNumber):
-    """Counts: 0, 1, 2 and so on."""
+    """Counts: 0, 1, 2 and so on.
+
+    Args:
+        whole: always True.
+        low: the lowest number of the training rows, in the file's units, as are the next three.
+        high: their highest number.
+        mean: their mean.
+        sd: their standard deviation.
+        name: the name of the column. ``Table`` fills it in.
+        dtype: the data type of the cells in the frame, such as ``"int64"``. ``Table`` fills it in.
+
+    ``Table`` infers them all. You give at most the class, as in ``types={"visits": data.Count}``.
+    """
 
     support: ClassVar[str] = "a whole number >= 0"
 
@@ -212,17 +248,37 @@ class AbstractLevels(AbstractColumn):
 
 @dataclass(frozen=True)
 class YesNo(AbstractLevels):
-    """Two levels: 0 is the first and 1 the second, such as ``("no", "yes")``."""
+    """Two levels. In x, 0 is the first and 1 the second.
+
+    Args:
+        levels: the two levels, such as ``("no", "yes")``. Without them, ``Table`` reads them off the
+            training rows.
+        name: the name of the column. ``Table`` fills it in.
+        dtype: the data type of the cells in the frame, such as ``"int64"``. ``Table`` fills it in.
+    """
 
 
 @dataclass(frozen=True)
 class Categorical(AbstractLevels):
-    """Levels without an order."""
+    """Levels without an order, such as colours. In x, a cell is the index of its level.
+
+    Args:
+        levels: the levels, such as ``("red", "green", "blue")``. Without them, ``Table`` reads them off
+            the training rows.
+        name: the name of the column. ``Table`` fills it in.
+        dtype: the data type of the cells in the frame, such as ``"int64"``. ``Table`` fills it in.
+    """
 
 
 @dataclass(frozen=True)
 class Ordinal(AbstractLevels):
-    """Levels with an order, the lowest first, such as ``Ordinal(("low", "mid", "high"))``."""
+    """Levels with an order. In x, a cell is the index of its level.
+
+    Args:
+        levels: the levels from the lowest to the highest, such as ``("low", "mid", "high")``.
+        name: the name of the column. ``Table`` fills it in.
+        dtype: the data type of the cells in the frame, such as ``"int64"``. ``Table`` fills it in.
+    """
 
 
 @dataclass(frozen=True)
@@ -234,7 +290,11 @@ class Date(AbstractColumn):
         unit: the coarsest unit that holds all dates: "D", "h", "m", "s", "ms" or "us".
             ``decode`` rounds to it, so that whole days stay whole days.
         form: how the file writes a date: "" for a data type of dates, or the text of one date.
-        high: the last date, in days since the origin.
+        high: the last date of the training rows, in days since the origin.
+        mean: their mean, in days since the origin.
+        sd: their standard deviation, in days.
+        name: the name of the column. ``Table`` fills it in.
+        dtype: the data type of the cells in the frame, such as ``"int64"``. ``Table`` fills it in.
     """
 
     origin: str = field(default="1970-01-01", kw_only=True)
@@ -282,6 +342,9 @@ class Constant(AbstractColumn):
 
     Args:
         value: the value. A date is in ISO format.
+        is_date: True if the value is a date.
+        name: the name of the column. ``Table`` fills it in.
+        dtype: the data type of the cells in the frame, such as ``"int64"``. ``Table`` fills it in.
     """
 
     modelled: ClassVar[bool] = False
@@ -308,6 +371,8 @@ class Identifier(AbstractColumn):
 
     Args:
         levels: the number of distinct values in the training rows.
+        name: the name of the column. ``Table`` fills it in.
+        dtype: the data type of the cells in the frame, such as ``"int64"``. ``Table`` fills it in.
     """
 
     modelled: ClassVar[bool] = False

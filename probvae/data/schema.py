@@ -41,6 +41,10 @@ class Schema(Checked):
         columns: one type per column.
         library: what ``decode`` returns: ``"pandas"``, ``"polars"`` or ``"none"`` (a dict of arrays).
         numbered: True if the file's names are integers.
+
+    Raises:
+        TypeError: ``columns`` has other objects than column types.
+        ValueError: ``library`` is another word.
     """
 
     columns: tuple[AbstractColumn, ...]

@@ -20,7 +20,13 @@ WIDTH = 44  # of the levels in print(table)
 
 @short_repr
 class TableSplit(NamedTuple):
-    """Rows for training, validation and testing. The schema comes from the training rows only."""
+    """Rows for training, validation and testing. The schema comes from the training rows only.
+
+    Attributes:
+        train: the `Table` of the rows for training.
+        valid: the rows for validation, such as for early stopping.
+        test: the rows that the final score is measured on.
+    """
 
     train: "Table"
     valid: "Table"

@@ -73,7 +73,12 @@ class MissingEntries(dist.Distribution):
 
 
 def is_reparametrised(p: dist.Distribution) -> bool:
-    """Tell whether draws of a distribution, or of all its blocks of columns, have gradients."""
+    """Tell whether draws of a distribution, or of all its blocks of columns, have gradients.
+
+    Args:
+        p: a NumPyro distribution. One with ``parts``, such as that of ``Joint``, needs gradients in
+            each of them.
+    """
     if isinstance(p, dist.Independent | dist.ExpandedDistribution | dist.MaskedDistribution):
         return is_reparametrised(p.base_dist)
     if hasattr(p, "parts"):

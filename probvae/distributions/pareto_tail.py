@@ -25,6 +25,9 @@ def pareto_tail_shape(log_weights: jax.Array) -> jax.Array:
     The weights may be in single precision. ``criticism.pareto_shape`` makes the same fit in double
     precision, by ArviZ.
 
+    Args:
+        log_weights: unnormalised log weights ``(S,)``, in nats.
+
     Reference: Vehtari et al. 2024, arXiv:1507.02646, section 3; Zhang and Stephens 2009, Technometrics.
     """
     size = log_weights.shape[0]

@@ -70,6 +70,12 @@ def find_averages(p: dist.Distribution) -> tuple[jax.Array, ...]:
 
 
 def merge_averages(averages: tuple[jax.Array, ...], ndim: int) -> jax.Array:
-    """Return the point estimate of entries with ``ndim`` axes: means, or the likeliest levels."""
+    """Return the point estimate of entries: means, or the likeliest levels.
+
+    Args:
+        averages: one array per block of columns. Means are ``(..., columns)``. Probabilities of levels
+            have one more axis at the end, for the levels.
+        ndim: the number of axes of the result. An array with more has probabilities of levels.
+    """
     values = [a.argmax(-1) if a.ndim > ndim else a for a in averages]
     return values[0] if len(values) == 1 else jnp.concatenate([v.astype(float) for v in values], -1)

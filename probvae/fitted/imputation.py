@@ -30,7 +30,12 @@ FEW_PARTICLES = 10  # effective ones
 
 @short_repr
 class Interval(NamedTuple):
-    """The ends of an interval for each entry, each ``(n, *event_shape)``."""
+    """The ends of an interval for each entry, in the units of x.
+
+    Attributes:
+        low: the lower ends ``(n, *event_shape)``. An observed entry has its own value at both ends.
+        high: the upper ends ``(n, *event_shape)``.
+    """
 
     low: jax.Array
     high: jax.Array

@@ -52,6 +52,11 @@ class Standardized(AbstractLikelihood):
     Args:
         base: a likelihood of numbers or counts that factorises, such as ``Gaussian(ColumnScale())``.
 
+    Raises:
+        ValueError: for a base that has a model of the mask. Standardize inside ``NotAtRandom``.
+
+    Reference: Nazabal et al. 2020, arXiv:1807.03653 (HI-VAE), on data of several ranges.
+
     Examples:
         >>> from probvae import likelihoods
         >>> print(likelihoods.Standardized(likelihoods.Gaussian()))

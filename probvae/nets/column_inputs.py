@@ -2,12 +2,13 @@
 
 import math
 from dataclasses import dataclass
+from typing import Annotated
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from probvae.checks import Checked, PositiveInt
+from probvae.checks import Checked, PositiveInt, Requirement
 from probvae.typing import Recipe, Shape
 
 
@@ -35,13 +36,16 @@ class ColumnInputs(Checked):
     """
 
     net: Recipe
-    levels: tuple[int, ...]
-    gaps: tuple[bool, ...] = ()
+    levels: Annotated[
+        tuple[int, ...], Requirement("a tuple with the number of levels per column, such as (0, 3)")
+    ]
+    gaps: Annotated[
+        tuple[bool, ...], Requirement("a tuple with True or False per column, such as (True, False)")
+    ] = ()
     largest_one_hot: PositiveInt = 32
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "levels", tuple(self.levels))
-        object.__setattr__(self, "gaps", tuple(self.gaps) or (False,) * len(self.levels))
+        object.__setattr__(self, "gaps", self.gaps or (False,) * len(self.levels))
         if len(self.gaps) != len(self.levels) or any(k < 0 or k == 1 for k in self.levels):
             raise ValueError(
                 "ColumnInputs expects levels with 0 or at least 2 for each column, and as many gaps; "
