@@ -38,8 +38,8 @@ class Rounded(AbstractLikelihood):
         base: ``Gaussian(...)`` for whole numbers or ``LogNormal(...)`` for those from 1 on, or
             ``Standardized`` of one of them.
 
-    Reference: Heitjan 1989, Inference from grouped continuous data, Statistical Science 4. Theis, van den
-    Oord and Bethge 2016, arXiv:1511.01844, section 3.1, for densities of discrete data.
+    Reference: Heitjan 1989, Inference from grouped continuous data, Statistical Science 4. Theis, van
+    den Oord and Bethge 2016, arXiv:1511.01844, section 3.1, for densities of discrete data.
 
     Examples:
         >>> from probvae import likelihoods
