@@ -39,38 +39,16 @@ FEW_LEVELS = 10  # integers with at most so many distinct values can be ordinal
 ROWS_PER_LEVEL = 5  # on average, so that each level of an ordinal column can be learned
 MANY_ROWS = 50  # fewer rows cannot tell an identifier from a category
 RARE = 1e-3  # of a Poisson sample with so small a variance
-# In float32, a count's log mass has a rounding error of about eps * x log x nats: 0.07 for 100,000.
-LARGEST_COUNT = 100_000
+# float32, in which nets compute, has all integers up to here. The count likelihoods are exact to 1e-4
+# nats until then: `NegativeBinomialLogMean` against SciPy, means 1e3 to 1e7.
+LARGEST_COUNT = 2**24
 EXACT = 2**53  # the largest integer up to which float64 has all of them
 
 
 def infer_column(name: str, cells: Cells, choice: TypeChoice | None = None) -> AbstractColumn:
     """Return the type of a column.
 
-    The rules, in this order:
-
-    1. A column with one distinct value is `Constant`.
-    2. A categorical data type is `Ordinal` if it is ordered, else `Categorical`, with its own levels.
-       With two levels and no order it is `YesNo`.
-    3. Booleans are `YesNo`.
-    4. Dates are `Date`: a data type of dates, or text of which each cell is an ISO date such as
-       2023-02-28, 2023-02-28 14:30 or 2023-02-28T14:30:00.
-    5. Text with two levels is `YesNo`. Text is an `Identifier` if there are more than 50 rows and more
-       than half of the cells are distinct. Other text is `Categorical`, with sorted levels.
-    6. Whole numbers (floats, too, because pandas turns integers with gaps into floats):
-       - 0 and 1 are `YesNo`;
-       - an `Identifier` if more than 50 cells are all distinct and fill half of their range, as row
-         numbers do;
-       - `Count` if all are >= 0 and at most 100,000, their variance is not clearly below their mean
-         (a Poisson sample has so small a variance once in 1,000 times), and their mean is below 3
-         standard deviations;
-       - else `Ordinal` if there are at most 10 levels with 5 rows each on average (`YesNo` if two);
-       - else `Positive` if all are above 0 and one is above 100,000;
-       - else `Real`. ``decode`` rounds.
-    7. Other numbers are `Positive` if all are above 0, else `Real`.
-
-    A negative binomial cannot have a variance below its mean, and ``x`` given the code varies less than
-    ``x``. So rule 6 asks for room. Far from 0, a count is close to normal, and little is lost.
+    The docstring of `Table` has the rules.
 
     Args:
         name: the name of the column.

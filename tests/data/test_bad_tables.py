@@ -280,6 +280,10 @@ class TestQueries:
         integers = data.Table({"a": [5, 7, 5, 7] * 5}).schema
         assert integers["a"].levels == (5, 7)
         assert integers.encode({"a": np.array([7.0, 5.0])}).x[:, 0].tolist() == [1, 0]
+        with pytest.warns(
+            UserWarning, match=r'"6" \(1 cell, first in row 0\), "9" \(1 cell, first in row 1\)'
+        ):
+            assert integers.encode({"a": [6, 9, 7]}).mask[:, 0].tolist() == [False, False, True]
 
     def test_bad_arrays_are_not_decoded(self):
         with pytest.raises(

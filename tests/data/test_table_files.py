@@ -160,6 +160,13 @@ def test_cells_are_stripped_and_empty_ones_are_missing(tmp_path):
     assert 'Cells with "?" count as missing: "c" (1).' in table.messages
 
 
+def test_blanks_around_cells_are_no_cells(tmp_path):
+    path = write(tmp_path, 'a, b\n1, "x, y"\n2.5,z\n')
+    assert data.Table(path).schema["b"].levels == ("x, y", "z")
+    path = write(tmp_path, "a   b\n 1.5  2 \n10  -3.5\n")
+    assert data.Table(path, sep=" ").x.tolist() == [[1.5, 2], [10, -3.5]]
+
+
 def test_truth_is_bool_with_and_without_gaps(tmp_path):
     path = write(tmp_path, "a,b\nTrue,true\nFalse,\nTrue,false\n")
     table = data.Table(path)
@@ -243,7 +250,7 @@ def test_adult_loads_in_seconds():
     assert len(table) == 32_561
     kinds = {column.name: type(column) for column in table.schema.columns}
     assert kinds["age"] is data.Count
-    assert kinds["fnlwgt"] is data.Positive
+    assert kinds["fnlwgt"] is data.Count
     assert kinds["sex"] is kinds["income"] is data.YesNo
     assert "<=50K" in table.schema["income"].levels
     assert (~table.mask).sum(axis=0)[table.schema.names.index("occupation")] == 1843

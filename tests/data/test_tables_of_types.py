@@ -29,7 +29,7 @@ def draw(seed=0):
         "Int64": pd.array(rng.poisson(3, size=N), dtype="Int64"),
         "Float64": pd.array(rng.normal(size=N), dtype="Float64"),
         "negative": rng.integers(-50, 50, N),
-        "large": rng.integers(1, 10_000_000, N),
+        "large": rng.integers(1, 100_000_000, N),
         "year": rng.choice([2007, 2008, 2009], N),
         "zero or one": rng.integers(0, 2, N),
         "bool": rng.random(N) > 0.5,
@@ -101,6 +101,14 @@ def test_a_schema_is_the_same_after_json():
     assert data.Schema.from_json(schema.to_json()) == schema
 
 
+ROWS = np.arange(N)
+WHOLE = {
+    "far from 0": np.random.default_rng(0).poisson(200, N),  # not too even, but far
+    "too even": np.where(ROWS < 6, 0, np.where(ROWS < 54, 1, 2)),  # mean 1, variance 0.2
+    "too even, many levels": 14 + ROWS % 11,
+    "fifty": np.random.default_rng(0).geometric(0.02, N),
+    "one or two": 1 + ROWS % 2,
+}
 KINDS = {
     "float64": data.Real,
     "positive": data.Positive,
@@ -108,6 +116,11 @@ KINDS = {
     "negative": data.Real,
     "large": data.Positive,
     "year": data.Ordinal,
+    "far from 0": data.Real,
+    "too even": data.Ordinal,
+    "too even, many levels": data.Real,
+    "fifty": data.Count,
+    "one or two": data.YesNo,
     "zero or one": data.YesNo,
     "bool": data.YesNo,
     "two words": data.YesNo,
@@ -124,7 +137,8 @@ KINDS = {
 
 @pytest.mark.parametrize(("column", "kind"), KINDS.items())
 def test_types_are_inferred(column, kind):
-    assert isinstance(data.Table(FRAME).schema[column], kind)
+    frame = FRAME.assign(**WHOLE)
+    assert isinstance(data.Table(frame).schema[column], kind)
 
 
 def test_x_has_the_units_of_the_file():
@@ -153,6 +167,12 @@ def test_a_column_with_gaps_comes_back(column):
     assert_frame_equal(back[~gaps], frame[~gaps])
 
 
+def test_whole_floats_are_rounded():
+    frame = pd.DataFrame({"a": [1.0, 5.0, 0.0, np.nan], "b": [1.5, 2, -3, 0]})
+    schema = data.Table(frame).schema
+    assert schema.decode([[2.4, 2.4], [-1, -1]]).to_dict("list") == {"a": [2.0, 0.0], "b": [2.4, -1]}
+
+
 def test_numbered_columns_keep_their_numbers():
     frame = pd.DataFrame(np.random.default_rng(0).normal(size=(5, 3)))
     table = data.Table(frame)
@@ -167,7 +187,7 @@ def test_draws_stay_in_the_support():
     assert (frame["int64"] >= 0).all()
     assert frame["int64"].dtype == np.int64
     assert (frame["large"] > 0).all()
-    assert frame["uint8"].between(0, 255).all()
+    assert frame["uint8"].max() == 255  # the largest that the data type holds
     for name in ("two words", "string", "category", "year"):
         assert set(frame[name]) <= set(table.schema[name].levels)
     again = table.schema.encode(frame[frame.columns[::-1]].assign(positive=1.0))
