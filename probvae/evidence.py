@@ -137,6 +137,15 @@ def check_one_decoder(vae: AbstractVAE, purpose: str) -> None:
         )
 
 
+def check_exact_density(vae: AbstractVAE, purpose: str) -> None:
+    """Raise if a program only estimates p(x|z), by a draw of missing entries (``NotAtRandom``)."""
+    if vae.likelihood.models_mask:
+        raise ValueError(
+            f"{purpose} needs log p(x|z) itself, and {type(vae.likelihood).__name__} draws missing "
+            "entries to estimate p(x|z). Use fitted.log_prob, whose bound averages over these draws."
+        )
+
+
 def log_prob(
     vae: AbstractVAE,
     params: Params,

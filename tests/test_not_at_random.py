@@ -10,7 +10,18 @@ from numpyro import handlers
 from numpyro.infer import Predictive
 from scipy import stats
 
-from probvae import VAE, Batch, data, fit, likelihoods, load, nets, objectives, transfer_params
+from probvae import (
+    VAE,
+    Batch,
+    criticism,
+    data,
+    fit,
+    likelihoods,
+    load,
+    nets,
+    objectives,
+    transfer_params,
+)
 from probvae.fitted import Fitted, History
 
 KEY = jax.random.key(0)
@@ -246,6 +257,13 @@ def test_each_particle_draws_its_own_missing_entries():
         for seed in (0, 1)
     ]
     assert (np.asarray(draws[0]) != np.asarray(draws[1])).all()
+
+
+def test_measures_that_need_the_density_itself_are_refused():
+    fitted = exact([2.0, -1.0])
+    for measure in (criticism.reference_chains, criticism.annealed_log_prob):
+        with pytest.raises(ValueError, match="NotAtRandom draws missing entries.*fitted.log_prob"):
+            measure(fitted, X, rng_key=KEY)
 
 
 def _joint_of(base):

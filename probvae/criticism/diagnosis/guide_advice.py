@@ -10,7 +10,7 @@ import jax
 from probvae import guides
 from probvae.criticism.posterior.annealing import anneal_from_prior
 from probvae.criticism.posterior.unconstrained import check_sites
-from probvae.evidence import Batch, check_one_decoder
+from probvae.evidence import Batch, check_exact_density, check_one_decoder
 from probvae.fitted import Fitted
 from probvae.interfaces import AbstractGuide
 from probvae.objectives import IWAE
@@ -97,6 +97,7 @@ def _is_possible(check: Callable[[], object]) -> bool:
 
 def _check_gradients(fitted: Fitted, datum: Batch) -> None:
     check_one_decoder(fitted.vae, "annealing")
+    check_exact_density(fitted.vae, "annealing")
     check_sites(fitted.vae.eval(), fitted.values, anneal_from_prior, datum)
 
 

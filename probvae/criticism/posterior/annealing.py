@@ -12,7 +12,7 @@ from probvae.criticism.observed import observe
 from probvae.criticism.posterior.annealer import AnnealedBound, Annealer, Options
 from probvae.criticism.posterior.simulation import simulate
 from probvae.criticism.posterior.unconstrained import Start, check_sites, to_unconstrained
-from probvae.evidence import check_density, check_one_decoder
+from probvae.evidence import check_density, check_exact_density, check_one_decoder
 from probvae.fitted import Fitted
 from probvae.fitted.fitted import check_fitted
 from probvae.short_repr import short_repr
@@ -183,3 +183,4 @@ def _check(fitted: Fitted, rng_key: RngKey, options: Options) -> None:
     check_density(fitted.vae)
     check_function("start", options.start, fitted.vae, such_as="annealing.anneal_from_guide")
     check_one_decoder(fitted.vae, "annealing")
+    check_exact_density(fitted.vae, "annealing")

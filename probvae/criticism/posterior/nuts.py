@@ -14,7 +14,7 @@ from probvae.criticism.datatree_variables import import_xarray, unit_names
 from probvae.criticism.observed import observe
 from probvae.criticism.posterior.pareto import import_array_stats
 from probvae.criticism.posterior.unconstrained import draw_posterior_codes, join_sites
-from probvae.evidence import Batch, check_density, check_one_decoder
+from probvae.evidence import Batch, check_density, check_exact_density, check_one_decoder
 from probvae.fitted import Fitted
 from probvae.fitted.fitted import check_fitted
 from probvae.fitted.queries import posterior_programs
@@ -142,6 +142,7 @@ def reference_chains(
         raise ValueError(f"num_samples expects at least 4, for R-hat; got {num_samples}.")
     check_density(fitted.vae)
     check_one_decoder(fitted.vae, "reference_chains")
+    check_exact_density(fitted.vae, "reference_chains")
     for name, site in trace_structure(fitted.vae).model.items():
         if site.support != "real":
             raise ValueError(_explain_immovable(type(fitted.vae.prior).__name__, name, site))
