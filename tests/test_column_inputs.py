@@ -38,8 +38,8 @@ def test_many_levels_are_embedded():
     columns = nets.ColumnInputs(Identity, levels=(100, 0), largest_one_hot=32)
     seen = inputs_of(columns, [[7, 1.0], [99, 1.0]], [[1, 1], [0, 1]], np.zeros((2, 0)))
     assert seen.shape == (2, 11)
-    assert np.any(seen[0, :10] != 0)
-    assert np.all(seen[1, :10] == 0)
+    assert np.any(seen[0, 1:] != 0)
+    assert np.all(seen[1, 1:] == 0)
 
 
 def test_codes_have_a_gradient_between_levels():

@@ -2,10 +2,11 @@
 
 import math
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
 
 from probvae.checks import Checked, PositiveInt, Requirement
@@ -71,28 +72,54 @@ class ColumnInputs(Checked):
 
 class _ColumnInputsModule(nnx.Module):
     def __init__(self, recipe: ColumnInputs, size: int, out_shape: Shape, rngs: nnx.Rngs) -> None:
-        self.levels, self.gaps = recipe.levels, recipe.gaps
-        widths = [self._width(k, recipe.largest_one_hot) for k in self.levels]
+        self.layout = _layout(recipe)
         self.embeddings = nnx.List(
-            nnx.Linear(k, width, use_bias=False, rngs=rngs) if 0 < k != width else None
-            for k, width in zip(self.levels, widths, strict=True)
+            nnx.Linear(k, width, use_bias=False, rngs=rngs) for _, k, width in self.layout.embedded
         )
-        rest = size - 2 * len(self.levels)  # of a context
-        self.net = recipe.net((sum(widths) + sum(self.gaps) + rest,), out_shape, rngs=rngs)
-
-    @staticmethod
-    def _width(k: int, largest_one_hot: int) -> int:
-        return max(k, 1) if k <= largest_one_hot else math.ceil(math.sqrt(k))
+        width = len(self.layout.columns) + sum(width for *_, width in self.layout.embedded)
+        rest = size - 2 * self.layout.num_columns  # of a context
+        self.net = recipe.net((width + len(self.layout.gaps) + rest,), out_shape, rngs=rngs)
 
     def __call__(self, inputs: jax.Array) -> jax.Array:
-        columns = len(self.levels)
+        layout = self.layout
         flat = inputs.reshape(len(inputs), -1)
-        x, mask, context = flat[:, :columns], flat[:, columns : 2 * columns], flat[:, 2 * columns :]
-        parts = []
-        for i, (k, embedding) in enumerate(zip(self.levels, self.embeddings, strict=True)):
-            x_i, mask_i = x[:, i, None], mask[:, i, None]  # (batch, 1)
-            codes = jnp.maximum(0.0, 1.0 - jnp.abs(x_i - jnp.arange(k))) if k else x_i
-            codes = jnp.where(mask_i > 0, codes, 0.0)
-            parts.append(codes if embedding is None else embedding(codes))
-        parts += [mask[:, i, None] for i, has_gaps in enumerate(self.gaps) if has_gaps]
-        return self.net(jnp.concatenate([*parts, context], axis=-1))
+        x, mask, context = jnp.split(flat, [layout.num_columns, 2 * layout.num_columns], axis=-1)
+        # One operation for all columns: a loop over them would take far longer to compile.
+        columns, levels = (np.array(each, int) for each in (layout.columns, layout.levels))
+        seen = x[:, columns]  # (batch, inputs), a number once, a column with K levels K times
+        codes = jnp.where(levels >= 0, jnp.maximum(0.0, 1.0 - jnp.abs(seen - levels)), seen)
+        parts = [jnp.where(mask[:, columns] > 0, codes, 0.0)]
+        for (column, k, _), embedding in zip(layout.embedded, self.embeddings, strict=True):
+            codes = jnp.maximum(0.0, 1.0 - jnp.abs(x[:, column, None] - jnp.arange(k)))
+            parts.append(embedding(jnp.where(mask[:, column, None] > 0, codes, 0.0)))
+        return self.net(
+            jnp.concatenate([*parts, mask[:, np.array(layout.gaps, int)], context], axis=-1)
+        )
+
+
+class _Layout(NamedTuple):
+    """Where the inputs of the net come from.
+
+    ``columns`` and ``levels`` have an entry for each input that is no embedding: its column, and the
+    level that it is a code of, or -1 for a number. ``embedded`` has (column, levels, width).
+    """
+
+    num_columns: int
+    columns: tuple[int, ...]
+    levels: tuple[int, ...]
+    embedded: tuple[tuple[int, int, int], ...]
+    gaps: tuple[int, ...]
+
+
+def _layout(recipe: ColumnInputs) -> _Layout:
+    columns: list[int] = []
+    levels: list[int] = []
+    embedded: list[tuple[int, int, int]] = []
+    for i, k in enumerate(recipe.levels):
+        if k > recipe.largest_one_hot:
+            embedded.append((i, k, math.ceil(math.sqrt(k))))
+            continue
+        columns += [i] * max(k, 1)
+        levels += list(range(k)) or [-1]
+    gaps = tuple(i for i, has_gaps in enumerate(recipe.gaps) if has_gaps)
+    return _Layout(len(recipe.levels), tuple(columns), tuple(levels), tuple(embedded), gaps)
