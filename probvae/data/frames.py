@@ -293,7 +293,7 @@ def _polars_series(polars: Any, name: str, cells: Cells) -> Any:
         )
     if dtype == "String":
         return polars.Series(name, _to_text(cells).tolist(), dtype=polars.String)
-    if dtype == "Categorical":
+    if dtype.startswith("Categorical"):  # polars 1 adds an ordering
         return polars.Series(name, _to_objects(cells).tolist(), dtype=polars.Categorical)
     if cells.values.dtype.kind == "M":
         dates = cells.values.astype("M8[us]")
