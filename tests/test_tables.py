@@ -238,3 +238,12 @@ def test_probabilities_are_by_column(fitted):
     p = fitted.probabilities(FRAME)
     assert set(p) >= {"member", "region"}
     assert p["region"].shape == (len(FRAME), 1, 3)
+
+
+def test_whole_training_rows_of_a_file_with_fractions_are_no_whole_numbers():
+    x = np.array([*np.repeat(np.arange(100.0, 135.0), 2), 160.5])
+    (whole,) = data.Table({"x": x[:70]}).schema.columns
+    (taken,) = data.Table(data.Table({"x": x}).take(np.arange(70))).schema.columns
+    assert whole.whole
+    assert not taken.whole
+    assert type(taken).__name__ == "Positive"

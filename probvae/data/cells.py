@@ -28,6 +28,8 @@ class Cells(NamedTuple):
         levels: the levels that a categorical data type declares, in its order.
         ordered: True if the declared levels have an order.
         question_marks: the number of missing cells that were written as "?".
+        has_fractions: True if the rows of the frame that these were taken from have a number that is
+            not whole. These rows alone may not show it.
     """
 
     values: np.ndarray
@@ -36,10 +38,16 @@ class Cells(NamedTuple):
     levels: tuple[str | int | float | bool, ...] | None = None
     ordered: bool = False
     question_marks: int = 0
+    has_fractions: bool = False
 
     def take(self, rows: np.ndarray) -> "Cells":
         """Return the cells of some rows."""
-        return self._replace(values=self.values[rows], missing=self.missing[rows])
+        fractions = self.has_fractions
+        if self.values.dtype.kind == "f":
+            observed = self.observed
+            fractions = fractions or bool((observed != np.rint(observed)).any())
+        values, missing = self.values[rows], self.missing[rows]
+        return self._replace(values=values, missing=missing, has_fractions=fractions)
 
     @property
     def observed(self) -> np.ndarray:

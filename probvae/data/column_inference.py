@@ -238,8 +238,10 @@ def _infer_number(name: str, cells: Cells) -> AbstractColumn:
             f"has integers beyond 2**53, which floats merge. For the names of levels, say "
             f'types={{"{name}": "categorical"}}. To leave the column out, say "identifier".',
         )
-    if not _is_whole(observed):
-        return _measure(Positive if low > 0 else Real, observed)
+    # Whether numbers are whole is a property of the file, as its data types are: training rows that
+    # happen to be whole would make a likelihood under which the other rows are impossible.
+    if cells.has_fractions or not _is_whole(observed):
+        return _measure(Positive if low > 0 else Real, observed, whole=False)
     return _infer_whole(observed, is_integer=cells.values.dtype.kind in "iu")
 
 
@@ -269,11 +271,13 @@ def _list_levels(levels: np.ndarray, *, is_integer: bool) -> tuple[Level, ...]:
     return tuple(int(level) if is_integer else float(level) for level in levels)
 
 
-def _measure(cls: type[AbstractNumber], x: np.ndarray, **given: Any) -> AbstractNumber:
+def _measure(
+    cls: type[AbstractNumber], x: np.ndarray, *, whole: bool = True, **given: Any
+) -> AbstractNumber:
     if not len(x):
         return cls(**given)
     return cls(
-        whole=_is_whole(x) or cls is Count,
+        whole=whole and _is_whole(x) or cls is Count,
         low=float(x.min()),
         high=float(x.max()),
         mean=float(x.mean()),
@@ -297,7 +301,7 @@ def _apply_choice(name: str, cells: Cells, choice: TypeChoice) -> AbstractColumn
     elif issubclass(cls, AbstractNumber):
         draft = _with_names(cls(), name, cells)
         x = draft.encode(cells)
-        column = _measure(cls, x[~np.isnan(x)])
+        column = _measure(cls, x[~np.isnan(x)], whole=not cells.has_fractions)
     elif issubclass(cls, Date):
         column = _choose_date(name, cells)
     else:
