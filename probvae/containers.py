@@ -20,6 +20,18 @@ ONE_HOT = (
     "columns=[...]) with the text columns alone. Missing text becomes zeros unless you drop these rows "
     f"first or set dummy_na=True. {cite('text-columns')}"
 )
+TABLE = (
+    "Read text, dates and numbers as a table: table = data.Table(frame), vae = VAE.for_table(table), "
+    "fit(vae, table, ...). Or in one call: fit_table(frame, rng_key=key). An array needs names first: "
+    "frame = pandas.DataFrame(x).infer_objects(). If you keep this VAE, encode the text as you did for "
+    f"its training data. {cite('text-columns')}"
+)
+
+
+def _text_remedy(name: str) -> str:
+    """Return the advice for text: a table, but for a context or a mask, which are arrays."""
+    is_part = name.split(":")[0].endswith(("context", "mask"))
+    return ONE_HOT if is_part else TABLE
 
 
 class Values(NamedTuple):
@@ -93,7 +105,8 @@ def _container_problem(value: DataLike) -> str | None:
     if isinstance(value, Mapping):
         return (
             f"a {kind} with the keys {_list_names(value)}. Put its columns side by side: "
-            "np.column_stack(list(columns.values())). Or give the array of one key."
+            "np.column_stack(list(columns.values())). Or give the array of one key. For text, dates "
+            "and numbers, use fit_table(columns, rng_key=key)."
         )
     if all(hasattr(value, field) for field in ("X", "obs", "var")):
         return (
@@ -220,7 +233,7 @@ def _read_objects(name: str, array: np.ndarray) -> tuple[np.ndarray, np.ndarray 
         if not real:
             raise TypeError(
                 f"{name} expects numbers; got dtype object with the value {format_value(cell)}. "
-                f"{ONE_HOT if isinstance(cell, str) else 'Give numbers in every entry.'}"
+                f"{_text_remedy(name) if isinstance(cell, str) else 'Give numbers in every entry.'}"
             )
     values = np.full(len(cells), np.nan)
     try:
@@ -249,7 +262,8 @@ def check_real(name: str, dtype: Any) -> None:
     kind = getattr(dtype, "kind", "O")
     remedy = {
         "c": "Give real and imaginary parts as separate columns: x.view(float).",
-        "M": "Subtract a start and divide by a unit: (x - x.min()) / np.timedelta64(1, 's').",
+        "M": "Subtract a start and divide by a unit: (x - x.min()) / np.timedelta64(1, 's'). Or read "
+        "the frame as a table, data.Table(frame).",
         "m": "Divide by a unit: x / np.timedelta64(1, 's').",
-    }.get(kind, ONE_HOT)
+    }.get(kind) or _text_remedy(name)
     raise TypeError(f"{name} expects numbers; got dtype {dtype}. {remedy}")

@@ -1,5 +1,6 @@
 """Containers of other libraries: the numbers that they hold, where they are missing, or their own remedy."""
 
+import re
 import warnings
 from decimal import Decimal
 
@@ -11,9 +12,11 @@ import scipy.sparse
 import xarray as xr
 from numpy.lib.recfunctions import structured_to_unstructured
 
+from probvae import VAE, data
 from probvae.containers import read_values, to_numbers
 from probvae.data import DataError, StreamedData
 from probvae.data.streamed import SparseRows, as_streamed
+from probvae.data_checks import check_data
 from probvae.precision import warn_of_merged_values
 
 RANDOM = np.random.default_rng(0)
@@ -119,12 +122,12 @@ class Tensor:  # torch.Tensor with requires_grad
 fields = np.zeros(4, [("height", float), ("weight", float)])
 dates = np.array(["2020-01-01", "2020-01-02"], "datetime64[s]")
 REFUSED = {
-    "text": (np.array(["A", "B"]), r"got dtype <U1.*np\.eye\(levels\)"),
-    "text among numbers": (np.array([1.0, "A"], object), r"with the value 'A'.*one-hot"),
-    "a text column": (FRAME.assign(c="x"), r'x: column "c" expects numbers.*one-hot.*get_dummies'),
-    "a categorical column": (FRAME.assign(c=pd.Categorical(list("xyxyxy"))), r'column "c".*one-hot'),
-    "text as objects": (FRAME.assign(c=pd.Series(list("xyxyxy"), dtype=object)), r'column "c".*one-hot'),
-    "a column of dates": (FRAME.assign(c=pd.Timestamp(0)), r'column "c".*timedelta64'),
+    "text": (np.array(["A", "B"]), r"got dtype <U1.*DataFrame\(x\)\.infer_objects\(\)"),
+    "text among numbers": (np.array([1.0, "A"], object), r"with the value 'A'.*fit_table\(frame"),
+    "a text column": (FRAME.assign(c="x"), r'x: column "c" expects numbers.*Table\(frame\).*fit_table'),
+    "a categorical column": (FRAME.assign(c=pd.Categorical(list("xyxyxy"))), r'column "c".*Table\(frame'),
+    "text as objects": (FRAME.assign(c=pd.Series(list("xyxyxy"), dtype=object)), r'column "c".*Table\(frame'),
+    "a column of dates": (FRAME.assign(c=pd.Timestamp(0)), r'column "c".*timedelta64.*Table\(frame'),
     "dates": (dates, r"x - x\.min\(\)"),
     "complex": (X + 1j, "real and imaginary"),
     "fields": (fields, r"fields 'height', 'weight'.*structured_to_unstructured"),
@@ -246,12 +249,26 @@ def test_nothing_merges_in_double_precision(float64):
 TEXT = FRAME.assign(c=["x", None, "y", "x", "y", "x"], b=HIDDEN[:, 1])
 
 
+def test_the_code_for_text_reads_a_table_that_a_vae_takes():
+    """Of a frame, and of an array after the code for arrays."""
+    array = np.array([["x", 1.5], ["y", 2.5], ["x", 3.5]], object)
+    with pytest.raises(TypeError, match="fit_table") as caught:
+        read_values("train", array)
+    names = {"data": data, "VAE": VAE, "pandas": pd, "x": array}
+    for first in ("", re.search(r"first: (.*?)\. If", str(caught.value)).group(1)):
+        names |= {"frame": TEXT}
+        exec(first, names)  # noqa: S102
+        table, vae = re.search(r": (table = .*?), (vae = .*?),", str(caught.value)).groups()
+        exec(f"{table}\n{vae}", names)  # noqa: S102
+        check_data(names["vae"], names["table"])
+
+
 @pytest.mark.parametrize(
     "frame", [TEXT, TEXT.convert_dtypes()], ids=["objects", "after convert_dtypes"]
 )
 def test_the_advice_for_text_columns_keeps_other_columns_and_missing_text(frame):
     with pytest.raises(TypeError, match=r'column "c".*get_dummies\(frame, columns=.*dummy_na=True'):
-        read_values("x", frame)
+        read_values("context", frame)
     encoded = pd.get_dummies(frame, columns=["c"], dummy_na=True)
     values = read_values("x", encoded)
     assert values.array.shape == (6, 5)  # a, b, and x, y, missing

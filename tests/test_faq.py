@@ -201,6 +201,11 @@ CASES = [
     (
         "text-columns",
         lambda: check(FRAME, event_shape=(1,)),
+        lambda: check_data(VAE.for_table(data.Table(FRAME)), data.Table(FRAME)),
+    ),
+    (
+        "text-columns",
+        lambda: check(FRAME, event_shape=(1,)),
         lambda: check(
             pd.get_dummies(FRAME, columns=["a"], dummy_na=True),
             likelihoods.Bernoulli(),
