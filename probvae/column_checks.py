@@ -6,9 +6,10 @@ from numpyro.distributions import constraints
 from probvae.data import Cast
 from probvae.data_description import DataSummary, Ranges
 from probvae.data_remedies import list_blocks
+from probvae.distributions.rounded import whole
 from probvae.faq import cite
 from probvae.interfaces import AbstractLikelihood
-from probvae.likelihoods import NotAtRandom, Standardized
+from probvae.likelihoods import NotAtRandom, Rounded, Standardized
 from probvae.user_warnings import warn_user
 
 FAR = 3.0  # of a column's mean from 0, in its standard deviations
@@ -93,7 +94,7 @@ def _real_columns(likelihood: AbstractLikelihood, ranges: Ranges) -> Ranges:
         return Ranges((), (), (), ())
     for block in list_blocks(likelihood):
         is_raw = not _is_standardized(block.likelihood)
-        varies[block.columns] = is_raw and block.likelihood.support is constraints.real
+        varies[block.columns] = is_raw and block.likelihood.support in (constraints.real, whole)
     with np.errstate(invalid="ignore"):
         varies &= np.asarray(ranges.sd) > 0
     return Ranges(*(tuple(np.asarray(each)[varies].tolist()) for each in ranges))
@@ -111,5 +112,5 @@ def _are_apart(ranges: Ranges) -> bool:
 
 
 def _is_standardized(likelihood: AbstractLikelihood) -> bool:
-    base = likelihood.base if isinstance(likelihood, NotAtRandom) else likelihood
+    base = likelihood.base if isinstance(likelihood, NotAtRandom | Rounded) else likelihood
     return isinstance(base, Standardized)

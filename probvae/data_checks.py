@@ -18,9 +18,11 @@ from probvae import containers, inputs
 from probvae.checks import format_value
 from probvae.containers import read_values, split_mask
 from probvae.data import Cast, Data, StreamedData, Table
+from probvae.data.entry_names import name_entry, remove_value
 from probvae.data.frames import is_frame
+from probvae.data.observations import check_observation, observe_once
 from probvae.data.read_errors import DataError
-from probvae.data.schema import EncodedTable
+from probvae.data.schema import EncodedTable, Schema
 from probvae.data.streamed import as_streamed, find_mapped_array, free_memory
 from probvae.data_description import DataComparison, DataSummary
 from probvae.data_remedies import UnsupportedValues, list_blocks, support_error
@@ -84,7 +86,8 @@ def check_data(
     inputs.check_shape(name, x.shape, vae.event_shape, "event_shape")
     mask = _check_mask(vae, batch.mask, observed, x.shape, _part_name(name, "mask"))
     context = check_context(vae, batch.context, _part_name(name, "context"), rows=len(x))
-    if text := _describe_merged_values(name, x, mask):
+    schema = None if record is None else record.schema
+    if text := _describe_merged_values(name, x, mask, schema):
         if isinstance(record, DataSummary):  # training data: a fit to merged values is useless
             raise ValueError(text)
         warnings.warn(text, stacklevel=2)
@@ -95,7 +98,7 @@ def check_data(
     if isinstance(x, StreamedData) and keep_streamed:
         x = _check_streamed(x, mask, fill, name, check, progress=progress)
     else:
-        x = _in_memory(x, mask, fill, name, progress=progress)
+        x = _in_memory(x, mask, fill, name, progress=progress, schema=schema)
         check(x, mask, name)
     if record is not None:
         record.add_context(context)
@@ -207,12 +210,15 @@ def _load(name: str, value: DataLike) -> tuple[np.ndarray, np.ndarray | None]:
     return array.read(np.arange(len(array))) if isinstance(array, StreamedData) else array, observed
 
 
-def _describe_merged_values(name: str, x: Rows, mask: np.ndarray | None) -> str | None:
+def _describe_merged_values(
+    name: str, x: Rows, mask: np.ndarray | None, schema: Schema | None = None
+) -> str | None:
     if not may_merge(x.dtype):
         return None
     rows = sample_rows(len(x))
     sample = x.read(rows) if isinstance(x, StreamedData) else x[rows]
-    return describe_merged_values(name, sample, None if mask is None else mask[rows])
+    names = None if schema is None else schema.names
+    return describe_merged_values(name, sample, None if mask is None else mask[rows], names)
 
 
 def _check_mask(
@@ -270,7 +276,13 @@ def _check_streamed(
 
 
 def _in_memory(
-    x: Rows, mask: np.ndarray | None, fill: float | ArrayLike, name: str, *, progress: bool
+    x: Rows,
+    mask: np.ndarray | None,
+    fill: float | ArrayLike,
+    name: str,
+    *,
+    progress: bool,
+    schema: Schema | None = None,
 ) -> np.ndarray:
     """Return data as one array, converted, filled and finite, without a copy if none is needed."""
     # An array that needs no conversion is used as it is: a copy would double the memory of the data.
@@ -285,7 +297,7 @@ def _in_memory(
     array = np.empty(x.shape, dtype) if copy else x
     is_on_disk = is_streamed or find_mapped_array(x) is not None
     for rows in _blocks(x, name, progress=progress and is_on_disk):
-        block, _ = _finite_block(x, rows, mask, fill, name)
+        block, _ = _finite_block(x, rows, mask, fill, name, schema)
         # Only streamed integers change their kind here: a later chunk holds one too large for JAX.
         if block.dtype.kind == "f" != dtype.kind:
             return _in_memory(x.load_as(block.dtype), mask, fill, name, progress=progress)
@@ -295,7 +307,12 @@ def _in_memory(
 
 
 def _finite_block(
-    x: Rows, rows: slice, mask: np.ndarray | None, fill: float | ArrayLike, name: str
+    x: Rows,
+    rows: slice,
+    mask: np.ndarray | None,
+    fill: float | ArrayLike,
+    name: str,
+    schema: Schema | None = None,
 ) -> tuple[np.ndarray, np.ndarray | None]:
     """Return rows of x, filled and converted, and their mask. Raise for values that are not finite."""
     mask = None if mask is None else mask[rows]
@@ -304,9 +321,11 @@ def _finite_block(
     finite = np.isfinite(block)
     if not finite.all():
         bad = np.argwhere(~finite)
+        place = "" if schema is None else f", {name_entry(bad[0][1], schema)}"
         raise ValueError(
             f"{name} holds {len(bad)} values that are NaN or infinite, the first in row "
-            f"{rows.start + bad[0][0]}; expected finite numbers. {_finite_remedy(raw, finite, mask)}"
+            f"{rows.start + bad[0][0]}{place}; expected finite numbers. "
+            f"{_finite_remedy(raw, finite, mask)}"
         )
     return block, mask
 
@@ -377,11 +396,11 @@ def check_values(
         record: gets the values before they are checked.
         first_row: index of the chunk's first row.
     """
-    likelihood = vae.likelihood
+    likelihood, schema = vae.likelihood, None if record is None else record.schema
     for start in range(0, len(x), CHECKED_ROWS):
         rows = slice(start, start + CHECKED_ROWS)
-        scored = _observe_once(observation, x[rows])
-        check_magnitude(name, scored, first_row + start)
+        scored = observe_once(observation, x[rows])
+        check_magnitude(name, scored, first_row + start, schema)
         if record is not None:
             record.add(x[rows], scored, None if mask is None else mask[rows])
         is_real = "real" in str(likelihood.support).lower()
@@ -395,20 +414,21 @@ def check_values(
         if mask is not None:
             is_supported = is_supported | ~mask[rows]
         if not is_supported.all():
-            raise ValueError(_support_error(vae, x, mask, name, observation, first_row))
+            raise ValueError(_support_error(vae, x, mask, name, observation, first_row, schema))
 
 
-def check_magnitude(name: str, x: np.ndarray, first_row: int = 0) -> None:
+def check_magnitude(name: str, x: np.ndarray, first_row: int = 0, schema: Schema | None = None) -> None:
     """Raise for finite values whose square is infinite in JAX's precision."""
     limit = float(np.finfo(jnp.zeros(()).dtype).max) ** 0.5
     if x.dtype.kind == "f" and float(np.abs(x).max(initial=0)) >= limit:
         flat = x.reshape(len(x), -1).astype(float)
         row, entry = np.argwhere(np.abs(flat) >= limit)[0]
         raise ValueError(
-            f"{name} holds {flat[row, entry]:.6g} in row {first_row + row}, entry {entry}; expected "
-            f"numbers below {limit:.2g}, whose squares are finite. If this is a fill value for missing "
-            "data (netCDF writes 9.97e36), give a mask of x that is False there, Batch(x, mask=...), "
-            f"or drop the row. Otherwise divide the data by a unit. {cite('fill-values')}"
+            f"{name} holds {flat[row, entry]:.6g} in row {first_row + row}, "
+            f"{name_entry(entry, schema)}; expected numbers below {limit:.2g}, whose squares are "
+            "finite. If this is a fill value for missing data (netCDF writes 9.97e36), "
+            f"{remove_value(schema)}, or drop the row. Otherwise divide the "
+            f"{'data' if schema is None else 'column'} by a unit. {cite('fill-values')}"
         )
 
 
@@ -428,22 +448,25 @@ def _support_error(
     name: str,
     observation: Observation,
     first_row: int,
+    schema: Schema | None,
 ) -> str:
     """Return the error for the first block of columns with values outside its support."""
     # The check stopped at its first block of rows. The error describes all of the data.
     scored = np.concatenate(
         [
-            _observe_once(observation, x[start : start + CHECKED_ROWS])
+            observe_once(observation, x[start : start + CHECKED_ROWS])
             for start in range(0, len(x), CHECKED_ROWS)
         ]
     )
     observed = np.ones(scored.shape, bool) if mask is None else mask
-    for block in list_blocks(vae.likelihood):
+    for block in list_blocks(vae.likelihood, schema):
         values, is_observed = scored[..., block.columns], observed[..., block.columns]
         bad = ~np.asarray(block.likelihood.support(values)) & is_observed
         if bad.any():
             break
     place = name if block.name is None else f"block {block.name!r} of {name}"
+    if schema is not None:
+        place = f'column "{block.name}" of {name}'
     if not isinstance(observation, Cast):
         place = f"{place}, after {format_value(observation)},"
     unsupported = UnsupportedValues(
@@ -456,6 +479,7 @@ def _support_error(
         columns=None if block.name is None else f"{block.columns.start}:{block.columns.stop}",
         on_fit=name.startswith("train"),
         can_mask=vae.likelihood.factorises,
+        column=None if schema is None else schema.modelled[block.columns.start],
     )
     return support_error(unsupported)
 
@@ -464,25 +488,3 @@ def _find_first(bad: np.ndarray, first_row: int, columns: slice) -> tuple[int, .
     """Return the indices in x of the first bad value of a block of columns."""
     row, *outer, column = (int(i) for i in np.argwhere(bad)[0])
     return (first_row + row, *outer, column + (columns.start or 0))
-
-
-def _observe_once(observation: Observation, x: np.ndarray) -> np.ndarray:
-    return x if isinstance(observation, Cast) else np.asarray(observation(jax.random.key(0), x))
-
-
-def check_observation(observation: Observation, x: np.ndarray) -> None:
-    """Raise unless an observation maps a key and data to an array of the data's shape."""
-    expected = "observation expects a function (rng_key, x) -> x, such as data.Binarize()"
-    if not callable(observation) or isinstance(observation, type):
-        raise TypeError(f"{expected}; got {format_value(observation)}.")
-    try:
-        y = observation(jax.random.key(0), x[:2])
-    except TypeError as error:
-        raise TypeError(
-            f"{expected}; {format_value(observation)} raises on two data: {error}"
-        ) from error
-    if np.shape(y) != x[:2].shape:
-        raise ValueError(
-            f"{expected}, of the same shape; {format_value(observation)} returns {np.shape(y)} for "
-            f"{x[:2].shape}."
-        )

@@ -10,6 +10,7 @@ import numpy as np
 from probvae import data as observations
 from probvae.checks import format_value
 from probvae.data import Schema
+from probvae.data.entry_names import format_cell, name_entry, remove_value
 from probvae.faq import cite
 from probvae.short_repr import short_repr
 from probvae.typing import ArrayLike, Observation, Shape
@@ -213,11 +214,12 @@ class DataComparison:
         if not self._warns:
             return
         context = "context" if self._name == "x" else f"{self._name} context"
-        for name, departure in ((self._name, self._x), (context, self._context)):
+        parts = ((self._name, self._x, self.schema), (context, self._context, None))
+        for name, departure, schema in parts:
             if departure is not None and departure.share_outside:
                 warn_user(departure.in_words(name))
             elif departure is not None and departure.cells:
-                warn_user(departure.describe_cells(name))
+                warn_user(departure.describe_cells(name, schema))
 
     def _check_observation(self) -> None:
         """Raise if the data look like the training data before their observation."""
@@ -319,15 +321,22 @@ class RangeDeparture:
             f"the units of the training data. {cite('other-units')}"
         )
 
-    def describe_cells(self, name: str) -> str:
-        """Return the place of the first absurd entry, and the remedy."""
+    def describe_cells(self, name: str, schema: Schema | None = None) -> str:
+        """Return the place of the first absurd entry, and the remedy.
+
+        Args:
+            name: the name of the data.
+            schema: names the columns of a table.
+        """
         cell = self.cells[0]
         more = f" ({self.num_cells} such values in all)" if self.num_cells > 1 else ""
+        place, value = name_entry(cell.column, schema), format_cell(cell.value, cell.column, schema, 6)
+        low, high = (format_cell(v, cell.column, schema, 4) for v in (cell.low, cell.high))
         return (
-            f"{name} holds {cell.value:.6g} in row {cell.row}, entry {cell.column}{more}; the training "
-            f"data lie in [{cell.low:.4g}, {cell.high:.4g}]. Such a value dominates the mean over all "
-            "rows, which early stopping uses. If it means a missing value, give a mask that is False "
-            f"there, Batch(x, mask=...). If it is an error, drop the row. {cite('fill-values')}"
+            f"{name} holds {value} in row {cell.row}, {place}{more}; the training "
+            f"data lie in [{low}, {high}]. Such a value dominates the mean over all "
+            f"rows, which early stopping uses. If it means a missing value, {remove_value(schema)}. If "
+            f"it is an error, drop the row. {cite('fill-values')}"
         )
 
 

@@ -5,6 +5,9 @@ from typing import NamedTuple
 import numpy as np
 from numpyro.distributions import constraints
 
+from probvae.data import Schema
+from probvae.data.column_types import AbstractColumn, Date
+from probvae.distributions.rounded import positive_whole, whole
 from probvae.faq import cite
 from probvae.interfaces import AbstractLikelihood
 from probvae.likelihoods import Joint
@@ -34,6 +37,7 @@ class UnsupportedValues(NamedTuple):
         columns: the block's columns as an index, such as ``"0:3"``. None for all of x.
         on_fit: True for training data, which may go through an observation.
         can_mask: whether the VAE's likelihood allows a mask.
+        column: the column of a table that all the values are from. None for arrays.
     """
 
     likelihood: AbstractLikelihood
@@ -45,11 +49,22 @@ class UnsupportedValues(NamedTuple):
     columns: str | None
     on_fit: bool
     can_mask: bool
+    column: AbstractColumn | None = None
 
     @property
     def x(self) -> str:
         """The code for these values."""
+        if self.column is not None:
+            return f'frame["{self.column.name}"]'
         return "x" if self.columns is None else f"x[..., {self.columns}]"
+
+    @property
+    def others(self) -> str:
+        """The code for likelihoods of real numbers."""
+        if self.column is None:
+            return "likelihoods.Gaussian() or likelihoods.StudentT()"
+        real = "likelihoods.Standardized(likelihoods.Gaussian())"
+        return f'VAE.for_table(table, likelihoods={{"{self.column.name}": {real}}})'
 
     @property
     def low(self) -> float:
@@ -74,26 +89,40 @@ class UnsupportedValues(NamedTuple):
         return code if is_code and len(self.bad) < len(self.values) else None
 
 
-def list_blocks(likelihood: AbstractLikelihood) -> list[ColumnBlock]:
-    """Return the blocks of a ``Joint``. Any other likelihood is one block."""
-    while hasattr(likelihood, "base"):  # Autoregressive, Spread
-        likelihood = likelihood.base
-    if not isinstance(likelihood, Joint):
-        return [ColumnBlock(None, slice(None), likelihood)]
-    ends = np.cumsum(likelihood.sizes)
+def list_blocks(likelihood: AbstractLikelihood, schema: Schema | None = None) -> list[ColumnBlock]:
+    """Return the blocks of a ``Joint``, nested ones too. Any other likelihood is one block.
+
+    With the schema of a table, each column is a block with the column's name.
+    """
+    inner = likelihood
+    while hasattr(inner, "base") and not isinstance(inner, Joint):  # Autoregressive, NotAtRandom
+        inner = inner.base
+    blocks = [ColumnBlock(None, slice(None), likelihood)]
+    if isinstance(inner, Joint):
+        blocks = [ColumnBlock(name, *block) for name, block in inner.named_blocks.items()]
+    if schema is None:
+        return blocks
     return [
-        ColumnBlock(name, slice(int(end) - size, int(end)), part)
-        for end, (name, size, part) in zip(ends, likelihood.blocks, strict=True)
+        ColumnBlock(schema.names[i], slice(i, i + 1), block.likelihood)
+        for block in blocks
+        for i in range(*block.columns.indices(len(schema.names)))
     ]
+
+
+def name_likelihood(likelihood: AbstractLikelihood) -> str:
+    """Return the class of a likelihood and of those that it wraps: ``Standardized(LogNormal)``."""
+    name, base = type(likelihood).__name__, getattr(likelihood, "base", None)
+    return name if base is None else f"{name}({name_likelihood(base)})"
 
 
 def support_error(data: UnsupportedValues) -> str:
     """Return the error message for values outside the support, with a remedy."""
     likelihood, bad = data.likelihood, data.bad
+    unit = f" (days since {data.column.origin})" if isinstance(data.column, Date) else ""
     return (
-        f"the likelihood {type(likelihood).__name__} expects {describe_support(likelihood)}; "
-        f"{data.place} holds {bad.size:,} other values, such as {bad[0]:.4g}, in [{bad.min():.4g}, "
-        f"{bad.max():.4g}]. {remedy(data)} {cite('outside-the-support')}"
+        f"the likelihood {name_likelihood(likelihood)} expects {describe_support(likelihood)}; "
+        f"{data.place} holds {bad.size:,} other values, such as {bad[0]:.6g}, in [{bad.min():.6g}, "
+        f"{bad.max():.6g}]{unit}. {remedy(data)} {cite('outside-the-support')}"
     )
 
 
@@ -106,6 +135,8 @@ def describe_support(likelihood: AbstractLikelihood) -> str:
         return "counts 0, 1, 2, ..."
     if support is constraints.positive:
         return "numbers above 0"
+    if support is whole or support is positive_whole:
+        return str(support)
     if _is_integer_interval(support):
         return f"levels {support.lower_bound}, ..., {support.upper_bound}"
     if hasattr(support, "count"):
@@ -124,11 +155,13 @@ def remedy(data: UnsupportedValues) -> str:
     support = data.likelihood.support
     if support is constraints.boolean:
         return _for_bits(data)
+    if support is whole:
+        return _for_whole(data)
     if data.sentinel is not None:
         return _mask_remedy(data)
     if support is constraints.nonnegative_integer:
         return _for_counts(data)
-    if support is constraints.positive:
+    if support is constraints.positive or support is positive_whole:
         return _for_positive(data)
     if _is_integer_interval(support):
         return _for_levels(data, int(support.upper_bound))
@@ -136,18 +169,25 @@ def remedy(data: UnsupportedValues) -> str:
         return _for_grey_levels(data, int(support.count))
     if hasattr(support, "lower_bound") and hasattr(support, "upper_bound"):
         return _for_shares(data)
-    return _OTHER_LIKELIHOOD
+    return _use_other_likelihood(data)
 
 
-_REAL = "likelihoods.Gaussian() or likelihoods.StudentT()"
-_OTHER_LIKELIHOOD = f"Use a likelihood for such values, such as {_REAL}."
+def _use_other_likelihood(data: UnsupportedValues) -> str:
+    return f"Use a likelihood for such values, such as {data.others}."
 
 
 def _mask_remedy(data: UnsupportedValues) -> str:
     code = f"{data.sentinel:g}"
+    return f"If {code} means a missing value, {_hide(data, f'!= {code}')}"
+
+
+def _hide(data: UnsupportedValues, condition: str) -> str:
+    """Return how to mark values as missing: those for which the condition is False."""
     if not data.can_mask:
-        return f"If {code} means a missing value, drop these rows: this likelihood allows no mask."
-    return f"If {code} means a missing value, give a mask: {_mask_code(data, f'!= {code}')}."
+        return "drop these rows: this likelihood allows no mask."
+    if data.column is not None:
+        return f"empty these cells: np.where({data.x} {condition}, {data.x}, np.nan)."
+    return f"give a mask: {_mask_code(data, condition)}."
 
 
 def _mask_code(data: UnsupportedValues, condition: str) -> str:
@@ -167,10 +207,11 @@ def _for_bits(data: UnsupportedValues) -> str:
         return f"To recode 1 and 2 as 0 and 1, use {x} - 1."
     if data.are_integers and 0 <= low and high < FEW_LEVELS:
         levels = f"For levels, use likelihoods.Categorical({int(high) + 1})."
-        return levels if high <= 2 else f"{levels} If they are grey levels, {_scale_grey(data)}"
-    if 0 <= low and high <= MOST_GREY:
+        is_image = high > 2 and data.column is None
+        return f"{levels} If they are grey levels, {_scale_grey(data)}" if is_image else levels
+    if 0 <= low and high <= MOST_GREY and data.column is None:
         return _binarise(data, 1 if high <= 1 else MOST_GREY)
-    return _OTHER_LIKELIHOOD
+    return _use_other_likelihood(data)
 
 
 def _scale_grey(data: UnsupportedValues) -> str:
@@ -196,40 +237,66 @@ def _binarise(data: UnsupportedValues, top: int) -> str:
 
 def _for_counts(data: UnsupportedValues) -> str:
     if data.are_integers:
-        return f"Counts are never negative. For differences, use {_REAL}."
+        return f"Counts are never negative. For differences, use {data.others}."
     if data.low < 0:
-        return f"Give the raw counts, before standardisation, or use {_REAL}."
+        return f"Give the raw counts, before standardisation, or use {data.others}."
     return (
         "Give the raw counts, before normalisation or a log transform. If they have rounding noise, "
-        f"use np.round({data.x}). For other values, use {_REAL}."
+        f"use np.round({data.x}). For other values, use {data.others}."
     )
 
 
-def _for_positive(data: UnsupportedValues) -> str:
+def _for_whole(data: UnsupportedValues) -> str:
+    if isinstance(data.column, Date):
+        return (
+            f"{_locate(data)} The model was trained on whole days. Give dates without a time of day, "
+            "or train on dates that have one."
+        )
+    if data.column is None:
+        other = "use the base alone, without likelihoods.Rounded"
+    else:
+        other = f"use {data.others}"
+    return f"{_locate(data)} Round them, np.round({data.x}), or {other}."
+
+
+def _locate(data: UnsupportedValues) -> str:
     row, *entry = data.first
+    if data.column is not None:
+        return f"The first is in row {row}."
     where = f"column {entry[0]}" if len(entry) == 1 else f"entry {tuple(entry)}"
-    first = f"The first is in row {row}, {where}."
+    return f"The first is in row {row}, {where}."
+
+
+def _for_positive(data: UnsupportedValues) -> str:
+    first = _locate(data)
     if data.low < 0:
-        return f"{first} For numbers of both signs, use {_REAL}."
+        return f"{first} For numbers of both signs, use {data.others}."
+    if data.likelihood.support is positive_whole and (data.bad > 0).any():
+        return _for_whole(data)
     above = data.values[data.values > 0]
     offset = f"{0.5 * above.min() if above.size else 1.0:.3g}"
+    missing = _hide(data, "> 0")
     if data.can_mask:
-        missing = f"drop these rows, or give a mask: {_mask_code(data, '> 0')}."
+        missing = f"drop these rows, or {missing}"
+    if data.likelihood.support is positive_whole:
+        add = f"add 1 to all: {data.x} + 1"
     else:
-        missing = "drop these rows: this likelihood allows no mask."
+        add = f"add an offset, such as half of the smallest value above 0: {data.x} + {offset}"
     return (
-        f"{first} 0 has no logarithm. If 0 means a value too small to measure, add an offset, such as "
-        f"half of the smallest value above 0: {data.x} + {offset}. For exact zeros, use {_REAL}. If 0 "
-        f"means a missing value, {missing}"
+        f"{first} 0 has no logarithm. If 0 means a value too small to measure, {add}. For exact zeros, "
+        f"use {data.others}. If 0 means a missing value, {missing}"
     )
 
 
 def _for_levels(data: UnsupportedValues, top: int) -> str:
-    x, family = data.x, type(data.likelihood).__name__
+    x, part = data.x, data.likelihood
+    while hasattr(part, "base"):
+        part = part.base
+    family = type(part).__name__
     if not data.are_integers or data.low < 0:
         return (
             f"Number the levels of each column from 0, np.unique(column, return_inverse=True)[1], or "
-            f"for numbers use {_REAL}."
+            f"for numbers use {data.others}."
         )
     if data.low >= 1 and data.high == top + 1:
         return f"Levels start at 0: subtract 1, {x} - 1."
@@ -249,7 +316,7 @@ def _for_grey_levels(data: UnsupportedValues, count: int) -> str:
             f"Round them to the levels, np.round({top} * {data.x}) / {top}, or use "
             "likelihoods.ContinuousBernoulli()."
         )
-    return f"Divide by the largest possible value first, or use {_REAL}."
+    return f"Divide by the largest possible value first, or use {data.others}."
 
 
 def _for_shares(data: UnsupportedValues) -> str:
@@ -266,7 +333,7 @@ def _for_shares(data: UnsupportedValues) -> str:
         return _divide(data, MOST_PERCENT, "For shares in percent,")
     if 0 <= low and high <= MOST_GREY:
         return _divide(data, MOST_GREY)
-    return _OTHER_LIKELIHOOD
+    return _use_other_likelihood(data)
 
 
 def _divide(data: UnsupportedValues, top: int, when: str = "For grey values,") -> str:

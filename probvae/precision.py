@@ -74,7 +74,10 @@ def warn_of_merged_values(name: str, rows: np.ndarray, observed: np.ndarray | No
 
 
 def describe_merged_values(
-    name: str, rows: np.ndarray, observed: np.ndarray | None = None
+    name: str,
+    rows: np.ndarray,
+    observed: np.ndarray | None = None,
+    names: tuple[str, ...] | None = None,
 ) -> str | None:
     """Return a warning about a column with more than half of its distinct values merged, or None.
 
@@ -82,6 +85,7 @@ def describe_merged_values(
         name: the name of the data in the text.
         rows: some rows, in their original dtype.
         observed: True where they are observed. None if all are.
+        names: of the columns of a table. None for an array.
     """
     if len(rows) < FEW or not may_merge(rows.dtype):
         return None
@@ -98,13 +102,19 @@ def describe_merged_values(
         return None
     column = int(merged.argmax())
     place = f"column {column}" if rows.ndim == 2 else f"entry {column} of each row"
+    remedy = "Subtract an offset before you divide by a unit, (x - x.mean(axis=0)) / x.std(axis=0), or "
+    if names is not None:
+        place, cells = f'column "{names[column]}"', f'frame["{names[column]}"]'
+        remedy = (
+            f'If it names rows, leave it out: types={{"{names[column]}": "identifier"}}. Otherwise '
+            f"subtract an offset, {cells} - {cells}.min(), or "
+        )
     step = float(np.spacing(np.float32(size[column])))
     return (
         f"{name}: JAX computes in float32, which merges the values of {place}. "
         f"{exact[column]} distinct values in {len(rows)} rows become {rounded[column]}, because near "
         f"{size[column]:.3g} float32 numbers are {step:.3g} apart ({int(merged.sum())} of "
-        f"{len(merged)} columns). Subtract an offset before you divide by a unit, "
-        "(x - x.mean(axis=0)) / x.std(axis=0), or compute in double precision: "
+        f"{len(merged)} columns). {remedy}compute in double precision: "
         f'jax.config.update("jax_enable_x64", True). {cite("float32-merges-values")}'
     )
 

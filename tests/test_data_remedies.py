@@ -86,6 +86,18 @@ REMEDIES = {
         "too small to measure",
         r"above 0: (.*?)\. For",
     ),
+    "0 for a small whole number": (
+        likelihoods.Rounded(likelihoods.LogNormal()),
+        CODES,
+        "too small to measure",
+        r"add 1 to all: (.*?)\. For",
+    ),
+    "0 for a missing whole number": (
+        likelihoods.Rounded(likelihoods.Standardized(likelihoods.LogNormal())),
+        CODES,
+        "0 means a missing",
+        r"mask: (.*)\.$",
+    ),
     "-9 for a missing amount": (
         likelihoods.LogNormal(),
         np.where(GAP, -9.0, SHARES),
@@ -192,6 +204,41 @@ def test_an_amount_of_zero_is_named_by_its_row_and_column():
     assert "The first is in row 0, entry (0, 0)." in images
 
 
+def test_wrapped_likelihoods_are_named_with_their_bases():
+    """A ``Rounded`` or ``Standardized`` likelihood, of all columns or of a block of a ``Joint``."""
+    amount = likelihoods.Standardized(likelihoods.LogNormal())
+    whole = likelihoods.Rounded(likelihoods.Standardized(likelihoods.Gaussian()))
+    for part, x, words in (
+        (amount, BITS, "Standardized(LogNormal) expects numbers above 0;"),
+        (whole, SHARES, "Rounded(Standardized(Gaussian)) expects whole numbers;"),
+        (
+            likelihoods.Rounded(amount),
+            BITS,
+            "(Standardized(LogNormal)) expects whole numbers from 1 on;",
+        ),
+    ):
+        assert words in refusal(part, x)
+        text = refusal(likelihoods.Joint(a=(1, BERNOULLI), b=(2, part)), np.c_[BITS[:, :1], x])
+        assert f"{words} block 'b' of train holds" in text
+    nested = likelihoods.Joint(
+        a=(1, BERNOULLI), b=(2, likelihoods.Joint(c=(1, BERNOULLI), d=(1, whole)))
+    )
+    assert "block 'b.d' of train holds" in refusal(nested, np.c_[BITS, SHARES[:, :1]])
+
+
+@pytest.mark.parametrize("base", [likelihoods.Gaussian(), likelihoods.LogNormal()])
+def test_numbers_with_decimals_are_rounded_as_the_error_says(base):
+    x = 4000 + SHARES
+    text = refusal(likelihoods.Rounded(base), x, name="x")
+    assert "The first is in row 0, column 0." in text
+    check(
+        likelihoods.Rounded(base),
+        eval(re.search(r"them, (.*?), or", text).group(1), {"np": np, "x": x}),
+    )  # noqa: S307
+    assert "use the base alone, without likelihoods.Rounded" in text
+    check(base, x)
+
+
 def test_a_missing_code_in_a_joint_is_masked_in_its_block_alone():
     x = TABLE.copy()
     x[:9, 1], x[:9, 0] = -1, -1
@@ -205,7 +252,7 @@ def test_a_missing_code_in_a_joint_is_masked_in_its_block_alone():
 def test_no_mask_is_proposed_where_none_is_taken():
     one_after_another = likelihoods.Autoregressive(nets.MADE((4,)), base=CATEGORICAL)
     text = refusal(one_after_another, np.where(GAP, -1, CODES))
-    assert "the likelihood Categorical expects levels 0, ..., 2" in text
+    assert "the likelihood Autoregressive(Categorical) expects levels 0, ..., 2" in text
     assert "drop these rows" in text and "mask=" not in text  # noqa: PT018
 
 

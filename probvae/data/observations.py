@@ -5,10 +5,11 @@ from dataclasses import dataclass
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, Shaped
 
-from probvae.checks import Checked, PositiveFloat
-from probvae.typing import ArrayLike, RngKey
+from probvae.checks import Checked, PositiveFloat, format_value
+from probvae.typing import ArrayLike, Observation, RngKey
 
 
 class AbstractObservation(Checked, ABC):
@@ -158,3 +159,26 @@ class Compose(AbstractObservation):
         for part in self.parts:
             low, high = part.bounds(low, high)
         return low, high
+
+
+def observe_once(observation: Observation, x: np.ndarray) -> np.ndarray:
+    """Return data after one draw of an observation."""
+    return x if isinstance(observation, Cast) else np.asarray(observation(jax.random.key(0), x))
+
+
+def check_observation(observation: Observation, x: np.ndarray) -> None:
+    """Raise unless an observation maps a key and data to an array of the data's shape."""
+    expected = "observation expects a function (rng_key, x) -> x, such as data.Binarize()"
+    if not callable(observation) or isinstance(observation, type):
+        raise TypeError(f"{expected}; got {format_value(observation)}.")
+    try:
+        y = observation(jax.random.key(0), x[:2])
+    except TypeError as error:
+        raise TypeError(
+            f"{expected}; {format_value(observation)} raises on two data: {error}"
+        ) from error
+    if np.shape(y) != x[:2].shape:
+        raise ValueError(
+            f"{expected}, of the same shape; {format_value(observation)} returns {np.shape(y)} for "
+            f"{x[:2].shape}."
+        )
