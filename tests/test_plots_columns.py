@@ -49,13 +49,13 @@ def test_many_columns_show_those_that_differ_most_and_say_so():
     ],
 )
 def test_discrete_columns_have_a_bar_for_each_value(values, edges):
-    np.testing.assert_allclose(columns._bins(values), edges)
+    np.testing.assert_allclose(columns.bin_edges(values), edges)
 
 
 def test_every_value_is_in_a_bar():
     counts = np.random.default_rng(0).negative_binomial(1, 0.001, size=2000).astype(float)
-    bins = columns._bins(counts)
-    np.testing.assert_allclose(columns._heights(counts, bins).sum(), 1.0)
+    bins = columns.bin_edges(counts)
+    np.testing.assert_allclose(columns.bin_shares(counts, bins).sum(), 1.0)
     assert len(bins) <= columns.MAX_BARS + 2
     np.testing.assert_allclose(bins % 1, 0.5)
 

@@ -32,6 +32,8 @@ from probvae.criticism.posterior.inference_gap import InferenceGap, inference_ga
 from probvae.criticism.posterior.nuts import ReferenceChains, reference_chains
 from probvae.criticism.posterior.pareto import ParetoShape, pareto_shape
 from probvae.criticism.posterior.power_scaling import psense_per_row
+from probvae.criticism.samples.associations import Association, Associations, associations
+from probvae.criticism.samples.column_checks import ColumnChecks, column_checks
 from probvae.criticism.samples.features import ClassifierFeatures, classifier_features
 from probvae.criticism.samples.frechet import frechet_distance
 from probvae.criticism.samples.imputation_coverage import ImputationCoverage, imputation_coverage
@@ -44,11 +46,14 @@ from probvae.criticism.samples.typicality import Typicality, typicality
 __all__ = [
     "ActiveUnits",
     "AnnealedBound",
+    "Association",
+    "Associations",
     "BoundGain",
     "Bracket",
     "Budget",
     "Calibration",
     "ClassifierFeatures",
+    "ColumnChecks",
     "Comparison",
     "Convergence",
     "DecoderResponse",
@@ -75,9 +80,11 @@ __all__ = [
     "active_units",
     "annealed_log_prob",
     "annealing",
+    "associations",
     "bits_per_dimension",
     "bracket",
     "classifier_features",
+    "column_checks",
     "compare",
     "compare_values",
     "convergence",

@@ -6,10 +6,13 @@ from probvae.plots.data_space import interpolation, pseudo_inputs, reconstructio
 from probvae.plots.diagnosis import calibration, gaps, predictions, tails, unit_use
 from probvae.plots.latent_space import latent_map
 from probvae.plots.sweep import sweep
+from probvae.plots.table_checks import associations, column_checks
 from probvae.plots.variants import variants
 
 __all__ = [
+    "associations",
     "calibration",
+    "column_checks",
     "comparison",
     "curves",
     "gaps",

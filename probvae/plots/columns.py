@@ -4,6 +4,7 @@ More than ``MAX_COLUMNS`` columns do not fit. Each figure then has the columns w
 see, and its title says how they were chosen.
 """
 
+import warnings
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -63,7 +64,7 @@ def compare_columns(
     if data is None:
         interest, rule = np.nanstd(draws, axis=0), "that vary most"
     else:
-        interest = np.array([_distance(a, b) for a, b in zip(draws.T, data.T, strict=True)])
+        interest = np.array([ks_distance(a, b) for a, b in zip(draws.T, data.T, strict=True)])
         rule = "where data and draws differ most (Kolmogorov-Smirnov distance)"
     chosen = _choose(interest)
     figure = _titled(title, chosen, len(names), rule, has_overview=len(names) > MANY)
@@ -71,19 +72,19 @@ def compare_columns(
     if len(names) > MANY:
         _draw_overview(panels.pop(0), draws, data)
     for axes, column in zip(panels, chosen, strict=True):
-        bins = _bins(np.concatenate([reference[:, column], draws[:, column]]))
+        bins = bin_edges(np.concatenate([reference[:, column], draws[:, column]]))
         if data is not None:
-            height = _heights(data[:, column], bins)
+            height = bin_shares(data[:, column], bins)
             axes.stairs(height, bins, fill=True, color=GREY, alpha=0.5, lw=0, label="data", zorder=1)
-        height = _heights(draws[:, column], bins)
+        height = bin_shares(draws[:, column], bins)
         axes.stairs(height, bins, color=BLUE, lw=1.5, label="draws of the model", zorder=2)
         difference = "" if data is None else f" ({interest[column]:.2f})"
-        tidy(axes, title=f"{_shorten(names[column])}{difference}")
+        tidy(axes, title=f"{shorten(names[column])}{difference}")
         axes.set_yticks([])
         axes.spines["left"].set_visible(False)
         axes.set_ylim(bottom=0.0)
     if data is not None:
-        _add_legend(figure, panels[0])
+        add_legend(figure, panels[0])
     return figure
 
 
@@ -99,7 +100,7 @@ def compare_rows(x: np.ndarray, mean: np.ndarray, names: list[str], *, title: st
         names: the names of the columns.
         title: the title of the figure.
     """
-    r2 = _explained(x, mean)
+    r2 = explained_variance(x, mean)
     chosen = _choose(-r2)
     figure = _titled(title, chosen, len(names), "with the lowest R\u00b2")
     rows = np.linspace(0, len(x) - 1, min(len(x), MAX_DOTS)).round().astype(int)
@@ -109,7 +110,7 @@ def compare_rows(x: np.ndarray, mean: np.ndarray, names: list[str], *, title: st
         axes.plot(ends, ends, color=VERMILLION, lw=1.0, ls="--", zorder=1)
         axes.plot(a, b, "o", ms=2.5, mew=0, alpha=0.5, color=BLUE, zorder=2)
         note = f" (R\u00b2 {r2[column]:.2f})" if np.isfinite(r2[column]) and len(x) > 2 else ""
-        tidy(axes, title=f"{_shorten(names[column])}{note}", x="x", y="E[x|z]")
+        tidy(axes, title=f"{shorten(names[column])}{note}", x="x", y="E[x|z]")
     return figure
 
 
@@ -131,8 +132,8 @@ def compare_paths(paths: dict[str, np.ndarray], names: list[str], *, title: str)
     for axes, column in zip(panels, chosen, strict=True):
         for (label, path), style in zip(paths.items(), styles, strict=False):
             axes.plot(np.linspace(0, 1, len(path)), path[:, column], lw=1.5, label=label, **style)
-        tidy(axes, title=_shorten(names[column]), x="t")
-    _add_legend(figure, panels[0])
+        tidy(axes, title=shorten(names[column]), x="t")
+    add_legend(figure, panels[0])
     return figure
 
 
@@ -155,7 +156,7 @@ def draw_points(points: np.ndarray, names: list[str], *, title: str) -> Figure:
     for place, column in enumerate(chosen):
         at = np.full(len(points), place)
         axes.plot(points[:, column], at, "o", ms=4, mew=0, alpha=0.5, color=BLUE)
-    axes.set_yticks(range(len(chosen)), [_shorten(names[column]) for column in chosen])
+    axes.set_yticks(range(len(chosen)), [shorten(names[column]) for column in chosen])
     axes.set_ylim(len(chosen) - 0.5, -0.5)
     axes.grid(visible=True, axis="y", alpha=0.25)
     return figure
@@ -204,8 +205,13 @@ def _draw_overview(axes: Axes, draws: np.ndarray, data: np.ndarray | None) -> No
     tidy(axes, title="all columns: median and central 90 %", x="column")
 
 
-def _bins(values: np.ndarray) -> np.ndarray:
-    """Return the edges of bars: around each value of a discrete column, or at equal distances."""
+def bin_edges(values: np.ndarray, most: int = 24) -> np.ndarray:
+    """Return the edges of bars: around each value of a discrete column, or at equal distances.
+
+    Args:
+        values: the values.
+        most: the number of bars of a continuous column.
+    """
     finite = values[np.isfinite(values)]
     levels = np.unique(finite)
     if len(levels) <= 1:
@@ -219,19 +225,19 @@ def _bins(values: np.ndarray) -> np.ndarray:
         low, high = float(levels[0]), float(levels[-1])
     if np.all(levels == np.round(levels)):  # bars of equally many whole numbers
         low, high = np.floor(low) - 0.5, np.ceil(high) + 0.5
-        step = max(np.ceil((high - low) / MAX_BARS), 1.0)
+        step = max(np.ceil((high - low) / min(MAX_BARS, most)), 1.0)
         return np.arange(low, high + step, step)
-    return np.linspace(low, high, 25)
+    return np.linspace(low, high, most + 1)
 
 
-def _heights(values: np.ndarray, bins: np.ndarray) -> np.ndarray:
+def bin_shares(values: np.ndarray, bins: np.ndarray) -> np.ndarray:
     """Return the share of values in each bar. Values beyond the ends count in the bars there."""
     finite = values[np.isfinite(values)]
     inside = np.clip(finite, bins[0], bins[-1])
     return np.histogram(inside, bins)[0] / max(len(finite), 1)
 
 
-def _distance(a: np.ndarray, b: np.ndarray) -> float:
+def ks_distance(a: np.ndarray, b: np.ndarray) -> float:
     """Return the Kolmogorov-Smirnov distance of two samples, without missing values."""
     a, b = np.sort(a[np.isfinite(a)]), np.sort(b[np.isfinite(b)])
     if not (len(a) and len(b)):
@@ -241,17 +247,21 @@ def _distance(a: np.ndarray, b: np.ndarray) -> float:
     return float(np.abs(share_a - share_b).max())
 
 
-def _explained(x: np.ndarray, mean: np.ndarray) -> np.ndarray:
-    """Return 1 - (residual variance) / (variance) of each column. nan for a constant column."""
-    variance = np.nanvar(x, axis=0)
-    residual = np.nanmean((x - mean) ** 2, axis=0)
+def explained_variance(x: np.ndarray, mean: np.ndarray) -> np.ndarray:
+    """Return 1 - (residual variance) / (variance) of each column. NaN if it is constant or empty."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # a column without a value
+        variance = np.nanvar(x, axis=0)
+        residual = np.nanmean((x - mean) ** 2, axis=0)
     return np.where(variance > 0, 1 - residual / np.where(variance > 0, variance, 1.0), np.nan)
 
 
-def _shorten(name: str, most: int = 22) -> str:
+def shorten(name: str, most: int = 22) -> str:
+    """Return a name that fits above a panel."""
     return name if len(name) <= most else f"{name[: most - 1]}\u2026"
 
 
-def _add_legend(figure: Figure, axes: Axes) -> None:
+def add_legend(figure: Figure, axes: Axes) -> None:
+    """Add the legend of one panel below a figure."""
     handles = axes.get_legend_handles_labels()
     figure.legend(*handles, loc="outside lower left", fontsize=9, frameon=False, ncols=3)

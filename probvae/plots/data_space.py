@@ -2,7 +2,7 @@
 
 Images ``(h, w)`` and ``(h, w, 1 or 3)`` are drawn as images. Time series ``(T, d)``, with at least
 three times as many steps as variables, are drawn as lines. Data of any other shape have a panel for
-each entry of a datum, such as a column of a table.
+each entry of a datum. After training on a ``data.Table``, panels show levels and dates by name.
 """
 
 from collections.abc import Callable, Sequence
@@ -11,10 +11,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from probvae.data import Schema
 from probvae.fitted import Fitted, latent_paths
 from probvae.fitted.table_results import is_table
 from probvae.plots import columns, series
 from probvae.plots.canvas import Figure, Limits, is_image, side_by_side
+from probvae.plots.table_columns import (
+    compare_table_columns,
+    compare_table_paths,
+    compare_table_rows,
+)
 from probvae.typing import ArrayLike, DataLike, RngKey
 
 PSEUDO_INPUTS = "prior$pseudo_inputs"
@@ -52,6 +58,8 @@ def reconstructions(
     groups, title = {"x": x, "E[x|z]": means}, f"Data x, and the mean of p(x|z) at {code}"
     if _is_series(fitted):
         return series.compare_series(_arrays(groups), column_names, title=title)
+    if schema := _find_schema(fitted, column_names):
+        return compare_table_rows(_as_rows(x), _as_rows(means), schema.modelled)
     if not is_image(fitted.vae.event_shape):
         rows = _as_rows(x)
         return columns.compare_rows(rows, _as_rows(means), _names(fitted, column_names), title=title)
@@ -104,7 +112,10 @@ def samples(
         if _is_series(fitted):
             data = None if x is None else np.asarray(x, float)
             return series.summarize_series(samples, data, column_names, title=title)
-        data, names = None if x is None else _as_rows(x), _names(fitted, column_names)
+        data = None if x is None else _as_rows(x)
+        if schema := _find_schema(fitted, column_names):
+            return compare_table_columns(_as_rows(samples), data, schema.modelled)
+        names = _names(fitted, column_names)
         return columns.compare_columns(_as_rows(samples), data, names, title=title)
     return side_by_side(
         {"x ~ p(x|z)": samples[:max_items], "E[x|z]": mean[:max_items]},
@@ -142,6 +153,9 @@ def interpolation(
     groups = {"data space": pixels, "latent space": codes}
     if _is_series(fitted):
         return series.compare_paths(_arrays(groups), column_names, title=title)
+    if schema := _find_schema(fitted, column_names):
+        ends = np.stack([np.asarray(start, float), np.asarray(end, float)])
+        return compare_table_paths(_as_rows(codes), ends, schema.modelled)
     if not is_image(fitted.vae.event_shape):
         rows = {name: _as_rows(values) for name, values in groups.items()}
         return columns.compare_paths(rows, _names(fitted, column_names), title=title)
@@ -199,6 +213,11 @@ def read_numbers(fitted: Fitted, x: DataLike) -> ArrayLike:
         return x
     data = fitted.check_data(x)
     return data.x if data.mask is None else np.ma.array(data.x, mask=~np.asarray(data.mask))
+
+
+def _find_schema(fitted: Fitted, names: Names) -> Schema | None:
+    """Return the columns of the training table. None for an array, or with names of your own."""
+    return None if fitted.data is None or names is not None else fitted.data.schema
 
 
 def _is_series(fitted: Fitted) -> bool:

@@ -1,5 +1,6 @@
 """Figure of the latent space: a map of the codes of data, by label."""
 
+import textwrap
 from typing import NamedTuple
 
 import numpy as np
@@ -35,7 +36,7 @@ def latent_map(
     plane = _project(np.asarray(q.mean), np.asarray(q.variance) ** 0.5)
     figure = new_figure(height=4.8, width=WIDTH)
     title = f"Codes of {len(plane.points):,} data: {plane.title}"
-    axes = tidy(figure.add_subplot(), title=title, x=plane.x, y=plane.y)
+    axes = tidy(figure.add_subplot(), title=textwrap.fill(title, 64), x=plane.x, y=plane.y)
     if labels is None:
         axes.scatter(*plane.points.T, s=12, color=BLUE, alpha=0.7, linewidths=0)
     else:
@@ -74,11 +75,13 @@ def _color_points(figure: Figure, axes: Axes, points: np.ndarray, labels: np.nda
         dots = axes.scatter(*points.T, c=labels, s=12, cmap="viridis", alpha=0.8, linewidths=0)
         figure.colorbar(dots, ax=axes, shrink=0.8).set_label("label", fontsize=9)
         return
+    has_short_names = max(len(str(name)) for name in classes) <= 3
     for index, name in enumerate(classes[:MAX_CLASSES]):
         rows = points[labels == name]
         style = marker_style(index)
         axes.scatter(*rows.T, s=14, alpha=0.7, linewidths=0, label=str(name), zorder=2, **style)
-        _write_name(axes, np.median(rows, axis=0), str(name))
+        if has_short_names or len(classes) <= 4:  # others would overlap
+            _write_name(axes, np.median(rows, axis=0), str(name))
     rest = points[~np.isin(labels, classes[:MAX_CLASSES])]
     axes.scatter(*rest.T, s=8, color=GREY, linewidths=0, zorder=1)
     figure.legend(
@@ -86,7 +89,7 @@ def _color_points(figure: Figure, axes: Axes, points: np.ndarray, labels: np.nda
         loc="outside lower center",
         fontsize=8,
         frameon=False,
-        ncols=10,
+        ncols=10 if has_short_names else 4,
         handletextpad=0.2,
     )
 

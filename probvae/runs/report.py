@@ -18,6 +18,8 @@ TITLES = {
     "curves": "Training",
     "reconstructions": "Reconstructions",
     "samples": "Samples",
+    "associations": "Associations between columns",
+    "column_checks": "Checks of each column",
     "interpolation": "Interpolation",
     "latent_map": "Map of the latent space",
     "pseudo_inputs": "Pseudo-inputs",
@@ -107,6 +109,7 @@ def render_report(
         cards=_make_cards(metrics, config["data"]["sizes"]["test"]),
         explanations=_explain(metrics),
         data=_describe_data(config["data"]),
+        columns=_list_columns(config["data"]),
         pictures=pictures,
         origin=_list_origin(config, metrics),
     )
@@ -193,9 +196,24 @@ def _explain(metrics: dict[str, Any]) -> list[str]:
 
 def _describe_data(data: dict[str, Any]) -> str:
     sizes = ", ".join(f"{split} {n:,}" for split, n in data["sizes"].items())
+    if "columns" in data:
+        return f"{data['description']}. {sizes}. Types and ranges are those of the training rows."
     low, high = data["range"]
     shape = " x ".join(map(str, data["event_shape"]))
     return f"{data['description']}. {sizes}; shape {shape}; values in [{low:.4g}, {high:.4g}]."
+
+
+def _list_columns(data: dict[str, Any]) -> list[tuple[str, str, str, str]]:
+    """Return name, type, range or levels, and missing share of each column of a table."""
+    return [
+        (
+            column["name"],
+            column["type"],
+            column["range"],
+            "not modelled" if column["missing"] is None else f"{column['missing']:.1%}",
+        )
+        for column in data.get("columns", [])
+    ]
 
 
 def _list_origin(config: dict[str, Any], metrics: dict[str, Any]) -> dict[str, str]:

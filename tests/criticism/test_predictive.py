@@ -22,7 +22,7 @@ from probvae.criticism.samples.marginal import (
     rank_distances,
     snap_to_levels,
 )
-from probvae.criticism.samples.predictive import _compare
+from probvae.criticism.samples.predictive import compare_statistic
 from probvae.criticism.samples.statistics import distinct_values, edges, usual_statistics
 
 KEY = jax.random.key(0)
@@ -351,11 +351,11 @@ def test_statistics_by_hand():
 
 
 def test_tail_share_and_effect_by_hand():
-    found = _compare(np.array([2.5, 1.0]), np.array([[1.0, 1.0], [2.0, 1.0], [3.0, 1.0]]))
+    found = compare_statistic(np.array([2.5, 1.0]), np.array([[1.0, 1.0], [2.0, 1.0], [3.0, 1.0]]))
     np.testing.assert_allclose(found.tail_share, [1.0, 1.0])
     np.testing.assert_allclose(found.difference, [0.5, 0.0])
     np.testing.assert_allclose(found.deviations, [0.5, 0.0])
-    far = _compare(np.array(-9.0), np.arange(39.0))
+    far = compare_statistic(np.array(-9.0), np.arange(39.0))
     assert far.tail_share == pytest.approx(2 / 40)
     assert far.difference == pytest.approx(-28.0)
 

@@ -155,7 +155,10 @@ class _Statistics:
             self.replicates[name].append(value)
 
     def checks(self) -> dict[str, Check]:
-        return {name: _compare(self.observed[name], np.stack(v)) for name, v in self.replicates.items()}
+        return {
+            name: compare_statistic(self.observed[name], np.stack(v))
+            for name, v in self.replicates.items()
+        }
 
 
 class _Part:
@@ -239,7 +242,8 @@ class _Kind:
         )
 
 
-def _compare(value: np.ndarray, replicates: np.ndarray) -> Check:
+def compare_statistic(value: np.ndarray, replicates: np.ndarray) -> Check:
+    """Return the check of one statistic, ``()`` or ``(k,)``, against its replicates."""
     above, below = (replicates >= value).sum(0), (replicates <= value).sum(0)
     tail = np.minimum(2 * (1 + np.minimum(above, below)) / (len(replicates) + 1), 1.0)
     difference, spread = value - replicates.mean(0), replicates.std(0, ddof=1)
