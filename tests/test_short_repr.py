@@ -14,6 +14,7 @@ import probvae
 from probvae import VAE, Fitted, History, Incident, Sweep, Variant, criticism, data, fitted, nets
 from probvae.checks import Checked
 from probvae.criticism import ActiveUnits, Comparison, Finding, PriorGap, Verdict, compare_values
+from probvae.criticism.samples.predictive import compare_statistic
 from probvae.data_description import DataDescription, Ranges
 from probvae.fitted.history import EpochRecord
 from probvae.training.callbacks import Epoch
@@ -68,6 +69,13 @@ EXAMPLES = {
     "Pooled": lambda: fitted.Pooled(*(np.ones(N),) * 6, 5),
     "Comparison": lambda: compare_values({f"model {i}": np.arange(N) * i / N for i in range(9)}),
 }
+EXAMPLES["Association"] = lambda: criticism.Association("a " * 60, "b " * 60, "V", 1 / 3, 2 / 3, 0.1)
+EXAMPLES["Associations"] = lambda: criticism.Associations(
+    tuple(f"column {i}" for i in range(90)), *(np.ones((90, 90)),) * 3, np.ones(90, bool)
+)
+EXAMPLES["ColumnChecks"] = lambda: criticism.ColumnChecks(
+    {f"column {i}": {"mean": compare_statistic(np.ones(()), np.ones(N))} for i in range(90)}, N, N
+)
 EXAMPLES["VariantComparison"] = lambda: probvae.VariantComparison(
     ("a", "b"), "a", np.ones((2, 3, N)), np.ones((2, 3, N)), 10, ((fit_of(2),) * 3,) * 2
 )

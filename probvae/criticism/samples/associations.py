@@ -15,6 +15,7 @@ from probvae.typing import DataLike, RngKey
 SHOWN = 5  # pairs that print shows
 
 
+@short_repr
 class Association(NamedTuple):
     """The association of two columns, in the data and in draws.
 
