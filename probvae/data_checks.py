@@ -28,6 +28,7 @@ from probvae.data_description import DataComparison, DataSummary
 from probvae.data_remedies import UnsupportedValues, list_blocks, support_error
 from probvae.evidence import Batch
 from probvae.faq import cite
+from probvae.nets import ColumnInputs
 from probvae.precision import describe_merged_values, in_precision, may_merge, sample_rows
 from probvae.progress import progress_bar
 from probvae.typing import ArrayLike, DataLike, Observation, Shape
@@ -79,7 +80,7 @@ def check_data(
             that is True only where x is missing, and for training data with values that are equal in
             float32 (other data give a warning).
     """
-    batch = _encode_table(_as_batch(data, name, context, mask), name, record)
+    batch = _encode_table(vae, _as_batch(data, name, context, mask), name, record)
     if any(isinstance(part, jax.core.Tracer) for part in batch):
         return Batch(*inputs.check_inputs(vae, *batch))
     x, observed = _read_x(name, batch.x)
@@ -161,13 +162,21 @@ def _as_batch(data: DataLike, name: str, context: DataLike | None, mask: DataLik
     )
 
 
-def _encode_table(batch: Batch, name: str, record: DataRecord | None) -> Batch:
+def _encode_table(vae: VAE, batch: Batch, name: str, record: DataRecord | None) -> Batch:
     """Return a table as its numbers and its mask. Other data stay as they are.
 
     Training data give their schema to ``record``. Other data are read by the schema of the training
     data, whose levels and columns they share.
     """
     x, schema = batch.x, None if record is None else record.schema
+    if schema is None and not isinstance(x, Table) and is_frame(x) and _reads_table(vae):
+        raise TypeError(
+            f"{name} is a frame without column types, and this VAE was built for a data.Table. "
+            "Give the same table to both: table = data.Table(frame), vae = VAE.for_table(table), "
+            "fit(vae, table, ...)."
+        )
+    if schema is not None and hasattr(x, "iloc") and not hasattr(x, "columns"):
+        raise TypeError(f"{name} is one column or row. Give a frame, such as frame.iloc[[0]].")
     if isinstance(x, Table) and (schema is None or x.schema == schema):
         if isinstance(record, DataSummary):
             record.schema = x.schema
@@ -182,6 +191,13 @@ def _encode_table(batch: Batch, name: str, record: DataRecord | None) -> Batch:
     if batch.mask is None:
         return batch._replace(x=values, mask=encoded.mask)
     return batch._replace(x=np.ma.array(values, mask=~encoded.mask))
+
+
+def _reads_table(vae: VAE) -> bool:
+    encoder = vae.encoder
+    while not isinstance(encoder, ColumnInputs) and hasattr(encoder, "net"):
+        encoder = encoder.net
+    return isinstance(encoder, ColumnInputs)
 
 
 def _part_name(name: str, part: str) -> str:

@@ -247,3 +247,34 @@ def test_whole_training_rows_of_a_file_with_fractions_are_no_whole_numbers():
     assert whole.whole
     assert not taken.whole
     assert type(taken).__name__ == "Positive"
+
+
+def test_records_are_rows(fitted):
+    records = (
+        FRAME[["temperature", "price", "visits", "member", "region", "day"]].head(3).to_dict("records")
+    )
+    np.testing.assert_allclose(log_prob(fitted, records), log_prob(fitted, FRAME.head(3)))
+
+
+def test_one_row_as_a_series_is_refused(fitted):
+    with pytest.raises(TypeError, match=r"frame.iloc\[\[0\]\]"):
+        fitted.log_prob(FRAME.iloc[0], rng_key=KEY)
+
+
+def test_a_frame_without_types_is_refused():
+    numbers = pd.DataFrame(np.random.default_rng(0).normal(size=(60, 2)), columns=["a", "b"])
+    vae = VAE.for_table(data.Table(numbers))
+    with pytest.raises(TypeError, match=r"table = data.Table\(frame\)"):
+        fit(vae, numbers, rng_key=KEY, epochs=1, progress=False)
+
+
+def test_numbers_far_from_zero_keep_their_digits():
+    rng = np.random.default_rng(0)
+    offsets = {"real": 1e9 + rng.normal(size=60), "whole": 3_000_000_000 + rng.integers(0, 50, 60)}
+    frame = pd.DataFrame(offsets)
+    table = data.Table(frame, types={"whole": "real"})
+    assert [type(column).__name__ for column in table.schema.modelled] == ["Real", "Real"]
+    pd.testing.assert_frame_equal(table.schema.decode(table.x), frame)
+    draws = train(table).sample(100, rng_key=KEY).frame
+    assert ((draws - frame.mean()).abs() < 1000).all(axis=None)
+    assert draws["whole"].dtype == np.int64

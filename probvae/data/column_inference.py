@@ -42,6 +42,8 @@ RARE = 1e-3  # of a Poisson sample with so small a variance
 # float32, in which nets compute, has all integers up to here. The count likelihoods are exact to 1e-4
 # nats until then: `NegativeBinomialLogMean` against SciPy, means 1e3 to 1e7.
 LARGEST_COUNT = 2**24
+SPREAD = 100  # means of positive numbers, in standard deviations
+OFFSET = 1e3  # the same for real numbers. Beyond it, float32 has too few digits left for their spread.
 EXACT = 2**53  # the largest integer up to which float64 has all of them
 
 
@@ -241,7 +243,9 @@ def _infer_number(name: str, cells: Cells) -> AbstractColumn:
     # Whether numbers are whole is a property of the file, as its data types are: training rows that
     # happen to be whole would make a likelihood under which the other rows are impossible.
     if cells.has_fractions or not _is_whole(observed):
-        return _measure(Positive if low > 0 else Real, observed, whole=False)
+        # Far from 0, the lognormal is the normal distribution, and its log scale would round to 0.
+        is_positive = low > 0 and observed.mean() < SPREAD * observed.std()
+        return _measure(Positive if is_positive else Real, observed, whole=False)
     return _infer_whole(observed, is_integer=cells.values.dtype.kind in "iu")
 
 
@@ -276,6 +280,8 @@ def _measure(
 ) -> AbstractNumber:
     if not len(x):
         return cls(**given)
+    if cls is Real and abs(x.mean()) > OFFSET * (x.std() or np.inf):
+        given = {"origin": float(np.rint(x.mean())), **given}
     return cls(
         whole=whole and _is_whole(x) or cls is Count,
         low=float(x.min()),

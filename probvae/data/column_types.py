@@ -139,10 +139,20 @@ class Real(AbstractNumber):
         mean: their mean.
         sd: their standard deviation.
         name: the name of the column. ``Table`` fills it in.
+        origin: what x is a distance from, in the file's units. It is 0, or the rounded mean where the
+            numbers are so far from 0 that float32 has too few digits for their spread.
         dtype: the data type of the cells in the frame, such as ``"int64"``. ``Table`` fills it in.
 
     ``Table`` infers them all. You give at most the class, as in ``types={"age": data.Real}``.
     """
+
+    origin: float = field(default=0.0, kw_only=True)
+
+    def encode(self, cells: Cells) -> np.ndarray:
+        return super().encode(cells) - self.origin
+
+    def decode(self, x: np.ndarray) -> Cells:
+        return super().decode(np.asarray(x, np.float64) + self.origin)
 
 
 @dataclass(frozen=True)

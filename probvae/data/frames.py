@@ -38,8 +38,14 @@ class Columns(NamedTuple):
 
 
 def is_frame(value: object) -> bool:
-    """Tell whether a value is a frame of pandas or polars, or a dict of columns."""
-    return isinstance(value, Mapping) or (hasattr(value, "columns") and hasattr(value, "dtypes"))
+    """Tell whether a value is a frame of pandas or polars, a dict of columns, or a list of records."""
+    is_native = hasattr(value, "columns") and hasattr(value, "dtypes")
+    return isinstance(value, Mapping) or is_native or _is_records(value)
+
+
+def _is_records(value: object) -> bool:
+    is_list = isinstance(value, list | tuple) and bool(value)
+    return is_list and all(isinstance(row, Mapping) for row in value)  # type: ignore[attr-defined]
 
 
 def read_frame(frame: Any) -> Columns:
@@ -49,6 +55,9 @@ def read_frame(frame: Any) -> Columns:
         DataError: two columns have one name, or the columns of a dict have different lengths.
         TypeError: the value is no frame.
     """
+    if _is_records(frame):
+        keys = dict.fromkeys(key for row in frame for key in row)
+        frame = {key: [row.get(key) for row in frame] for key in keys}
     if isinstance(frame, Mapping):
         return _read_dict(frame)
     if hasattr(type(frame), "collect_schema") and hasattr(type(frame), "collect"):

@@ -38,7 +38,8 @@ class Table:
     """A table: named columns of numbers, counts, levels and dates, with missing cells.
 
     ``print(table)`` shows the type of each column. ``x`` holds the numbers in the file's own units:
-    a level is its index, and a date its distance in days from the first one. Empty cells, NaN, NaT,
+    a level is its index, and a date its distance in days from the first one. Real numbers far from 0
+    have an origin, too, which changes no density. Empty cells, NaN, NaT,
     None, "NA" and "?" are missing.
 
     Types are inferred by these rules, in this order:
@@ -66,7 +67,8 @@ class Table:
        - Else they are `Positive` if all are above 0 and one is above 2**24.
        - Else they are `Real`. Draws are rounded to whole numbers.
 
-    7. Other numbers are `Positive` if all are above 0, else `Real`.
+    7. Other numbers are `Positive` if all are above 0 and their mean is below 100 standard
+       deviations, else `Real`.
 
     A negative binomial cannot have a variance below its mean, and x given its code varies less than
     x. So rule 6 asks counts for room. Little is lost: if the mean of a count is 3 standard
