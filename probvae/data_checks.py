@@ -7,7 +7,6 @@ diagnostic. A context without data passes through ``check_context``.
 import warnings
 from collections.abc import Callable, Iterator
 from functools import partial
-from os import PathLike
 from typing import Any, TypeAlias
 
 import jax
@@ -17,20 +16,19 @@ import numpy as np
 from probvae import containers, inputs
 from probvae.checks import format_value
 from probvae.containers import read_values, split_mask
-from probvae.data import Cast, Data, StreamedData, Table
+from probvae.data import Cast, Data, StreamedData
 from probvae.data.entry_names import name_entry, remove_value
-from probvae.data.frames import is_frame
 from probvae.data.observations import check_observation, observe_once
 from probvae.data.read_errors import DataError
-from probvae.data.schema import EncodedTable, Schema
+from probvae.data.schema import Schema
 from probvae.data.streamed import as_streamed, find_mapped_array, free_memory
 from probvae.data_description import DataComparison, DataSummary
 from probvae.data_remedies import UnsupportedValues, list_blocks, support_error
 from probvae.evidence import Batch
 from probvae.faq import cite
-from probvae.nets import ColumnInputs
 from probvae.precision import describe_merged_values, in_precision, may_merge, sample_rows
 from probvae.progress import progress_bar
+from probvae.table_inputs import encode_table
 from probvae.typing import ArrayLike, DataLike, Observation, Shape
 from probvae.vae import VAE
 
@@ -80,7 +78,7 @@ def check_data(
             that is True only where x is missing, and for training data with values that are equal in
             float32 (other data give a warning).
     """
-    batch = _encode_table(vae, _as_batch(data, name, context, mask), name, record)
+    batch = encode_table(vae, _as_batch(data, name, context, mask), name, record)
     if any(isinstance(part, jax.core.Tracer) for part in batch):
         return Batch(*inputs.check_inputs(vae, *batch))
     x, observed = _read_x(name, batch.x)
@@ -160,44 +158,6 @@ def _as_batch(data: DataLike, name: str, context: DataLike | None, mask: DataLik
     return data._replace(
         context=data.context if context is None else context, mask=data.mask if mask is None else mask
     )
-
-
-def _encode_table(vae: VAE, batch: Batch, name: str, record: DataRecord | None) -> Batch:
-    """Return a table as its numbers and its mask. Other data stay as they are.
-
-    Training data give their schema to ``record``. Other data are read by the schema of the training
-    data, whose levels and columns they share.
-    """
-    x, schema = batch.x, None if record is None else record.schema
-    if schema is None and not isinstance(x, Table) and is_frame(x) and _reads_table(vae):
-        raise TypeError(
-            f"{name} is a frame without column types, and this VAE was built for a data.Table. "
-            "Give the same table to both: table = data.Table(frame), vae = VAE.for_table(table), "
-            "fit(vae, table, ...)."
-        )
-    if schema is not None and hasattr(x, "iloc") and not hasattr(x, "columns"):
-        raise TypeError(f"{name} is one column or row. Give a frame, such as frame.iloc[[0]].")
-    if isinstance(x, Table) and (schema is None or x.schema == schema):
-        if isinstance(record, DataSummary):
-            record.schema = x.schema
-        encoded = EncodedTable(x.x, x.mask)
-    elif schema is not None and (isinstance(x, Table) or is_frame(x) or isinstance(x, str | PathLike)):
-        encoded = schema.encode(x, name)
-    else:
-        return batch
-    values = np.where(encoded.mask, encoded.x, 0.0)
-    if encoded.mask.all():
-        return batch._replace(x=values)
-    if batch.mask is None:
-        return batch._replace(x=values, mask=encoded.mask)
-    return batch._replace(x=np.ma.array(values, mask=~encoded.mask))
-
-
-def _reads_table(vae: VAE) -> bool:
-    encoder = vae.encoder
-    while not isinstance(encoder, ColumnInputs) and hasattr(encoder, "net"):
-        encoder = encoder.net
-    return isinstance(encoder, ColumnInputs)
 
 
 def _part_name(name: str, part: str) -> str:
