@@ -4,6 +4,7 @@
     python benchmarks/tables.py sklearn --score valid   the same on validation rows, to choose settings
     python benchmarks/tables.py adult ADULT.csv    mixed types, three trainings
     python benchmarks/tables.py hivae FOLDER       imputation, with HI-VAE's data and masks
+    python benchmarks/tables.py speed ADULT.csv --torch-python PATH   training beside TVAE
 
 All contenders see the same rows and the same column types, which come from the training rows.
 """
@@ -11,6 +12,8 @@ All contenders see the same rows and the same column types, which come from the 
 import argparse
 import json
 import math
+import statistics
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -20,6 +23,7 @@ import numpy as np
 import optax
 import table_baselines as baselines
 import table_imputation as imputation
+from harness import interleaved, run
 from harness import table as markdown
 from sklearn import datasets
 from sklearn.decomposition import FactorAnalysis
@@ -239,6 +243,25 @@ def run_hivae(folder: str, percents: list[int], trainings: int, only: list[str])
     print("\n" + markdown(["hidden", "method", "numbers", "levels", "ordered levels"], rows))
 
 
+# Speed ---------------------------------------------------------------------------------------------
+
+
+def run_speed(path: str, torch_python: str, epochs: int, batch: int, rounds: int) -> None:
+    """Print times of training beside ctgan's TVAE, at equal rows and steps, interleaved."""
+    contenders = {
+        "VAE.for_table, IWAE(5)": lambda: run(sys.executable, "for_table", path, epochs, batch),
+        "TVAE": lambda: run(torch_python, "tvae", path, epochs, batch),
+    }
+    results = interleaved(contenders, rounds)
+    names = ("start", "start cpu", "epoch", "epoch cpu", "peak")
+    rows = [
+        [name, *(f"{statistics.median(each[key] for each in runs):.1f}" for key in names)]
+        for name, runs in results.items()
+    ]
+    head = ["start, s", "CPU s", "epoch, s", "CPU s", "peak MiB"]
+    print("\n" + markdown(["contender", *head], rows))
+
+
 def _summarize(values: list[float], digits: int = 2) -> str:
     mean = float(np.mean(values))
     if len(values) == 1:
@@ -270,6 +293,11 @@ def main() -> None:
     hivae.add_argument(
         "--only", nargs="+", choices=list(imputation.METHODS), default=list(imputation.METHODS)
     )
+    speed = commands.add_parser("speed")
+    speed.add_argument("path")
+    speed.add_argument("--torch-python", required=True, help="an interpreter with ctgan")
+    for name, default in {"epochs": 5, "batch": 500, "rounds": 1}.items():
+        speed.add_argument(f"--{name}", type=int, default=default)
     options = parser.parse_args()
     if options.command == "sklearn":
         run_sklearn(options.score, options.seeds, options.data, options.only, options.file)
@@ -277,6 +305,8 @@ def main() -> None:
         run_linear(options.score, options.seeds, options.data)
     elif options.command == "adult":
         run_adult(options.path, options.trainings, options.em, with_baselines=not options.no_baselines)
+    elif options.command == "speed":
+        run_speed(options.path, options.torch_python, options.epochs, options.batch, options.rounds)
     else:
         run_hivae(options.folder, options.percents, options.trainings, options.only)
 
