@@ -1,7 +1,7 @@
-"""A table of mixed columns: a likelihood for each column by its type, and missing cells (HI-VAE).
+"""A table of mixed columns, after HI-VAE: Nazabal et al. 2020, arXiv:1807.03653.
 
-Nazabal et al. 2020, arXiv:1807.03653. Here the nets have an affine part, which alone is factor
-analysis.
+The idea: each column has a likelihood of its own type, log p(x) is per row in the units of the file,
+and missing cells are a mask. Here the nets have an affine part, which alone is factor analysis.
 """
 
 from probvae import VAE, Variant, data, recommend_training

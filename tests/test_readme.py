@@ -68,7 +68,7 @@ def test_the_commands_are_understood(monkeypatch):
     monkeypatch.chdir(ROOT)
     (block,) = blocks("text", COMMANDS)
     commands = [c for line in block.splitlines() for c in re.split(r"\s{2,}", line.strip()) if c]
-    assert len(commands) == 12
+    assert len(commands) == 14
     for command in commands:
         program, *words = command.split()
         assert program == "probvae"

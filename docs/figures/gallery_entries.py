@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 import gallery_images as images
 import gallery_plots as plots
+import gallery_tables as tables
 from gallery_canvas import Panel
 
 GROUPS = {
@@ -163,6 +164,13 @@ ENTRIES: dict[str, Entry] = {
         "--data pbmc3k --epochs 30 --particles 500",
         (plots.cells, plots.mean_and_variance),
         "Codes of 2,430 blood cells. Genes vary more than a Poisson, in data and in draws.",
+    ),
+    "table": Entry(
+        "Likelihoods",
+        "--data docs/gallery/wine.csv",
+        (tables.drawn_columns, tables.pair_associations),
+        "Drawn wines by cultivar, and the association of each pair of columns, in test data and draws.",
+        note="Reals are scored as densities in the units of the file, and levels as probabilities.",
     ),
     "autoregressive_vae": Entry(
         "Likelihoods",

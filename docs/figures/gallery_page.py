@@ -36,6 +36,7 @@ that is not log p(x), for example log p(x | label).
   density can grow without end, so a large number alone does not make a good model.
 - *MNIST* (28x28 pixels, binary) and *counts of cells* (pbmc3k): files in `$PROBVAE_DATA`. The command
   `probvae data` lists them.
+- *Wine*: [a table](wine.csv) of 178 wines, 13 measurements and the cultivar, of scikit-learn.
 
 [All numbers](#all-numbers) are in tables at the end. `python docs/figures/gallery.py` makes this
 page.
@@ -53,6 +54,7 @@ of all of them are on one page.
 | --- | --- | --- |
 """
 KINDS = {"digits": "digits", "mnist": "MNIST", "pbmc3k": "counts of cells"}
+KINDS["docs/gallery/wine.csv"] = "wine, a table"
 
 
 def read_docstring(name: str) -> tuple[str, str]:
