@@ -88,7 +88,7 @@ def _read_objects(values: np.ndarray, missing: np.ndarray, dtype: str) -> Cells:
         missing = missing | np.array(blank, bool)
         kinds = set(map(type, values[~missing]))
     if kinds and all(issubclass(kind, str) for kind in kinds):
-        return read_text(values, missing, dtype)
+        return parse_text(values, missing, dtype)
     if kinds and all(issubclass(kind, bool | np.bool_) for kind in kinds):
         return Cells(_convert(values, missing, bool), missing, dtype)
     if kinds and all(issubclass(kind, int | np.integer) and kind is not bool for kind in kinds):
@@ -110,7 +110,7 @@ def _convert(values: np.ndarray, missing: np.ndarray, dtype: type) -> np.ndarray
     return out
 
 
-def read_text(values: np.ndarray, missing: np.ndarray, dtype: str) -> Cells:
+def parse_text(values: np.ndarray, missing: np.ndarray, dtype: str) -> Cells:
     """Return the cells of a column of text: numbers if all of them are, text if not.
 
     Text with a leading zero, such as the postal code 01234, stays text.

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from probvae.data.cells import LEADING_ZERO, MISSING_TEXT, Cells, is_number, read_text
+from probvae.data.cells import LEADING_ZERO, MISSING_TEXT, Cells, is_number, parse_text
 from probvae.data.frames import Columns, check_names
 from probvae.data.read_errors import DataError, check_size, explain_read_errors
 
@@ -260,7 +260,7 @@ def _read_column(column: Sequence[str], *, decimal: str) -> Cells:
     values[:] = column
     if decimal != ".":
         values[:] = [_replace_decimal(cell.strip(), decimal) for cell in column]
-    cells = read_text(values, np.zeros(len(column), bool), "str")
+    cells = parse_text(values, np.zeros(len(column), bool), "str")
     if cells.values.dtype.kind != "O":
         return cells._replace(dtype=str(cells.values.dtype))
     if set(cells.observed) <= set(TRUTH) and not cells.missing.all():

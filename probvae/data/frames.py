@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import narwhals as nw
 import numpy as np
 
-from probvae.data.cells import Cells, read_cells, read_text
+from probvae.data.cells import Cells, read_cells
 from probvae.data.read_errors import DataError
 
 INSTALL = "Install it: pip install {}"
@@ -140,7 +140,7 @@ def _read_series(series: Any) -> Cells:
     if kind in (nw.Categorical, nw.Enum):
         return _read_levels(series, native, missing)
     if kind == nw.String:
-        return read_text(series.to_numpy(), missing, dtype)
+        return parse_text(series.to_numpy(), missing, dtype)
     if kind == nw.Boolean:
         values = np.asarray(series.fill_null(value=False).to_numpy(), bool) if missing.any() else None
         return Cells(series.to_numpy().astype(bool) if values is None else values, missing, dtype)
