@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import narwhals as nw
 import numpy as np
 
-from probvae.data.cells import Cells, read_cells
+from probvae.data.cells import Cells, parse_text, read_cells
 from probvae.data.read_errors import DataError
 
 INSTALL = "Install it: pip install {}"
