@@ -101,7 +101,7 @@ def _read_text_file(path: Path, encoding: str | None) -> str:
     with explain_read_errors(path, expected="a delimited text file"):
         raw = path.read_bytes()
         if raw[:2] == b"\x1f\x8b":
-            with gzip.open(path) as packed:
+            with gzip.open(path, "rb") as packed:
                 raw = packed.read(2**33 + 1)
     check_size(len(raw), what=str(path))
     try:
