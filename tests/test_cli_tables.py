@@ -90,6 +90,7 @@ def test_a_run_of_a_table_opens_with_its_schema(trained, file):
     run = open_run(trained[0])
     assert run.fitted.data.schema == run.data.schema
     assert run.data.schema.names == tuple(NAMES)
+    assert "columns          height (Positive), visits (Count), smokes (YesNo)" in str(run.fitted)
     assert list(run.fitted.sample(3, rng_key=jax.random.key(0)).frame) == NAMES
 
 

@@ -81,10 +81,10 @@ class Fitted(Checked):
         check_values(self.vae, self.values)
 
     def __str__(self) -> str:
-        return summary.summarize(self.vae, self.params, self.history, self.seconds)
+        return summary.summarize(self.vae, self.params, self.history, self.seconds, self.data)
 
     def _repr_html_(self) -> str:
-        return summary.render(self.vae, self.params, self.history, self.seconds)
+        return summary.render(self.vae, self.params, self.history, self.seconds, self.data)
 
     @property
     def params(self) -> dict[str, Any]:
