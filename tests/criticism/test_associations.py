@@ -74,6 +74,14 @@ def test_missing_cells_leave_out_their_rows():
     np.testing.assert_allclose(matrix[0, 1], expected, atol=1e-12)
 
 
+def test_gaps_in_two_columns_leave_the_rows_with_both():
+    x = TABLE.x.copy()
+    x[:90, 0], x[-70:, 1] = np.nan, np.nan
+    ranks = pd.DataFrame(x[:, :2]).rank()
+    expected = ranks.corr().iloc[0, 1]
+    np.testing.assert_allclose(measure_associations(x, TABLE.schema)[0, 1], expected, atol=1e-12)
+
+
 def test_a_column_without_two_values_has_no_association():
     x = TABLE.x.copy()
     x[:, 0], x[:, 2] = np.nan, 1.0
