@@ -19,8 +19,13 @@ SHOWN = 5  # pairs that print shows
 class Association(NamedTuple):
     """The association of two columns, in the data and in draws.
 
-    ``kind`` is "rank correlation", "correlation ratio" or "Cramer's V". ``spread`` is the standard
-    deviation over replicates of the data's size.
+    Attributes:
+        first: the name of one column.
+        second: the name of the other.
+        kind: "rank correlation", "correlation ratio" or "Cramer's V".
+        data: the association in the data.
+        draws: its mean over replicates of the data's size.
+        spread: its standard deviation over them.
     """
 
     first: str
@@ -41,9 +46,14 @@ class Association(NamedTuple):
 class Associations(NamedTuple):
     """Associations of all pairs of columns, as symmetric matrices ``(D, D)``.
 
-    ``data`` is that of the data, ``draws`` the mean over replicates of the same size, and ``spread``
-    the standard deviation over them. NaN where a pair has no two values to compare. ``is_number``
-    ``(D,)`` tells columns of numbers from columns of levels.
+    They are NaN where a pair has no two values to compare.
+
+    Attributes:
+        names: the names of the D columns.
+        data: the associations in the data ``(D, D)``.
+        draws: their mean ``(D, D)`` over replicates of the data's size.
+        spread: their standard deviation ``(D, D)`` over the replicates.
+        is_number: ``(D,)``, True for columns of numbers and False for columns of levels.
     """
 
     names: tuple[str, ...]

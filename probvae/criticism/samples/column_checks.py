@@ -20,8 +20,11 @@ SHOWN = 8  # checks that print shows
 class ColumnChecks(NamedTuple):
     """Statistics of each column, in the data and in replicates of the same size.
 
-    ``checks`` has a `Check` by name of the column and of the statistic: "mean", "sd" and quantiles of
-    numbers and dates, and the share of each level.
+    Attributes:
+        checks: a `Check` by name of the column and of the statistic: "mean", "sd" and quantiles of
+            numbers and dates, and the share of each level.
+        num_data: the number of rows of the data.
+        num_replicates: the number of replicates.
     """
 
     checks: dict[str, dict[str, Check]]
