@@ -206,6 +206,9 @@ OUTSIDE = {
     "PowerSpherical": (lambda: own.PowerSpherical(jnp.asarray([0.0, 1.0]), jnp.asarray(2.0)), [1.0, 1.0], [0.6, 0.8]),
     "FeatureDistance": (lambda: own.FeatureDistance(jnp.zeros((1, 2)), jnp.tanh, 1.0), [[np.nan, 0.0]], [[1.0, 0.0]]),
     "NormalMixture": (lambda: mixture(jnp.zeros(2), dist.Normal(jnp.zeros((2, 1)), jnp.ones((2, 1))).to_event(1)), [np.nan], [1.0]),
+    "RoundedNormal": (lambda: own.RoundedNormal(0.0, 1.0), 0.5, 1.0),
+    "RoundedLogNormal": (lambda: own.RoundedLogNormal(0.0, 1.0), 0.0, 1.0),
+    "MissingEntries": (lambda: own.MissingEntries(dist.LogNormal(0.0, 1.0), True, 1.0, 0.0), -1.0, 1.0),
     "Blocks": (lambda: own.Blocks((own.PoissonLogMean(jnp.zeros(1)), dist.Normal(jnp.zeros(1)))), [0.5, 0.5], [1.0, 0.5]),
 }  # fmt: skip
 
