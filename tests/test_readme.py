@@ -1,8 +1,11 @@
 """The README's code runs, and its commands are those that CI runs."""
 
+import os
 import re
 from pathlib import Path
 
+import jax
+import pandas as pd
 import pytest
 
 from probvae.cli.parser import parse_arguments
@@ -18,8 +21,8 @@ def blocks(language, text=README):
 
 
 def run_example(capsys, **changes):
-    """Run the README's example with some texts replaced, and return what it prints."""
-    (example,) = blocks("python")
+    """Run the README's first example with some texts replaced, and return what it prints."""
+    example, _ = blocks("python")
     for before, after in changes.values():
         assert example.count(before) == 1
         example = example.replace(before, after)
@@ -53,6 +56,23 @@ def test_the_example_prints_what_the_readme_shows(capsys):
             assert float(value) == pytest.approx(float(match.group(1)), abs=0.05)
         elif not expected.startswith("  For"):  # the number of rows differs between processors
             assert line.startswith(expected.removesuffix(" ..."))
+
+
+@pytest.mark.slow
+def test_the_example_of_a_table_fills_its_gaps(monkeypatch):
+    folder = Path(os.environ.get("PROBVAE_DATA", "absent")) / "penguins"
+    if not folder.is_dir():
+        pytest.skip("the penguins are not here: set PROBVAE_DATA to the folder of the data")
+    monkeypatch.chdir(folder)
+    names = {"jax": jax}
+    exec(compile(blocks("python")[1], "README.md", "exec"), names)
+    frame, filled, new = names["frame"], names["filled"], names["new"]
+    assert frame.isna().any(axis=None)
+    assert not filled.isna().any(axis=None)
+    pd.testing.assert_frame_equal(filled[frame.notna()], frame, check_dtype=False)
+    assert len(new) == 100
+    assert list(new.columns) == list(frame.columns)
+    assert set(new["species"]) <= set(frame["species"])
 
 
 def test_there_are_two_commands_of_one_line_each_and_ci_runs_the_second():
