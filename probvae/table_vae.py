@@ -57,7 +57,6 @@ def table_parts(
         "encoder": ColumnInputs(
             NET,
             levels=tuple(len(getattr(column, "levels", ())) for column in columns),
-            gaps=tuple(bool(each.any()) for each in ~table.mask.T),
         ),
         "decoder": NET,
         "encode_mask": True,

@@ -9,8 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from probvae.checks import Checked, PositiveInt, Requirement
-from probvae.typing import Recipe, Shape
+from probvae.checks import Checked, PositiveInt, Requirement, UnitInterval
+from probvae.typing import Recipe, RngKey, Shape
 
 
 @dataclass(frozen=True, repr=False)
@@ -27,8 +27,9 @@ class ColumnInputs(Checked):
     Args:
         net: the recipe that reads the inputs.
         levels: for each column, its number of levels, or 0 for a number.
-        gaps: for each column, whether the net also reads its mask: columns with gaps in training. The
-            weights of a mask that is always 1 would not be trained.
+        hidden_rows: the share of rows of which ``fit`` hides a random share of the cells at each step,
+            from the encoder and from the likelihood. So the encoder learns q(z | any part of a row),
+            which ``impute`` needs, and the bound is one on log p of that part. 0 hides nothing.
         largest_one_hot: columns with more levels are embedded in sqrt(levels) learned numbers.
 
     Raises:
@@ -40,17 +41,14 @@ class ColumnInputs(Checked):
     levels: Annotated[
         tuple[int, ...], Requirement("a tuple with the number of levels per column, such as (0, 3)")
     ]
-    gaps: Annotated[
-        tuple[bool, ...], Requirement("a tuple with True or False per column, such as (True, False)")
-    ] = ()
+    hidden_rows: UnitInterval = 0.5
     largest_one_hot: PositiveInt = 32
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "gaps", self.gaps or (False,) * len(self.levels))
-        if len(self.gaps) != len(self.levels) or any(k < 0 or k == 1 for k in self.levels):
+        if any(k < 0 or k == 1 for k in self.levels):
             raise ValueError(
-                "ColumnInputs expects levels with 0 or at least 2 for each column, and as many gaps; "
-                f"got levels={self.levels} and gaps={self.gaps}."
+                "ColumnInputs expects levels with 0 or at least 2 for each column; got "
+                f"levels={self.levels}."
             )
 
     def __call__(self, in_shape: Shape, out_shape: Shape, *, rngs: nnx.Rngs) -> nnx.Module:
@@ -66,8 +64,25 @@ class ColumnInputs(Checked):
         numbers = sum(k == 0 for k in self.levels)
         words = [f"{numbers} numbers"] if numbers else []
         words += [f"{len(self.levels) - numbers} with levels"] if numbers < len(self.levels) else []
-        words += [f"{sum(self.gaps)} with gaps"] if any(self.gaps) else []
         return f"ColumnInputs({self.net}, columns: {', '.join(words)})"
+
+
+def hide_cells(recipe: Recipe, rng_key: RngKey, mask: jax.Array) -> jax.Array | None:
+    """Return the mask of a training step with more cells hidden, or None if the net hides none.
+
+    Args:
+        recipe: the encoder. It hides cells if it, or the net in its wrapper, is a ``ColumnInputs``.
+        rng_key: the key of the step.
+        mask: True where x is observed, ``(batch, columns)``.
+    """
+    while not isinstance(recipe, ColumnInputs) and hasattr(recipe, "net"):
+        recipe = recipe.net
+    if not isinstance(recipe, ColumnInputs) or recipe.hidden_rows == 0.0:
+        return None
+    row_key, share_key, cell_key = jax.random.split(rng_key, 3)
+    hides = jax.random.bernoulli(row_key, recipe.hidden_rows, (len(mask), 1))
+    share = hides * jax.random.uniform(share_key, (len(mask), 1))  # patterns of all sizes
+    return mask & (jax.random.uniform(cell_key, mask.shape) >= share)
 
 
 class _ColumnInputsModule(nnx.Module):
@@ -78,7 +93,7 @@ class _ColumnInputsModule(nnx.Module):
         )
         width = len(self.layout.columns) + sum(width for *_, width in self.layout.embedded)
         rest = size - 2 * self.layout.num_columns  # of a context
-        self.net = recipe.net((width + len(self.layout.gaps) + rest,), out_shape, rngs=rngs)
+        self.net = recipe.net((width + self.layout.num_columns + rest,), out_shape, rngs=rngs)
 
     def __call__(self, inputs: jax.Array) -> jax.Array:
         layout = self.layout
@@ -92,9 +107,7 @@ class _ColumnInputsModule(nnx.Module):
         for (column, k, _), embedding in zip(layout.embedded, self.embeddings, strict=True):
             codes = jnp.maximum(0.0, 1.0 - jnp.abs(x[:, column, None] - jnp.arange(k)))
             parts.append(embedding(jnp.where(mask[:, column, None] > 0, codes, 0.0)))
-        return self.net(
-            jnp.concatenate([*parts, mask[:, np.array(layout.gaps, int)], context], axis=-1)
-        )
+        return self.net(jnp.concatenate([*parts, mask, context], axis=-1))
 
 
 class _Layout(NamedTuple):
@@ -108,7 +121,6 @@ class _Layout(NamedTuple):
     columns: tuple[int, ...]
     levels: tuple[int, ...]
     embedded: tuple[tuple[int, int, int], ...]
-    gaps: tuple[int, ...]
 
 
 def _layout(recipe: ColumnInputs) -> _Layout:
@@ -121,5 +133,4 @@ def _layout(recipe: ColumnInputs) -> _Layout:
             continue
         columns += [i] * max(k, 1)
         levels += list(range(k)) or [-1]
-    gaps = tuple(i for i, has_gaps in enumerate(recipe.gaps) if has_gaps)
-    return _Layout(len(recipe.levels), tuple(columns), tuple(levels), tuple(embedded), gaps)
+    return _Layout(len(recipe.levels), tuple(columns), tuple(levels), tuple(embedded))

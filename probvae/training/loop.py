@@ -13,6 +13,7 @@ from numpyro.infer.svi import SVIState
 
 from probvae.compilation import compile_program
 from probvae.evidence import Batch
+from probvae.nets.column_inputs import hide_cells
 from probvae.objectives.objective import STATE, AbstractObjective
 from probvae.objectives.terms import terms
 from probvae.tracing import has_shared_latents
@@ -80,6 +81,9 @@ def _strengthen_type(leaf: jax.Array) -> jax.Array:
 def observe_batch(run: Run, rng_key: RngKey, batch: Batch) -> Batch:
     """Return a batch as a training step uses it, with all draws that happen outside the programs."""
     batch = batch._replace(x=run.observation(rng_key, batch.x))
+    mask = jnp.ones(batch.x.shape, bool) if batch.mask is None else batch.mask
+    hidden = hide_cells(run.vae.encoder, jax.random.fold_in(rng_key, 2), mask)
+    batch = batch if hidden is None else batch._replace(mask=hidden)
     if not isinstance(run.objective, AbstractObjective):
         return batch
     key = jax.random.fold_in(rng_key, 1)
