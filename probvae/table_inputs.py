@@ -9,7 +9,7 @@ from probvae.data.frames import is_frame
 from probvae.data.schema import EncodedTable
 from probvae.data_description import DataComparison, DataSummary
 from probvae.evidence import Batch
-from probvae.nets import ColumnInputs
+from probvae.nets.column_inputs import find_column_inputs
 from probvae.vae import VAE
 
 
@@ -22,7 +22,7 @@ def encode_table(
     data, whose levels and columns they share.
     """
     x, schema = batch.x, None if record is None else record.schema
-    if schema is None and not isinstance(x, Table) and is_frame(x) and _reads_table(vae):
+    if schema is None and not isinstance(x, Table) and is_frame(x) and find_column_inputs(vae.encoder):
         raise TypeError(
             f"{name} is a frame without column types, and this VAE was built for a data.Table. "
             "Give the same table to both: table = data.Table(frame), vae = VAE.for_table(table), "
@@ -44,10 +44,3 @@ def encode_table(
     if batch.mask is None:
         return batch._replace(x=values, mask=encoded.mask)
     return batch._replace(x=np.ma.array(values, mask=~encoded.mask))
-
-
-def _reads_table(vae: VAE) -> bool:
-    encoder = vae.encoder
-    while not isinstance(encoder, ColumnInputs) and hasattr(encoder, "net"):
-        encoder = encoder.net
-    return isinstance(encoder, ColumnInputs)

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from probvae import VAE, Batch, fit, likelihoods, nets, priors
+from probvae import VAE, Batch, data, fit, fit_table, likelihoods, nets, priors
+from probvae.nets.column_inputs import hide_cells
 
 
 class Identity(nnx.Module):
@@ -25,28 +26,28 @@ def inputs_of(columns, values, mask, context=()):
 def test_levels_become_one_hot_codes():
     columns = nets.ColumnInputs(Identity, levels=(0, 3))
     seen = inputs_of(columns, [[1.5, 0], [2.5, 2]], [[1, 1], [1, 1]], np.zeros((2, 0)))
-    np.testing.assert_array_equal(seen, [[1.5, 1, 0, 0], [2.5, 0, 0, 1]])
+    np.testing.assert_array_equal(seen, [[1.5, 1, 0, 0, 1, 1], [2.5, 0, 0, 1, 1, 1]])
 
 
 def test_missing_cells_are_zero_and_gaps_are_seen():
-    columns = nets.ColumnInputs(Identity, levels=(0, 3), gaps=(True, False))
+    columns = nets.ColumnInputs(Identity, levels=(0, 3))
     seen = inputs_of(columns, [[1.5, 0], [2.5, 2]], [[0, 1], [1, 0]], np.ones((2, 1)))
-    np.testing.assert_array_equal(seen, [[0, 1, 0, 0, 0, 1], [2.5, 0, 0, 0, 1, 1]])
+    np.testing.assert_array_equal(seen, [[0, 1, 0, 0, 0, 1, 1], [2.5, 0, 0, 0, 1, 0, 1]])
 
 
 def test_many_levels_are_embedded():
     columns = nets.ColumnInputs(Identity, levels=(100, 0), largest_one_hot=32)
     seen = inputs_of(columns, [[7, 1.0], [99, 1.0]], [[1, 1], [0, 1]], np.zeros((2, 0)))
-    assert seen.shape == (2, 11)
-    assert np.any(seen[0, 1:] != 0)
-    assert np.all(seen[1, 1:] == 0)
+    assert seen.shape == (2, 13)
+    assert np.any(seen[0, 1:11] != 0)
+    assert np.all(seen[1, 1:11] == 0)
 
 
 def test_codes_have_a_gradient_between_levels():
     columns = nets.ColumnInputs(Identity, levels=(3,))
     net = columns((2,), (1,), rngs=nnx.Rngs(0))
     gradient = jax.jacobian(lambda v: net(jnp.array([[v, 1.0]]))[0])(0.25)
-    np.testing.assert_allclose(gradient, [-1, 1, 0])
+    np.testing.assert_allclose(gradient, [-1, 1, 0, 0])
 
 
 def test_a_vae_trains_with_gaps_levels_and_pseudo_inputs():
@@ -61,7 +62,7 @@ def test_a_vae_trains_with_gaps_levels_and_pseudo_inputs():
         latent_dim=2,
         likelihood=joint,
         prior=priors.VampPrior(3),
-        encoder=nets.ColumnInputs(nets.MLP((8,)), levels=(0, 3), gaps=(True, True)),
+        encoder=nets.ColumnInputs(nets.MLP((8,)), levels=(0, 3)),
         decoder=nets.MLP((8,)),
         encode_mask=True,
     )
@@ -77,12 +78,49 @@ def test_an_input_without_a_mask_is_refused():
         VAE(event_shape=(2,), latent_dim=1, encoder=nets.ColumnInputs(nets.MLP((4,)), levels=(0, 0)))
 
 
-@pytest.mark.parametrize(("levels", "gaps"), [((1,), ()), ((0, 3), (True,))])
-def test_impossible_columns_are_refused(levels, gaps):
+@pytest.mark.parametrize("levels", [(1,), (0, -2)])
+def test_impossible_columns_are_refused(levels):
     with pytest.raises(ValueError, match="expects levels"):
-        nets.ColumnInputs(nets.MLP((4,)), levels=levels, gaps=gaps)
+        nets.ColumnInputs(nets.MLP((4,)), levels=levels)
 
 
 def test_the_repr_counts_the_columns():
-    text = repr(nets.ColumnInputs(nets.MLP((4,)), levels=(0, 0, 3), gaps=(True, False, False)))
-    assert text.endswith("columns: 2 numbers, 1 with levels, 1 with gaps)")
+    text = repr(nets.ColumnInputs(nets.MLP((4,)), levels=(0, 0, 3)))
+    assert text.endswith("columns: 2 numbers, 1 with levels)")
+
+
+def test_half_of_the_rows_lose_a_random_share_of_their_cells():
+    columns = nets.LinearSkip(nets.ColumnInputs(nets.MLP((4,)), levels=(0,) * 50))
+    mask = jnp.arange(50) != 7  # a missing cell stays missing
+    hidden = np.asarray(hide_cells(columns, jax.random.key(0), jnp.tile(mask, (4000, 1))))
+    assert not hidden[:, 7].any()
+    share = 1 - hidden[:, np.asarray(mask)].mean(1)
+    np.testing.assert_allclose((share == 0).mean(), 0.5, atol=0.05)
+    np.testing.assert_allclose(
+        np.quantile(share[share > 0], [0.1, 0.5, 0.9]), [0.1, 0.5, 0.9], atol=0.06
+    )
+
+
+def test_other_nets_hide_nothing():
+    columns = nets.ColumnInputs(nets.MLP((4,)), levels=(0, 0), hidden_rows=0.0)
+    for recipe in (nets.MLP((4,)), columns):
+        assert hide_cells(recipe, jax.random.key(0), jnp.ones((3, 2), bool)) is None
+
+
+@pytest.mark.slow
+def test_imputed_intervals_cover_because_the_encoder_saw_gaps():
+    """A linear-Gaussian table without gaps in training: 90 % intervals of cells hidden later."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(900, 2)) @ rng.normal(size=(2, 4)) + 0.5 * rng.normal(size=(900, 4))
+    frame = {name: x[:, i] for i, name in enumerate("abcd")}
+    table = data.Table(frame)
+    fitted = fit_table(table[:600], rng_key=jax.random.key(0), progress=False)
+    rows = {
+        name: np.where(rng.random(300) < 0.4, np.nan, values[600:]) for name, values in frame.items()
+    }
+    imputed = fitted.impute(rows, rng_key=jax.random.key(1), quantiles=(0.05, 0.95))
+    low, high = imputed.interval(0.9)
+    hidden = np.isnan(np.column_stack(list(rows.values())))
+    covered = ((low <= x[600:]) & (x[600:] <= high))[hidden].mean()
+    assert 0.86 <= covered <= 0.94
+    assert np.median(imputed.effective_particles) > 100

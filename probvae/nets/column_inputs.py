@@ -29,7 +29,8 @@ class ColumnInputs(Checked):
         levels: for each column, its number of levels, or 0 for a number.
         hidden_rows: the share of rows of which ``fit`` hides a random share of the cells at each step,
             from the encoder and from the likelihood. So the encoder learns q(z | any part of a row),
-            which ``impute`` needs, and the bound is one on log p of that part. 0 hides nothing.
+            which ``impute`` needs, and the bound is one on log p of that part. The training ELBO of the
+            history is that of rows with hidden cells. Validation rows are whole. 0 hides nothing.
         largest_one_hot: columns with more levels are embedded in sqrt(levels) learned numbers.
 
     Raises:
@@ -67,6 +68,19 @@ class ColumnInputs(Checked):
         return f"ColumnInputs({self.net}, columns: {', '.join(words)})"
 
 
+def find_column_inputs(recipe: Recipe) -> ColumnInputs | None:
+    """Return the ``ColumnInputs`` that a net is, or has in its wrapper. None for another net."""
+    while not isinstance(recipe, ColumnInputs) and hasattr(recipe, "net"):
+        recipe = recipe.net
+    return recipe if isinstance(recipe, ColumnInputs) else None
+
+
+def hides_cells(recipe: Recipe) -> bool:
+    """Return whether ``fit`` hides cells of the training rows of a VAE with this encoder."""
+    columns = find_column_inputs(recipe)
+    return columns is not None and columns.hidden_rows > 0.0
+
+
 def hide_cells(recipe: Recipe, rng_key: RngKey, mask: jax.Array) -> jax.Array | None:
     """Return the mask of a training step with more cells hidden, or None if the net hides none.
 
@@ -75,12 +89,11 @@ def hide_cells(recipe: Recipe, rng_key: RngKey, mask: jax.Array) -> jax.Array | 
         rng_key: the key of the step.
         mask: True where x is observed, ``(batch, columns)``.
     """
-    while not isinstance(recipe, ColumnInputs) and hasattr(recipe, "net"):
-        recipe = recipe.net
-    if not isinstance(recipe, ColumnInputs) or recipe.hidden_rows == 0.0:
+    columns = find_column_inputs(recipe)
+    if columns is None or columns.hidden_rows == 0.0:
         return None
     row_key, share_key, cell_key = jax.random.split(rng_key, 3)
-    hides = jax.random.bernoulli(row_key, recipe.hidden_rows, (len(mask), 1))
+    hides = jax.random.bernoulli(row_key, columns.hidden_rows, (len(mask), 1))
     share = hides * jax.random.uniform(share_key, (len(mask), 1))  # patterns of all sizes
     return mask & (jax.random.uniform(cell_key, mask.shape) >= share)
 
