@@ -3,11 +3,13 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 from flax import nnx
+from numpyro.infer import SVI
 
-from probvae import VAE, Batch, data, fit, fit_table, likelihoods, nets, priors
-from probvae.nets.column_inputs import hide_cells
+from probvae import VAE, Batch, data, fit, fit_table, likelihoods, nets, objectives, priors
+from probvae.training.hidden_cells import hide_cells, with_hidden_cells
 
 
 class Identity(nnx.Module):
@@ -89,22 +91,39 @@ def test_the_repr_counts_the_columns():
     assert text.endswith("columns: 2 numbers, 1 with levels)")
 
 
-def test_half_of_the_rows_lose_a_random_share_of_their_cells():
-    columns = nets.LinearSkip(nets.ColumnInputs(nets.MLP((4,)), levels=(0,) * 50))
+def test_rows_lose_random_shares_of_their_cells():
     mask = jnp.arange(50) != 7  # a missing cell stays missing
-    hidden = np.asarray(hide_cells(columns, jax.random.key(0), jnp.tile(mask, (4000, 1))))
+    hidden = np.asarray(hide_cells(jax.random.key(0), jnp.tile(mask, (4000, 1))))
     assert not hidden[:, 7].any()
     share = 1 - hidden[:, np.asarray(mask)].mean(1)
-    np.testing.assert_allclose((share == 0).mean(), 0.5, atol=0.05)
-    np.testing.assert_allclose(
-        np.quantile(share[share > 0], [0.1, 0.5, 0.9]), [0.1, 0.5, 0.9], atol=0.06
-    )
+    np.testing.assert_allclose(np.quantile(share, [0.1, 0.5, 0.9]), [0.1, 0.5, 0.9], atol=0.06)
+
+
+def test_hidden_cells_change_the_gradient_of_the_guide_alone():
+    x = jnp.asarray(np.random.default_rng(0).normal(size=(20, 2)))
+    columns = nets.ColumnInputs(nets.MLP((8,)), levels=(0, 0))
+    options = {"likelihood": likelihoods.Gaussian(), "encode_mask": True, "decoder": nets.MLP((8,))}
+    vae = VAE(event_shape=(2,), latent_dim=2, encoder=columns, **options).eval()
+    plain = objectives.IWAE(3)
+    svi = SVI(vae.model, vae.guide, optax.sgd(0.1), plain)
+    params = svi.get_params(svi.init(jax.random.key(1), x))
+
+    def loss(objective, params):
+        arguments = (jax.random.key(2), params, vae.model, vae.guide, x)
+        return objective.loss_with_mutable_state(*arguments)["loss"]
+
+    both = [with_hidden_cells(plain, each) for each in (nets.MLP((8,)), columns)]
+    (a, grad_a), (b, grad_b) = (jax.value_and_grad(lambda p, o=o: loss(o, p))(params) for o in both)
+    np.testing.assert_allclose(a, b, rtol=1e-6)
+    for name in params:
+        same = jax.tree.map(lambda u, v: bool(np.allclose(u, v, rtol=1e-5)), grad_a[name], grad_b[name])
+        assert all(jax.tree.leaves(same)) == (not name.startswith("encoder"))
 
 
 def test_other_nets_hide_nothing():
     columns = nets.ColumnInputs(nets.MLP((4,)), levels=(0, 0), hidden_rows=0.0)
     for recipe in (nets.MLP((4,)), columns):
-        assert hide_cells(recipe, jax.random.key(0), jnp.ones((3, 2), bool)) is None
+        assert with_hidden_cells(objectives.ELBO(), recipe) == objectives.ELBO()
 
 
 @pytest.mark.slow
@@ -118,7 +137,8 @@ def test_imputed_intervals_cover_because_the_encoder_saw_gaps():
     rows = {
         name: np.where(rng.random(300) < 0.4, np.nan, values[600:]) for name, values in frame.items()
     }
-    imputed = fitted.impute(rows, rng_key=jax.random.key(1), quantiles=(0.05, 0.95))
+    counts = {"quantiles": (0.05, 0.95), "num_particles": 5000}
+    imputed = fitted.impute(rows, rng_key=jax.random.key(1), **counts)
     low, high = imputed.interval(0.9)
     hidden = np.isnan(np.column_stack(list(rows.values())))
     covered = ((low <= x[600:]) & (x[600:] <= high))[hidden].mean()

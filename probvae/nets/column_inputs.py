@@ -10,7 +10,7 @@ import numpy as np
 from flax import nnx
 
 from probvae.checks import Checked, PositiveInt, Requirement, UnitInterval
-from probvae.typing import Recipe, RngKey, Shape
+from probvae.typing import Recipe, Shape
 
 
 @dataclass(frozen=True, repr=False)
@@ -27,10 +27,9 @@ class ColumnInputs(Checked):
     Args:
         net: the recipe that reads the inputs.
         levels: for each column, its number of levels, or 0 for a number.
-        hidden_rows: the share of rows of which ``fit`` hides a random share of the cells at each step,
-            from the encoder and from the likelihood. So the encoder learns q(z | any part of a row),
-            which ``impute`` needs, and the bound is one on log p of that part. The training ELBO of the
-            history is that of rows with hidden cells. Validation rows are whole. 0 hides nothing.
+        hidden_rows: the share of rows that train the encoder a second time in each step of ``fit``,
+            with a random share of their cells hidden. So the encoder learns q(z | any part of a row),
+            which ``impute`` needs. The model does not learn from these rows. 0 for none.
         largest_one_hot: columns with more levels are embedded in sqrt(levels) learned numbers.
 
     Raises:
@@ -73,29 +72,6 @@ def find_column_inputs(recipe: Recipe) -> ColumnInputs | None:
     while not isinstance(recipe, ColumnInputs) and hasattr(recipe, "net"):
         recipe = recipe.net
     return recipe if isinstance(recipe, ColumnInputs) else None
-
-
-def hides_cells(recipe: Recipe) -> bool:
-    """Return whether ``fit`` hides cells of the training rows of a VAE with this encoder."""
-    columns = find_column_inputs(recipe)
-    return columns is not None and columns.hidden_rows > 0.0
-
-
-def hide_cells(recipe: Recipe, rng_key: RngKey, mask: jax.Array) -> jax.Array | None:
-    """Return the mask of a training step with more cells hidden, or None if the net hides none.
-
-    Args:
-        recipe: the encoder. It hides cells if it, or the net in its wrapper, is a ``ColumnInputs``.
-        rng_key: the key of the step.
-        mask: True where x is observed, ``(batch, columns)``.
-    """
-    columns = find_column_inputs(recipe)
-    if columns is None or columns.hidden_rows == 0.0:
-        return None
-    row_key, share_key, cell_key = jax.random.split(rng_key, 3)
-    hides = jax.random.bernoulli(row_key, columns.hidden_rows, (len(mask), 1))
-    share = hides * jax.random.uniform(share_key, (len(mask), 1))  # patterns of all sizes
-    return mask & (jax.random.uniform(cell_key, mask.shape) >= share)
 
 
 class _ColumnInputsModule(nnx.Module):

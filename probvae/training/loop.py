@@ -13,11 +13,11 @@ from numpyro.infer.svi import SVIState
 
 from probvae.compilation import compile_program
 from probvae.evidence import Batch
-from probvae.nets.column_inputs import hide_cells
 from probvae.objectives.objective import STATE, AbstractObjective
 from probvae.objectives.terms import terms
 from probvae.tracing import has_shared_latents
 from probvae.training.averaging import average_in
+from probvae.training.hidden_cells import with_hidden_cells
 from probvae.training.initial_values import PASS_STATE
 from probvae.training.parallel.devices import DeviceBatch, constrain_replicated, gather_rows, num_rows
 from probvae.training.validation import ValidationSummary, summarize
@@ -50,7 +50,8 @@ def build_programs(run: Run, vae: VAE) -> tuple[Program, Program]:
 @lru_cache(maxsize=32)
 def build_svi(run: Run) -> SVI:
     """Return NumPyro's SVI for a run."""
-    return SVI(*build_programs(run, run.vae), run.optimizer, run.objective)
+    objective = with_hidden_cells(run.objective, run.vae.encoder)
+    return SVI(*build_programs(run, run.vae), run.optimizer, objective)
 
 
 def initialize(run: Run, rng_key: RngKey, batch: Batch, init_params: Params) -> SVIState:
@@ -81,9 +82,6 @@ def _strengthen_type(leaf: jax.Array) -> jax.Array:
 def observe_batch(run: Run, rng_key: RngKey, batch: Batch) -> Batch:
     """Return a batch as a training step uses it, with all draws that happen outside the programs."""
     batch = batch._replace(x=run.observation(rng_key, batch.x))
-    mask = jnp.ones(batch.x.shape, bool) if batch.mask is None else batch.mask
-    hidden = hide_cells(run.vae.encoder, jax.random.fold_in(rng_key, 2), mask)
-    batch = batch if hidden is None else batch._replace(mask=hidden)
     if not isinstance(run.objective, AbstractObjective):
         return batch
     key = jax.random.fold_in(rng_key, 1)
