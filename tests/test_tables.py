@@ -8,7 +8,7 @@ import optax
 import pandas as pd
 import pytest
 
-from probvae import VAE, Batch, data, fit, load
+from probvae import VAE, Batch, data, diagnose, fit, load
 from probvae.likelihoods import Gaussian, Standardized, StudentT
 
 KEY = jax.random.key(0)
@@ -278,3 +278,33 @@ def test_numbers_far_from_zero_keep_their_digits():
     draws = train(table).sample(100, rng_key=KEY).frame
     assert ((draws - frame.mean()).abs() < 1000).all(axis=None)
     assert draws["whole"].dtype == np.int64
+
+
+def test_imputed_frames_keep_observed_cells_and_the_names_of_rows():
+    frame = make_frame(80).assign(code=[f"P{i}" for i in range(80)])
+    frame["temperature"] = frame["temperature"].round(1)  # 2.1 is no number of float32
+    table = data.Table(frame)
+    assert type(table.schema["code"]).__name__ == "Identifier"
+    imputed = train(table).impute(frame, rng_key=KEY, num_particles=50, num_samples=2)
+    for filled in (imputed.frame, *imputed.frames):
+        assert not filled.isna().any(axis=None)
+        pd.testing.assert_frame_equal(filled.where(frame.notna(), np.nan), frame, check_dtype=False)
+
+
+def test_rows_without_gaps_come_back_as_they_are(fitted):
+    rows = FRAME.dropna().head(4)
+    filled = fitted.impute(rows, rng_key=KEY, num_particles=20).frame
+    pd.testing.assert_frame_equal(filled, rows)
+
+
+def test_probabilities_of_a_missing_level_sum_to_one(fitted):
+    p = fitted.impute(FRAME, rng_key=KEY, num_particles=50).probabilities
+    assert list(p) == ["region"]
+    assert p["region"].shape == (len(FRAME), 1, 3)
+    np.testing.assert_allclose(p["region"].sum(-1), 1.0, rtol=1e-5)
+
+
+def test_diagnose_says_how_to_hold_rows_of_a_table_out(fitted):
+    pytest.importorskip("arviz_stats")
+    with pytest.raises(ValueError, match=r"table.split\(\(0.6, 0.1, 0.3\)\)"):
+        diagnose(fitted, FRAME.head(20), rng_key=KEY)

@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, cast
 
@@ -139,21 +140,26 @@ class Schema(Checked):
                 f"{name} has columns that the model does not know. They are ignored: {_quote(extra)}."
             )
 
-    def decode(self, x: Any, index: Any = None) -> Any:
+    def decode(self, x: Any, index: Any = None, identifiers: Mapping[str, Cells] | None = None) -> Any:
         """Return numbers as a frame with the file's names, data types and levels.
 
-        Constants get their value. Identifiers are left out, because a draw is no row of the file.
+        Constants get their value. Identifiers are left out, because a draw is no row of the file,
+        unless you give their cells.
 
         Args:
             x: (n, D) numbers, one column per modelled column. NaN becomes a missing cell.
             index: the index of a pandas frame.
+            identifiers: the cells of columns that name rows, by name.
 
         Raises:
             DataError: x has another shape, or infinite numbers.
         """
-        return write_frame(self.decode_columns(x), self.library, numbered=self.numbered, index=index)
+        cells = self.decode_columns(x, identifiers)
+        return write_frame(cells, self.library, numbered=self.numbered, index=index)
 
-    def decode_columns(self, x: Any) -> dict[str, Cells]:
+    def decode_columns(
+        self, x: Any, identifiers: Mapping[str, Cells] | None = None
+    ) -> dict[str, Cells]:
         """Return numbers as the cells of each column. See ``decode``."""
         x = np.asarray(x, np.float64)
         modelled = self.modelled
@@ -175,6 +181,8 @@ class Schema(Checked):
                 cells[column.name] = column.decode(x[:, place[column.name]])
             elif hasattr(column, "value"):
                 cells[column.name] = column.decode(x)
+            elif identifiers and column.name in identifiers:
+                cells[column.name] = identifiers[column.name]
         return cells
 
     def to_json(self) -> str:

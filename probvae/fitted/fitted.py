@@ -30,13 +30,18 @@ from probvae.evidence import Batch, BoundEstimate
 from probvae.fitted import queries, serialization, summary
 from probvae.fitted.decoder_prior import DecoderPrior
 from probvae.fitted.history import History
-from probvae.fitted.imputation import Imputed, impute, no_missing_error
+from probvae.fitted.imputation import Imputed, impute, require_mask
 from probvae.fitted.latent_paths import straight
 from probvae.fitted.queries import Samples, check_codes, check_row, check_sites
 from probvae.fitted.random_weights import fix_weights
-from probvae.fitted.table_results import TableSamples, find_index, is_table, read_schema
+from probvae.fitted.table_results import (
+    CompletedFrames,
+    TableSamples,
+    find_index,
+    is_table,
+    read_schema,
+)
 from probvae.fitted.value_checks import check_values
-from probvae.interfaces import AbstractDistributionGuide
 from probvae.short_repr import short_repr
 from probvae.typing import ArrayLike, DataLike, Params, Program, RngKey
 from probvae.vae import VAE, check_vae
@@ -170,16 +175,9 @@ class Fitted(Checked):
         Raises:
             TypeError: for a guide that is a program. Draw from it by ``Predictive(fitted.guide)``.
         """
-        self._check_one_distribution()
+        queries.check_one_distribution(self.vae)
         data = self.check_data(x, context, mask)
         return queries.encode(self.vae.eval(), self.values, data)
-
-    def _check_one_distribution(self) -> None:
-        if not isinstance(self.vae.posterior, AbstractDistributionGuide):
-            raise TypeError(
-                f"the posterior {type(self.vae.posterior).__name__} is a program with several sites, "
-                "not one distribution. Draw from it: Predictive(fitted.guide, num_samples=...)(key, x)."
-            )
 
     def decode(self, z: ArrayLike, context: ArrayLike | None = None) -> Distribution:
         """Return p(x|z) for codes ``(n, latent_dim)``: batch shape ``(n,)``, event ``event_shape``."""
@@ -259,7 +257,7 @@ class Fitted(Checked):
         self, read: Callable[[Distribution], Any], rng_key: RngKey | None, *inputs: DataLike | None
     ) -> Any:
         if rng_key is None:
-            self._check_one_distribution()
+            queries.check_one_distribution(self.vae)
         else:
             check_key(rng_key)
         data = self.check_data(*inputs)
@@ -304,14 +302,14 @@ class Fitted(Checked):
         evidence.check_density(self.vae)
         data = self.check_data(x, context, mask)
         came_as_table = is_table(x, self.data)
-        if data.mask is None:
-            raise no_missing_error(came_as_table=came_as_table)
+        data = require_mask(data, is_table=came_as_table)
         imputed = impute(
             self.vae.eval(), self.values, rng_key, data, num_samples=num_samples,
             num_particles=num_particles, quantiles=quantiles,
         )  # fmt: skip
-        to_frame = partial(self.to_frame, index=find_index(x)) if came_as_table else None
-        return imputed._replace(to_frame=to_frame)
+        if not came_as_table:
+            return imputed
+        return imputed._replace(to_frame=CompletedFrames(read_schema(self.data), x, data.mask))
 
     def responsibilities(self, x: DataLike, *, rng_key: RngKey, num_particles: int = 100) -> jax.Array:
         """Return $E_{q(z|x)}[p(k | z)]$ for the components k of a mixture prior: ``(n, K)``.

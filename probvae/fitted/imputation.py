@@ -62,6 +62,8 @@ class Imputed(NamedTuple):
         quantiles: quantiles of p(x_missing | x_observed) by level, each ``(n, *event_shape)``. They are
             values of weighted draws. Only the levels that you ask ``impute`` for are here.
         to_frame: what ``pool`` calls on each completed data set before the estimator, or None.
+        probabilities: $\sum_k w_k p(x | z_k)$ of each level, ``(n, columns, K)``, by block of columns
+            with K levels (``Categorical``, ``Ordinal``). Of a VAE for a table, the name of the column.
     """
 
     x: jax.Array
@@ -70,6 +72,7 @@ class Imputed(NamedTuple):
     pareto_k: jax.Array
     quantiles: dict[float, jax.Array] = {}  # noqa: RUF012
     to_frame: Callable[[np.ndarray], Any] | None = None
+    probabilities: dict[str, jax.Array] = {}  # noqa: RUF012
 
     @property
     def frame(self) -> Any:
@@ -182,16 +185,32 @@ def impute(
     x, ends, effective, mean, pareto_k = jax.device_put(
         (draws, list(ends), rows["effective"], rows["mean"], rows["pareto_k"])
     )
-    imputed = Imputed(x, effective, mean, pareto_k, dict(zip(levels, ends, strict=True)))
+    imputed = Imputed(
+        x,
+        effective,
+        mean,
+        pareto_k,
+        dict(zip(levels, ends, strict=True)),
+        probabilities=_name_probabilities(vae, rows["levels"]),
+    )
     warn_of_few_particles(imputed, num_particles)
     return imputed
 
 
-def no_missing_error(*, came_as_table: bool) -> ValueError:
-    """Return the error for data without a missing entry."""
-    if came_as_table:
-        return ValueError("impute expects missing cells; every cell of x is observed.")
-    return ValueError(
+def _name_probabilities(vae: VAE, levels: list[Any]) -> dict[str, jax.Array]:
+    """Return the probabilities of levels by block. A likelihood without blocks has the name "x"."""
+    names = list(vae.likelihood.named_blocks) or ["x"]
+    named = zip(names, levels, strict=True) if len(names) == len(levels) else ()
+    return {name: jax.device_put(p) for name, p in named if p is not None}
+
+
+def require_mask(data: Batch, *, is_table: bool) -> Batch:
+    """Return data with a mask. A table may have no gaps. Raise ValueError for an array without one."""
+    if data.mask is not None:
+        return data
+    if is_table:
+        return data._replace(mask=np.ones(data.x.shape, bool))
+    raise ValueError(
         "impute expects a mask that is True where x is observed; got None. If missing entries "
         "are NaN, call impute(x, np.isfinite(x), ...)."
     )
@@ -234,13 +253,13 @@ def _impute(
     probabilities: jax.Array,
     num_samples: int,
     num_particles: int,
-) -> dict[str, jax.Array]:
+) -> dict[str, Any]:
     def particle(key: RngKey, datum: Batch) -> tuple[jax.Array, Any]:
         batch = jax.tree.map(lambda a: a[None], datum)
         particle_terms = terms(key, values, vae.model, vae.guide, *batch, look=_draw_x)
         return particle_terms.log_weight[0], jax.tree.map(lambda a: a[0], particle_terms.extra)
 
-    def one_datum(key: RngKey, datum: Batch) -> dict[str, jax.Array]:
+    def one_datum(key: RngKey, datum: Batch) -> dict[str, Any]:
         # x is drawn for all particles, and then resampled: a draw of x after resampling z would need a
         # second pass through the decoder.
         index_key, particle_key = jax.random.split(key)
@@ -248,7 +267,8 @@ def _impute(
         log_w, (x, averages) = jax.vmap(particle, in_axes=(0, None))(particle_keys, datum)
         indices = jax.random.categorical(index_key, log_w, shape=(num_samples,))
         w = jax.nn.softmax(log_w)
-        mean = merge_averages(jax.tree.map(partial(_average, w), averages), datum.x.ndim)
+        averages = jax.tree.map(partial(_average, w), averages)
+        mean = merge_averages(averages, datum.x.ndim)
         quantiles = weighted_quantiles(x, w, probabilities)
         return {
             "x": jnp.where(datum.mask, datum.x, x[indices]),
@@ -256,6 +276,7 @@ def _impute(
             "effective": 1 / jnp.square(w).sum(),
             "mean": jnp.where(datum.mask, datum.x, mean),
             "pareto_k": pareto_tail_shape(log_w),
+            "levels": [a if a.ndim > datum.x.ndim else None for a in averages],
         }
 
     return map_rows(one_datum, rows, batch_size=data_per_block(num_particles))

@@ -28,6 +28,7 @@ from probvae.distributions.support import name_support
 from probvae.evidence import Batch, BoundEstimate, average_over_noise, check_density
 from probvae.fitted.guide_density_check import check_guide_draws
 from probvae.fitted.row_distributions import can_return_distribution, compute_distribution
+from probvae.interfaces import AbstractDistributionGuide
 from probvae.objectives.terms import latent_sites, trace_programs, unwrap_expanded
 from probvae.progress import progress_bar
 from probvae.short_repr import short_repr
@@ -156,6 +157,15 @@ def _at_draw(vae: VAE, values: Params, rows: Rows, read: Callable) -> Any:
         return jax.tree.map(lambda a: a[0], read(p))
 
     return jax.vmap(one_datum)(rows.keys, rows.data)
+
+
+def check_one_distribution(vae: VAE) -> None:
+    """Raise TypeError unless the guide is one distribution."""
+    if not isinstance(vae.posterior, AbstractDistributionGuide):
+        raise TypeError(
+            f"the posterior {type(vae.posterior).__name__} is a program with several sites, "
+            "not one distribution. Draw from it: Predictive(fitted.guide, num_samples=...)(key, x)."
+        )
 
 
 def check_probabilities(vae: VAE, p: Any) -> Any:

@@ -1,10 +1,14 @@
 """Results of a VAE that was trained on a table, as frames."""
 
 import os
+import warnings
 from typing import Any
+
+import numpy as np
 
 from probvae.data import Schema, Table
 from probvae.data.frames import is_frame
+from probvae.data.schema import read_columns
 from probvae.data_description import DataDescription
 from probvae.evidence import Batch
 from probvae.fitted.queries import Samples
@@ -50,6 +54,29 @@ def is_table(x: DataLike, description: DataDescription | None) -> bool:
         return False
     x = x.x if isinstance(x, Batch) else x
     return isinstance(x, Table | str | os.PathLike) or is_frame(x)
+
+
+class CompletedFrames:
+    """Completed data as frames: observed cells as they were given, and the columns that name rows.
+
+    Args:
+        schema: the columns of the training table.
+        x: the table that was given, with gaps.
+        mask: True where x is observed, ``(n, columns)``.
+    """
+
+    def __init__(self, schema: Schema, x: DataLike, mask: np.ndarray) -> None:
+        given = x.x if isinstance(x, Batch) else x
+        self._schema, self._index, self._mask = schema, find_index(x), np.asarray(mask)
+        self._columns = read_columns(given)
+        with warnings.catch_warnings():  # the query has warned of unknown levels already
+            warnings.simplefilter("ignore")
+            self._x = schema.encode_columns(self._columns).x
+
+    def __call__(self, x: np.ndarray) -> Any:
+        # x went through float32, which has other digits than the file.
+        completed = np.where(self._mask, self._x, np.asarray(x, np.float64))
+        return self._schema.decode(completed, self._index, self._columns.cells)
 
 
 def find_index(x: DataLike) -> Any:

@@ -117,11 +117,17 @@ def diagnose(
     comparer = None if fitted.data is None else DataComparison(fitted.data, "x", warns=False)
     data = _spread_data(fitted.check_data(x, comparer=comparer), budget.num_data)
     if len(data.x) < MIN_DATA:
+        is_table = fitted.data is not None and fitted.data.schema is not None
+        how = (
+            "table.split((0.6, 0.1, 0.3)) returns train, valid and test rows. Fit the first two, "
+            "fit_table(train, validation=valid, ...), and diagnose the third."
+            if is_table
+            else f"Shuffle your rows, and keep n >= {MIN_DATA} of them out of fit: train, test = "
+            "x[:-n], x[-n:]. Rows with missing entries count. For a run, use an .npz file with the "
+            "arrays train, valid and test."
+        )
         raise ValueError(
-            f"diagnose expects at least {MIN_DATA} held-out data; got {len(data.x)}. Shuffle your "
-            f"rows, and keep n >= {MIN_DATA} of them out of fit: train, test = x[:-n], x[-n:]. Rows "
-            "with missing entries count. For a run, use an .npz file with the arrays train, valid and "
-            "test. "
+            f"diagnose expects at least {MIN_DATA} held-out data; got {len(data.x)}. {how} "
             f"{cite('too-few-rows')}"
         )
     if train is not None:
