@@ -17,7 +17,7 @@ class Identity(nnx.Module):
         self.in_shape = in_shape
 
     def __call__(self, x):
-        return x
+        return jnp.pad(x, ((0, 0), (0, 14 - x.shape[1])))  # both nets have outputs of one shape
 
 
 def inputs_of(columns, values, mask, context=()):
@@ -28,19 +28,31 @@ def inputs_of(columns, values, mask, context=()):
 def test_levels_become_one_hot_codes():
     columns = nets.ColumnInputs(Identity, levels=(0, 3))
     seen = inputs_of(columns, [[1.5, 0], [2.5, 2]], [[1, 1], [1, 1]], np.zeros((2, 0)))
-    np.testing.assert_array_equal(seen, [[1.5, 1, 0, 0, 1, 1], [2.5, 0, 0, 1, 1, 1]])
+    np.testing.assert_array_equal(seen[:, :4], [[1.5, 1, 0, 0], [2.5, 0, 0, 1]])
+    assert not seen[:, 4:].any()
 
 
 def test_missing_cells_are_zero_and_gaps_are_seen():
     columns = nets.ColumnInputs(Identity, levels=(0, 3))
     seen = inputs_of(columns, [[1.5, 0], [2.5, 2]], [[0, 1], [1, 0]], np.ones((2, 1)))
-    np.testing.assert_array_equal(seen, [[0, 1, 0, 0, 0, 1, 1], [2.5, 0, 0, 0, 1, 0, 1]])
+    # number, three codes, context, mask
+    np.testing.assert_array_equal(seen[:, :7], [[0, 1, 0, 0, 1, 0, 1], [2.5, 0, 0, 0, 1, 1, 0]])
+
+
+def test_rows_with_gaps_have_a_net_of_their_own():
+    columns = nets.ColumnInputs(nets.MLP((4,)), levels=(0, 0))
+    net = columns((4,), (1,), rngs=nnx.Rngs(0))
+    rows = jnp.array([[1.0, 2.0, 1.0, 1.0], [1.0, 2.0, 1.0, 0.0]])
+    slopes = nnx.grad(lambda n, row: n(row).sum(), argnums=0)
+    for row, own, other in ((rows[:1], "net", "gap_net"), (rows[1:], "gap_net", "net")):
+        g = slopes(net, row)
+        assert any(np.any(leaf != 0) for leaf in jax.tree.leaves(g[own]))
+        assert not any(np.any(leaf != 0) for leaf in jax.tree.leaves(g[other]))
 
 
 def test_many_levels_are_embedded():
     columns = nets.ColumnInputs(Identity, levels=(100, 0), largest_one_hot=32)
     seen = inputs_of(columns, [[7, 1.0], [99, 1.0]], [[1, 1], [0, 1]], np.zeros((2, 0)))
-    assert seen.shape == (2, 13)
     assert np.any(seen[0, 1:11] != 0)
     assert np.all(seen[1, 1:11] == 0)
 
@@ -49,7 +61,7 @@ def test_codes_have_a_gradient_between_levels():
     columns = nets.ColumnInputs(Identity, levels=(3,))
     net = columns((2,), (1,), rngs=nnx.Rngs(0))
     gradient = jax.jacobian(lambda v: net(jnp.array([[v, 1.0]]))[0])(0.25)
-    np.testing.assert_allclose(gradient, [-1, 1, 0, 0])
+    np.testing.assert_allclose(gradient[:3], [-1, 1, 0])
 
 
 def test_a_vae_trains_with_gaps_levels_and_pseudo_inputs():
