@@ -27,13 +27,13 @@ def read_rows(fitted: Fitted, x: DataLike) -> tuple[Rows, np.ndarray | None]:
         ValueError: if the VAE was not trained on a table.
     """
     check_fitted(fitted)
+    data = fitted.check_data(x)
     schema = None if fitted.data is None else fitted.data.schema
     if schema is None:
         raise ValueError(
             "expected a VAE that was trained on a table, fit(vae, data.Table(frame), ...); this one "
             "was trained on an array, whose columns have no types."
         )
-    data = fitted.check_data(x)
     rows = np.asarray(data.x, np.float64)
     if data.mask is not None:
         rows = np.where(data.mask, rows, np.nan)
