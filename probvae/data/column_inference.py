@@ -188,8 +188,9 @@ def _check_text(name: str, cells: Cells) -> None:
     if len(words) and len(commas) == len(words):
         raise _refuse(
             name,
-            f'has decimal commas: {list_cells(cells, commas)}. For a file, say decimal=",". For a '
-            f'frame, use frame["{name}"].str.replace(",", ".").astype(float).',
+            f'has decimal commas: {list_cells(cells, commas)}. For a file, say decimal="," '
+            "(--decimal , on the command line). For a frame, use "
+            f'frame["{name}"].str.replace(",", ".").astype(float).',
         )
     if len(words) and len(numeric):
         few, many = sorted((words, numeric), key=len)

@@ -131,7 +131,8 @@ def _explain_encoding(
     around = (before + after).decode("latin-1").strip()
     return DataError(
         f"{path}, line {line}: byte 0x{raw[error.start]:02x} is not in {encoding or 'UTF-8'}. In "
-        f'latin-1, the text there is {around!r}. If that reads well, say encoding="latin-1". Or save '
+        f'latin-1, the text there is {around!r}. If that reads well, say encoding="latin-1" '
+        "(--encoding latin-1 on the command line). Or save "
         "the file in UTF-8."
     )
 
