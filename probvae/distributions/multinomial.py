@@ -61,9 +61,13 @@ class MultinomialLogShares(dist.Distribution):
     def sample(self, key: jax.Array, sample_shape: Shape = ()) -> jax.Array:
         """Draw counts that sum to the total, as floats."""
         shape = tuple(sample_shape) + self.batch_shape
-        shares = jnp.exp(self.log_shares).reshape(*self.batch_shape, math.prod(self.event_shape))
-        size = shares.shape[-1]
-        x = jax.random.multinomial(key, self.total, shares, shape=(*shape, size))
+        size = math.prod(self.event_shape)
+        shares = jnp.exp(self.log_shares).reshape(*self.batch_shape, size)
+        shares = jnp.broadcast_to(shares, (*shape, size)).reshape(-1, size)
+        total = jnp.broadcast_to(self.total, shape).reshape(-1)
+        # One row at a time: versions of JAX differ in how they broadcast the total.
+        keys = jax.random.split(key, len(total))
+        x = jax.vmap(jax.random.multinomial)(keys, total, shares)
         return x.reshape(shape + self.event_shape)
 
     @property

@@ -117,7 +117,9 @@ class Imputed(NamedTuple):
             f"{1 - low:.6g}))."
         )
 
-    def pool(self, estimator: Estimator, *, complete_degrees_of_freedom: float | None = None) -> Pooled:
+    def pool(
+        self, estimator: Estimator, *, complete_degrees_of_freedom: float | int | None = None
+    ) -> Pooled:
         """Estimate something on each completed data set, and pool the results by Rubin's rules.
 
         Args:
@@ -312,7 +314,7 @@ def weighted_quantiles(x: jax.Array, w: jax.Array, probabilities: jax.Array) -> 
     total = w.sum()
 
     def find_quantile(p: jax.Array) -> jax.Array:
-        def halve(_: int, ends: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
+        def halve(_: jax.Array | int, ends: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
             low, high = ends  # the weight up to low is below p, and that up to high is not
             middle = (low >> 1) + (high >> 1) + (low & high & 1)
             reached = jnp.where(keys <= middle, w, 0.0).sum(0) >= p * total

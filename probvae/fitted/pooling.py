@@ -10,6 +10,7 @@ from scipy import stats
 from probvae.checks import OpenUnitInterval, PositiveFloat, check_number, format_value
 from probvae.short_repr import short_repr
 
+Value: TypeAlias = np.ndarray | np.floating | float
 Estimator: TypeAlias = Callable[[Any], tuple[Any, Any]]
 
 
@@ -30,20 +31,20 @@ class Pooled:
         num_samples: M.
     """
 
-    estimate: np.ndarray
-    within: np.ndarray
-    between: np.ndarray
-    total: np.ndarray
-    degrees_of_freedom: np.ndarray
-    missing_information: np.ndarray
+    estimate: Value
+    within: Value
+    between: Value
+    total: Value
+    degrees_of_freedom: Value
+    missing_information: Value
     num_samples: int
 
     @property
-    def standard_error(self) -> np.ndarray:
+    def standard_error(self) -> Value:
         """The square root of ``total``."""
         return np.sqrt(self.total)
 
-    def interval(self, level: float = 0.95) -> tuple[np.ndarray, np.ndarray]:
+    def interval(self, level: float = 0.95) -> tuple[Value, Value]:
         """Return the ends of the confidence interval, by the t distribution."""
         check_number("level", level, OpenUnitInterval)
         half = stats.t.ppf(0.5 + level / 2, self.degrees_of_freedom) * self.standard_error
@@ -70,7 +71,7 @@ class Pooled:
 
 
 def pool_estimates(
-    results: Iterable[tuple[Any, Any]], complete_degrees_of_freedom: float | None = None
+    results: Iterable[tuple[Any, Any]], complete_degrees_of_freedom: float | int | None = None
 ) -> Pooled:
     """Return the pooled estimate of (estimate, variance) pairs, one for each completed data set."""
     estimates, variances = zip(*map(_check_result, results), strict=True)
@@ -93,14 +94,14 @@ def pool_estimates(
     return Pooled(np.mean(estimates, axis=0), within, between, total, degrees, missing, m)
 
 
-def _adjust_degrees(degrees: np.ndarray, share: np.ndarray, complete: float) -> np.ndarray:
+def _adjust_degrees(degrees: Value, share: Value, complete: float | int) -> Value:
     """Return the degrees of freedom of Barnard and Rubin 1999, which never exceed the complete ones."""
     check_number("complete_degrees_of_freedom", complete, PositiveFloat)
     observed = (complete + 1) / (complete + 3) * complete * (1 - share)
     return 1 / (1 / degrees + 1 / observed)
 
 
-def _check_result(result: object) -> tuple[np.ndarray, np.ndarray]:
+def _check_result(result: object) -> tuple[Value, Value]:
     """Return an estimator's result as two float arrays of one shape."""
     expects = "pool expects an estimator that returns (estimate, variance)"
     if not isinstance(result, tuple | list) or len(result) != 2:

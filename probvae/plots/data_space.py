@@ -127,8 +127,8 @@ def samples(
 
 def interpolation(
     fitted: Fitted,
-    start: ArrayLike,
-    end: ArrayLike,
+    start: DataLike,
+    end: DataLike,
     *,
     num_points: int = 10,
     path: Callable = latent_paths.straight,
@@ -228,7 +228,7 @@ def _arrays(groups: dict[str, ArrayLike]) -> dict[str, np.ndarray]:
     return {name: np.asarray(values, float) for name, values in groups.items()}
 
 
-def _as_rows(x: ArrayLike) -> np.ndarray:
+def _as_rows(x: DataLike) -> np.ndarray:
     """Return data as ``(n, entries)``. A masked array has nan where an entry is missing."""
     rows: np.ndarray = np.ma.filled(np.ma.asarray(x, float), np.nan)
     return rows.reshape(len(rows), -1)
@@ -250,7 +250,7 @@ def _names(fitted: Fitted, names: Names) -> list[str]:
     return columns.name_columns(event_shape, names)
 
 
-def _range(fitted: Fitted, x: ArrayLike) -> Limits:
+def _range(fitted: Fitted, x: DataLike) -> Limits:
     """Return the likelihood's data range if it is finite, or else the range of ``x``."""
     low, high = fitted.vae.likelihood.data_range
     if np.isfinite(low) and np.isfinite(high):

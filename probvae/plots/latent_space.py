@@ -8,7 +8,7 @@ import numpy as np
 from probvae.fitted import Fitted
 from probvae.plots.canvas import Axes, Figure, new_figure, tidy
 from probvae.plots.palette import BLUE, GREY, marker_style
-from probvae.typing import ArrayLike
+from probvae.typing import ArrayLike, DataLike
 
 MAX_CLASSES = 20  # more labels become a colour scale
 WIDTH = 5.6  # inches
@@ -16,7 +16,7 @@ WIDTH = 5.6  # inches
 
 def latent_map(
     fitted: Fitted,
-    x: ArrayLike,
+    x: DataLike,
     labels: ArrayLike | None = None,
     *,
     context: ArrayLike | None = None,
