@@ -12,7 +12,7 @@ from probvae.data.schema import read_columns
 from probvae.data_description import DataDescription
 from probvae.evidence import Batch
 from probvae.fitted.queries import Samples
-from probvae.typing import DataLike
+from probvae.typing import ArrayLike, DataLike
 
 
 class TableSamples(Samples):
@@ -73,7 +73,7 @@ class CompletedFrames:
             warnings.simplefilter("ignore")
             self._x = schema.encode_columns(self._columns).x
 
-    def __call__(self, x: np.ndarray) -> Any:
+    def __call__(self, x: ArrayLike) -> Any:
         # x went through float32, which has other digits than the file.
         completed = np.where(self._mask, self._x, np.asarray(x, np.float64))
         return self._schema.decode(completed, self._index, self._columns.cells)
