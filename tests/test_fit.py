@@ -367,3 +367,16 @@ def test_public_names_are_explicit_and_alphabetic():
     assert probvae.__all__ == sorted(probvae.__all__)
     assert all(hasattr(probvae, name) for name in probvae.__all__)
     assert Fitted in vars(probvae).values()
+
+
+def test_an_equal_fit_works_after_its_svi_left_the_cache():
+    from probvae.training.loop import build_svi
+
+    vae = VAE(event_shape=(3,), latent_dim=1, likelihood=likelihoods.Gaussian())
+    x = np.random.default_rng(0).normal(size=(40, 3))
+    options = {"rng_key": jax.random.key(0), "epochs": 1, "batch_size": 20, "progress": False}
+    first = fit(vae, x, **options)
+    build_svi.cache_clear()  # as after fits of 32 other VAEs
+    again = fit(vae, x, **options)
+    for a, b in zip(jax.tree.leaves(first.values), jax.tree.leaves(again.values), strict=True):
+        np.testing.assert_array_equal(a, b)

@@ -11,7 +11,7 @@ import optax
 from numpyro.infer import SVI
 from numpyro.infer.svi import SVIState
 
-from probvae.compilation import compile_program
+from probvae.compilation import compile_program, hold_trace_lock
 from probvae.evidence import Batch
 from probvae.objectives.objective import STATE, AbstractObjective
 from probvae.objectives.terms import terms
@@ -56,7 +56,13 @@ def build_svi(run: Run) -> SVI:
 
 def initialize(run: Run, rng_key: RngKey, batch: Batch, init_params: Params) -> SVIState:
     """Draw the weights, and start the optimizer and the running state."""
-    return _compile_init_state(jax.default_backend())(run, rng_key, batch, init_params)
+    state = _compile_init_state(jax.default_backend())(run, rng_key, batch, init_params)
+    if build_svi(run).constrain_fn is None:
+        # A compiled program of an equal run was reused, so `init_state` did not run in Python, and the
+        # SVI that it completed has left the cache. An abstract trace completes the new one.
+        with hold_trace_lock():
+            jax.eval_shape(partial(init_state, run), rng_key, batch, init_params)
+    return state
 
 
 @lru_cache
