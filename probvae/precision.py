@@ -106,7 +106,7 @@ def describe_merged_values(
     if names is not None:
         place, cells = f'column "{names[column]}"', f'frame["{names[column]}"]'
         remedy = (
-            f'If it names rows, leave it out: types={{"{names[column]}": "identifier"}}. If a fill '
+            f'If it names rows, exclude it: types={{"{names[column]}": "identifier"}}. If a fill '
             "value such as 0 makes its range so wide, empty those cells: "
             f"{cells}.mask({cells} == 0). Otherwise, "
         )

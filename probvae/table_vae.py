@@ -120,6 +120,11 @@ def _choose_likelihoods(
     columns: tuple[AbstractColumn, ...], overrides: Mapping[str, AbstractLikelihood]
 ) -> list[AbstractLikelihood]:
     names = [column.name for column in columns]
+    if not isinstance(overrides, Mapping):
+        raise TypeError(
+            "likelihoods expects a likelihood by column, such as "
+            f'{{"income": likelihoods.StudentT()}}; got {format_value(overrides)}.'
+        )
     for name, likelihood in overrides.items():
         if name not in names:
             raise ValueError(

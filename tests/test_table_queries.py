@@ -217,6 +217,8 @@ def test_an_unknown_column_is_named():
         VAE.for_table(TABLE, likelihoods={"prise": Gaussian()})
     with pytest.raises(TypeError, match=r"likelihoods\['price'\] expects a likelihood"):
         VAE.for_table(TABLE, likelihoods={"price": "gaussian"})
+    with pytest.raises(TypeError, match="a likelihood by column"):
+        VAE.for_table(TABLE, likelihoods=[Gaussian()])
 
 
 @pytest.mark.slow

@@ -106,7 +106,7 @@ def _infer(name: str, cells: Cells) -> AbstractColumn:
         raise _refuse(
             name,
             f"has no value: all {len(cells.missing):,} cells are missing. Drop the column, or say "
-            f'types={{"{name}": "identifier"}}, which leaves it out of the model.',
+            f'types={{"{name}": "identifier"}}, which excludes it from the model.',
         )
     if cells.levels is not None and len(cells.levels) > 1:
         if not cells.ordered and len(cells.levels) == 2:
@@ -124,7 +124,7 @@ def _infer(name: str, cells: Cells) -> AbstractColumn:
     raise _refuse(
         name,
         f"has the data type {cells.dtype}, which no column type reads. Convert it to numbers, text or "
-        f'dates, or say types={{"{name}": "identifier"}}, which leaves it out of the model.',
+        f'dates, or say types={{"{name}": "identifier"}}, which excludes it from the model.',
     )
 
 

@@ -143,7 +143,7 @@ class Schema(Checked):
     def decode(self, x: Any, index: Any = None, identifiers: Mapping[str, Cells] | None = None) -> Any:
         """Return numbers as a frame with the file's names, data types and levels.
 
-        Constants get their value. Identifiers are left out, because a draw is no row of the file,
+        Constants get their value. Identifiers are not in it, because a draw is no row of the file,
         unless you give their cells.
 
         Args:

@@ -320,12 +320,12 @@ def _list_messages(columns: Columns, schema: Schema) -> list[str]:
     messages = list(columns.notes)
     if dropped["Constant"]:
         messages.append(
-            f"{_quote(dropped['Constant'])}: one value in all rows, so x leaves it out. Frames of "
+            f"{_quote(dropped['Constant'])}: one value in all rows, so x does not have it. Frames of "
             "draws have the value."
         )
     if dropped["Identifier"]:
         messages.append(
-            f"{_quote(dropped['Identifier'])}: names rows, so x and frames of draws leave it out. "
+            f"{_quote(dropped['Identifier'])}: names rows, so x and frames of draws do not have it. "
             'Use types={"name": "categorical"} or another type to model it.'
         )
     marks = {

@@ -142,8 +142,9 @@ def log_normal_mass(middle: jax.Array, width: jax.Array) -> jax.Array:
     """
     u = -jnp.abs(middle)  # in the left tail, where log Phi has all its digits
     # A narrow interval: Phi(b) - Phi(a) cancels. With t from the middle, phi(u + t) is
-    # phi(u) exp(-u t - t^2 / 2), and the integral of exp(-u t) is w sinh(u w / 2) / (u w / 2).
-    narrow = -0.5 * u**2 - HALF_LOG_2PI + jnp.log(width) + _log_sinhc(0.5 * u * width) - width**2 / 24
+    # phi(u) exp(-u t - t^2 / 2), and the integral of exp(-u t) is w sinh(u w / 2) / (u w / 2). The
+    # factor exp(-t^2 / 2) changes the log by less than 4e-4.
+    narrow = -0.5 * u**2 - HALF_LOG_2PI + jnp.log(width) + _log_sinhc(0.5 * u * width)
     # A wide one. The width is bounded below so that the branch that is not used has finite gradients.
     w = jnp.maximum(width, NARROW)
     above, below = log_ndtr(u + 0.5 * w), log_ndtr(u - 0.5 * w)

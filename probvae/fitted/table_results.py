@@ -42,8 +42,8 @@ def read_schema(description: DataDescription | None) -> Schema:
     schema = None if description is None else description.schema
     if schema is None:
         raise ValueError(
-            "to_frame expects a VAE that was trained on a table, fit(vae, data.Table(frame), ...). "
-            "This one was trained on an array, so it knows no column names."
+            "expected a VAE that was trained on a table, fit(vae, data.Table(frame), ...). This one "
+            "was trained on an array, whose columns have no names or types."
         )
     return schema
 

@@ -10,6 +10,7 @@ from probvae.checks import check_draw_arguments
 from probvae.data import Schema
 from probvae.fitted import Fitted
 from probvae.fitted.fitted import check_fitted
+from probvae.fitted.table_results import read_schema
 from probvae.typing import DataLike, RngKey
 
 
@@ -28,12 +29,7 @@ def read_rows(fitted: Fitted, x: DataLike) -> tuple[Rows, np.ndarray | None]:
     """
     check_fitted(fitted)
     data = fitted.check_data(x)
-    schema = None if fitted.data is None else fitted.data.schema
-    if schema is None:
-        raise ValueError(
-            "expected a VAE that was trained on a table, fit(vae, data.Table(frame), ...); this one "
-            "was trained on an array, whose columns have no types."
-        )
+    schema = read_schema(fitted.data)
     rows = np.asarray(data.x, np.float64)
     if data.mask is not None:
         rows = np.where(data.mask, rows, np.nan)
